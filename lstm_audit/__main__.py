@@ -1,0 +1,5 @@
+"""`python -m lstm_audit`."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,70 @@
+"""What can go wrong, by whose fault.
+
+Comes in: nothing. Goes out: the exceptions that the rest raises, and `Skipped`, the value that stands for "this part
+could not be judged". Promise: every failure that a user's file, policy or flag can cause is an `AuditError` with a
+kind, a message that says what to do, and, where there is one, the byte at which it happened.
+"""
+
+from dataclasses import dataclass
+
+
+class AuditError(Exception):
+    """The root of all expected failures.
+
+    `kind` is one of the words that `errors[].kind` of the JSON report may hold; `at` is the absolute byte offset in
+    the file at which the trouble was seen, or None.
+    """
+
+    kind = "io"
+
+    def __init__(self, message: str, at: int | None = None, kind: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.at = at
+        if kind is not None:
+            self.kind = kind
+
+
+class MalformedFile(AuditError):
+    """The bytes break their own format's rules.
+
+    Kinds: `malformed`, `truncated`, `ambiguous` (two readers could read different bytes), `limit` (beyond what is
+    read), `unsupported` (a known format, or a part of one, that is not read).
+    """
+
+    kind = "malformed"
+
+
+class UnknownFormat(AuditError):
+    """No reader claims the bytes. Kinds: `unknown-format`, `lfs-pointer`, `html`, `empty`, `unsupported`."""
+
+    kind = "unknown-format"
+
+
+class Unreadable(AuditError):
+    """The operating system, or another process, is in the way. Kinds: `io`, `changed`, `interrupted-patch`."""
+
+
+class NotPatchable(AuditError):
+    """The bytes can be judged but not written; the message gives the reason."""
+
+    kind = "not-patchable"
+
+
+class BadPolicy(AuditError):
+    """A configuration file or flag that cannot be obeyed; always a usage error, exit 2."""
+
+    kind = "policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """Something that looks recurrent but was not judged: where, why in one word, why in a sentence.
+
+    `reason` is one of gru, rnn, ambiguous, frozen, packed, unsupported-dtype, conflicting-evidence, optimizer-state,
+    parametrized, missing-data, limit.
+    """
+
+    module: str
+    reason: str
+    detail: str

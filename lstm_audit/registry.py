@@ -1,0 +1,50 @@
+"""A table that fills itself from a package's modules.
+
+Comes in: a package whose modules register functions with a decorator. Goes out: the filled table, in registration
+order. Promise: adding a reader, a rule or a report is adding one module; nothing else lists it.
+"""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Named entries that the modules of one package put in; the package is imported on first use."""
+
+    def __init__(self, package: str) -> None:
+        self._package = package
+        self._entries: dict[str, T] = {}
+        self._filled = False
+
+    def add(self, name: str, entry: T) -> T:
+        """Register `entry`; two modules may not claim one name."""
+        if name in self._entries:
+            raise ValueError(f"{name!r} is registered twice in {self._package}")
+        self._entries[name] = entry
+        return entry
+
+    def named(self, name: str) -> Callable[[T], T]:
+        """The decorator form of `add`."""
+        return lambda entry: self.add(name, entry)
+
+    def _fill(self) -> dict[str, T]:
+        if not self._filled:
+            self._filled = True
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+        return self._entries
+
+    def __getitem__(self, name: str) -> T:
+        return self._fill()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._fill())
+
+    def values(self) -> list[T]:
+        """Every entry, in the order of registration."""
+        return list(self._fill().values())

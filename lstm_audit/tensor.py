@@ -1,0 +1,288 @@
+"""dtype and shape over a span; `Block`: the part of a tensor that a gate owns.
+
+Comes in: a span and a header's claims about it. Goes out: numbers as Python floats, and for the patcher the runs of
+bytes they lie in. Promise: the claims are checked against the span before a byte is read.
+"""
+
+import struct
+import sys
+from array import array
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+
+from .errors import MalformedFile
+from .span import Span
+
+MAX_DIMS = 8  # torch allows 64; no weight of a recurrence has more than 5 (a 3-D convolution)
+MAX_GATHER = 1 << 20  # bytes that a strided bias may spread over before it is read element by element
+
+Decode = Callable[[bytes], Sequence[float]]
+Encode = Callable[[Sequence[float]], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class DType:
+    """How one element is stored, under torch's name; `decode` is None where the values are not plain floats.
+
+    `decode` takes little-endian bytes; `encode` rounds to nearest-even and raises OverflowError beyond the range.
+    """
+
+    name: str
+    itemsize: int
+    decode: Decode | None = None
+    encode: Encode | None = None
+
+
+def _native(code: str, raw: bytes) -> Sequence[float]:
+    values = array(code, raw)
+    if sys.byteorder == "big":
+        values.byteswap()
+    return values
+
+
+def _unpack_half(raw: bytes) -> Sequence[float]:
+    return struct.unpack(f"<{len(raw) // 2}e", raw)
+
+
+def _pack(code: str, values: Sequence[float]) -> bytes:
+    return struct.pack(f"<{len(values)}{code}", *values)
+
+
+def _unpack_bfloat16(raw: bytes) -> Sequence[float]:
+    """bfloat16 is the upper half of a float32."""
+    wide = bytearray(2 * len(raw))
+    wide[2::4], wide[3::4] = raw[::2], raw[1::2]
+    return _native("f", bytes(wide))
+
+
+def _pack_bfloat16(values: Sequence[float]) -> bytes:
+    """Via float32: the second rounding can only err on a tie that float32 already made, which is below its ulp."""
+    words = array("I", _pack("f", values))
+    if sys.byteorder == "big":
+        words.byteswap()
+    halves = [(w >> 16) | 1 if w & 0x7FFFFFFF > 0x7F800000 else (w + 0x7FFF + (w >> 16 & 1)) >> 16 for w in words]
+    if any(h & 0x7FFF == 0x7F80 and abs(v) != float("inf") for h, v in zip(halves, values, strict=True)):
+        raise OverflowError("too large for bfloat16")
+    return struct.pack(f"<{len(halves)}H", *halves)
+
+
+@cache
+def _float8_table(exponent_bits: int, finite: bool) -> tuple[float, ...]:
+    """The 256 values of float8_e4m3fn (finite: no infinities, one NaN a sign) or float8_e5m2, OCP FP8 specification."""
+    mantissa_bits = 7 - exponent_bits
+    bias, top = 2 ** (exponent_bits - 1) - 1, 2**exponent_bits - 1
+    table = []
+    for code in range(256):
+        sign = -1.0 if code & 0x80 else 1.0
+        exponent, mantissa = code >> mantissa_bits & top, code & (1 << mantissa_bits) - 1
+        if exponent == top and (not finite or mantissa == (1 << mantissa_bits) - 1):
+            value = float("inf") if mantissa == 0 and not finite else float("nan")
+        elif exponent == 0:
+            value = mantissa * 2.0 ** (1 - bias - mantissa_bits)
+        else:
+            value = (1 + mantissa / (1 << mantissa_bits)) * 2.0 ** (exponent - bias)
+        table.append(sign * value)
+    return tuple(table)
+
+
+def _unpack_float8(exponent_bits: int, finite: bool, raw: bytes) -> Sequence[float]:
+    table = _float8_table(exponent_bits, finite)
+    return [table[code] for code in raw]
+
+
+def _pack_float8(exponent_bits: int, finite: bool, values: Sequence[float]) -> bytes:
+    return bytes(_nearest_float8(_float8_table(exponent_bits, finite), value) for value in values)
+
+
+def _nearest_float8(table: tuple[float, ...], value: float) -> int:
+    """The code nearest to `value`, the even one of two that are equally near."""
+    if value != value:
+        return 0x7F
+    codes = [code for code in range(128) if table[code] - table[code] == 0]
+    size = abs(value)
+    nearest = min(codes, key=lambda code: (abs(table[code] - size), code & 1))
+    step = table[codes[-1]] - table[codes[-2]]
+    if size >= table[codes[-1]] + step / 2:
+        raise OverflowError("too large for float8")
+    return nearest | (0x80 if struct.pack(">d", value)[0] & 0x80 else 0)
+
+
+def _floats() -> list[DType]:
+    return [
+        DType("float64", 8, partial(_native, "d"), partial(_pack, "d")),
+        DType("float32", 4, partial(_native, "f"), partial(_pack, "f")),
+        DType("float16", 2, _unpack_half, partial(_pack, "e")),
+        DType("bfloat16", 2, _unpack_bfloat16, _pack_bfloat16),
+        DType("float8_e4m3fn", 1, partial(_unpack_float8, 4, True), partial(_pack_float8, 4, True)),
+        DType("float8_e5m2", 1, partial(_unpack_float8, 5, False), partial(_pack_float8, 5, False)),
+    ]
+
+
+_OPAQUE = {
+    "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1, "complex32": 4, "complex64": 8, "complex128": 16,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint64": 8, "uint32": 4, "uint16": 2, "uint8": 1, "bool": 1,
+    "qint8": 1, "quint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
+}  # fmt: skip
+
+DTYPES: dict[str, DType] = {d.name: d for d in _floats()} | {n: DType(n, size) for n, size in _OPAQUE.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A strided view of stored elements.
+
+    `span` runs from the first byte of the first element to the last byte of the last; `strides` are in elements and
+    never negative. `big_endian` and `negated` are how the container says the bytes must be read.
+    """
+
+    dtype: DType
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    span: Span
+    big_endian: bool = False
+    negated: bool = False
+
+    @property
+    def count(self) -> int:
+        """How many elements the view shows (an expanded view shows one element many times)."""
+        total = 1
+        for size in self.shape:
+            total *= size
+        return total
+
+    @property
+    def identity(self) -> tuple[object, ...]:
+        """Equal for two names of one and the same stored view."""
+        return id(self.span.source), self.span.start, self.dtype.name, self.shape, self.strides
+
+    def row(self, index: int) -> "Tensor":
+        """The sub-tensor at `index` of the first axis."""
+        return view(
+            self.dtype, self.shape[1:], self.strides[1:], self.span, index * self.strides[0],
+            big_endian=self.big_endian, negated=self.negated,
+        )  # fmt: skip
+
+
+def strides_of(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The strides of a contiguous tensor in C order."""
+    strides, step = [], 1
+    for size in reversed(shape):
+        strides.append(step)
+        step *= max(size, 1)
+    return tuple(reversed(strides))
+
+
+def view(
+    dtype: DType,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    storage: Span,
+    offset: int = 0,
+    *,
+    big_endian: bool = False,
+    negated: bool = False,
+) -> Tensor:
+    """A tensor over a storage, after every number of the claim was checked.
+
+    `offset` and `strides` are in elements. Raises `MalformedFile` when a number is no natural number or the view
+    reaches beyond the storage.
+    """
+    numbers = (offset, *shape, *strides)
+    if len(shape) != len(strides) or len(shape) > MAX_DIMS or any(type(n) is not int or n < 0 for n in numbers):
+        raise MalformedFile(f"a tensor claims shape {shape}, strides {strides}, offset {offset}", storage.at)
+    reach = 0 if 0 in shape else 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    first = offset * dtype.itemsize
+    return Tensor(dtype, shape, strides, storage[first : first + reach * dtype.itemsize], big_endian, negated)
+
+
+def contiguous(dtype: DType, shape: tuple[int, ...], span: Span) -> Tensor:
+    """A tensor that fills a span exactly, in C order; raises `MalformedFile` when the sizes disagree."""
+    tensor = view(dtype, shape, strides_of(shape), span)
+    if tensor.span.size != span.size:
+        message = f"{dtype.name} of shape {shape} takes {tensor.span.size} bytes, but {span.size} are stored"
+        raise MalformedFile(message, span.at)
+    return tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Elements `start:stop:step` of a tensor along `axis`; all its other axes have size 1.
+
+    With `start = H, stop = 2H` it is the forget gate of a torch bias; with `start = 2, step = 4` an interleaved one.
+    """
+
+    tensor: Tensor
+    axis: int
+    start: int
+    stop: int
+    step: int = 1
+
+    @property
+    def count(self) -> int:
+        """How many elements the gate owns."""
+        return len(range(self.start, self.stop, self.step))
+
+    @property
+    def stride(self) -> int:
+        """Elements of the storage from one element of the block to the next."""
+        return self.tensor.strides[self.axis] * self.step
+
+    @property
+    def span(self) -> Span:
+        """From the block's first byte to its last; it holds foreign bytes in between when `stride` is not 1."""
+        size, first = self.tensor.dtype.itemsize, self.start * self.tensor.strides[self.axis]
+        reach = (self.count - 1) * self.stride + 1 if self.count else 0
+        return self.tensor.span[first * size : (first + reach) * size]
+
+    def runs(self) -> list[Span]:
+        """The byte ranges that hold the block and nothing else, in the block's order."""
+        span, size = self.span, self.tensor.dtype.itemsize
+        if self.stride == 1 or self.count == 1:
+            return [span]
+        step = self.stride * size
+        return [span[k * step : k * step + size] for k in range(self.count)]
+
+
+def read_block(block: Block) -> list[float]:
+    """The block's values as floats; the dtype must be decodable."""
+    raw = _gather(block)
+    tensor = block.tensor
+    size = tensor.dtype.itemsize
+    if tensor.big_endian and size > 1:
+        raw = swap_bytes(raw, size)
+    if tensor.dtype.decode is None:
+        raise MalformedFile(f"{tensor.dtype.name} values are not plain floats", tensor.span.at, "unsupported")
+    values = tensor.dtype.decode(raw)
+    return [-v for v in values] if tensor.negated else list(values)
+
+
+def _gather(block: Block) -> bytes:
+    """The block's bytes without what lies between; wide strides are read run by run."""
+    if block.stride == 1 or block.count <= 1:
+        return block.span.read()
+    if block.stride == 0:
+        return block.runs()[0].read() * block.count
+    if block.span.size > MAX_GATHER:
+        return b"".join(run.read() for run in block.runs())
+    raw, size, step = block.span.read(), block.tensor.dtype.itemsize, block.stride * block.tensor.dtype.itemsize
+    return b"".join(raw[k : k + size] for k in range(0, len(raw), step))
+
+
+def swap_bytes(raw: bytes, size: int) -> bytes:
+    """Each element of `size` bytes reversed."""
+    swapped = bytearray(len(raw))
+    for k in range(size):
+        swapped[k::size] = raw[size - 1 - k :: size]
+    return bytes(swapped)
+
+
+def whole_block(tensor: Tensor) -> Block:
+    """All elements of a tensor that has one axis longer than 1; raises `MalformedFile` for a true matrix."""
+    long = [axis for axis, size in enumerate(tensor.shape) if size != 1]
+    if len(long) > 1:
+        raise MalformedFile(f"a bias has shape {tensor.shape}; one long axis was expected", tensor.span.at)
+    if not tensor.shape:
+        tensor = replace(tensor, shape=(1,), strides=(1,))
+    axis = long[0] if long else 0
+    return Block(tensor, axis, 0, tensor.shape[axis])
