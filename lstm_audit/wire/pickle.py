@@ -1,0 +1,721 @@
+"""An inert pickle machine: it builds plain values and calls nothing.
+
+Comes in: a span and the place at which a pickle starts. Goes out: the value it describes, in which everything that
+Python would import, call or look up is only *mentioned* (`Global`, `Call`, `Persistent`). Promise: no byte of a pickle
+makes this process import, call, hash or compare anything that costs more than the byte is worth.
+
+The C `Unpickler` with stub classes would be safe from execution, but a memo index of 2^31 makes it ask for 16 GB, a
+deep tuple as a dict key overflows its stack, and a doubled one hashes forever. Here the memo is a dict and a key is
+hashed only when that is cheap. The opcodes and what they mean: Lib/pickletools.py. Those that no pickler has written
+for torch (protocol 0 text, the extension registry, out-of-band buffers) are refused.
+
+Raw bytes are not copied: a `Chunk` says where they lie, so that a tensor inside a pickle keeps its place in the file,
+and the window that is read moves past them.
+"""
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from struct import Struct, error
+from typing import Any, NamedTuple
+
+from ..errors import MalformedFile
+from ..span import Span
+
+MAX_PICKLE = 32 << 20  # bytes, raw chunks aside; a state dict of 5000 tensors takes 0.6 MB
+MAX_OPS = 5_000_000  # at most about 0.5 GB and 3 s, which a flood of empty containers takes
+MAX_ENTRIES = 1_000_000  # dict entries; the costliest thing an opcode can make
+MAX_LONG = 1024  # bytes of one integer; printing longer ones takes quadratic time
+MAX_NAME = 1024  # characters of a module's or a global's name
+MAX_KEY = 4096  # characters; two equal 15 MB keys that take turns would be compared in full a million times
+MAX_TUPLE_KEYS = 4096  # the hash of a tuple of integers has no secret, so colliding ones can be made at will
+FIRST_WINDOW = 1 << 14  # bytes read first: most data.pkl fit; doubled up to LAST_WINDOW
+LAST_WINDOW = 1 << 20
+SHORT_WINDOW = 1 << 12  # behind a chunk that was skipped another one is likely to follow soon
+
+
+class Global(NamedTuple):
+    """Something a pickle names for import; it stays a name. (A pair, because names may hold dots and spaces.)"""
+
+    module: str
+    name: str
+
+
+class Call:
+    """What REDUCE or NEWOBJ would have called, and what was then put into the result.
+
+    Calling the result of a call is put as `operator.call` of it. `state` is what BUILD gave, `items` the (key, value)
+    pairs set on it, `extended` the values appended or added.
+    """
+
+    __slots__ = ("args", "extended", "function", "items", "keywords", "state")
+
+    def __init__(self, function: Global, args: tuple[Any, ...], keywords: dict[Any, Any] | None = None) -> None:
+        self.function = function
+        self.args = args
+        self.keywords = keywords
+        self.state: Any = None
+        self.items: list[tuple[Any, Any]] | None = None
+        self.extended: list[Any] | None = None
+
+
+class Persistent:
+    """A reference to something outside the pickle (in torch files: a storage), by whatever identifies it."""
+
+    __slots__ = ("pid",)
+
+    def __init__(self, pid: Any) -> None:
+        self.pid = pid
+
+
+class Chunk:
+    """Raw bytes, by their place: `span[start:stop]` of the span that was decoded."""
+
+    __slots__ = ("start", "stop")
+
+    def __init__(self, start: int, stop: int) -> None:
+        self.start = start
+        self.stop = stop
+
+
+class Opaque:
+    """A dict key that may cost too much to hash, boxed: equal only to itself."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A pickle's value, the globals and the persistent ids it mentions, in order, and the place behind its STOP."""
+
+    value: Any
+    globals: tuple[Global, ...]
+    persistents: tuple[Persistent, ...]
+    end: int
+
+
+def decode(span: Span, start: int = 0) -> Decoded:
+    """The pickle that starts at `start`; for the next one in a row start at this one's `end`.
+
+    The value consists of None, bool, int, float, str, tuple, list, dict, `Global`, `Call`, `Persistent`, `Chunk` and,
+    as dict keys, `Opaque`. It may contain itself and share parts any number of times: walk it with a set of ids, and
+    never print, compare or hash it as a whole. Raises `MalformedFile`, kind `malformed`, `truncated`, `unsupported` or
+    `limit`.
+    """
+    collecting = gc.isenabled()
+    gc.disable()  # millions of new containers and no garbage: collections would only traverse them, again and again
+    try:
+        return _run(_Machine(span, start))
+    finally:
+        if collecting:
+            gc.enable()
+
+
+class _OpcodeError(Exception):
+    """An opcode that cannot be obeyed; `_run` adds the place."""
+
+    def __init__(self, message: str, kind: str = "malformed") -> None:
+        self.message = message
+        self.kind = kind
+
+
+class _ShortWindowError(Exception):
+    """The opcode at hand takes up to `need` bytes, which are there, but the window ends before."""
+
+    def __init__(self, need: int) -> None:
+        self.need = need
+
+
+class _Machine:
+    """The stack, the memo, and the window of the span that is in memory (`data`, which begins at `base`)."""
+
+    __slots__ = (
+        "base", "data", "entries", "globals", "marks", "memo", "persistents", "reach", "skipped", "span", "stack",
+        "start", "tuple_keys", "window",
+    )  # fmt: skip
+
+    def __init__(self, span: Span, start: int) -> None:
+        self.span = span
+        self.start = self.base = start
+        self.data = b""
+        self.reach = span.size - start
+        self.window = FIRST_WINDOW
+        self.skipped = 0
+        self.stack: list[Any] = []
+        self.marks: list[int] = []
+        self.memo: dict[int, Any] = {}
+        self.globals: dict[tuple[str, str], Global] = {}
+        self.persistents: list[Persistent] = []
+        self.entries = 0
+        self.tuple_keys = 0
+
+
+Step = Callable[[_Machine, int], int]
+"""Obeys one opcode: takes the place behind it in the window, gives back the place of the next one.
+
+A step reads its whole argument before it changes anything, so that it can be repeated with a later window.
+"""
+
+
+def _run(m: _Machine) -> Decoded:
+    """Obey opcode after opcode; the only place that turns a failure into an error with its place."""
+    steps, budget, at = _STEPS, iter(range(MAX_OPS)), 0
+    while True:
+        data = m.data
+        try:
+            for _ in budget:
+                at = steps[data[at]](m, at + 1)
+            raise _OpcodeError(f"more than {MAX_OPS} opcodes", "limit")
+        except StopIteration:
+            return Decoded(m.stack.pop(), tuple(m.globals.values()), tuple(m.persistents), m.base + at + 1)
+        except _ShortWindowError as short:
+            at = _refill(m, at, min(short.need, m.reach - at))
+        except (IndexError, error):
+            need = 1 + _WIDTHS[data[at]] if at < len(data) else 1
+            if at + need <= len(data):
+                raise _fault(m, at, "an opcode takes more from the stack than is there") from None
+            at = _refill(m, at, need)
+        except _OpcodeError as refused:
+            raise _fault(m, at, refused.message, refused.kind) from None
+        except KeyError as missing:
+            raise _fault(m, at, f"nothing was remembered under {missing}") from None
+        except UnicodeDecodeError:
+            raise _fault(m, at, "a text is not UTF-8") from None
+
+
+def _fault(m: _Machine, at: int, message: str, kind: str = "malformed") -> MalformedFile:
+    place = m.base + at
+    return MalformedFile(f"pickle: {message}", None if m.span.at is None else m.span.at + place, kind)
+
+
+def _refill(m: _Machine, at: int, need: int) -> int:
+    """Move the window so that it begins at `at` and holds `need` bytes; gives the new place of the opcode, 0."""
+    place = m.base + at
+    if place + need > m.span.size:
+        raise _fault(m, at, "the bytes end before the pickle does", "truncated")
+    if place - m.start - m.skipped + need > MAX_PICKLE:
+        raise _fault(m, at, f"longer than {MAX_PICKLE} bytes", "limit")
+    if at > len(m.data):
+        m.window = SHORT_WINDOW if m.data else m.window
+    size = min(max(m.window, need), m.span.size - place)
+    m.data, m.base, m.reach = m.span[place : place + size].read(), place, m.span.size - place
+    m.window = min(2 * m.window, LAST_WINDOW)
+    return 0
+
+
+def _unknown(m: _Machine, at: int) -> int:
+    code = m.data[at - 1]
+    if code in _UNWRITTEN:
+        raise _OpcodeError(f"opcode {_UNWRITTEN[code]}, which no torch file holds, is not read", "unsupported")
+    raise _OpcodeError(f"{code:#04x} is no opcode")
+
+
+_UNWRITTEN = {
+    0x46: "FLOAT", 0x49: "INT", 0x4C: "LONG", 0x50: "PERSID", 0x53: "STRING", 0x56: "UNICODE", 0x67: "GET",
+    0x69: "INST", 0x6F: "OBJ", 0x70: "PUT", 0x82: "EXT1", 0x83: "EXT2", 0x84: "EXT4", 0x97: "NEXT_BUFFER",
+    0x98: "READONLY_BUFFER",
+}  # fmt: skip
+_STEPS: list[Step] = [_unknown] * 256
+_WIDTHS = [0] * 256
+
+
+def _opcode(code: int, width: int = 0) -> Callable[[Step], Step]:
+    """Make a function the step of `code`, whose argument has (at least) `width` bytes."""
+
+    def register(step: Step) -> Step:
+        _STEPS[code], _WIDTHS[code] = step, width
+        return step
+
+    return register
+
+
+_int32 = Struct("<i").unpack_from
+_uint32 = Struct("<I").unpack_from
+_uint64 = Struct("<Q").unpack_from
+_float64 = Struct(">d").unpack_from
+
+
+# Control
+
+
+@_opcode(0x80, 1)
+def _proto(m: _Machine, at: int) -> int:
+    if m.data[at] > 5:
+        raise _OpcodeError(f"protocol {m.data[at]} is not known", "unsupported")
+    return at + 1
+
+
+@_opcode(0x95, 8)
+def _frame(m: _Machine, at: int) -> int:
+    """A hint for readers of streams; its length must be possible, and means nothing else."""
+    if _uint64(m.data, at)[0] > m.reach - at - 8:
+        raise _OpcodeError("a frame is longer than the bytes", "truncated")
+    return at + 8
+
+
+@_opcode(0x2E)
+def _stop(m: _Machine, at: int) -> int:
+    if not m.stack:
+        raise _OpcodeError("it ends without a value")
+    raise StopIteration
+
+
+@_opcode(0x28)
+def _mark(m: _Machine, at: int) -> int:
+    m.marks.append(len(m.stack))
+    return at
+
+
+def _since_mark(m: _Machine) -> list[Any]:
+    """Take what was pushed since the last mark off the stack."""
+    if not m.marks:
+        raise _OpcodeError("an opcode wants a mark, and there is none")
+    mark = m.marks.pop()
+    taken = m.stack[mark:]
+    del m.stack[mark:]
+    return taken
+
+
+@_opcode(0x30)
+def _pop(m: _Machine, at: int) -> int:
+    """POP takes a mark off if one is on top (Modules/_pickle.c, load_pop)."""
+    if m.marks and m.marks[-1] == len(m.stack):
+        m.marks.pop()
+    else:
+        m.stack.pop()
+    return at
+
+
+@_opcode(0x31)
+def _pop_mark(m: _Machine, at: int) -> int:
+    _since_mark(m)
+    return at
+
+
+@_opcode(0x32)
+def _dup(m: _Machine, at: int) -> int:
+    m.stack.append(m.stack[-1])
+    return at
+
+
+# Memo: a dict, so that an index is a name and not an amount of memory
+
+
+@_opcode(0x71, 1)
+def _binput(m: _Machine, at: int) -> int:
+    m.memo[m.data[at]] = m.stack[-1]
+    return at + 1
+
+
+@_opcode(0x72, 4)
+def _long_binput(m: _Machine, at: int) -> int:
+    m.memo[_uint32(m.data, at)[0]] = m.stack[-1]
+    return at + 4
+
+
+@_opcode(0x94)
+def _memoize(m: _Machine, at: int) -> int:
+    m.memo[len(m.memo)] = m.stack[-1]
+    return at
+
+
+@_opcode(0x68, 1)
+def _binget(m: _Machine, at: int) -> int:
+    m.stack.append(m.memo[m.data[at]])
+    return at + 1
+
+
+@_opcode(0x6A, 4)
+def _long_binget(m: _Machine, at: int) -> int:
+    m.stack.append(m.memo[_uint32(m.data, at)[0]])
+    return at + 4
+
+
+# Numbers and constants
+
+
+def _pushing(constant: object) -> Step:
+    def push(m: _Machine, at: int) -> int:
+        m.stack.append(constant)
+        return at
+
+    return push
+
+
+for _code, _constant in (0x4E, None), (0x88, True), (0x89, False), (0x29, ()):
+    _STEPS[_code] = _pushing(_constant)
+
+
+@_opcode(0x4B, 1)
+def _binint1(m: _Machine, at: int) -> int:
+    m.stack.append(m.data[at])
+    return at + 1
+
+
+@_opcode(0x4D, 2)
+def _binint2(m: _Machine, at: int) -> int:
+    m.stack.append(m.data[at] | m.data[at + 1] << 8)
+    return at + 2
+
+
+@_opcode(0x4A, 4)
+def _binint(m: _Machine, at: int) -> int:
+    m.stack.append(_int32(m.data, at)[0])
+    return at + 4
+
+
+@_opcode(0x47, 8)
+def _binfloat(m: _Machine, at: int) -> int:
+    m.stack.append(_float64(m.data, at)[0])
+    return at + 8
+
+
+@_opcode(0x8A, 1)
+def _long1(m: _Machine, at: int) -> int:
+    return _long(m, at + 1, m.data[at])
+
+
+@_opcode(0x8B, 4)
+def _long4(m: _Machine, at: int) -> int:
+    return _long(m, at + 4, _uint32(m.data, at)[0])
+
+
+def _long(m: _Machine, at: int, size: int) -> int:
+    if size > MAX_LONG:
+        raise _OpcodeError(f"an integer of {size} bytes", "limit")
+    m.stack.append(int.from_bytes(_payload(m, at, size), "little", signed=True))
+    return at + size
+
+
+# Texts and raw bytes
+
+
+def _payload(m: _Machine, at: int, size: int) -> bytes:
+    """The `size` bytes at `at`, if need be with a later window."""
+    if at + size > len(m.data):
+        if size > m.reach - at:
+            raise _OpcodeError(f"{size} bytes are claimed, and {m.reach - at} are left", "truncated")
+        raise _ShortWindowError(9 + size)  # the opcode and the widest length precede the payload
+    return m.data[at : at + size]
+
+
+def _text(m: _Machine, at: int, size: int) -> int:
+    m.stack.append(_payload(m, at, size).decode("utf-8", "surrogatepass"))
+    return at + size
+
+
+@_opcode(0x58, 4)
+def _binunicode(m: _Machine, at: int) -> int:
+    return _text(m, at + 4, _uint32(m.data, at)[0])
+
+
+@_opcode(0x8C, 1)
+def _short_binunicode(m: _Machine, at: int) -> int:
+    return _text(m, at + 1, m.data[at])
+
+
+@_opcode(0x8D, 8)
+def _binunicode8(m: _Machine, at: int) -> int:
+    return _text(m, at + 8, _uint64(m.data, at)[0])
+
+
+def _old_text(m: _Machine, at: int, size: int) -> int:
+    """A Python 2 `str`: most often text, sometimes raw bytes, which latin-1 keeps apart."""
+    raw = _payload(m, at, size)
+    try:
+        m.stack.append(raw.decode())
+    except UnicodeDecodeError:
+        m.stack.append(raw.decode("latin-1"))
+    return at + size
+
+
+@_opcode(0x55, 1)
+def _short_binstring(m: _Machine, at: int) -> int:
+    return _old_text(m, at + 1, m.data[at])
+
+
+@_opcode(0x54, 4)
+def _binstring(m: _Machine, at: int) -> int:
+    return _old_text(m, at + 4, _uint32(m.data, at)[0])
+
+
+def _chunk(m: _Machine, at: int, size: int) -> int:
+    if size > m.reach - at:
+        raise _OpcodeError(f"{size} bytes are claimed, and {m.reach - at} are left", "truncated")
+    m.stack.append(Chunk(m.base + at, m.base + at + size))
+    m.skipped += size
+    return at + size
+
+
+@_opcode(0x43, 1)
+def _short_binbytes(m: _Machine, at: int) -> int:
+    return _chunk(m, at + 1, m.data[at])
+
+
+@_opcode(0x42, 4)
+def _binbytes(m: _Machine, at: int) -> int:
+    return _chunk(m, at + 4, _uint32(m.data, at)[0])
+
+
+@_opcode(0x8E, 8)
+@_opcode(0x96, 8)
+def _binbytes8(m: _Machine, at: int) -> int:
+    return _chunk(m, at + 8, _uint64(m.data, at)[0])
+
+
+# Containers
+
+
+@_opcode(0x85)
+def _tuple1(m: _Machine, at: int) -> int:
+    m.stack[-1] = (m.stack[-1],)
+    return at
+
+
+@_opcode(0x86)
+def _tuple2(m: _Machine, at: int) -> int:
+    last = m.stack.pop()
+    m.stack[-1] = (m.stack[-1], last)
+    return at
+
+
+@_opcode(0x87)
+def _tuple3(m: _Machine, at: int) -> int:
+    last, middle = m.stack.pop(), m.stack.pop()
+    m.stack[-1] = (m.stack[-1], middle, last)
+    return at
+
+
+@_opcode(0x74)
+def _tuple(m: _Machine, at: int) -> int:
+    m.stack.append(tuple(_since_mark(m)))
+    return at
+
+
+@_opcode(0x5D)
+def _empty_list(m: _Machine, at: int) -> int:
+    m.stack.append([])
+    return at
+
+
+@_opcode(0x6C)
+def _list(m: _Machine, at: int) -> int:
+    m.stack.append(_since_mark(m))
+    return at
+
+
+@_opcode(0x61)
+def _append(m: _Machine, at: int) -> int:
+    value = m.stack.pop()
+    return _extend(m.stack[-1], [value], at)
+
+
+@_opcode(0x65)
+def _appends(m: _Machine, at: int) -> int:
+    values = _since_mark(m)
+    return _extend(m.stack[-1], values, at)
+
+
+def _extend(target: Any, values: list[Any], at: int) -> int:
+    if type(target) is list:
+        target.extend(values)
+    elif type(target) is Call:
+        target.extended = target.extended or []
+        target.extended.extend(values)
+    else:
+        raise _OpcodeError(f"values are appended to a {type(target).__name__}")
+    return at
+
+
+_SET, _FROZENSET = Global("builtins", "set"), Global("builtins", "frozenset")
+
+
+@_opcode(0x8F)
+def _empty_set(m: _Machine, at: int) -> int:
+    m.stack.append(Call(_SET, ()))
+    return at
+
+
+@_opcode(0x90)
+def _additems(m: _Machine, at: int) -> int:
+    values, target = _since_mark(m), m.stack[-1]
+    if type(target) is not Call:
+        raise _OpcodeError(f"values are added to a {type(target).__name__}")
+    return _extend(target, values, at)
+
+
+@_opcode(0x91)
+def _frozenset(m: _Machine, at: int) -> int:
+    values = _since_mark(m)
+    m.stack.append(Call(_FROZENSET, ()))
+    return _extend(m.stack[-1], values, at)
+
+
+@_opcode(0x7D)
+def _empty_dict(m: _Machine, at: int) -> int:
+    m.stack.append({})
+    return at
+
+
+@_opcode(0x64)
+def _dict(m: _Machine, at: int) -> int:
+    flat = _since_mark(m)
+    m.stack.append({})
+    return _set_items(m, flat, at)
+
+
+@_opcode(0x73)
+def _setitem(m: _Machine, at: int) -> int:
+    value, key = m.stack.pop(), m.stack.pop()
+    return _set_items(m, [key, value], at)
+
+
+@_opcode(0x75)
+def _setitems(m: _Machine, at: int) -> int:
+    return _set_items(m, _since_mark(m), at)
+
+
+def _set_items(m: _Machine, flat: list[Any], at: int) -> int:
+    """Put keys and values, in turns, into what is on top of the stack."""
+    target, alternating = m.stack[-1], iter(flat)
+    if len(flat) & 1:
+        raise _OpcodeError("a key without a value")
+    m.entries += len(flat) >> 1
+    if m.entries > MAX_ENTRIES:
+        raise _OpcodeError(f"more than {MAX_ENTRIES} dict entries", "limit")
+    if type(target) is dict:
+        for key, value in zip(alternating, alternating, strict=True):
+            target[_key(m, key)] = value
+    elif type(target) is Call:
+        target.items = target.items or []
+        target.items.extend(zip(alternating, alternating, strict=True))
+    else:
+        raise _OpcodeError(f"items are set on a {type(target).__name__}")
+    return at
+
+
+_CONSTANT_KEYS = {bool, type(None), float, Global, Chunk}
+
+
+def _cheap(value: Any) -> bool:
+    """Whether hashing and comparing takes bounded time: no depth, no length, no 2^61-1 to collide by."""
+    kind = type(value)
+    if kind is str:
+        return len(value) <= MAX_KEY
+    return -(1 << 60) < value < 1 << 60 if kind is int else kind in _CONSTANT_KEYS
+
+
+def _key(m: _Machine, value: Any) -> Any:
+    """The value as a dict key, boxed if hashing it may cost too much."""
+    if _cheap(value):
+        return value
+    if type(value) is tuple and len(value) <= 8 and m.tuple_keys < MAX_TUPLE_KEYS and all(map(_cheap, value)):
+        m.tuple_keys += 1
+        return value
+    return Opaque(value)
+
+
+# Mentions of what would be imported, called or looked up
+
+
+def _mention(m: _Machine, module: str, name: str) -> None:
+    if len(module) > MAX_NAME or len(name) > MAX_NAME:
+        raise _OpcodeError(f"a global's name has over {MAX_NAME} characters", "limit")
+    known = m.globals.get((module, name))
+    if known is None:
+        known = m.globals[module, name] = Global(module, name)
+    m.stack.append(known)
+
+
+@_opcode(0x63, 2)
+def _global(m: _Machine, at: int) -> int:
+    """Two lines: module and name."""
+    middle = _line_end(m, at)
+    end = _line_end(m, middle + 1)
+    _mention(m, m.data[at:middle].decode(), m.data[middle + 1 : end].decode())
+    return end + 1
+
+
+def _line_end(m: _Machine, at: int) -> int:
+    longest = 4 * MAX_NAME  # bytes of a name in UTF-8
+    end = m.data.find(b"\n", at, at + longest + 1)
+    if end >= 0:
+        return end
+    if len(m.data) - at > longest:
+        raise _OpcodeError(f"a global's name has over {MAX_NAME} characters", "limit")
+    if len(m.data) == m.reach:
+        raise _OpcodeError("the bytes end before a global's name does", "truncated")
+    raise _ShortWindowError(3 + 2 * longest)
+
+
+@_opcode(0x93)
+def _stack_global(m: _Machine, at: int) -> int:
+    name, module = m.stack.pop(), m.stack.pop()
+    if type(name) is not str or type(module) is not str:
+        raise _OpcodeError("a global's name is no text")
+    _mention(m, module, name)
+    return at
+
+
+_CALL = Global("operator", "call")
+
+
+@_opcode(0x52)
+def _reduce(m: _Machine, at: int) -> int:
+    """What would be called with what; calling the result of a call is mentioned as `operator.call` of it.
+
+    Protocol 2 writes that for objects with keyword arguments: `functools.partial(cls.__new__, ...)` and then `()`.
+    """
+    args, function = m.stack.pop(), m.stack[-1]
+    if type(function) is Call and type(args) is tuple:
+        m.stack[-1] = Call(_CALL, (function, *args))
+        return at
+    return _called(m, at, function, args)
+
+
+@_opcode(0x81)
+def _newobj(m: _Machine, at: int) -> int:
+    args, function = m.stack.pop(), m.stack[-1]
+    return _called(m, at, function, args)
+
+
+def _called(m: _Machine, at: int, function: Any, args: Any, keywords: Any = None) -> int:
+    if type(function) is not Global or type(args) is not tuple or type(keywords) not in (dict, type(None)):
+        raise _OpcodeError(f"a {type(function).__name__} would be called with a {type(args).__name__}")
+    m.stack[-1] = Call(function, args, keywords)
+    return at
+
+
+@_opcode(0x92)
+def _newobj_ex(m: _Machine, at: int) -> int:
+    keywords, args, function = m.stack.pop(), m.stack.pop(), m.stack[-1]
+    return _called(m, at, function, args, keywords)
+
+
+@_opcode(0x62)
+def _build(m: _Machine, at: int) -> int:
+    """Give an object its state. On a dict (torch's `_metadata` on a converted OrderedDict) it changes no entry."""
+    state, target = m.stack.pop(), m.stack[-1]
+    if type(target) is Call:
+        if target.state is not None:
+            raise _OpcodeError("an object is given its state twice")
+        target.state = state
+    elif type(target) is not dict:
+        raise _OpcodeError(f"a {type(target).__name__} is given a state")
+    return at
+
+
+@_opcode(0x51)
+def _binpersid(m: _Machine, at: int) -> int:
+    """In legacy torch files ('module', class, source file, source) stands for the class."""
+    pid = m.stack[-1]
+    is_class = type(pid) is tuple and len(pid) > 1 and type(pid[0]) is str and pid[0] == "module"
+    if is_class and type(pid[1]) is Global:
+        m.stack[-1] = pid[1]
+    else:
+        m.stack[-1] = Persistent(pid)
+        m.persistents.append(m.stack[-1])
+    return at
