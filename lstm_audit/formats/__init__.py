@@ -1,0 +1,65 @@
+"""Spans into tensors: what a reader returns, and the table of readers.
+
+Comes in: a span over a whole file. Goes out: a `Checkpoint`. Promise: whatever the bytes, a reader returns tensors,
+answers None ("not mine"), or raises an `AuditError`; nothing in the bytes is executed, imported or believed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from ..errors import Skipped, UnknownFormat
+from ..registry import Registry
+from ..span import Span
+from ..tensor import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the container says of a module, beside its tensors: a pickled class, a live object's type.
+
+    `kind` is lstm, gru, rnn, or other (a class that is known not to be a plain recurrence); `facts` are the integers
+    that came with it: hidden_size, proj_size, num_layers, bidirectional, bias.
+    """
+
+    class_name: str
+    kind: str
+    facts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Named tensors and what is claimed of them.
+
+    `tensors` go by their natural dotted path; `claims` by module path; `skipped` are tensors or modules that the
+    container holds in a form that cannot be read; `globals` are the (module, name) pairs that an unsafe load of the
+    file would import; `notes` say how many bytes stand where no reader of the format looks.
+    """
+
+    format: str
+    tensors: Mapping[str, Tensor]
+    claims: Mapping[str, Claim] = field(default_factory=dict)
+    skipped: tuple[Skipped, ...] = ()
+    globals: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+Beside = Callable[[str], Span]
+"""Opens a file in the same folder by its bare name; for formats that spread over several files."""
+
+Reader = Callable[[Span, Beside], "Checkpoint | None"]
+
+READERS: Registry[Reader] = Registry(__name__)
+
+
+def reader(name: str) -> Callable[[Reader], Reader]:
+    """Register a function that reads one family of containers, recognised by content."""
+    return READERS.named(name)
+
+
+def read(span: Span, beside: Beside) -> Checkpoint:
+    """The checkpoint in `span`, by the first reader that claims it; raises `UnknownFormat` when none does."""
+    for attempt in READERS.values():
+        checkpoint = attempt(span, beside)
+        if checkpoint is not None:
+            return checkpoint
+    raise UnknownFormat("no checkpoint format is recognised in these bytes", 0)

@@ -1,0 +1,302 @@
+"""Live objects: torch modules, and state dicts of torch tensors or numpy arrays.
+
+Comes in: an object. Goes out: a `Checkpoint` of format "live". Promise: the object is the same afterwards, to the byte,
+the version counter and the random state; no forward, hook or lazy computation runs, and of the data only the bytes
+that are asked for are copied. torch and numpy are taken from `sys.modules`, never imported.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+from ..errors import MalformedFile, Skipped, UnknownFormat
+from ..span import BytesSource, whole
+from ..tensor import DTYPES, MAX_DIMS, DType, Tensor, strides_of, view
+from . import Checkpoint, Claim
+
+MAX_DEPTH = 64
+"""Levels of a nested state dict; trainers nest five."""
+
+MAX_CONTAINERS = 300_000
+"""Mappings and lists of a nested state dict that are looked into: shared ones can unfold without end."""
+
+SUPPORTED = "a torch.nn.Module, or a mapping (nested if you like) of torch tensors or numpy arrays, can be audited"
+
+_BIAS = re.compile(r"bias_(?:ih|hh)")
+_RECURRENT = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)")
+_FACTS = ("hidden_size", "proj_size", "num_layers", "bidirectional", "bias")
+_CLASSES = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru", "RNN": "rnn", "RNNCell": "rnn"}
+_DYNAMIC = "torch.ao.nn.quantized.dynamic.modules.rnn"
+_HOMES = (
+    "torch.nn.modules.rnn",
+    "torch.ao.nn.quantizable.modules.rnn",
+    "torch.ao.nn.quantized.modules.rnn",
+    _DYNAMIC,
+)
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What was found so far; `sources` holds one source for each storage, so that aliases can be told."""
+
+    tensors: dict[str, Tensor] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+    sources: dict[object, "MemorySource"] = field(default_factory=dict)
+    containers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySource:
+    """The bytes of a live storage. They have an address, but no place in a file."""
+
+    size: int
+    fetch: Callable[[int, int], bytes]
+    name: str = "memory"
+    placed: bool = False
+
+    def read(self, at: int, n: int) -> bytes:
+        """Exactly `n` bytes from `at`; a `Span` has checked the bounds."""
+        return self.fetch(at, n) if n else b""
+
+
+class _NoDataError(ValueError):
+    """A tensor without bytes that could be read: the reason as in `Skipped`, and the sentence."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.reason, self.detail = reason, detail
+
+
+def read_module(module: Any) -> Checkpoint:
+    """A `torch.nn.Module`'s parameters and buffers under all their names, and the classes of its recurrences."""
+    if not _is_module(module):
+        raise UnknownFormat(f"a {type(module).__name__} is no torch.nn.Module; {SUPPORTED}", kind="unsupported")
+    got = Gathered()
+    _add_module(got, "", module)
+    return _checkpoint(got)
+
+
+def read_mapping(state: Mapping[str, Any]) -> Checkpoint:
+    """A state dict; nested mappings, lists and modules get dotted names."""
+    if not isinstance(state, Mapping):
+        raise UnknownFormat(f"a {type(state).__name__} is no mapping; {SUPPORTED}", kind="unsupported")
+    got = Gathered()
+    _add_value(got, "", state, ())
+    if state and not got.tensors and not got.skipped and not got.claims:
+        raise UnknownFormat(f"the mapping holds no tensor; {SUPPORTED}", kind="unsupported")
+    return _checkpoint(got)
+
+
+def _checkpoint(got: Gathered) -> Checkpoint:
+    return Checkpoint("live", got.tensors, got.claims, tuple(got.skipped))
+
+
+def _library(name: str) -> Any:
+    """torch or numpy if it was imported; an object of theirs cannot exist otherwise."""
+    return sys.modules.get(name)
+
+
+def _is_module(value: Any) -> bool:
+    torch = _library("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
+
+
+def _join(path: str, name: object) -> str:
+    return f"{path}.{name}" if path else str(name)
+
+
+def _add_value(got: Gathered, path: str, value: Any, above: tuple[int, ...]) -> None:
+    """One value of a nested state dict; `above` are the containers around it, so that a circle ends."""
+    if isinstance(value, Mapping):
+        inner: Iterable[tuple[object, Any]] = value.items()
+    elif isinstance(value, list | tuple):
+        inner = enumerate(value)
+    else:
+        _add_leaf(got, path, value)
+        return
+    got.containers += 1
+    if got.containers > MAX_CONTAINERS or len(above) > MAX_DEPTH:
+        message = f"the state dict has over {MAX_CONTAINERS} mappings and lists, or over {MAX_DEPTH} levels of them"
+        raise MalformedFile(message, kind="limit")
+    if id(value) not in above:
+        for name, item in inner:
+            _add_value(got, _join(path, name), item, (*above, id(value)))
+
+
+def _add_leaf(got: Gathered, path: str, value: Any) -> None:
+    torch, numpy = _library("torch"), _library("numpy")
+    if torch is not None and isinstance(value, torch.Tensor):
+        _add_tensor(got, path, value, _torch_tensor)
+    elif numpy is not None and isinstance(value, numpy.ndarray):
+        _add_tensor(got, path, value, _numpy_tensor)
+    elif _is_module(value):
+        _add_module(got, path, value)
+
+
+def _add_module(got: Gathered, path: str, module: Any) -> None:
+    """Unbound methods: a subclass may override them without `remove_duplicate`, or do anything in them."""
+    base = _library("torch").nn.Module
+    if _holds_itself(module, ()):
+        raise MalformedFile("a module of the object contains itself", kind="unsupported")
+    named = (base.named_parameters(module, "", True, False), base.named_buffers(module, "", True, False))
+    for name, tensor in chain(*named):
+        _add_tensor(got, _join(path, name), tensor, _torch_tensor)
+    for name, part in base.named_modules(module, remove_duplicate=False):
+        where = _join(path, name) if name else path
+        claim = _claim(part)
+        if claim is not None:
+            got.claims[where] = claim
+            if _DYNAMIC in (cls.__module__ for cls in type(part).__mro__):
+                _add_packed(got, where, part)
+
+
+def _holds_itself(module: Any, above: tuple[int, ...]) -> bool:
+    """Whether a walk that does not drop duplicates would never end."""
+    inside = (*above, id(module))
+    parts = [part for part in module._modules.values() if part is not None]
+    return any(id(part) in inside or _holds_itself(part, inside) for part in parts)
+
+
+def _claim(module: Any) -> Claim | None:
+    """What a module's class, or the nearest one it inherits from, says of it; None when it is no recurrence."""
+    own = type(module)
+    for cls in own.__mro__:
+        if cls.__module__ in _HOMES and cls.__name__ in _CLASSES:
+            facts = {key: int(value) for key in _FACTS if isinstance(value := getattr(module, key, None), int)}
+            if cls.__name__.endswith("Cell"):
+                facts["cell"] = 1
+            return Claim(f"{own.__module__}.{own.__qualname__}", _CLASSES[cls.__name__], facts)
+    return None
+
+
+def _add_packed(got: Gathered, path: str, module: Any) -> None:
+    """A dynamically quantised LSTM keeps its weights packed; torch unpacks copies of them, the biases in float32."""
+    try:
+        unpacked = {**module.get_weight(), **module.get_bias()}
+    except (AttributeError, RuntimeError) as error:
+        got.skipped.append(Skipped(path, "packed", f"torch cannot unpack its parameters: {error}"))
+        return
+    for name, tensor in unpacked.items():
+        _add_tensor(got, _join(path, name), tensor, _torch_tensor)
+
+
+def _add_tensor(got: Gathered, name: str, value: Any, convert: Callable[[Gathered, Any], Tensor]) -> None:
+    """One named tensor. Without bytes it stays as a shape, so that its module is not taken for one without a bias."""
+    if name in got.tensors:
+        raise MalformedFile(f"two tensors of the object are called {name!r}", kind="ambiguous")
+    shape = _shape(value)
+    if shape is not None and len(shape) > MAX_DIMS:
+        return
+    try:
+        got.tensors[name] = convert(got, value)
+    except _NoDataError as error:
+        if shape is not None:
+            dtype = DType(f"{_dtype_name(value)} without readable data", 1)
+            got.tensors[name] = Tensor(dtype, shape, strides_of(shape), whole(BytesSource(b"")))
+        if (_BIAS if shape else _RECURRENT).search(name):
+            said = f", shape {shape}" if shape else ""
+            got.skipped.append(Skipped(name, error.reason, f"{name}: {error.detail}{said}"))
+
+
+def _shape(value: Any) -> tuple[int, ...] | None:
+    """None while a lazy parameter has none, and for nested and symbolic ones."""
+    try:
+        shape = tuple(value.shape)
+    except RuntimeError:
+        return None
+    return shape if all(isinstance(size, int) for size in shape) else None
+
+
+def _dtype_name(value: Any) -> str:
+    return str(getattr(value.dtype, "name", value.dtype)).removeprefix("torch.")
+
+
+def _known_dtype(value: Any) -> DType:
+    name = _dtype_name(value)
+    if name not in DTYPES:
+        raise _NoDataError("unsupported-dtype", f"its dtype is {name}")
+    return DTYPES[name]
+
+
+def _torch_tensor(got: Gathered, tensor: Any) -> Tensor:
+    """A strided view of the storage as it lies in memory, on whichever device."""
+    _refuse_unreadable(tensor)
+    dtype = _known_dtype(tensor)
+    try:
+        storage = tensor.untyped_storage()
+        key = (str(storage.device), storage.data_ptr() or id(tensor), storage.nbytes())
+    except RuntimeError as error:  # also NotImplementedError: functorch, XLA and other tensors without a storage
+        raise _NoDataError("missing-data", f"torch gives no access to its storage ({type(error).__name__})") from None
+    source = got.sources.setdefault(key, MemorySource(storage.nbytes(), _fetch_torch(storage)))
+    shape, strides, big = tuple(tensor.shape), tuple(tensor.stride()), sys.byteorder == "big"
+    return _view(dtype, shape, strides, source, tensor.storage_offset(), big, tensor.is_neg())
+
+
+def _refuse_unreadable(tensor: Any) -> None:
+    """Tensors that are only promises of data, or keep it in another form than rows of numbers."""
+    torch, own = _library("torch"), type(tensor)
+    if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+        raise _NoDataError("missing-data", "a lazy parameter that no input has given a shape yet")
+    if own.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        raise _NoDataError("missing-data", f"a {own.__name__} holds no bytes of its own")
+    if tensor.is_nested or tensor.layout is not torch.strided:
+        raise _NoDataError("unsupported-dtype", f"its layout is {'nested' if tensor.is_nested else tensor.layout}")
+    if tensor.is_meta:
+        raise _NoDataError("missing-data", "a tensor on the meta device has no data")
+
+
+def _fetch_torch(storage: Any) -> Callable[[int, int], bytes]:
+    """Reads by a uint8 view of its own: the tensor, its graph and its version counter are not touched."""
+
+    def fetch(at: int, n: int) -> bytes:
+        from ctypes import string_at
+
+        torch = _library("torch")
+        part = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage, at, (n,), (1,)).cpu()
+        return string_at(part.data_ptr(), n)
+
+    return fetch
+
+
+def _numpy_tensor(got: Gathered, array: Any) -> Tensor:
+    """A view of the array's memory; a copy of it where the strides run backwards or between elements."""
+    dtype = _known_dtype(array)
+    if any(step < 0 or step % array.itemsize for step in array.strides):
+        array = array.copy(order="C")
+    shape, strides = tuple(array.shape), tuple(step // array.itemsize for step in array.strides)
+    reach = 0 if 0 in shape else 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    address = array.__array_interface__["data"][0]
+    source = MemorySource(reach * dtype.itemsize, _fetch_numpy(array, address))
+    source = got.sources.setdefault(("numpy", address, source.size), source)
+    order = array.dtype.byteorder
+    return _view(dtype, shape, strides, source, 0, order == ">" or (order == "=" and sys.byteorder == "big"), False)
+
+
+def _fetch_numpy(array: Any, address: int) -> Callable[[int, int], bytes]:
+    """The closure keeps `array`, and so its memory, alive."""
+
+    def fetch(at: int, n: int, owner: Any = array) -> bytes:
+        from ctypes import string_at
+
+        return string_at(address + at, n)
+
+    return fetch
+
+
+def _view(
+    dtype: DType,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    source: MemorySource,
+    offset: int,
+    big_endian: bool,
+    negated: bool,
+) -> Tensor:
+    try:
+        return view(dtype, shape, strides, whole(source), offset, big_endian=big_endian, negated=negated)
+    except MalformedFile:
+        raise _NoDataError("missing-data", "its storage was freed, or is held by another process (FSDP)") from None

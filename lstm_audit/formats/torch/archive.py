@@ -1,0 +1,67 @@
+"""The zip of torch.save and TorchScript.
+
+Comes in: a span that is a zip. Goes out: an `Archive`, and an `Envelope` for its data.pkl. Promise: the records are
+those that torch's reader (caffe2/serialize/inline_container.cc) would find, or the file is refused.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...errors import MalformedFile
+from ...span import Span
+from ...wire.pickle import Persistent, decode
+from ...wire.zip import Member, body, members
+from .legacy import Envelope
+from .storage import Locate, Storage, claim_of
+
+
+@dataclass(frozen=True, slots=True)
+class Archive:
+    """The members of a torch zip, by their names without the root folder."""
+
+    span: Span
+    root: str
+    members: Mapping[str, Member]
+
+    def record(self, name: str) -> Span:
+        """A record's bytes; raises `MalformedFile` where there is none."""
+        member = self.members.get(name)
+        if member is None:
+            raise MalformedFile(f"the archive has no record {self.root}/{name}")
+        return body(self.span, member)
+
+
+def open_archive(span: Span) -> Archive:
+    """The directory of a torch zip. All entries share one root folder, as torch's reader demands."""
+    found = members(span)
+    root = next(iter(found), "").partition("/")[0]
+    stray = [name for name in found if not name.startswith(f"{root}/")]
+    if stray and f"{root}/data.pkl" in found:
+        raise MalformedFile(f"entry {stray[0]!r} lies outside the root folder {root!r}: torch refuses this archive")
+    return Archive(span, root, {name[len(root) + 1 :]: member for name, member in found.items()})
+
+
+def open_pickle(archive: Archive, record: str = "data.pkl", folder: str = "data") -> Envelope:
+    """Decode a record that refers to storages in `folder`."""
+    span = archive.record(record)
+    decoded = decode(span)
+    locate = _locator(archive, folder)
+    return Envelope(decoded.value, span, locate, decoded.globals, span.size - decoded.end)
+
+
+def _locator(archive: Archive, folder: str) -> Locate:
+    order = archive.record("byteorder").read() if "byteorder" in archive.members else b"little"
+    if order not in (b"little", b"big"):
+        raise MalformedFile(f"the byteorder record says {order[:20]!r}, neither little nor big")
+
+    def locate(reference: object) -> Storage:
+        if type(reference) is not Persistent:
+            raise MalformedFile("a tensor's storage is no persistent id")
+        claim = claim_of(reference.pid)
+        span = archive.record(f"{folder}/{claim.key}")
+        if span.size != claim.size:
+            message = f"record {folder}/{claim.key} has {span.size} bytes, but {claim.size} are claimed"
+            raise MalformedFile(message, span.at)
+        return Storage(claim.dtype, span, order == b"big")
+
+    return locate

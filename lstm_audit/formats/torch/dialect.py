@@ -1,0 +1,184 @@
+"""Pickled values into named tensors.
+
+Comes in: an `Envelope`: inert values, never objects. Goes out: `Contents`: tensors by their natural dotted path, built
+when they are asked for, and what the pickled classes claim. Promise: a value is walked once, however many paths lead
+to it, and no path can make the walk endless.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...errors import MalformedFile, Skipped
+from ...tensor import Tensor
+from ...wire.pickle import Call, Global
+from .. import Claim
+from .legacy import Envelope
+from .rebuild import is_array, is_tensor, rebuild, unread
+
+MAX_NODES = 1 << 20  # values of one pickle that the walk visits: far beyond any model, about a second
+MAX_PATH = 4096  # characters of a name; longer ones are nested on purpose
+
+_TRANSPARENT = {
+    ("torch.jit._pickle", name)
+    for name in ("build_tensorlist", "build_intlist", "build_doublelist", "build_boollist", "restore_type_tag")
+}
+_MODULE_PARTS = frozenset({"_modules", "_parameters", "_buffers"})
+_CELLS = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru", "RNN": "rnn", "RNNCell": "rnn"}
+_MODES = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn"}
+_FACTS = ("hidden_size", "input_size", "proj_size", "num_layers", "bidirectional", "bias")
+
+
+Place = tuple[str, Any]
+"""A path, and the inert value that stands there."""
+
+
+@dataclass(slots=True)
+class Contents:
+    """What the walk found: unbuilt tensors by path, claims by module path, and what has no readable values."""
+
+    tensors: dict[str, Callable[[], Tensor]] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    skipped: list[Skipped] = field(default_factory=list)
+
+
+def contents(envelope: Envelope) -> Contents:
+    """Walk a decoded pickle from its root."""
+    found, seen = Contents(), set()
+    stack: list[Place] = [("", envelope.value)]
+    visited = 0
+    while stack:
+        path, value = stack.pop()
+        visited += 1
+        if visited > MAX_NODES or len(path) > MAX_PATH:
+            raise MalformedFile(f"more than {MAX_NODES} values, or a name over {MAX_PATH} characters", kind="limit")
+        if type(value) is Call and (is_tensor(value) or is_array(value)):
+            _note_tensor(found, envelope, path, value)
+        elif type(value) in (dict, list, tuple, Call):
+            inner = list(_children(path, value))
+            if id(value) in seen:  # a second way to the same container: only the tensors right in it get a second name
+                inner = [(name, leaf) for name, leaf in inner if type(leaf) is Call and is_tensor(leaf)]
+            elif type(value) is Call and (claim := _claim(value)):
+                found.claims[path] = claim
+            seen.add(id(value))
+            stack.extend(reversed(inner))
+    return found
+
+
+def _note_tensor(found: Contents, envelope: Envelope, path: str, call: Call) -> None:
+    reason = unread(call)
+    if reason is not None:
+        found.skipped.append(Skipped(path, *reason))
+    else:
+        found.tensors.setdefault(path, lambda: rebuild(call, envelope))
+
+
+def _children(path: str, value: Any) -> Iterator[Place]:
+    """The values inside a container, each with its path."""
+    if type(value) is dict:
+        yield from _pairs(path, value.items())
+    elif type(value) in (list, tuple):
+        yield from ((_join(path, str(k)), v) for k, v in enumerate(value))
+    elif type(value) is Call:
+        yield from _parts_of_call(path, value)
+
+
+def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[Place]:
+    for key, value in pairs:
+        if type(value) in (dict, list, tuple, Call):
+            yield _join(path, _label(key)), value
+
+
+def _parts_of_call(path: str, call: Call) -> Iterator[Place]:
+    """A pickled object: the items of a mapping, the elements of a sequence, attributes, and constructor arguments."""
+    name = (call.function.module, call.function.name)
+    if name in _TRANSPARENT:
+        yield from ((path, argument) for argument in call.args[:1])
+        return
+    if call.items:
+        yield from _pairs(path, call.items)
+    if call.extended:
+        yield from _children(path, call.extended)
+    yield from _attributes(path, call)
+    arguments = _ordered_pairs(call.args)
+    if arguments is not None:
+        yield from _pairs(path, arguments)
+    elif name != ("torch", "Size"):
+        yield from _children(path, call.args)
+
+
+def _ordered_pairs(arguments: Sequence[Any]) -> list[list[Any]] | None:
+    """Python 2 pickled OrderedDict([[key, value], ...]) as one argument."""
+    if len(arguments) == 1 and type(arguments[0]) is list:
+        pairs = arguments[0]
+        if pairs and all(type(pair) is list and len(pair) == 2 for pair in pairs):
+            return pairs
+    return None
+
+
+def _attributes(path: str, call: Call) -> Iterator[Place]:
+    """The state of an object; a module's parameters and children stand right under the module's own name."""
+    for state in _states(call):
+        if type(state) is dict:
+            for key, value in state.items():
+                if type(value) in (dict, list, tuple, Call):
+                    yield (path if key in _MODULE_PARTS else _join(path, _label(key))), value
+        else:
+            yield from _children(path, state)
+
+
+def _states(call: Call) -> list[Any]:
+    """BUILD's argument; (dict, slots) for objects with slots; (payload, class) for torch's custom classes."""
+    state = call.state
+    if (call.function.module, call.function.name) == ("torch", "ScriptObject") and type(state) is tuple:
+        return [part for part in state if type(part) is tuple][:1]
+    if type(state) is tuple and len(state) == 2 and all(part is None or type(part) is dict for part in state):
+        return [part for part in state if part is not None]
+    return [] if state is None else [state]
+
+
+def _label(key: Any) -> str:
+    """A dictionary key as part of a path; keys that are no text or number get a sign that no name uses."""
+    return key if type(key) is str else str(key) if type(key) in (int, bool, float) else "?"
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _claim(call: Call) -> Claim | None:
+    """What a pickled recurrent module says of itself: its class, or torch's `mode` attribute in a subclass."""
+    state = next((s for s in _states(call) if type(s) is dict), None)
+    cls = call.args[0] if call.args and type(call.args[0]) is Global else call.function
+    known = "torch.nn.modules.rnn" in cls.module or "torch.ao.nn.quant" in cls.module
+    kind = _CELLS.get(cls.name) if known else None
+    if kind is None and state is not None and "hidden_size" in state:
+        mode = state.get("mode")
+        kind = _MODES.get(mode) if type(mode) is str else None
+    if kind is None:
+        return None
+    facts = {name: int(state[name]) for name in _FACTS if type(state.get(name)) in (int, bool)} if state else {}
+    return Claim(f"{cls.module}.{cls.name}", kind, facts)
+
+
+class LazyTensors(Mapping[str, Tensor]):
+    """Named tensors that are located when they are looked up: a model has thousands that no audit needs."""
+
+    def __init__(self, openers: Mapping[str, Callable[[], Tensor]]) -> None:
+        self._openers = openers
+        self._built: dict[str, Tensor] = {}
+
+    def __getitem__(self, name: str) -> Tensor:
+        built = self._built.get(name)
+        if built is None:
+            built = self._built[name] = self._openers[name]()
+        return built
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._openers
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._openers)
+
+    def __len__(self) -> int:
+        return len(self._openers)
