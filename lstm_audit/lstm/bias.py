@@ -1,0 +1,96 @@
+"""The eight blocks of one LSTM's bias, and how finely their values could be told apart.
+
+In: both halves and the dtype they are stored in. Out: a `Bias`, the thing that every test looks at. It promises
+values that arithmetic cannot trip over: finite, below 1e30, two units or more, all blocks of one length.
+"""
+
+import math
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Halves = Sequence[Sequence[float]]
+I, F, G, O = range(4)  # noqa: E741  (the gates are called that)
+
+# The spacing of numbers just above 1.
+EPSILON = {
+    "float64": 2.0**-52,
+    "float32": 2.0**-23,
+    "float16": 2.0**-10,
+    "bfloat16": 2.0**-7,
+    "float8_e4m3fn": 2.0**-3,
+    "float8_e5m2": 2.0**-2,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bias:
+    """`bound` is k = 1/√H, between whose signs torch draws; `kinds` has two letters a gate, `ih` before `hh`:
+
+    Z all 0, C one constant (bit-equal), U within ±k, N anything else.
+    """
+
+    ih: Halves
+    hh: Halves
+    size: int
+    bound: float
+    epsilon: float
+    coarse: bool
+    held: str
+    kinds: tuple[str, str, str, str]
+
+    def draws(self, gates: Sequence[int] = range(4)) -> list[float]:
+        """The values of all blocks that may have been drawn from ±k."""
+        blocks = ((half[g], kind) for g in gates for half, kind in zip((self.ih, self.hh), self.kinds[g], strict=True))
+        return [v for block, kind in blocks if kind == "U" for v in block]
+
+    def values(self) -> list[float]:
+        return [v for half in (self.ih, self.hh) for block in half for v in block]
+
+
+def float32(x: float) -> float:
+    return array("f", (x,))[0]
+
+
+def unfit(ih: Halves, hh: Halves) -> str | None:
+    """Why these biases cannot be asked, or None."""
+    sizes = {len(block) for half in (ih, hh) for block in half}
+    if len(ih) != 4 or len(hh) != 4 or len(sizes) != 1:
+        return "not two halves of four equal gates"
+    if min(sizes) < 2:
+        return "a single unit has no distribution"
+    values = [v for half in (ih, hh) for block in half for v in block]
+    if not all(map(math.isfinite, values)):
+        return "NaN or infinity in the bias"
+    return "values beyond any initialiser" if max(map(abs, values)) >= 1e30 else None
+
+
+def held_as(values: list[float], dtype: str) -> str:
+    """A tensor that was cast up keeps only the mantissa of the narrower type that held it before."""
+    narrow = array("f", values)
+    if dtype == "float64" and narrow.tolist() == values:
+        dtype = "float32"
+    if dtype != "float32":
+        return dtype if dtype in EPSILON else "float32"
+    words = memoryview(narrow).cast("B").cast("I")
+    for name, spare in (("bfloat16", 0xFFFF), ("float16", 0x1FFF)):
+        if not any(word & spare for word in words):
+            return name
+    return dtype
+
+
+def kind(block: Sequence[float], bound: float) -> str:
+    low, high = min(block), max(block)
+    if low == high:
+        return "C" if low else "Z"
+    return "U" if -bound <= low and high <= bound else "N"
+
+
+def sort_blocks(ih: Halves, hh: Halves, dtype: str, scale: float = 1.0) -> Bias:
+    """Sort the blocks; `scale` 0.5 asks about draws from ±k/2. `unfit` has said None."""
+    held = held_as([v for half in (ih, hh) for block in half for v in block], dtype)
+    size, epsilon = len(ih[0]), EPSILON[held]
+    bound = float32(scale / math.sqrt(size))
+    kinds = [kind(a, bound * (1 + epsilon)) + kind(b, bound * (1 + epsilon)) for a, b in zip(ih, hh, strict=True)]
+    coarse = held not in ("float64", "float32")
+    return Bias(ih, hh, size, bound, epsilon, coarse, held, (kinds[I], kinds[F], kinds[G], kinds[O]))

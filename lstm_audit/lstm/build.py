@@ -1,0 +1,159 @@
+"""A group whose kind is settled into an `Lstm`: every bias cut into its gates.
+
+Comes in: a `Group`, its convention and hidden size. Goes out: an `Lstm`, or the `Skipped` that says why not. Promise:
+a bias is cut only where its length fits the hidden size that the weights gave.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from ..errors import Skipped
+from ..tensor import Block, Tensor, whole_block
+from .group import Group, Part
+from .layer import GATES, Lstm, Term
+from .naming import Convention
+
+MAX_BIAS = 1 << 20
+"""Elements of one bias: H = 262144, far beyond any model, and half a second of statistics."""
+
+Tensors = Mapping[str, Tensor]
+
+
+def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> Lstm | Skipped:
+    """The recurrence with all its terms, or the reason for which it cannot be judged."""
+    problem = _refusal(convention, group, tensors) or _disagreement(convention, group, hidden, tensors)
+    if problem is not None:
+        return problem
+    gates: dict[str, tuple[Term, ...]] = dict.fromkeys(GATES, ())
+    for part, name in group.parts.items():
+        if convention.slots[part[1]].role == "bias":
+            terms = _terms(convention, group, part, hidden, tensors)
+            if terms is None:
+                return _misfit(group, name, tensors[name], hidden)
+            for gate, term in terms.items():
+                gates[gate] += (term,)
+    counts = {gate: len(terms) for gate, terms in gates.items()}
+    if len(set(counts.values())) > 1:
+        missing = ", ".join(gate for gate, n in counts.items() if n < max(counts.values()))
+        return Skipped(group.module, "conflicting-evidence", f"no bias for gate {missing}, but for the others")
+    return _lstm(convention, group, hidden, tensors, gates)
+
+
+def _refusal(convention: Convention, group: Group, tensors: Tensors) -> Skipped | None:
+    """A bias whose values cannot be had from its stored elements."""
+    for (_, key), name in group.parts.items():
+        role, tensor = convention.slots[key].role, tensors[name]
+        if role == "refuse":
+            return Skipped(group.module, "parametrized", f"{name}: only the framework can compute the bias from it")
+        if role in ("bias", "mask", "log_scale"):
+            if tensor.dtype.decode is None and not (role == "mask" and tensor.dtype.name == "bool"):
+                return Skipped(group.module, "unsupported-dtype", f"{name} is {tensor.dtype.name}")
+            if tensor.count > MAX_BIAS:
+                return Skipped(
+                    group.module, "limit", f"{name} has {tensor.count} elements; at most {MAX_BIAS} are read"
+                )
+    return None
+
+
+def _disagreement(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> Skipped | None:
+    """An input weight whose gate axis does not fit H: the group's tensors do not belong together."""
+    name = group.first(convention, "input")
+    if name is None or convention.convolution or group.separate or len(tensors[name].shape) != 2:
+        return None
+    rows = tensors[name].shape[convention.gate_axis]
+    return None if rows in {n * hidden for n in convention.blocks} else _misfit(group, name, tensors[name], hidden)
+
+
+def _misfit(group: Group, name: str, tensor: Tensor, hidden: int) -> Skipped:
+    detail = f"{name} has shape {tensor.shape}, which does not fit hidden size {hidden}"
+    return Skipped(group.module, "conflicting-evidence", detail)
+
+
+def _terms(convention: Convention, group: Group, part: Part, hidden: int, tensors: Tensors) -> dict[str, Term] | None:
+    """One bias tensor cut into its gates; None when it does not fit."""
+    gate, key = part
+    half, name = convention.slots[key].half, group.parts[part]
+    mask = group.factor(convention, "mask", half)
+    scale = group.factor(convention, "log_scale", half)
+    copy = _copy(convention, group, part, tensors)
+    blocks = _slices(convention, gate, hidden, tensors[name])
+    masks = _slices(convention, gate, hidden, tensors[mask]) if mask else {}
+    copies = _slices(convention, gate, hidden, copy) if copy else {}
+    if blocks is None or masks is None or copies is None:
+        return None
+    log_scale = tensors[scale] if scale else None
+    return {
+        g: Term(half, name, block, masks.get(g), log_scale, (copies[g],) if g in copies else ())
+        for g, block in blocks.items()
+    }
+
+
+def _slices(convention: Convention, gate: str, hidden: int, tensor: Tensor) -> dict[str, Block] | None:
+    """Which elements of a bias belong to which gate; None when its length allows no such division."""
+    if sum(size != 1 for size in tensor.shape) > 1:
+        return None
+    whole = whole_block(tensor)
+    if gate:
+        return {gate: whole} if whole.count == hidden else None
+    if whole.count not in {n * hidden for n in convention.blocks}:
+        return None
+    order = enumerate(convention.order)
+    return {g: Block(whole.tensor, whole.axis, k * hidden, (k + 1) * hidden) for k, g in order}
+
+
+def _copy(convention: Convention, group: Group, part: Part, tensors: Tensors) -> Tensor | None:
+    """The second stored place of a bias."""
+    other = tensors.get(group.mirror(convention, part[1]))
+    own = tensors[group.parts[part]]
+    if other is None or not _aligned(convention, group):
+        return None
+    return other if other.shape == own.shape and other.identity != own.identity else None
+
+
+def _aligned(convention: Convention, group: Group) -> bool:
+    """Whether the second names mean the same tensors.
+
+    Paddle deals them out in order and has none for `weight_ho`: with a projection all but the first cell's are shifted
+    (`bias_ih_l1` is a weight, `bias_hh_l1` the bias_ih of layer 1).
+    """
+    first = group.layer == 0 and group.direction == "forward"
+    return first or group.first(convention, "projection") is None
+
+
+def mirrored(convention: Convention, group: Group, tensors: Tensors, *roles: str) -> list[str]:
+    """The second names of the group's tensors (of some roles, or of all) that are there."""
+    keys = [key for _, key in group.parts if not roles or convention.slots[key].role in roles]
+    names = (group.mirror(convention, key) for key in keys)
+    return sorted(name for name in names if name and name in tensors)
+
+
+def _lstm(
+    convention: Convention, group: Group, hidden: int, tensors: Tensors, gates: Mapping[str, tuple[Term, ...]]
+) -> Lstm:
+    halves = {term.name: term.half for gate in GATES for term in gates[gate]}
+    names = tuple(halves)
+    weight = group.first(convention, "recurrent")
+    stored = [tensors[name].dtype.name for name in names or ((weight,) if weight else ())]
+    return Lstm(
+        module=group.module,
+        layer=group.layer,
+        direction=group.direction,
+        convention=convention.name,
+        hidden_size=hidden,
+        dtype="+".join(sorted(set(stored))),
+        gates=gates,
+        bias_tensors=tuple(sorted(names, key=lambda name: (halves[name] == "hh", name))),
+        aliases=tuple(mirrored(convention, group, tensors, "bias") if _aligned(convention, group) else ()),
+        offset=convention.offset,
+        notes=convention.notes + tuple(_notes(convention, gates)),
+    )
+
+
+def _notes(convention: Convention, gates: Mapping[str, tuple[Term, ...]]) -> Iterator[str]:
+    """What a reader of the numbers must know of this recurrence."""
+    halves = {term.half for term in gates["f"]}
+    if not halves:
+        yield "no bias (bias=False): only the run-time offset, if any, enters the gates, and nothing can be patched"
+    elif convention.pairs and halves != {"ih", "hh"}:
+        yield f"{'bias_hh' if 'ih' in halves else 'bias_ih'} is missing and counted as 0"
+    if any(term.mask for terms in gates.values() for term in terms):
+        yield "a pruning mask is applied"

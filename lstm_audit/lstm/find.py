@@ -1,0 +1,184 @@
+"""Names, shapes and claims into LSTMs.
+
+Comes in: a `Checkpoint`. Goes out: `Found`, the LSTMs in the order of a report, and what was skipped. Promise: what
+cannot be decided is `Skipped` with its reason, never guessed; one stored bias is one row, however many names it has.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import MalformedFile, Skipped
+from ..formats import Checkpoint, Claim
+from ..tensor import Tensor
+from .build import MAX_BIAS, build, mirrored
+from .evidence import Verdict, weigh_shape
+from .group import UNKNOWN, Group, grouped
+from .layer import Lookalike, Lstm
+from .naming import CONVENTIONS, HEAD, OPTIMIZER_WORDS, Convention
+
+MAX_LSTMS = 4096
+"""Recurrences of one file: more is an attack, and the report would be of no use."""
+
+Outcome = Lstm | Skipped | Lookalike
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one checkpoint holds; `lookalikes` are also in `skipped`, which says why they are no LSTMs."""
+
+    lstms: tuple[Lstm, ...]
+    skipped: tuple[Skipped, ...]
+    lookalikes: tuple[Lookalike, ...] = ()
+
+
+def find_lstms(checkpoint: Checkpoint) -> Found:
+    """Every LSTM of a checkpoint; raises `MalformedFile` when a tensor that matters is broken."""
+    names, skipped = _without_optimizers(checkpoint.tensors)
+    outcomes: list[Outcome] = []
+    for convention in CONVENTIONS:
+        if any(convention.hint in name for name in names):
+            got, taken = _apply(convention, names, checkpoint)
+            outcomes += got
+            names = [name for name in names if name not in taken] if taken else names
+    lstms = [outcome for outcome in outcomes if isinstance(outcome, Lstm)]
+    if len(lstms) > MAX_LSTMS:
+        raise MalformedFile(f"{len(lstms)} LSTMs in one file; at most {MAX_LSTMS} are read", kind="limit")
+    skipped += [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
+    skipped += _relevant(checkpoint.skipped)
+    lookalikes = tuple(outcome for outcome in outcomes if isinstance(outcome, Lookalike))
+    return Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
+
+
+def _without_optimizers(tensors: Iterable[str]) -> tuple[list[str], list[Skipped]]:
+    """The names that may be weights; the paths under which an optimizer keeps its own copies are said once."""
+    names: list[str] = []
+    paths: dict[str, None] = {}
+    for name in tensors:
+        parts = re.split(r"[./:]", name)
+        found = next((k for k, part in enumerate(parts) if part in OPTIMIZER_WORDS), None)
+        if found is None:
+            names.append(name)
+        elif "bias_" in name:
+            paths[".".join(parts[: found + 1])] = None
+    return names, [Skipped(path, "optimizer-state", "an optimizer's tensors are not biases") for path in paths]
+
+
+def _apply(convention: Convention, names: Sequence[str], checkpoint: Checkpoint) -> tuple[list[Outcome], set[str]]:
+    """One row of the table over the names that no row before it took."""
+    outcomes: list[Outcome] = []
+    taken: set[str] = set()
+    for group in grouped(convention, names, checkpoint):
+        outcome = _resolve(convention, group, checkpoint)
+        if outcome is not None:
+            outcomes.append(outcome)
+            if isinstance(outcome, Skipped) and outcome.reason in ("gru", "rnn"):
+                outcomes += _lookalike(convention, group, checkpoint.tensors, outcome.reason)
+            taken.update(group.parts.values(), mirrored(convention, group, checkpoint.tensors))
+    return outcomes, taken
+
+
+def _resolve(convention: Convention, group: Group, checkpoint: Checkpoint) -> Outcome | None:
+    """One group judged: an LSTM, something else that is said, or None when it is no recurrence at all."""
+    tensors = checkpoint.tensors
+    if convention.mirror and not mirrored(convention, group, tensors):
+        return None
+    verdict = _verdict(convention, group, tensors, checkpoint.claims.get(group.module))
+    if verdict is None:
+        return None
+    if verdict.kind != "lstm":
+        return Skipped(group.module, verdict.kind, verdict.detail)
+    if group.direction == UNKNOWN:
+        return Skipped(group.module, "ambiguous", "input and hidden state are equally wide: one direction or two?")
+    if convention.formats and not checkpoint.format.startswith(convention.formats):
+        detail = f"{convention.name} and other frameworks use these names with another gate order"
+        return Skipped(group.module, "ambiguous", detail)
+    return build(convention, group, verdict.hidden_size, tensors)
+
+
+def _lookalike(convention: Convention, group: Group, tensors: Mapping[str, Tensor], kind: str) -> Iterator[Lookalike]:
+    """The cell that is no LSTM, if its hidden size is known and it has biases that can be read."""
+    recurrent = group.first(convention, "recurrent")
+    names = [name for (_, key), name in group.parts.items() if convention.slots[key].role == "bias"]
+    biases = {name: tensors[name] for name in names}
+    if recurrent and biases and all(t.dtype.decode and t.count <= MAX_BIAS for t in biases.values()):
+        hidden = tensors[recurrent].shape[1 - convention.gate_axis]
+        yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
+
+
+def _verdict(
+    convention: Convention, group: Group, tensors: Mapping[str, Tensor], claim: Claim | None
+) -> Verdict | None:
+    """Shapes and claims together: `lstm`, or one of the reasons of `Skipped`; None when nothing is recurrent."""
+    recurrent, bias = group.first(convention, "recurrent"), group.first(convention, "bias", "refuse")
+    source = group.first(convention, "input")
+    if recurrent is None:
+        return None if bias is None else _verdict_of_biases(group, claim)
+    if bias is None and source is None and claim is None:
+        return None
+    verdict = _verdict_of_shapes(convention, group, tensors, recurrent, source)
+    if claim is not None and claim.kind != verdict.kind:
+        detail = f"its class {claim.class_name} says {claim.kind}, but {verdict.detail or 'its shapes say lstm'}"
+        return Verdict("conflicting-evidence", detail=detail)
+    return verdict
+
+
+def _verdict_of_shapes(
+    convention: Convention, group: Group, tensors: Mapping[str, Tensor], recurrent: str, source: str | None
+) -> Verdict:
+    shape = tensors[source].shape if source else ()
+    rows = shape[convention.gate_axis] if len(shape) > 1 else None
+    projected = group.first(convention, "projection") is not None
+    verdict = weigh_shape(convention, tensors[recurrent].shape, group.separate, projected, rows)
+    return replace(verdict, kind="ambiguous") if verdict.kind == "unclear" else verdict
+
+
+def _verdict_of_biases(group: Group, claim: Claim | None) -> Verdict:
+    """Without a recurrent weight the length of a bias decides nothing; the module's class may."""
+    if claim is not None and claim.facts.get("hidden_size"):
+        return Verdict(claim.kind, claim.facts["hidden_size"], f"its class is {claim.class_name}")
+    names = ", ".join(sorted(group.parts.values()))
+    detail = f"only biases ({names}); without the recurrent weight this may be an LSTM, a GRU or an RNN"
+    return Verdict("ambiguous", detail=detail)
+
+
+def _relevant(skipped: Iterable[Skipped]) -> Iterator[Skipped]:
+    """Of what a reader could not read, that which a convention names: once for each module."""
+    pattern = None
+    for entry in skipped:
+        if entry.reason == "frozen":
+            yield entry
+            continue
+        pattern = pattern or re.compile("|".join(_without_names(f"(?:{HEAD}{c.tail})") for c in CONVENTIONS), re.DOTALL)
+        if pattern.fullmatch(entry.module):
+            yield replace(entry, module=re.split(r"\.(?=[^.]*$)", entry.module)[0] if "." in entry.module else "")
+
+
+def _without_names(pattern: str) -> str:
+    """Plain groups, so that several rows fit into one expression."""
+    return re.sub(r"\?P<\w+>", "", pattern)
+
+
+def _merge_aliases(lstms: Iterable[Lstm], tensors: Mapping[str, Tensor]) -> Iterator[Lstm]:
+    """One row for each stored bias: the first name in the report's order stands, the others are its aliases."""
+    rows: dict[object, Lstm] = {}
+    for lstm in sorted(lstms, key=report_order):
+        key = tuple(tensors[name].identity for name in lstm.bias_tensors) or (id(lstm),)
+        kept = rows.get(key)
+        if kept is None:
+            rows[key] = lstm
+        else:
+            others = (name for name in (*lstm.bias_tensors, *lstm.aliases) if name not in kept.bias_tensors)
+            rows[key] = replace(kept, aliases=tuple(dict.fromkeys((*kept.aliases, *others))))
+    return iter(rows.values())
+
+
+def report_order(lstm: Lstm) -> tuple[object, ...]:
+    """Modules in natural order (2 before 10), then layer, then forward before reverse."""
+    return natural(lstm.module), lstm.layer, lstm.direction, lstm.bias_tensors
+
+
+def natural(text: str) -> list[tuple[int, int, str]]:
+    """A sort key under which runs of digits compare as numbers."""
+    parts = re.split(r"(\d+)", text)
+    return [(1, int(part[:18]), part) if part.isascii() and part.isdigit() else (0, 0, part) for part in parts]

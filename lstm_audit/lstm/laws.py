@@ -1,0 +1,111 @@
+"""Distribution tests on plain lists: what a sample could have been drawn from.
+
+In: values. Out: distances, moments, estimates. It promises that every test is scaled so that one threshold serves
+all sample sizes: `ks` returns √n·D, of which 1.63 is the 1 % point (Kolmogorov's limit law; Smirnov 1948).
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+KS = 1.63
+FAR = 60.0  # e^60 steps is no time scale; also keeps exp() in range
+
+Cdf = Callable[[float], float]
+
+
+def ks(values: Sequence[float], cdf: Cdf) -> float:
+    """√n times the greatest distance between the sample's distribution and `cdf`."""
+    n = len(values)
+    over = [cdf(x) * n - j for j, x in enumerate(sorted(values))]
+    return max(max(over), 1 - min(over)) / math.sqrt(n)
+
+
+def uniform(low: float, high: float) -> Cdf:
+    width = high - low
+    if width <= 0:
+        return lambda x: float(x >= low)
+    return lambda x: (x - low) / width if low < x < high else float(x >= high)
+
+
+def triangle(reach: float) -> Cdf:
+    """The law of a difference of two uniforms from ±reach/2."""
+
+    def cdf(x: float) -> float:
+        inside = 1 - abs(x) / reach
+        tail = inside * inside / 2 if inside > 0 else 0.0
+        return tail if x < 0 else 1 - tail
+
+    return cdf
+
+
+def moments(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation (the population's)."""
+    n = len(values)
+    mean = math.fsum(values) / n
+    return mean, math.sqrt(math.fsum([(x - mean) ** 2 for x in values]) / n)
+
+
+def looks_drawn(draws: Sequence[float], bound: float) -> bool:
+    """Whether values within ±bound are spread as a uniform draw is: its shape, and its standard deviation ±4σ."""
+    if not draws or ks(draws, uniform(-bound, bound)) > KS:
+        return False
+    return abs(moments(draws)[1] * math.sqrt(3) / bound - 1) <= 1.79 / math.sqrt(len(draws))
+
+
+def log_uniform(values: Sequence[float]) -> tuple[float, float]:
+    """How far values are from ln U(1, T−1), and T: chrono's law (Tallec & Ollivier 2018, 1804.11188).
+
+    The top of a uniform sample of n is n/(n+1) of its range on average, whence the estimate of T.
+    """
+    if min(values) < 0 or max(values) > FAR:
+        return math.inf, math.inf
+    n, times = len(values), [math.exp(v) for v in values]
+    top = 1 + (max(times) - 1) * (n + 1) / n
+    return ks(times, uniform(1.0, top)), top + 1
+
+
+def log_uniform_between(values: Sequence[float]) -> tuple[float, float, float]:
+    """The same law with a lower end of its own, ln U(T_min−1, T−1): distance, T_min, T."""
+    if min(values) < 0 or max(values) > FAR:
+        return math.inf, math.inf, math.inf
+    times = [math.exp(v) for v in values]
+    low, high, n = min(times), max(times), len(values)
+    margin = (high - low) / (n - 1)
+    low, high = max(1.0, low - margin), high + margin
+    return ks(times, uniform(low, high)), low + 1, high + 1
+
+
+def split_odds(half: Sequence[float]) -> float:
+    """Log odds that ln U(1, M) was split evenly between two equal halves, against its copy into both.
+
+    With u = e^half the density of u is 1/(M−1) if the half was drawn, 2u/(M²−1) if twice the half was.
+    """
+    times = [math.exp(v) for v in half]
+    return math.fsum(math.log(2 * u / (max(times) + 1)) for u in times)
+
+
+def uniform_gate(values: Sequence[float], epsilon: float) -> bool:
+    """Whether σ(values) is U(1/H, 1−1/H): the uniform gate initialisation (Gu et al. 2020, 1910.09890)."""
+    n = len(values)
+    if n < 8 or not -FAR < min(values) < 0 < max(values) < FAR:
+        return False
+    gates = [1 / (1 + math.exp(-v)) for v in values]
+    inside = min(gates) >= 1 / n - 2 * epsilon and max(gates) <= 1 - 1 / n + 2 * epsilon
+    return inside and ks(gates, uniform(1 / n, 1 - 1 / n)) <= KS
+
+
+def line(values: Sequence[float], noise: Sequence[float]) -> tuple[float, float] | None:
+    """The ends, if the values are evenly spaced in the unit's index to twice their noise."""
+    n, first, last = len(values), values[0], values[-1]
+    if n < 4 or abs(last - first) <= 8 * max(noise):
+        return None
+    step = (last - first) / (n - 1)
+    even = all(abs(v - first - step * j) <= 2 * e + 1e-12 for j, (v, e) in enumerate(zip(values, noise, strict=True)))
+    return (first, last) if even else None
+
+
+def common(values: Sequence[float], noise: Sequence[float]) -> tuple[float, float] | None:
+    """The constants that every value could be, give or take its noise."""
+    low = max(v - e for v, e in zip(values, noise, strict=True))
+    high = min(v + e for v, e in zip(values, noise, strict=True))
+    return (low, high) if low <= high else None

@@ -1,0 +1,67 @@
+"""The answers to "which initialiser made this": what an `Init` says, and how sure one must be to say it.
+
+In: what `fresh` or `trained` worked out. Out: a frozen `Init`. It promises that a name is only ever said at
+certain, high or medium confidence; whatever is weaker leaves as `unknown`, the name kept as a hint.
+"""
+
+from dataclasses import dataclass, replace
+
+GATES = "ifgo"
+
+
+@dataclass(frozen=True, slots=True)
+class Init:
+    """One LSTM's initialisation.
+
+    `scheme` is a family with its argument where it has one: `pytorch-default`, `zeros`, `constant(1)`,
+    `doubled(1)`, `one-sided(hh=3)`, `all-ones`, `wrong-gate(g)`, `chrono`, `doubled-chrono`, `uniform-gate`,
+    `linspace`, `unknown`. `value` is the number behind it (the constant; for `chrono` its T_max in steps).
+    `state` is `fresh`, `fresh?`, `trained` or `undetermined`; `confidence` is certain, high, medium or low.
+    """
+
+    scheme: str
+    value: float | None
+    state: str
+    confidence: str
+    evidence: str
+
+
+def number(x: float) -> str:
+    """Three figures: more than training leaves of a constant (its mean is known to k/√(3H))."""
+    return f"{x:.3g}"
+
+
+def unknown(evidence: str, state: str = "undetermined", confidence: str = "low") -> Init:
+    """No law is named. The state stays undetermined unless freshness was proven: an unlisted law looks moved."""
+    return Init("unknown", None, state, confidence, evidence)
+
+
+def settled(init: Init) -> Init:
+    """A `low` answer was right 86 times in 92 when it was measured: not enough to print as a name."""
+    if init.confidence != "low" or init.scheme == "unknown":
+        return init
+    return unknown(f"perhaps {init.scheme}: {init.evidence}")
+
+
+def noted(init: Init, remark: str) -> Init:
+    return replace(init, evidence=f"{init.evidence}; {remark}")
+
+
+def family(init: Init) -> str:
+    """The scheme without its argument: `one-sided(hh=3)` → `one-sided`."""
+    return init.scheme.partition("(")[0]
+
+
+def short(init: Init) -> str:
+    """The word for a table: `default (fresh)`, `one-sided hh=3`, `doubled~1.8`, `chrono T=784`, `unknown`.
+
+    The tilde: once trained, equal halves keep no trace of their common value, so the mean is only today's.
+    """
+    name, _, argument = init.scheme.removeprefix("pytorch-").rstrip(")").partition("(")
+    if name == "doubled" and init.state != "fresh":
+        word = f"{name}~{argument}"
+    elif name == "chrono" and init.value is not None:
+        word = f"{name} T={number(init.value)}"
+    else:
+        word = f"{name} {argument}".rstrip()
+    return f"{word} ({init.state})" if init.state.startswith("fresh") else word

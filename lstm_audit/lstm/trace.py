@@ -1,0 +1,128 @@
+"""The trace that training cannot wipe out: d = bias_hh − bias_ih, gate by gate.
+
+In: a `Bias`. Out: its `Trace`, and the `Law` that some of its gates follow. It promises that a gate's d is called
+zero or constant only within what rounding can do, and random otherwise.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lstm_audit.lstm import laws
+from lstm_audit.lstm.bias import Bias, G, O
+from lstm_audit.lstm.schemes import Init
+
+SHARP, LOOSE = 64, 1024  # rounding errors of a long training, in ulps: a random walk, so ~√steps; 117 seen
+TRIANGLE = math.sqrt(2 / 3)  # std of a difference of two uniforms from ±1
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One gate's d = hh − ih: all zero (Z), one other constant (C, then `level`), or neither (R)."""
+
+    d: list[float]
+    noise: list[float]
+    mean: float
+    std: float
+    kind: str
+    level: float
+
+    def one_sign(self) -> bool:
+        return min(self.d) >= 0 or max(self.d) <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What training kept: four gaps, their kinds as one word (`RCRR`)."""
+
+    bias: Bias
+    gaps: tuple[Gap, Gap, Gap, Gap]
+    word: str
+
+    def init(self, scheme: str, value: float | None, confidence: str, evidence: str) -> Init:
+        """Only the gates that the scheme itself does not spread out can show that something has moved."""
+        gates = (G, O) if scheme in ("chrono", "doubled-chrono", "linspace") else range(4)
+        moved = any(_moved(self.bias.kinds[g], self.gaps[g].kind) for g in gates)
+        return Init(scheme, value, "trained" if moved else "undetermined", confidence, evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """How far some gates' d are a difference of two default draws, times `scale`; `whole`: scale is 1."""
+
+    scale: float
+    whole: bool
+    fits: bool
+
+    def undecayed(self, value: float) -> float:
+        """A constant shrank by the same factor as the draws beside it."""
+        return value if self.whole else value / self.scale
+
+
+def trace_of(bias: Bias) -> Trace:
+    one, two, three, four = (_gap(bias, g) for g in range(4))
+    return Trace(bias, (one, two, three, four), one.kind + two.kind + three.kind + four.kind)
+
+
+def _moved(kinds: str, gap: str) -> bool:
+    """Beyond ±k, or spread out in both halves alike: draws do neither."""
+    return "N" in kinds or (gap != "R" and "U" in kinds)
+
+
+def _gap(bias: Bias, gate: int) -> Gap:
+    d = [b - a for a, b in zip(bias.ih[gate], bias.hh[gate], strict=True)]
+    noise = rounding(bias, gate, LOOSE)
+    mean, std = laws.moments(d)
+    within = laws.common(d, noise)
+    if within is None:
+        return Gap(d, noise, mean, std, "R", 0.0)
+    return Gap(d, noise, mean, std, "Z" if within[0] <= 0 <= within[1] else "C", (within[0] + within[1]) / 2)
+
+
+def rounding(bias: Bias, gate: int, ulps: int) -> list[float]:
+    """What rounding may have done to each d: in 16 bits the cast alone, else the steps of a long training."""
+    ih, hh, epsilon = bias.ih[gate], bias.hh[gate], bias.epsilon
+    if bias.coarse:
+        return [0.51 * epsilon * (abs(a) + abs(b)) for a, b in zip(ih, hh, strict=True)]
+    floor = 0.01 * max(max(map(abs, ih)), max(map(abs, hh)))
+    return [ulps * epsilon * max(abs(a), abs(b), floor) for a, b in zip(ih, hh, strict=True)]
+
+
+def fit(trace: Trace, gates: Sequence[int]) -> Law:
+    """Test d of `gates` for the triangle law on ±2k: mean, equal spread, bound, and last (it sorts) the shape.
+
+    Thresholds are 3σ (scale) and 4.5σ (mean, spread) of a default draw; σ of its standard deviation is .592/√n.
+    """
+    size, bound, gaps = trace.bias.size, trace.bias.bound, [trace.gaps[g] for g in gates]
+    n, unit = size * len(gaps), TRIANGLE * bound
+    scale = math.sqrt(math.fsum(g.std**2 + g.mean**2 for g in gaps) / len(gaps)) / unit
+    whole, spread = abs(scale - 1) <= 1.78 / math.sqrt(n) + 0.01, scale * unit
+    centred = all(abs(g.mean) <= 4.5 * spread / math.sqrt(size) for g in gaps)
+    even = all(abs(g.std - spread) <= (2.66 / math.sqrt(size) + 0.02) * spread for g in gaps)
+    values = [x for g in gaps for x in g.d]
+    bounded = max(map(abs, values)) <= 2 * bound * (1 + 1e-4) + _cast(trace.bias)
+    if not (scale > 0 and centred and even and bounded):
+        return Law(scale, whole, False)
+    reach = 2 * bound * (1.0 if whole else scale)
+    return Law(scale, whole, laws.ks(values, laws.triangle(reach)) <= laws.KS)
+
+
+def _cast(bias: Bias) -> float:
+    return 2 * bias.epsilon * max(map(abs, bias.values())) if bias.coarse else 0.0
+
+
+def flat(gap: Gap, law: Law, bias: Bias) -> bool:
+    """Uniform around a mean off zero: its spread is 1/√2 of a triangle's, its range half as wide, its shape flat.
+
+    A constant that adaptive L2 has smeared may pass for such a draw by its spread, seldom by its shape as well. Both
+    limits are the 2 % points of true ones (measured: √n·D is small, as the centre is estimated).
+    """
+    root, reach = math.sqrt(bias.size), bias.bound * law.scale
+    unit = reach * TRIANGLE
+    narrow = abs(gap.std / unit - math.sqrt(0.5)) <= max(0.02, 1.1 / root)
+    inside = max(gap.d) - min(gap.d) <= 2 * reach * (1.02 + 1.36 / root)
+    away = abs(gap.mean) > max(5 / root, 1.5) * unit
+    if not (narrow and inside and away and (law.whole or (0.1 <= law.scale < 1 and bias.size >= 64))):
+        return False
+    half = bias.bound if law.whole else reach
+    return laws.ks(gap.d, laws.uniform(gap.mean - half, gap.mean + half)) <= 1.1
