@@ -15,26 +15,37 @@ from .version import __version__ as __version__
 
 if TYPE_CHECKING:
     from .audit import audit as audit
+    from .check import Checked as Checked
+    from .check import assert_forget_gate as assert_forget_gate
+    from .check import check as check
     from .errors import AuditError as AuditError
     from .finding import Audit as Audit
     from .finding import FileAudit as FileAudit
     from .finding import FileError as FileError
+    from .finding import Finding as Finding
     from .finding import Row as Row
     from .patch.api import Patched as Patched
     from .patch.api import patch as patch
 
 _HOMES = {
     "audit": "audit",
+    "check": "check",
+    "Checked": "check",
+    "assert_forget_gate": "check",
     "AuditError": "errors",
     "Audit": "finding",
     "FileAudit": "finding",
     "FileError": "finding",
+    "Finding": "finding",
     "Row": "finding",
     "Patched": "patch.api",
     "patch": "patch.api",
 }
 
-__all__ = ["Audit", "AuditError", "FileAudit", "FileError", "Patched", "Row", "__version__", "audit", "patch"]
+__all__ = [
+    "Audit", "AuditError", "Checked", "FileAudit", "FileError", "Finding", "Patched", "Row", "__version__",
+    "assert_forget_gate", "audit", "check", "patch",
+]  # fmt: skip
 
 
 class _Package(ModuleType):

@@ -45,7 +45,8 @@ def find_lstms(checkpoint: Checkpoint) -> Found:
     if len(lstms) > MAX_LSTMS:
         raise MalformedFile(f"{len(lstms)} LSTMs in one file; at most {MAX_LSTMS} are read", kind="limit")
     skipped += [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
-    skipped += _relevant(checkpoint.skipped)
+    said = {entry.module for entry in skipped}
+    skipped += [entry for entry in _relevant(checkpoint.skipped) if entry.module not in said]
     lookalikes = tuple(outcome for outcome in outcomes if isinstance(outcome, Lookalike))
     return Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
 

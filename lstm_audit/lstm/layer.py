@@ -1,7 +1,7 @@
 """The layer types: one recurrence, its gates, and the terms that add up to each gate's bias.
 
-Comes in: nothing. Goes out: `Lstm`, facts about one module x layer x direction, and `Lookalike`. Promise: whatever framework the names
-came from, `gates["f"]` are the stored numbers whose sum, plus `offset`, enters the forget gate.
+Comes in: nothing. Goes out: `Lstm`, facts about one module x layer x direction, and `Lookalike`. Promise: whatever
+framework the names came from, `gates["f"]` are the stored numbers whose sum, plus `offset`, enters the forget gate.
 """
 
 from collections.abc import Mapping

@@ -170,8 +170,11 @@ def _active(biases: Sequence[float], function: str) -> tuple[list[float], list[f
         active = [ACTIVATIONS[function](b) for b in biases]
         return active, [time_scale_of(f) for f in active]
     if biases and -30.0 < biases[0] <= biases[-1] < 700.0:
-        exponentials = [math.exp(-b) for b in biases]
-        return [1.0 / (1.0 + e) for e in exponentials], [1.0 / math.log1p(e) for e in exponentials]
+        try:
+            exponentials = [math.exp(-b) for b in biases]
+            return [1.0 / (1.0 + e) for e in exponentials], [1.0 / math.log1p(e) for e in exponentials]
+        except (OverflowError, ZeroDivisionError):
+            pass  # a NaN has no order: among them the first and the last are not the bounds
     return [sigmoid(b) for b in biases], [time_scale(b) for b in biases]
 
 

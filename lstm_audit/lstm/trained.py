@@ -96,12 +96,13 @@ def _coupled(trace: Trace) -> Init | None:
 
 
 def _twin_chrono(trace: Trace) -> Init | None:
-    """i and f equal to the bit in both halves, g and o drawn: one chrono draw was copied into both halves."""
+    """i and f equal in both halves, g and o drawn: one chrono draw was copied into both (or split between them)."""
     if trace.word != "ZZRR" or not (_equal(trace, I) and _equal(trace, F)):
         return None
     law, forget = fit(trace, (G, O)), laws.moments(trace.bias.ih[F])[0]
     if law.whole and law.fits and forget > 0 > laws.moments(trace.bias.ih[I])[0]:
-        return trace.init("doubled-chrono", None, "medium", "the halves of i and f are equal, those of g and o drawn")
+        evidence = "the halves of i and f are equal, those of g and o drawn: one draw was copied into both, or split"
+        return trace.init("doubled-chrono", None, "medium", evidence)
     return unknown("the halves of i and f are equal, those of g and o are not")
 
 

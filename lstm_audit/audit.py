@@ -1,0 +1,202 @@
+"""The whole pipeline, in the order it runs: open, read, find, measure.
+
+Comes in: paths, a live model, or a state dict. Goes out: an `Audit`. Promise: nothing is changed, one broken file
+never hides another, and what could not be judged is in the result with its reason.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from . import formats
+from .errors import AuditError, MalformedFile, UnknownFormat
+from .finding import Audit, FileAudit, FileError, Row, sort_skipped
+from .formats import Checkpoint
+from .inputs import Input, expand
+from .interrupted import hot, interrupted
+from .lstm.find import find_lstms
+from .lstm.layer import Lstm
+from .lstm.measure import measure, read_values
+from .span import FileSource, Span, whole
+
+if TYPE_CHECKING:
+    from .policy.model import Policy
+
+MAX_UNITS = 1 << 22
+"""Bias elements of one file that are measured: a hundred layers of H = 4096; a bounded run on a hostile file."""
+
+Progress = Callable[[int, int], None]
+"""Called with (files done, files in all) after every file."""
+
+Target = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any] | Any
+FileResult = FileAudit | FileError | None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of every file: which layers, which policy's rules, and whether numbers alone are wanted."""
+
+    layers: tuple[str, ...] = ()
+    policy: "Policy | None" = None
+    numbers_only: bool = False
+
+
+EVERYTHING = Request()
+
+
+def audit(
+    target: Target,
+    *,
+    layers: Iterable[str] = (),
+    policy: "Policy | None" = None,
+    numbers_only: bool = False,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Audit:
+    """Audit checkpoints, or a live object.
+
+    `target` is a path (file, folder or glob), a list of paths, a `torch.nn.Module`, or a state dict of torch tensors
+    or numpy arrays. `layers` are globs over addresses (`encoder.lstm:l0:reverse`) or modules; an LSTM that matches
+    none of them is left out. `policy` says which rules are on, and with which bounds (None: the defaults);
+    `numbers_only` leaves out forensics and rules. `jobs` processes share the files (0: one a core). Nothing is
+    executed and nothing is written.
+
+    Raises `BadPolicy` when a path does not exist, `UnknownFormat` for an object that holds no tensors. A file that
+    cannot be read is no exception but an entry of `Audit.errors`.
+    """
+    request = Request(tuple(layers), policy, numbers_only)
+    if isinstance(target, (str, os.PathLike)):
+        target = [target]
+    if isinstance(target, Sequence):
+        return audit_paths([os.fspath(path) for path in target], request, jobs, progress)
+    return Audit((_audit_object(target, request),))
+
+
+def audit_paths(
+    paths: Sequence[str], request: Request = EVERYTHING, jobs: int = 1, progress: Progress | None = None
+) -> Audit:
+    """The files that the paths mean, audited; see `audit`."""
+    inputs = expand(paths)
+    results: list[FileResult] = []
+    for result in _each(inputs, request, jobs or os.cpu_count() or 1):
+        results.append(result)
+        if progress is not None:
+            progress(len(results), len(inputs))
+    return Audit(
+        files=tuple(result for result in results if isinstance(result, FileAudit)),
+        errors=tuple(result for result in results if isinstance(result, FileError)),
+        ignored=sum(result is None for result in results),
+    )
+
+
+def _each(inputs: Sequence[Input], request: Request, jobs: int) -> Iterator[FileResult]:
+    """Every input's result, in order; processes only pay when there are many files."""
+    if jobs <= 1 or len(inputs) < 2:
+        yield from (audit_input(given, request) for given in inputs)
+        return
+    from concurrent.futures import ProcessPoolExecutor
+    from functools import partial
+    from multiprocessing import get_context
+
+    with ProcessPoolExecutor(min(jobs, len(inputs)), get_context("forkserver" if os.name == "posix" else None)) as pool:
+        yield from pool.map(partial(audit_input, request=request), inputs, chunksize=max(1, len(inputs) // (jobs * 8)))
+
+
+def audit_input(given: Input, request: Request = EVERYTHING) -> FileResult:
+    """One file: its audit, the error that prevented it, or None for a file in a folder that is no checkpoint."""
+    try:
+        return audit_file(given.path, request if given.named else _of_many(request))
+    except AuditError as error:
+        if not given.expected and isinstance(error, (UnknownFormat, MalformedFile)) and error.kind != "lfs-pointer":
+            return None
+        return FileError(given.path, error.kind, error.message, error.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A checkpoint whose files are open; `sources` are the file itself and the shards that were needed."""
+
+    checkpoint: Checkpoint
+    sources: tuple[FileSource, ...]
+
+
+@contextmanager
+def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
+    """Read a checkpoint and keep its files open; raises an `AuditError` when that fails.
+
+    A file with the journal of an interrupted patch is refused, unless it is the patch itself that reads it back.
+
+    At the end the files are held against what they were at opening: numbers from a file that was being written to
+    are numbers of no file.
+    """
+    with ExitStack() as stack:
+        sources: list[FileSource] = []
+
+        def open_span(name: str) -> Span:
+            if hot(name) and not despite_journal:
+                raise interrupted()
+            sources.append(stack.enter_context(FileSource(name)))
+            return whole(sources[-1])
+
+        folder = os.path.dirname(path)
+        checkpoint = formats.read(open_span(path), lambda name: open_span(os.path.join(folder, name)))
+        yield Opened(checkpoint, tuple(sources))
+        for source in sources:
+            source.settle()
+
+
+def _of_many(request: Request) -> Request:
+    """What is asked of a file that nobody named: other checkpoints may stand beside the LSTM's in a folder."""
+    if request.policy is None or not request.policy.require_lstm:
+        return request
+    return replace(request, policy=replace(request.policy, require_lstm=False))
+
+
+def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:
+    """One checkpoint; raises an `AuditError` when it cannot be read."""
+    with opened(path) as file:
+        size = sum(source.size for source in file.sources)
+        return _judge(path, size, file.checkpoint, request)
+
+
+def _audit_object(target: object, request: Request) -> FileAudit:
+    """A live model or a state dict."""
+    from .formats.live import read_mapping, read_module
+
+    checkpoint = read_mapping(target) if isinstance(target, Mapping) else read_module(target)
+    return _judge(f"<{type(target).__name__}>", 0, checkpoint, request)
+
+
+def _judge(path: str, size: int, checkpoint: Checkpoint, request: Request) -> FileAudit:
+    """Find, measure, and hold against the rules: the part of the pipeline that knows no container."""
+    found = find_lstms(checkpoint)
+    lstms = [lstm for lstm in found.lstms if selected(lstm, request.layers)]
+    _bound(lstms)
+    values = [read_values(lstm) for lstm in lstms]
+    measures = [measure(lstm, read) for lstm, read in zip(lstms, values, strict=True)]
+    skipped = sort_skipped(found.skipped)
+    if request.numbers_only:
+        rows = tuple(Row(lstm, measured) for lstm, measured in zip(lstms, measures, strict=True))
+        return FileAudit(path, checkpoint.format, size, rows, skipped)
+    from .judge import judged
+
+    rows, findings = judged(path, checkpoint, found, lstms, values, measures, request.policy)
+    return FileAudit(path, checkpoint.format, size, rows, skipped, findings)
+
+
+def _bound(lstms: Sequence[Lstm]) -> None:
+    units = sum(4 * lstm.hidden_size for lstm in lstms)
+    if units > MAX_UNITS:
+        raise MalformedFile(f"{units} bias elements in one file; at most {MAX_UNITS} are measured", kind="limit")
+
+
+def selected(lstm: Lstm, layers: tuple[str, ...]) -> bool:
+    """Whether one of the globs matches the LSTM's address or its module; no glob selects everything."""
+    if not layers:
+        return True
+    from fnmatch import fnmatchcase
+
+    names = (lstm.address, lstm.module or "(root)")
+    return any(fnmatchcase(name, pattern) for pattern in layers for name in names)

@@ -1,0 +1,64 @@
+"""The command line: click commands, thin.
+
+Comes in: arguments. Goes out: a report on stdout, everything else on stderr, and an exit code. Promise: stdout carries
+the chosen format and nothing else, no traceback reaches a user, and an error never shares an exit code with a finding.
+
+A command lives in the module of its name and is imported when it is called: start-up time is a feature.
+"""
+
+import importlib
+import sys
+
+import click
+
+from ..errors import AuditError
+from ..version import __version__
+from .exits import USAGE
+
+COMMANDS = ("audit", "check", "patch", "undo", "diff", "rules", "explain", "presets", "config", "schema")
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the manual."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None for an unknown name (click then says what was meant)."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a suggestion for a mistyped name."""
+        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" The commands are: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="lstm-audit", message="%(prog)s %(version)s")
+def group() -> None:
+    """Say what an LSTM's forget gate starts at, from the checkpoint alone.
+
+    Nothing in a file is ever executed, and nothing is changed by an audit.
+    """
+
+
+def main() -> None:
+    """The entry point: expected failures become a message and an exit code."""
+    try:
+        group(prog_name="lstm-audit")
+    except AuditError as error:
+        click.echo(f"Error: {error.message}", err=True)
+        sys.exit(USAGE)

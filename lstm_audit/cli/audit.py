@@ -1,0 +1,41 @@
+"""`lstm-audit audit`: report, and never fail for what is found."""
+
+import sys
+
+import click
+
+from ..audit import Request, audit_paths
+from .exits import of_audit
+from .output import Progress, emit, report_options, run_options
+
+
+@click.command("audit")
+@run_options
+@click.option("--no-init", is_flag=True, help="Numbers only: no forensics, no rules; the fastest.")
+@report_options
+def command(
+    paths: tuple[str, ...],
+    layers: tuple[str, ...],
+    jobs: int,
+    no_init: bool,
+    format_name: str,
+    output: str | None,
+    reports: tuple[str, ...],
+    color: str,
+    quiet: bool,
+) -> None:
+    """Report what every LSTM's forget gate starts at.
+
+    PATH is a checkpoint (torch in any envelope, safetensors, an index of shards), a folder, or a glob. Content decides
+    what a file is, not its suffix; nothing in it is executed.
+
+    \b
+    Exit codes:
+      0  reported            3  an input could not be read
+      2  usage               4  no checkpoint among the inputs
+    """
+    progress = Progress(quiet)
+    audit = audit_paths(paths, Request(layers, numbers_only=no_init), jobs, progress)
+    progress.end()
+    emit(audit, format_name, output, reports, color, quiet)
+    sys.exit(of_audit(audit))

@@ -1,0 +1,58 @@
+"""Exit codes, and which one wins when several hold.
+
+Comes in: an `Audit`. Goes out: a number. Promise: an unreadable input (3) is never hidden by a finding (1), nor a
+finding by an empty run (4).
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..finding import Audit, Finding
+
+if TYPE_CHECKING:
+    from ..policy.model import Policy
+
+PASS = 0
+FINDINGS = 1
+USAGE = 2
+UNREADABLE = 3
+NOTHING = 4
+
+MEANING = {
+    PASS: "pass",
+    FINDINGS: "findings at or above --fail-on; or a patch would change something (--check, --diff)",
+    USAGE: "usage or configuration",
+    UNREADABLE: "an input could not be read or judged",
+    NOTHING: "nothing audited: no checkpoint among the inputs, or no LSTM where one is required",
+}
+
+
+def of_audit(audit: Audit) -> int:
+    """The code of `audit`, which reports and never fails for a finding."""
+    if audit.errors:
+        return UNREADABLE
+    return PASS if audit.files else NOTHING
+
+
+def of_check(
+    audit: Audit,
+    policy: "Policy",
+    new: Sequence[Finding] | None = None,
+    *,
+    allow_skipped: bool = False,
+    exit_zero: bool = False,
+) -> int:
+    """The code of `check`: 3 before 1 before 4.
+
+    `new` are the findings that no baseline knows (all of them, without one). A missing LSTM (LA205) is 4 and never 1,
+    whatever `fail-on` says; `exit_zero` turns 1 into 0 and nothing else.
+    """
+    from ..policy.model import REQUIRE
+    from ..policy.verdict import fails, lacks_lstm, unjudged
+
+    findings = audit.findings if new is None else new
+    if audit.errors or (unjudged(audit) and not allow_skipped):
+        return UNREADABLE
+    if any(fails(finding, policy) for finding in findings if finding.code != REQUIRE):
+        return PASS if exit_zero else FINDINGS
+    return NOTHING if lacks_lstm(audit, policy, findings) else PASS

@@ -1,0 +1,27 @@
+"""`lstm-audit explain CODE`: one rule's manual."""
+
+import click
+
+from ..rules import RULES
+
+
+@click.command("explain")
+@click.argument("code")
+def command(code: str) -> None:
+    """Print a rule's manual: what it sees, why it hurts, an example, the fix, references.
+
+    CODE is a code (LA101) or a name (doubled-forget-bias).
+    """
+    wanted = code.strip()
+    found = [rule for rule in RULES.values() if wanted.upper() == rule.code or wanted.lower() == rule.name]
+    if not found:
+        from difflib import get_close_matches
+
+        names = [name for rule in RULES.values() for name in (rule.code, rule.name)]
+        near = get_close_matches(wanted, names, 1, 0.5)
+        hint = f"did you mean {near[0]}?" if near else "`lstm-audit rules` lists them"
+        raise click.UsageError(f"no rule is called {code!r}; {hint}")
+    rule = found[0]
+    click.echo(f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}")
+    if rule.options:
+        click.echo("\nOptions: " + ", ".join(f"{name} = {value!r}" for name, value in rule.options.items()))

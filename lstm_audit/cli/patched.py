@@ -1,0 +1,108 @@
+"""What a patch did, or would do, in words and as JSON.
+
+Comes in: a `Planned`. Goes out: text. Promise: every byte that changes is accounted for.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from ..finding import number
+from ..lstm.measure import ACTIVATIONS, of_sorted
+from ..patch.checkpoint import Planned
+from ..patch.edits import Edit
+from ..patch.plan import GatePlan
+from ..reports import counted, digits, escape, fraction, shown_address
+
+SHOWN_BYTES = 8
+"""Bytes at the head of each changed range that --diff spells out."""
+
+
+def describe(planned: Planned, done: bool, undo: list[str] | None) -> str:
+    """One line a gate: before and after; then what that is in bytes."""
+    path = escape(planned.path)
+    if not planned.changes:
+        return f"{path}: already at {planned.target.text}, nothing to change"
+    width = max(len(_name(gate)) for gate in planned.gates)
+    lines = [f"{path}: {planned.target.text}", *(_line(gate, width) for gate in planned.gates)]
+    edits = [edit for file in planned.files for edit in file.edits]
+    verb = "changed" if done else "would change"
+    ranges, size = counted(len(edits), "range"), counted(sum(len(edit.new) for edit in edits), "byte")
+    lines.append(f"  {ranges} {verb}, {size}")
+    lines += [f"  undo record: {escape(_near(name))}" for name in undo or ()]
+    return "\n".join(lines)
+
+
+def _near(path: str) -> str:
+    """A path below the working directory, as one would type it."""
+    here = os.path.join(os.path.realpath(os.curdir), "")
+    return path.removeprefix(here)
+
+
+def _name(gate: GatePlan) -> str:
+    return f"{shown_address(gate.lstm)} {gate.gate}"
+
+
+def _line(gate: GatePlan, width: int) -> str:
+    before, after = _means(gate, gate.before), _means(gate, gate.after)
+    text = f"  {_name(gate):{width}}  bias {before[0]} → {after[0]}   activation {before[1]} → {after[1]}"
+    if gate.error:
+        text += f"   (the dtype {gate.lstm.dtype} holds it to within {gate.error:.1g})"
+    return text
+
+
+def _means(gate: GatePlan, biases: tuple[float, ...]) -> tuple[str, str]:
+    """Mean effective bias and mean activation, as the table prints them."""
+    active = ACTIVATIONS[gate.lstm.activation_function if gate.gate == "f" else "sigmoid"]
+    return digits(of_sorted(sorted(biases)).mean), fraction(of_sorted(sorted(map(active, biases))).mean)
+
+
+def describe_edits(planned: Planned) -> str:
+    """The ranges of bytes, file by file: place, length, reason, and the head of old and new."""
+    return "\n".join(line for file in planned.files for line in _diff(file.path, file.edits))
+
+
+def _diff(path: str, edits: tuple[Edit, ...]) -> Iterator[str]:
+    if edits:
+        yield f"--- {escape(path)}"
+    for edit in edits:
+        yield f"@ {edit.at} +{len(edit.new)}  {escape(edit.reason)}"
+        yield f"- {_hex(edit.old)}"
+        yield f"+ {_hex(edit.new)}"
+
+
+def _hex(raw: bytes) -> str:
+    return raw[:SHOWN_BYTES].hex(" ") + (" …" if len(raw) > SHOWN_BYTES else "")
+
+
+def changes_as_json(planned: Planned, written: bool, undo: list[str] | None) -> dict[str, Any]:
+    """The same as data: `lstm-audit/patch/1`."""
+    return {
+        "path": planned.path,
+        "format": planned.format,
+        "target": planned.target.text,
+        "changes": planned.changes,
+        "written": written and planned.changes,
+        "undo": undo or [],
+        "gates": [_gate_json(gate) for gate in planned.gates],
+        "files": [
+            {"path": file.path, "edits": [_edit_json(edit) for edit in file.edits]} for file in planned.files
+        ],
+        "warnings": list(planned.warnings),
+    }  # fmt: skip
+
+
+def _gate_json(gate: GatePlan) -> dict[str, Any]:
+    return {
+        "module": gate.lstm.module,
+        "layer": gate.lstm.layer,
+        "direction": gate.lstm.direction,
+        "gate": gate.gate,
+        "before": number(of_sorted(sorted(gate.before)).mean),
+        "after": number(of_sorted(sorted(gate.after)).mean),
+        "error": number(gate.error),
+    }
+
+
+def _edit_json(edit: Edit) -> dict[str, Any]:
+    return {"at": edit.at, "old": edit.old.hex(), "new": edit.new.hex(), "reason": edit.reason}

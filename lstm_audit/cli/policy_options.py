@@ -1,0 +1,48 @@
+"""The options from which `check` and `config` make their policy.
+
+Comes in: flags. Goes out: a `Policy`. Promise: a flag overrides the file, and both are named when they are wrong.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from ..policy.flags import with_flags
+from ..policy.load import load_policy
+from ..policy.model import Policy
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+FLAGS = (
+    "forget_bias", "tolerance", "min_activation", "max_activation", "min_time_scale", "select", "ignore", "fail_on",
+    "require_lstm",
+)  # fmt: skip
+
+
+def policy_options(command: Command) -> Command:
+    """--config, --no-config, --select, --ignore, --fail-on, the bounds, --require-lstm."""
+    options = [
+        click.option("--config", type=click.Path(), metavar="FILE", help="Policy; default: the nearest one above."),
+        click.option("--no-config", is_flag=True, help="Look for no configuration file."),
+        click.option("--select", multiple=True, metavar="CODES", help="Only these rules (prefixes, comma-separated)."),
+        click.option("--ignore", multiple=True, metavar="CODES", help="Not these rules."),
+        click.option("--fail-on", metavar="SEVERITY", help="error (default), warning, info or never."),
+        click.option("--forget-bias", type=float, metavar="B", help="The mean effective forget bias must be B ..."),
+        click.option("--tolerance", type=float, metavar="T", help="... give or take T."),
+        click.option("--min-activation", type=float, metavar="F", help="Least mean forget activation."),
+        click.option("--max-activation", type=float, metavar="F", help="Largest mean forget activation."),
+        click.option("--min-time-scale", type=float, metavar="T", help="Least mean time scale in steps."),
+        click.option("--require-lstm/--no-require-lstm", default=None, help="Whether a file without an LSTM fails."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def policy_of(config: str | None, no_config: bool, given: dict[str, Any]) -> Policy:
+    """The file's policy under the flags; raises `BadPolicy`."""
+    if config is not None and no_config:
+        raise click.UsageError("--config and --no-config exclude each other")
+    policy = load_policy(config, use_config=not no_config)
+    return with_flags(policy, **{name: given[name] for name in FLAGS})

@@ -1,0 +1,98 @@
+"""Paths, folders and globs into the files of a run.
+
+Comes in: what the user typed. Goes out: `Input`s in a stable order. Promise: symlink loops end, a folder with an index
+file and its shards is one checkpoint, and a path that does not exist is said before anything is read.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from .errors import AuditError, BadPolicy
+from .formats.sharded import shard_names
+from .span import FileSource, whole
+
+SUFFIXES = frozenset(
+    {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".th", ".pkl", ".pdparams", ".jit", ".model", ".nn"}
+)
+"""In a walked folder, a file with one of these that cannot be read is an error; others are no checkpoints."""
+
+NOT_WALKED = frozenset({".git", ".hg", ".svn", ".dvc", "__pycache__", "node_modules", ".venv", ".tox"})
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """One file to audit. `named` by the user: then it must be a checkpoint; else it was found in a folder."""
+
+    path: str
+    named: bool
+
+    @property
+    def expected(self) -> bool:
+        """Whether failing to read it is an error."""
+        return self.named or os.path.splitext(self.path)[1].lower() in SUFFIXES
+
+
+def expand(paths: Sequence[str]) -> list[Input]:
+    """Every file that the paths mean, each once; raises `BadPolicy` for a path or pattern that matches nothing."""
+    inputs: dict[str, Input] = {}
+    for path in paths:
+        for found in _expand_one(path):
+            inputs.setdefault(found.path, found)
+    return list(inputs.values())
+
+
+def _expand_one(path: str) -> Iterator[Input]:
+    if os.path.isdir(path):
+        yield from walk(path)
+    elif os.path.lexists(path):
+        yield Input(path, named=True)
+    else:
+        yield from _globbed(path)
+
+
+def _globbed(pattern: str) -> Iterator[Input]:
+    import glob
+
+    matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
+    if not matches:
+        hint = "no file matches this pattern" if glob.has_magic(pattern) else "no such file or folder"
+        raise BadPolicy(f"{pattern}: {hint}")
+    for match in matches:
+        if os.path.isdir(match):
+            yield from walk(match)
+        else:
+            yield Input(match, named=False)
+
+
+def walk(folder: str) -> Iterator[Input]:
+    """The files below a folder, sorted; links are followed, but no real folder or file is visited twice."""
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True):
+        if (real := os.path.realpath(root)) in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if name not in NOT_WALKED)
+        for path in _without_shards(root, sorted(names)):
+            if (target := os.path.realpath(path)) not in seen:
+                seen.add(target)
+                yield Input(path, named=False)
+
+
+def _without_shards(root: str, names: list[str]) -> list[str]:
+    """The paths of a folder's files, less those that one of its index files names as its shards."""
+    shards: set[str] = set()
+    for name in names:
+        if name.endswith(".index.json"):
+            shards.update(_shards_of(os.path.join(root, name)))
+    return [os.path.join(root, name) for name in names if name not in shards]
+
+
+def _shards_of(path: str) -> tuple[str, ...]:
+    """An index that cannot be read hides nothing: it is reported when its turn comes."""
+    try:
+        with FileSource(path) as source:
+            return shard_names(whole(source)) or ()
+    except AuditError:
+        return ()

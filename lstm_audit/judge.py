@@ -1,0 +1,53 @@
+"""Measured LSTMs before the forensics and the rules.
+
+Comes in: one file's LSTMs with their values, the source still open, and a policy. Goes out: rows with their `Init`,
+and the findings that stand. Promise: a rule sees what the report shows, and nothing of it is computed twice.
+"""
+
+from collections.abc import Sequence
+
+from .finding import Finding, Row
+from .formats import Checkpoint
+from .lstm.find import Found
+from .lstm.fingerprint import Init, identify
+from .lstm.layer import Lstm
+from .lstm.measure import Measures, Values
+from .policy.model import Policy
+from .policy.verdict import settle
+from .rules import Case, Evidence, judge
+
+REPORTING = Policy(require_lstm=False)
+"""The policy of a report: every rule on, none of them asking for an LSTM."""
+
+
+def judged(
+    path: str,
+    checkpoint: Checkpoint,
+    found: Found,
+    lstms: Sequence[Lstm],
+    values: Sequence[Values],
+    measures: Sequence[Measures],
+    policy: Policy | None,
+) -> tuple[tuple[Row, ...], tuple[Finding, ...]]:
+    """The rows and findings of one file, under `policy` (None: the defaults of a report)."""
+    inits = [init_of(lstm, read) for lstm, read in zip(lstms, values, strict=True)]
+    parts = list(zip(lstms, values, measures, inits, strict=True))
+    evidence = Evidence(
+        path=path,
+        format=checkpoint.format,
+        cases=tuple(Case(*part) for part in parts),
+        skipped=found.skipped,
+        lookalikes=found.lookalikes,
+        globals=checkpoint.globals,
+        notes=checkpoint.notes,
+    )
+    policy = policy or REPORTING
+    findings = settle(judge(evidence, policy.options_for(path)), policy)
+    return tuple(Row(lstm, measured, init) for lstm, _, measured, init in parts), findings
+
+
+def init_of(lstm: Lstm, values: Values) -> Init | None:
+    """Which initialiser made the biases; None where one bias, or none, leaves nothing to tell by."""
+    if not lstm.two_halves:
+        return None
+    return identify(values.halves["ih"], values.halves["hh"], lstm.dtype)

@@ -1,0 +1,1 @@
+"""The verdict: TOML and flags into what is judged, where, and whether it fails."""

@@ -1,0 +1,272 @@
+"""The findings that a project has accepted: `lstm-audit/baseline/1`.
+
+Comes in: findings, and a baseline file. Goes out: what is new, what is known, what is stale; and the file, written
+anew. Promise: a finding is known only while its measured value is the accepted one, or nearer to what is expected;
+the file is the same, byte for byte, on every machine, and a kill leaves the old one or the new one.
+
+A key is `CODE:PATH:ADDRESS` with the path as seen from the baseline's folder, so commit the file and keep it in place.
+"""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import BadPolicy
+from ..finding import Audit, Finding, number
+from .globs import layer_matches, relative
+from .kinds import Place, mistyped, table_of, text_of, wrong
+from .load import shown_path
+from .model import Policy, merged, overrides_for, selects
+
+SCHEMA = "lstm-audit/baseline/1"
+MAX_BYTES = 1 << 26
+CLOSE = 1e-6
+"""Relative: what another summation order or libm may change in a measured value."""
+
+Measured = float | str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An accepted place: the rule, the path from the baseline's folder, the address, and every value accepted there.
+
+    A rule may find several things at one place, so `measured` has one value a finding.
+    """
+
+    code: str
+    path: str
+    address: str
+    measured: tuple[Measured, ...]
+
+    @property
+    def key(self) -> str:
+        """What the file is keyed by."""
+        return f"{self.code}:{self.path}:{self.address}"
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """The entries by key, and the folder that their paths start from."""
+
+    folder: str
+    entries: Mapping[str, Entry] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Findings against a baseline.
+
+    A `new` one whose place is known but whose value has moved says so in its message. `stale` entries accept something
+    that was judged and is no longer found.
+    """
+
+    new: tuple[Finding, ...]
+    known: tuple[Finding, ...]
+    stale: tuple[Entry, ...]
+
+
+Judged = Callable[[Entry], bool]
+"""Whether this run could have found what an entry accepts."""
+
+
+def everything(entry: Entry) -> bool:
+    """A run that judged all there is."""
+    return True
+
+
+def judged_in(audit: Audit, policy: Policy, folder: str, layers: tuple[str, ...] = ()) -> Judged:
+    """What a run over some files, some layers and some rules could have found; a file that is gone counts as judged."""
+    paths = {relative(file.path, folder): file.path for file in audit.files}
+
+    def judged(entry: Entry) -> bool:
+        if entry.path not in paths:
+            return not os.path.lexists(os.path.join(folder, entry.path))
+        if layers and not layer_matches(entry.address.partition(":")[0], entry.address, layers):
+            return False
+        everywhere = merged(policy.settings, (o for o in overrides_for(policy, paths[entry.path]) if not o.layers))
+        return selects(everywhere, entry.code)
+
+    return judged
+
+
+def compare(findings: Iterable[Finding], baseline: Baseline, judged: Judged = everything) -> Compared:
+    """Sort findings into new and known, and name the entries that are stale."""
+    findings, left = tuple(findings), {key: list(entry.measured) for key, entry in baseline.entries.items()}
+    accepted = [left.get(key_of(finding, baseline.folder), []) for finding in findings]
+    known: set[int] = set()
+    for covers in (_same, _milder):  # the same values first: a milder finding must not use up another one's entry
+        for n, finding in enumerate(findings):
+            if n not in known and _taken(finding, accepted[n], covers):
+                known.add(n)
+    stale = (replace(e, measured=tuple(left[key])) for key, e in baseline.entries.items() if left[key] and judged(e))
+    return Compared(
+        tuple(_hinted(f, accepted[n]) for n, f in enumerate(findings) if n not in known),
+        tuple(f for n, f in enumerate(findings) if n in known),
+        tuple(stale),
+    )
+
+
+def key_of(finding: Finding, folder: str) -> str:
+    """A finding's fingerprint with the path as seen from the baseline's folder."""
+    return f"{finding.code}:{relative(finding.path, folder)}:{finding.address}"
+
+
+def _taken(finding: Finding, accepted: list[Measured], covers: Callable[[Finding, Measured], bool]) -> bool:
+    """Use up the first accepted value that covers the finding."""
+    for k, old in enumerate(accepted):
+        if covers(finding, old):
+            del accepted[k]
+            return True
+    return False
+
+
+def _stored(value: Measured) -> Measured:
+    return number(float(value)) if isinstance(value, (int, float)) else value
+
+
+def _same(finding: Finding, old: Measured) -> bool:
+    value = _stored(finding.measured)
+    if isinstance(value, float) and isinstance(old, float):
+        return math.isclose(value, old, rel_tol=CLOSE, abs_tol=0.0)
+    return value == old
+
+
+def _milder(finding: Finding, old: Measured) -> bool:
+    """Nearer to a number that is expected than what was accepted, on the same side of it."""
+    value, expected = _stored(finding.measured), finding.expected
+    if not (isinstance(value, float) and isinstance(old, float) and isinstance(expected, (int, float))):
+        return False
+    return old <= value <= expected or expected <= value <= old
+
+
+def _hinted(finding: Finding, accepted: list[Measured]) -> Finding:
+    """What the baseline accepted at the same place: the finding is not unknown, it has changed."""
+    if not accepted:
+        return finding
+    values = ", ".join(f"{v:.6g}" if isinstance(v, float) else "none" if v is None else v for v in accepted)
+    return replace(finding, message=f"{finding.message} (the baseline accepts {values} here)")
+
+
+def updated(baseline: Baseline, findings: Iterable[Finding], judged: Judged = everything) -> Baseline:
+    """The baseline that accepts `findings`, and still what this run could not have judged."""
+    kept = {key: entry for key, entry in baseline.entries.items() if not judged(entry)}
+    found: dict[str, Entry] = {}
+    for finding in findings:
+        path = relative(finding.path, baseline.folder)
+        entry = Entry(finding.code, path, finding.address, (_stored(finding.measured),))
+        old = found.get(entry.key)
+        found[entry.key] = replace(entry, measured=old.measured + entry.measured) if old else entry
+    return Baseline(baseline.folder, kept | found)
+
+
+def empty_baseline(path: str) -> Baseline:
+    """The baseline that a file not yet written would hold."""
+    return Baseline(os.path.dirname(os.path.abspath(path)))
+
+
+def load_baseline(path: str) -> Baseline:
+    """The baseline in a file; raises `BadPolicy` for one that is not there or not to be believed."""
+    place = Place(shown_path(path))
+    table = table_of(_parsed(path, place), place)
+    if table.get("schema") != SCHEMA:
+        raise wrong(place, f"no baseline: its schema is not {SCHEMA!r}; write one with --update-baseline")
+    if extra := sorted(set(table) - {"schema", "entries"}):
+        raise wrong(place.child(extra[0]), "no such key")
+    above = place.child("entries")
+    items = table_of(table.get("entries"), above).items()
+    entries = {key: _entry(key, value, above.child(key)) for key, value in items}
+    return replace(empty_baseline(path), entries=entries)
+
+
+def _parsed(path: str, place: Place) -> object:
+    import json
+
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
+            raise wrong(place, f"over {MAX_BYTES} bytes is no baseline")
+        value: object = json.loads(data, parse_constant=_refuse, object_pairs_hook=_without_twins)
+    except OSError as error:
+        hint = "; write one with --update-baseline" if isinstance(error, FileNotFoundError) else ""
+        raise wrong(place, f"cannot read the baseline: {error.strerror}{hint}") from None
+    except RecursionError:
+        raise wrong(place, "nested too deeply for a baseline") from None
+    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, and an integer of over 4300 digits
+        raise wrong(place, f"not valid JSON: {error}") from None
+    return value
+
+
+def _refuse(word: str) -> None:
+    raise ValueError(f"{word} is no JSON (RFC 8259 section 6)")
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A merge can leave a key twice, and the parser would believe the last one."""
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return table
+
+
+def _entry(key: str, value: object, place: Place) -> Entry:
+    table = table_of(value, place)
+    if set(table) != {"code", "path", "address", "measured"}:
+        raise wrong(place, "an entry has the keys code, path, address and measured")
+    if not isinstance(table["address"], str):
+        raise mistyped(place.child("address"), "a string", table["address"])
+    if not isinstance(table["measured"], list) or not table["measured"]:
+        raise mistyped(place.child("measured"), "a list of values", table["measured"])
+    measured = tuple(_measured(item, place.child("measured")) for item in table["measured"])
+    code, path = (text_of(table[name], place.child(name)) for name in ("code", "path"))
+    entry = Entry(code, path, table["address"], measured)
+    if entry.key != key:
+        raise wrong(place, f"the key of this entry is {entry.key!r}: edited by hand?")
+    return entry
+
+
+def _measured(value: object, place: Place) -> Measured:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise mistyped(place, "a number, a string or null", value)
+    try:
+        return number(float(value))
+    except OverflowError:
+        raise mistyped(place, "a number that a double can hold", value) from None
+
+
+def save_baseline(baseline: Baseline, path: str) -> None:
+    """Write the file through one beside it; links are followed. Raises `BadPolicy` when that cannot be done."""
+    target = os.path.realpath(path)
+    temporary = f"{target}.tmp{os.getpid()}"
+    try:
+        with open(temporary, "x", encoding="ascii", newline="\n") as file:
+            file.write(baseline_text(baseline))
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except OSError as error:
+        raise BadPolicy(f"{shown_path(path)}: cannot write the baseline: {error.strerror}") from None
+    finally:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+
+
+def baseline_text(baseline: Baseline) -> str:
+    """The JSON of the file: sorted, a line a value so that a merge is readable, ASCII."""
+    import json
+
+    entries = {
+        key: {"code": e.code, "path": e.path, "address": e.address, "measured": sorted(e.measured, key=_order)}
+        for key, e in sorted(baseline.entries.items())
+    }
+    return json.dumps({"schema": SCHEMA, "entries": entries}, indent=1, allow_nan=False) + "\n"
+
+
+def _order(value: Measured) -> tuple[int, float, str]:
+    if isinstance(value, str):
+        return 2, 0.0, value
+    return (0, 0.0, "") if value is None else (1, value, "")

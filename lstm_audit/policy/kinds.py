@@ -1,0 +1,168 @@
+"""The types that a policy's values may have, and words for those they have.
+
+Comes in: values out of TOML, and rules. Goes out: the value, checked, or `BadPolicy`. Promise: every refusal names the
+file, the key, what was expected and what was found.
+"""
+
+import inspect
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from ..errors import BadPolicy
+from ..rules import Rule
+
+KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string", tuple: "a list of strings"}
+"""How each type that an option may have is called."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands: a file (or flag) and the dotted way to it."""
+
+    file: str
+    key: str = ""
+
+    def child(self, name: object) -> "Place":
+        """The place of a key below this one."""
+        word = name if isinstance(name, str) and _plain(name) else _quoted(name)
+        return Place(self.file, f"{self.key}.{word}" if self.key else word)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.key}" if self.key else self.file
+
+
+def _plain(name: str) -> bool:
+    return name.isascii() and name.replace("-", "").replace("_", "").replace(" #", "").isalnum()
+
+
+def _quoted(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def wrong(place: Place, message: str) -> BadPolicy:
+    """The exception for a value; the caller raises it."""
+    return BadPolicy(f"{place}: {message}")
+
+
+def found(value: object) -> str:
+    """A value in words."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return f"the number {_shown(value)}"
+    if isinstance(value, str):
+        return f"the string {_quoted(value)}"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return "a table" if isinstance(value, dict) else f"a {type(value).__name__}"
+
+
+def _shown(value: int | float) -> str:
+    return repr(value) if isinstance(value, float) or value.bit_length() < 200 else "with over 60 digits"
+
+
+def mistyped(place: Place, expected: str, value: object) -> BadPolicy:
+    """The exception for a value of the wrong type."""
+    return wrong(place, f"expected {expected}, found {found(value)}")
+
+
+def near(name: object, choices: Iterable[str], shown: Iterable[str] = ()) -> str:
+    """`did you mean ...?`, or what there is to choose from (`shown`, where the choices are many)."""
+    from difflib import get_close_matches
+
+    choices = list(choices)
+    text = str(name).strip()
+    spelled = {choice.lower().replace("_", "-"): choice for choice in choices}
+    close = get_close_matches(text.lower().replace("_", "-")[:100], spelled, 1)
+    if close:
+        return f"did you mean {spelled[close[0]]!r}?"
+    choices = list(shown) or choices
+    return f"there {'is' if len(choices) == 1 else 'are'} {', '.join(choices)}"
+
+
+def table_of(value: object, place: Place) -> dict[Any, Any]:
+    """A table."""
+    if not isinstance(value, dict):
+        raise mistyped(place, "a table", value)
+    return value
+
+
+def known_keys(table: Iterable[object], choices: Sequence[str], place: Place) -> None:
+    """Refuse a key that is none of the choices."""
+    for key in table:
+        if key not in choices:
+            raise wrong(place.child(key), f"no such key; {near(key, choices)}")
+
+
+def text_of(value: object, place: Place) -> str:
+    """A string that is not empty."""
+    if not isinstance(value, str):
+        raise mistyped(place, "a string", value)
+    if not value:
+        raise wrong(place, "the string is empty")
+    return value
+
+
+def texts_of(value: object, place: Place) -> tuple[str, ...]:
+    """A list of strings."""
+    if not isinstance(value, (list, tuple)):
+        raise mistyped(place, "a list of strings", value)
+    return tuple(text_of(item, place) for item in value)
+
+
+def number_of(value: object, place: Place) -> float:
+    """A finite number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise mistyped(place, "a number", value)
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise mistyped(place, "a finite number", value)
+    return number
+
+
+def flag_of(value: object, place: Place) -> bool:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise mistyped(place, "true or false", value)
+    return value
+
+
+def choice_of(value: object, choices: Sequence[str], place: Place) -> str:
+    """One of some words."""
+    text = text_of(value, place)
+    if text not in choices:
+        raise wrong(place, f"{_quoted(text)} is none of {', '.join(choices)}; {near(text, choices)}")
+    return text
+
+
+def typed(value: object, kind: type, place: Place) -> Any:
+    """A value of one of `KINDS`."""
+    if kind is int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise mistyped(place, KINDS[int], value)
+        return value
+    return {bool: flag_of, float: number_of, str: text_of, tuple: texts_of}[kind](value, place)
+
+
+def options_of(rule: Rule) -> dict[str, type]:
+    """A rule's options and their types, by the annotations of its keyword-only parameters, else by their defaults.
+
+    `float | None` is a float: an option that is not set is left out. What is no type of `KINDS` is a string.
+    """
+    parameters = inspect.signature(rule.check, eval_str=True).parameters.values()
+    return {p.name: _kind(p) for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+def _kind(parameter: inspect.Parameter) -> type:
+    annotation = parameter.annotation
+    parts = [getattr(part, "__origin__", part) for part in (annotation, *get_args(annotation))]
+    for kind in (tuple, float, bool, int, str):
+        if kind in parts:
+            return kind
+    return type(parameter.default) if type(parameter.default) in KINDS else str

@@ -1,0 +1,115 @@
+"""Which configuration file holds, and what is in it.
+
+Comes in: a folder to start from, or a file's name. Goes out: a `Policy`. Promise: the nearest file decides alone, the
+search never leaves the repository, and a file that is there but cannot be obeyed is an error, never passed over.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from ..errors import BadPolicy
+from .model import Policy
+from .read import read_policy
+
+OWN = "lstm-audit.toml"
+SHARED = "pyproject.toml"
+TABLE = "lstm-audit"
+MAX_BYTES = 1 << 20
+"""A configuration file is text that a person wrote."""
+
+
+def load_policy(config: str | None = None, *, use_config: bool = True, start: str | None = None) -> Policy:
+    """The policy in force: of `config`, else of the nearest file above `start` (the working directory), else defaults.
+
+    Raises `BadPolicy`.
+    """
+    if config is not None:
+        return _load(config)
+    path = find_config(start or os.getcwd()) if use_config else None
+    return Policy() if path is None else _load(path)
+
+
+def find_config(start: str) -> str | None:
+    """The nearest `lstm-audit.toml`, or `pyproject.toml` with a `[tool.lstm-audit]`, in a folder or above it.
+
+    `lstm-audit.toml` wins in one folder. A folder that holds `.git` is the last one that is searched.
+    """
+    for folder in _upwards(os.path.abspath(start)):
+        own, shared = os.path.join(folder, OWN), os.path.join(folder, SHARED)
+        if os.path.isfile(own):
+            return own
+        if os.path.isfile(shared) and _concerns(shared):
+            return shared
+    return None
+
+
+def _upwards(folder: str) -> Iterator[str]:
+    while True:
+        yield folder
+        above = os.path.dirname(folder)
+        if above == folder or os.path.lexists(os.path.join(folder, ".git")):
+            return
+        folder = above
+
+
+def _concerns(path: str) -> bool:
+    """Whether a pyproject.toml has our table; what never names us is not even parsed, so it may be broken."""
+    data = _read(path)
+    if TABLE.encode() not in data and TABLE.replace("-", "_").encode() not in data:
+        return False
+    return _tool_table(_parse(path, data), path) is not None
+
+
+def _load(path: str) -> Policy:
+    document = _parse(path, _read(path))
+    folder, name = os.path.split(os.path.abspath(path))
+    shown = shown_path(path)
+    if name == SHARED or set(document) == {"tool"}:
+        table = _tool_table(document, path)
+        if table is None:
+            raise BadPolicy(f"{shown}: has no table [tool.{TABLE}]")
+        return read_policy(table, shown, folder, f"tool.{TABLE}")
+    return read_policy(document, shown, folder)
+
+
+def _tool_table(document: dict[str, Any], path: str) -> object | None:
+    """`[tool.lstm-audit]`; its other spelling would be read by nobody, so it is an error."""
+    tool = document.get("tool")
+    if not isinstance(tool, dict):
+        return None
+    if (other := TABLE.replace("-", "_")) in tool:
+        raise BadPolicy(f"{shown_path(path)}: tool.{other}: no such key; did you mean 'tool.{TABLE}'?")
+    table: object | None = tool.get(TABLE)
+    return table
+
+
+def _read(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise BadPolicy(f"{shown_path(path)}: cannot read the configuration: {error.strerror}") from None
+    if len(data) > MAX_BYTES:
+        raise BadPolicy(f"{shown_path(path)}: over {MAX_BYTES} bytes is no configuration file")
+    return data
+
+
+def _parse(path: str, data: bytes) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"))
+    except RecursionError:
+        raise BadPolicy(f"{shown_path(path)}: nested too deeply") from None
+    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, and an integer of over 4300 digits
+        raise BadPolicy(f"{shown_path(path)}: not valid TOML: {error}") from None
+
+
+def shown_path(path: str) -> str:
+    """The path as messages name it: from the working directory, where it lies below that."""
+    try:
+        short = os.path.relpath(path)
+    except ValueError:  # another drive
+        return path
+    return path if short.startswith("..") else short

@@ -1,0 +1,73 @@
+"""`github`: workflow commands that make annotations of what was found.
+
+Comes in: an `Audit`. Goes out: a line an annotation, `::error title=...,file=...::message`; nothing where nothing was
+found. Promise: ten lines at most (GitHub shows no more of a step), most severe first, the last one saying how many
+more; and no name can end a line, a property or a command.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from ..finding import SEVERITIES, Audit, FileError, Finding
+from . import Look, commands, counted, escape, ranked, relative, remedy, report, shown_place
+
+SHOWN = 10
+NAMED = 3
+LEVELS = {"error": "error", "warning": "warning", "info": "notice"}
+
+Said = tuple[str, str]  # severity, line
+
+
+@report("github")
+def github(audit: Audit, look: Look) -> str:
+    """Unreadable inputs and findings; one annotation for all LSTMs of a file that a rule names."""
+    said = [*_unreadable(audit.errors, look), *_findings(audit.findings, look)]
+    said.sort(key=lambda one: SEVERITIES.index(one[0]))
+    lines = [line for _, line in said]
+    if len(lines) > SHOWN:
+        rest = said[SHOWN - 1 :]
+        text = f"{len(rest)} more: {', '.join(_tally(rest))}. The other reports have them all."
+        lines[SHOWN - 1 :] = [f"::{LEVELS[rest[0][0]]} title=lstm-audit::{text}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _tally(said: Sequence[Said]) -> Iterator[str]:
+    for severity in SEVERITIES:
+        n = sum(one == severity for one, _ in said)
+        if n:
+            yield f"{n} info" if severity == "info" else counted(n, severity)
+
+
+def _unreadable(errors: Sequence[FileError], look: Look) -> Iterator[Said]:
+    for error in errors:
+        place = "" if error.at is None else f"at byte {error.at}: "
+        yield "error", _line("error", f"lstm-audit ({error.kind})", error.path, [f"{place}{error.message}"], look)
+
+
+def _findings(findings: Sequence[Finding], look: Look) -> Iterator[Said]:
+    """Grouped by file, rule and severity: the first one's message speaks, the others are counted."""
+    groups: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in ranked(findings):
+        groups.setdefault((finding.path, finding.code, finding.severity), []).append(finding)
+    for (path, code, severity), group in groups.items():
+        names = list(filter(None, map(shown_place, group)))
+        more = len(names) - NAMED
+        where = ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+        file = relative(path, look.root) or path
+        texts = [f"{where}: {group[0].message}" if where else group[0].message]
+        texts += map(remedy, commands(file, (finding.fix for finding in group)))
+        yield severity, _line(severity, f"lstm-audit ({code})", path, texts, look)
+
+
+def _line(severity: str, title: str, path: str, texts: Sequence[str], look: Look) -> str:
+    """The toolkit's escapes (actions/toolkit, command.ts): % and line ends in data, also : and , in properties."""
+    file = relative(path, look.root) or path
+    message = "%0A".join(_data(escape(text, limit=None)) for text in texts)
+    return f"::{LEVELS[severity]} title={_property(title)},file={_property(file)}::{message}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(escape(text, limit=None)).replace(":", "%3A").replace(",", "%2C")

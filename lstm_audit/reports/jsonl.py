@@ -1,0 +1,16 @@
+"""`jsonl`: one LSTM a line, for programs that read as they go.
+
+Comes in: an `Audit`. Goes out: lines of strict JSON in ASCII. Promise: a line is the row of the `json` report behind
+its file's path and format, `init` included; findings, and what was skipped or could not be read, are in `json`.
+"""
+
+from ..finding import Audit
+from . import Look, dumps, report
+
+
+@report("jsonl")
+def jsonl(audit: Audit, look: Look) -> str:
+    """Nothing is rounded or shortened."""
+    files = audit.to_dict()["files"]
+    lines = [{"path": f["path"], "format": f["format"], **row} for f in files for row in f["lstms"]]
+    return "".join(dumps(line) + "\n" for line in lines)

@@ -1,0 +1,107 @@
+"""`junit`: XML for a CI server's list of tests.
+
+Comes in: an `Audit`, and through the `Look` the mildest severity that fails a run. Goes out: a test suite a file, a
+test case an LSTM, so that what passed is seen too. Promise: well-formed XML 1.0 whatever the names are, and a case
+fails exactly where a finding fails the run.
+
+A finding on one LSTM belongs to its case: in `failure` from `fail_on` up, else told in `system-out`. Every suite has
+one more case, `(file)`, for what is about a module or the file as a whole; an input that could not be read is a suite
+of that case alone, with an `error`. What was skipped is a case with `skipped`. Times are 0: a report is the same in
+every run.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..finding import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, number
+from . import Look, commands, markup, ranked, remedy, report, shown_address, shown_module, shown_place
+
+FILE = "(file)"
+RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One <testcase>: its name, escaped; how it ended (empty: it passed); and the elements inside, a line each."""
+
+    name: str
+    result: str
+    lines: tuple[str, ...]
+
+
+@report("junit")
+def junit(audit: Audit, look: Look) -> str:
+    """The dialect that Jenkins, GitLab and pytest share; a case's properties are written as pytest does."""
+    suites = [(markup(file.path), list(_cases(file, look))) for file in audit.files]
+    suites += [(markup(error.path), [_unreadable(error)]) for error in audit.errors]
+    lines = ['<?xml version="1.0" encoding="UTF-8"?>']
+    lines.append(f'<testsuites name="lstm-audit"{_counts([case for _, cases in suites for case in cases])}>')
+    for path, cases in suites:
+        lines.append(f'  <testsuite name="{path}"{_counts(cases)}>')
+        lines += [line for case in cases for line in _testcase(path, case)]
+        lines.append("  </testsuite>")
+    return "\n".join([*lines, "</testsuites>", ""])
+
+
+def _counts(cases: Sequence[Case]) -> str:
+    numbers = {name: sum(case.result == result for case in cases) for name, result in RESULTS.items()}
+    return "".join(f' {name}="{n}"' for name, n in {"tests": len(cases), **numbers}.items()) + ' time="0"'
+
+
+def _testcase(path: str, case: Case) -> Iterator[str]:
+    head = f'    <testcase classname="{path}" name="{case.name}" time="0"'
+    if not case.lines:
+        yield f"{head}/>"
+        return
+    yield f"{head}>"
+    yield from (f"      {line}" for line in case.lines)
+    yield "    </testcase>"
+
+
+def _cases(file: FileAudit, look: Look) -> Iterator[Case]:
+    places: dict[tuple[object, ...], list[Finding]] = {}
+    for finding in ranked(file.findings):
+        places.setdefault((finding.module, finding.layer, finding.direction), []).append(finding)
+    for row in file.rows:
+        lstm = row.lstm
+        found = places.pop((lstm.module, lstm.layer, lstm.direction), [])
+        yield _case(markup(shown_address(lstm, limit=None)), _properties(row), found, look)
+    yield _case(FILE, (), ranked(finding for rest in places.values() for finding in rest), look)
+    for skipped in file.skipped:
+        reason = f'<skipped type="{markup(skipped.reason)}" message="{markup(skipped.detail or skipped.reason)}"/>'
+        yield Case(markup(shown_module(skipped.module)), "skipped", (reason,))
+
+
+def _case(name: str, properties: tuple[str, ...], found: Sequence[Finding], look: Look) -> Case:
+    """One `failure` at most, as most readers expect, with all that failed in its text."""
+    failing = SEVERITIES[: SEVERITIES.index(look.fail_on) + 1] if look.fail_on in SEVERITIES else ()
+    failed = [finding for finding in found if finding.severity in failing]
+    lines = list(properties)
+    if failed:
+        code, message = markup(failed[0].code), markup(failed[0].message)
+        lines.append(f'<failure type="{code}" message="{message}">{_told(failed)}</failure>')
+    others = [finding for finding in found if finding not in failed]
+    lines += [f"<system-out>{_told(others)}</system-out>"] if others else []
+    return Case(name, "failure" if failed else "", tuple(lines))
+
+
+def _told(findings: Sequence[Finding]) -> str:
+    """A line a finding, and a line for the command that mends it."""
+    lines = []
+    for f in findings:
+        place = shown_place(f, limit=None)
+        lines.append(f"{f.severity} {f.code} {f.name}{f' {place}' if place else ''}: {f.message}")
+        lines += map(remedy, commands(f.path, [f.fix]))
+    return "\n".join(map(markup, lines))
+
+
+def _properties(row: Row) -> tuple[str, ...]:
+    """Mean activation and median time scale of the forget gate, every digit."""
+    values = {"f_mean": row.measures.activation.mean, "tau_p50": row.measures.time_scale.p50}
+    parts = [f'<property name="{name}" value="{number(value)}"/>' for name, value in values.items()]
+    return (f"<properties>{''.join(parts)}</properties>",)
+
+
+def _unreadable(error: FileError) -> Case:
+    message = error.message if error.at is None else f"{error.message} (at byte {error.at})"
+    return Case(FILE, "error", (f'<error type="{markup(error.kind)}" message="{markup(message)}"/>',))

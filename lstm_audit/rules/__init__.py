@@ -1,0 +1,171 @@
+"""What a rule sees, and the table of rules.
+
+Comes in: `Evidence`, one file with its LSTMs measured and its source still open. Goes out: `Finding`s. Promise: a
+rule's docstring is its manual, its keyword-only parameters are its options, and nothing but arithmetic is an error by
+default.
+"""
+
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Skipped
+from ..finding import Finding, Fix
+from ..lstm.bias import EPSILON
+from ..lstm.layer import Lookalike, Lstm
+from ..lstm.measure import Measures, Values
+from ..lstm.schemes import Init
+from ..registry import Registry
+from ..span import Span
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One LSTM before the rules."""
+
+    lstm: Lstm
+    values: Values
+    measures: Measures
+    init: Init | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One file before the rules; its source is open, so that a rule may read what a bias span covers."""
+
+    path: str
+    format: str
+    cases: tuple[Case, ...]
+    skipped: tuple[Skipped, ...] = ()
+    lookalikes: tuple[Lookalike, ...] = ()
+    globals: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """What a rule says: the place, the numbers, the remedy. `severity` overrides the rule's own.
+
+    Build one with `at(lstm, ...)` or with a module alone.
+    """
+
+    message: str
+    measured: float | str | None = None
+    expected: float | str | None = None
+    module: str | None = None
+    layer: int | None = None
+    direction: str | None = None
+    fix: Fix | None = None
+    severity: str | None = None
+
+
+def at(lstm: Lstm, message: str, **more: Any) -> Hit:
+    """A hit on one LSTM; `more` are the other fields of `Hit`."""
+    return Hit(message, module=lstm.module, layer=lstm.layer, direction=lstm.direction, **more)
+
+
+def mend(case: Case, *arguments: str) -> Fix | None:
+    """The fix `lstm-audit patch FILE ARGUMENTS` for this LSTM alone; None where it has no bias of its own to write."""
+    if not case.lstm.gates["f"] or aliased(case.lstm):
+        return None
+    return Fix((*arguments, "--layers", pattern(case.lstm)), safe=proven(case.init))
+
+
+def proven(init: Init | None) -> bool:
+    """Whether the bias is known to be as its initialiser left it: then nothing learned is in it."""
+    return init is not None and init.state == "fresh"
+
+
+def aliased(lstm: Lstm) -> bool:
+    """Whether the two halves of the forget bias share bytes, so that neither can be written alone."""
+    ih, hh = ([t.block.span for t in lstm.gates["f"] if t.half == half] for half in ("ih", "hh"))
+    return any(_overlap(a, b) for a in ih for b in hh)
+
+
+def _overlap(a: Span, b: Span) -> bool:
+    return a.source is b.source and a.start < b.start + b.size and b.start < a.start + a.size
+
+
+def rounding(lstm: Lstm) -> float:
+    """The relative spacing of the coarsest dtype among the biases (`float16+float32` when the halves differ)."""
+    return max(EPSILON.get(name, EPSILON["float32"]) for name in lstm.dtype.split("+"))
+
+
+def pattern(lstm: Lstm) -> str:
+    """The `--layers` glob that matches one LSTM's address and no other; keys like `node['x']` hold glob's own signs."""
+    return re.sub(r"([*?[])", r"[\1]", lstm.address)
+
+
+Check = Callable[..., Iterable[Hit]]
+
+SECTIONS = ("What it sees", "Why it hurts", "Example", "Fix", "References")
+"""The headings of a manual, in their order; each begins a line and ends with a colon."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule of the catalogue. `scope` is lstm (called with each `Case`) or file (called with the `Evidence`)."""
+
+    code: str
+    name: str
+    severity: str
+    scope: str
+    check: Check
+
+    @property
+    def manual(self) -> str:
+        """The docstring, without its indentation."""
+        return inspect.getdoc(self.check) or ""
+
+    @property
+    def sections(self) -> dict[str, str]:
+        """The manual cut at its headings, the first line under ""; the texts are Markdown, code indented by four."""
+        first, *rest = re.split(rf"^({'|'.join(SECTIONS)}):[ ]*\n?", self.manual, flags=re.MULTILINE)
+        return {"": first.strip(), **{head: text.rstrip() for head, text in zip(rest[::2], rest[1::2], strict=True)}}
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The rule's options and their defaults."""
+        parameters = inspect.signature(self.check).parameters.values()
+        return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+
+
+RULES: Registry[Rule] = Registry(__name__)
+
+
+def rule(code: str, name: str, severity: str, scope: str = "lstm") -> Callable[[Check], Check]:
+    """Register a rule; codes are never reused."""
+
+    def register(check: Check) -> Check:
+        RULES.add(code, Rule(code, name, severity, scope, check))
+        return check
+
+    return register
+
+
+Options = Callable[[Rule, Lstm | None], Mapping[str, Any] | None]
+"""What a policy says of a rule on an LSTM (None: on the file): its options, or None when the rule is off there."""
+
+
+def judge(evidence: Evidence, options: Options) -> Iterator[Finding]:
+    """Every finding of every rule that is on, in the order of codes, then of the report."""
+    for rule in sorted(RULES.values(), key=lambda rule: rule.code):
+        for hit in _hits(rule, evidence, options):
+            yield Finding(
+                rule.code, rule.name, hit.severity or rule.severity, evidence.path, hit.module, hit.layer,
+                hit.direction, hit.message, hit.measured, hit.expected, hit.fix,
+            )  # fmt: skip
+
+
+def _hits(rule: Rule, evidence: Evidence, options: Options) -> Iterator[Hit]:
+    if rule.scope == "file":
+        chosen = options(rule, None)
+        if chosen is not None:
+            yield from rule.check(evidence, **chosen)
+        return
+    for case in evidence.cases:
+        chosen = options(rule, case.lstm)
+        if chosen is not None:
+            yield from rule.check(case, **chosen)

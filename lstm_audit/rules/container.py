@@ -1,0 +1,235 @@
+"""LA901 to LA904: the file itself, whatever its LSTMs are.
+
+Comes in: the `Evidence` of a file. Goes out: hits. Promise: nothing is imported to find out what importing it would do,
+and of the data only records with a bias are read.
+"""
+
+import re
+from collections.abc import Iterator
+
+from ..span import Seal, Span
+from ..tensor import DTYPES
+from . import Evidence, Hit, rule
+
+NAMED = 5
+"""Globals or places that a message lists before it says how many more there are."""
+
+_BUILTIN = "list dict set frozenset tuple int float complex bool str bytes bytearray slice range object long unicode"
+_COLLECTIONS = "OrderedDict defaultdict Counter deque ChainMap"
+_TORCH = (
+    "Size Tensor device dtype layout memory_format strided per_tensor_affine per_channel_affine contiguous_format "
+    "preserve_format ScriptObject double float half long int short char byte"
+)
+_NUMPY = (
+    "ndarray dtype bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128"
+)
+_ARRAYS = "_reconstruct scalar _frombuffer"
+
+INERT: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("builtins", "__builtin__"), frozenset(_BUILTIN.split())),
+    "collections": frozenset(_COLLECTIONS.split()),
+    "copyreg": frozenset({"_reconstructor"}),
+    "copy_reg": frozenset({"_reconstructor"}),
+    "_codecs": frozenset({"encode"}),
+    "torch": frozenset(_TORCH.split()) | frozenset(DTYPES),
+    "torch.storage": frozenset({"UntypedStorage", "TypedStorage", "_load_from_bytes"}),
+    "torch._tensor": frozenset({"Tensor", "_rebuild_from_type_v2"}),
+    "torch.tensor": frozenset({"_rebuild_from_type_v2"}),
+    "torch.serialization": frozenset({"_get_layout"}),
+    "torch.nn.backends.thnn": frozenset({"_get_thnn_function_backend"}),
+    "torch.backends.cudnn.rnn": frozenset({"Unserializable"}),
+    "torch.jit._pickle": frozenset({"build_tensorlist", "build_intlist", "build_doublelist", "build_boollist"}),
+    "numpy": frozenset(_NUMPY.split()),
+    **{
+        f"numpy.{core}.{module}": frozenset(_ARRAYS.split())
+        for core in ("core", "_core")
+        for module in ("multiarray", "numeric")
+    },
+}
+"""Module to the names in it that build plain values: torch's and numpy's rebuilders, storages, dtypes, containers.
+
+A rebuilder is inert as far as its own code goes; `_load_from_bytes` opens a file within the file, whose globals are
+not in this list's care.
+"""
+
+_STORAGE = re.compile(r"\w+Storage")
+_CLASS = re.compile(r"[A-Z]\w*")
+_NN = re.compile(r"torch\.(?:ao\.)?nn(?:\.\w+)*")
+
+
+@rule("LA901", "unsafe-globals", "warning", scope="file")
+def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
+    """The pickle names code outside the inert set: an unsafe load of the file would import it.
+
+    What it sees: globals other than torch's rebuilders, storages, dtypes and torch.nn classes, collections, builtin
+    containers and numpy's reconstructors. A dotted name is never inert: it reaches through a module to anything. In
+    TorchScript nothing is imported, so nothing is said.
+
+    Why it hurts: `torch.load(weights_only=False)` and `pickle.load` import these names and call what the file tells
+    them to call. With a whole pickled model it is only a wish for your source code, which breaks with the first
+    renaming; with a foreign file it can be anything. This audit imported none of it.
+
+    Example: torch.save(model) names mypkg.Model: 1 global outside of the inert set.
+
+    Fix: `lstm-audit patch` changes no pickle. Save the tensors instead of the object:
+
+        from safetensors.torch import save_file
+        model = torch.load("trusted.pt", weights_only=False)
+        save_file(model.state_dict(), "model.safetensors")
+
+    References: torch.load, `weights_only`; the Python documentation of pickle, "Warning".
+    """
+    if evidence.format == "torchscript":
+        return
+    foreign = sorted({f"{module}.{name}" for module, name in evidence.globals if not inert(module, name)})
+    if foreign:
+        message = (
+            f"an unsafe load would import {len(foreign)} name{'s' * (len(foreign) > 1)} outside of the inert set: "
+            f"{_listed(foreign)}; load with weights_only=True, or save the state dict alone"
+        )
+        yield Hit(message, len(foreign), 0)
+
+
+def inert(module: str, name: str) -> bool:
+    """Whether a pickle may name it and still only build plain values."""
+    if name in INERT.get(module, ()):
+        return True
+    if module == "torch._utils":
+        return re.fullmatch(r"_rebuild_\w+", name) is not None
+    if module in ("torch", "torch.cuda") and _STORAGE.fullmatch(name):
+        return True
+    return _NN.fullmatch(module) is not None and _CLASS.fullmatch(name) is not None
+
+
+def _listed(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(name if len(name) <= 100 else f"{name[:100]}..." for name in names[:NAMED]) + more
+
+
+@rule("LA902", "wrong-checksum", "warning", scope="file")
+def wrong_checksum(evidence: Evidence, *, limit: int = 1 << 20) -> Iterator[Hit]:
+    """The stored checksum of a bias record is not that of its bytes.
+
+    What it sees: of every archive record of at most `limit` bytes that holds a bias, the CRC-32 of the directory
+    against the bytes. Larger ones are not read.
+
+    Why it hurts: the bytes changed after they were saved: a disk or a copy went wrong, or a tool wrote into the file
+    and left the checksum. torch does not look, and loads whatever stands there; `unzip -t` and Python's zipfile
+    refuse.
+
+    Example: 1 of 4 bias records; the record at byte 6208 has CRC-32 2b1c59f0, the directory says 9d4e0a12.
+
+    Fix: `lstm-audit patch` keeps every checksum as right, or as wrong, as it was. Fetch the file again, or, if the
+    values are as they should be:
+
+        state = torch.load("model.pt", weights_only=True)
+        assert all(value.isfinite().all() for value in state.values())
+        torch.save(state, "model.pt")
+
+    References: APPNOTE.TXT 4.4.7 (CRC-32); caffe2/serialize/inline_container.cc, which builds miniz without the check.
+    """
+    seals = _seals(evidence, limit)
+    wrong = []
+    for (_, seal), span in seals.items():
+        found = _crc32(span)
+        if found != seal.stored:
+            wrong.append(f"byte {seal.at}: {found:08x}, stored {seal.stored:08x}")
+    if wrong:
+        message = (
+            f"{len(wrong)} of {len(seals)} bias records have another CRC-32 than the archive says ({_listed(wrong)}): "
+            f"they changed after they were saved; fetch the file again, or load, inspect and save it anew"
+        )
+        yield Hit(message, len(wrong), 0)
+
+
+def _seals(evidence: Evidence, limit: int) -> dict[tuple[int, Seal], Span]:
+    """Every checksum over a bias, once, with the bytes under it; files of a sharded checkpoint are kept apart."""
+    found = {}
+    for case in evidence.cases:
+        for terms in case.lstm.gates.values():
+            for term in terms:
+                span = term.block.tensor.span
+                for seal in span.seals:
+                    if seal.size <= limit:
+                        found[id(span.source), seal] = Span(span.source, seal.at, seal.size)
+    return found
+
+
+def _crc32(span: Span) -> int:
+    from zlib import crc32
+
+    return crc32(span.read())
+
+
+CONTENTS: dict[str, tuple[str, ...]] = {
+    "safetensors": ("safetensors",),
+    **dict.fromkeys(("pt", "pth", "th"), ("torch-zip", "torch-legacy", "torchscript")),
+    **dict.fromkeys(("ckpt", "bin"), ("torch-zip", "torch-legacy", "pickle")),
+    **dict.fromkeys(("pkl", "pickle", "pdparams"), ("pickle",)),
+    "pt2": ("torch-export",),
+    "jit": ("torchscript",),
+    "onnx": ("onnx",),
+    "keras": ("keras",),
+    **dict.fromkeys(("h5", "hdf5"), ("keras-h5",)),
+    **dict.fromkeys(("npz", "npy", "zip", "gguf", "json", "txt", "csv"), ()),
+}
+"""What an extension promises; others (.model, .nn, .dat) promise nothing."""
+
+
+@rule("LA903", "extension", "info", scope="file")
+def extension(evidence: Evidence) -> Iterator[Hit]:
+    """The file's extension says another format than its content.
+
+    What it sees: an extension with a settled meaning (`.safetensors`, `.pt`, `.pkl`, `.onnx`, ...) over bytes of
+    another format. The content was read for what it is.
+
+    Why it hurts: loaders that choose by extension fail (torch.load itself hands `.safetensors` to safetensors), or,
+    with a pickle named `.safetensors`, someone trusts what should not be trusted.
+
+    Example: model.safetensors that begins with PK: 1 torch zip.
+
+    Fix: there is nothing to `lstm-audit patch`. Rename the file to what it is:
+
+        import os
+        os.rename("model.safetensors", "model.pt")
+        state = torch.load("model.pt", weights_only=True)
+
+    References: safetensors README, "Format"; torch.save recommends .pt or .pth.
+    """
+    if evidence.format.endswith("-sharded"):
+        return
+    name = re.split(r"[/\\]", evidence.path)[-1].lower()
+    suffix = re.sub(r"\.(pth?|ckpt)\.tar$", r".\1", name).rpartition(".")[2] if "." in name else ""
+    promised = CONTENTS.get(suffix)
+    if promised is not None and evidence.format not in promised:
+        words = " or ".join(promised) or "no checkpoint"
+        message = f".{suffix} promises {words}, but the content is {evidence.format}; rename it"
+        yield Hit(message, evidence.format, promised[0] if promised else None)
+
+
+_TRAILING = re.compile(r"(\d+) bytes behind .+")
+
+
+@rule("LA904", "trailing-bytes", "info", scope="file")
+def trailing_bytes(evidence: Evidence) -> Iterator[Hit]:
+    """Bytes stand behind the end of what a loader reads.
+
+    What it sees: bytes behind a pickle's STOP, or behind the last storage of a torch file from before 1.6.
+
+    Why it hurts: it does not: every loader stops before them. But nobody wrote a checkpoint that way on purpose: two
+    files were joined, several pickles were dumped into one file (only the first is seen), or something is hidden.
+
+    Example: 512 bytes behind the last storage.
+
+    Fix: nothing for `lstm-audit patch`. Load the file and save it anew:
+
+        state = torch.load("model.pt", weights_only=True)
+        assert state
+        torch.save(state, "model.pt")
+
+    References: pickle protocol, STOP (pickletools); torch/serialization.py _legacy_load.
+    """
+    for note in evidence.notes:
+        if match := _TRAILING.fullmatch(note):
+            message = f"{note}: no loader reads them; if they are not meant to be there, load the file and save it anew"
+            yield Hit(message, int(match[1]), 0)

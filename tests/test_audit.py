@@ -1,0 +1,210 @@
+"""The pipeline and the `audit` command: inputs, exit codes, and what each says."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import click.testing
+import pytest
+
+import lstm_audit
+from lstm_audit.cli import group
+from lstm_audit.cli.output import look_of
+from lstm_audit.errors import AuditError, BadPolicy
+from lstm_audit.finding import Audit
+
+FIXTURES = Path(__file__).parent.parent / "fixtures"
+CLEAN = FIXTURES / "clean"
+HOSTILE = FIXTURES / "hostile"
+MODEL = CLEAN / "lstm.pt"
+
+
+def run(*arguments: object) -> click.testing.Result:
+    """The command in this process; an expected error is the exit code that `main` gives it."""
+    result = click.testing.CliRunner().invoke(group, [str(a) for a in arguments])
+    if isinstance(result.exception, AuditError):
+        result.exit_code = 2
+    elif result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def kinds(audit: Audit) -> list[str]:
+    return [error.kind for error in audit.errors]
+
+
+def test_reports_every_layer_and_direction() -> None:
+    rows = lstm_audit.audit(MODEL).rows
+    assert [row.lstm.address for row in rows] == [":l0", ":l0:reverse", ":l1", ":l1:reverse"]
+    assert all(row.measures.activation.mean == pytest.approx(0.7310585786300049) for row in rows)
+
+
+def test_json_is_the_dictionary_of_the_api() -> None:
+    result = run("audit", "-f", "json", MODEL)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == lstm_audit.audit(str(MODEL)).to_dict()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ([MODEL], 0),
+        ([CLEAN], 0),
+        ([FIXTURES / "mixed" / "gru.pt"], 0),
+        ([HOSTILE / "truncated.pt"], 3),
+        ([MODEL, HOSTILE / "html.pt"], 3),
+        (["no-such-file.pt"], 2),
+        (["no-such-*.pt"], 2),
+        ([], 2),
+        (["--format", "nonsense", MODEL], 2),
+        (["--report", "json", MODEL], 2),
+        (["--jobs", "-1", MODEL], 2),
+    ],
+)
+def test_exit_codes(arguments: list[object], code: int) -> None:
+    assert run("audit", *arguments).exit_code == code
+
+
+def test_a_folder_without_checkpoints_is_nothing_audited(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("hello")
+    result = run("audit", "-f", "json", tmp_path)
+    assert result.exit_code == 4
+    assert json.loads(result.stdout)["summary"]["ignored"] == 1
+
+
+def test_a_mistyped_command_gets_a_suggestion() -> None:
+    result = run("audti", MODEL)
+    assert result.exit_code == 2
+    assert "Did you mean 'audit'?" in result.stderr
+
+
+def test_a_broken_file_never_hides_another(tmp_path: Path) -> None:
+    for name in ("a.pt", "c.pt"):
+        shutil.copy(MODEL, tmp_path / name)
+    (tmp_path / "b.pt").write_bytes(MODEL.read_bytes()[:5000])
+    result = lstm_audit.audit(tmp_path)
+    assert [Path(file.path).name for file in result.files] == ["a.pt", "c.pt"]
+    assert kinds(result) == ["truncated"]
+
+
+def test_content_decides_not_the_suffix(tmp_path: Path) -> None:
+    shutil.copy(CLEAN / "lstm.safetensors", tmp_path / "model.pt")
+    shutil.copy(MODEL, tmp_path / "model.txt")
+    assert [file.format for file in lstm_audit.audit(tmp_path).files] == ["safetensors", "torch-zip"]
+
+
+def test_what_is_no_checkpoint_is_counted_in_a_folder_and_an_error_by_name(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# A model")
+    shutil.copy(HOSTILE / "lfs_pointer.pt", tmp_path / "weights.dat")
+    walked = lstm_audit.audit(tmp_path)
+    assert (walked.ignored, kinds(walked)) == (1, ["lfs-pointer"])
+    assert kinds(lstm_audit.audit(tmp_path / "README.md")) == ["unknown-format"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "remedy"),
+    [
+        ("lfs_pointer.pt", "lfs-pointer", "git lfs pull"),
+        ("dvc_pointer.pt", "lfs-pointer", "dvc pull"),
+        ("html.pt", "html", "download"),
+        ("empty.pt", "empty", "empty"),
+        ("tar.pt", "unsupported", "save it again"),
+        ("truncated.pt", "truncated", "again"),
+        ("two_archives.pt", "ambiguous", "save it again"),
+    ],
+)
+def test_a_refusal_says_what_to_do(name: str, kind: str, remedy: str) -> None:
+    (error,) = lstm_audit.audit(HOSTILE / name).errors
+    assert error.kind == kind
+    assert remedy in error.message
+
+
+def test_symlink_loops_end(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    shutil.copy(MODEL, tmp_path / "runs" / "model.pt")
+    (tmp_path / "runs" / "again").symlink_to(tmp_path)
+    (tmp_path / "latest.pt").symlink_to(tmp_path / "runs" / "model.pt")
+    (tmp_path / "dangling.pt").symlink_to(tmp_path / "gone")
+    result = lstm_audit.audit(tmp_path)
+    assert len(result.files) == 1
+    assert kinds(result) == ["io"]
+
+
+def test_special_files_are_refused_and_never_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.pt")
+    assert kinds(lstm_audit.audit(tmp_path / "pipe.pt")) == ["io"]
+
+
+def test_globs_and_repeated_paths(tmp_path: Path) -> None:
+    shutil.copy(MODEL, tmp_path / "a.pt")
+    shutil.copy(MODEL, tmp_path / "b.pt")
+    assert len(lstm_audit.audit(str(tmp_path / "*.pt")).files) == 2
+    assert len(lstm_audit.audit([tmp_path / "a.pt", tmp_path / "a.pt"]).files) == 1
+
+
+def test_a_path_that_does_not_exist_is_said_before_anything_is_read() -> None:
+    with pytest.raises(BadPolicy, match=r"gone\.pt: no such file"):
+        lstm_audit.audit([MODEL, "gone.pt"])
+
+
+def test_a_folder_with_an_index_and_its_shards_is_one_checkpoint() -> None:
+    (file,) = lstm_audit.audit(CLEAN / "sharded").files
+    assert file.format == "safetensors-sharded"
+    assert file.bytes == sum(path.stat().st_size for path in (CLEAN / "sharded").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"), [("*:reverse", 2), ("*:l1*", 2), (":l0", 1), ("(root)", 4), ("encoder*", 0)]
+)
+def test_layers_selects_by_address_or_module(pattern: str, count: int) -> None:
+    assert len(lstm_audit.audit(MODEL, layers=[pattern]).rows) == count
+
+
+def test_several_reports_in_one_run(tmp_path: Path) -> None:
+    result = run("audit", MODEL, "--report", f"json={tmp_path / 'r.json'}", "--report", f"csv={tmp_path / 'r.csv'}")
+    assert "forget" in result.stdout
+    assert json.loads((tmp_path / "r.json").read_text())["summary"]["lstms"] == 4
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == 5
+
+
+def test_output_takes_the_place_of_stdout(tmp_path: Path) -> None:
+    result = run("audit", MODEL, "-f", "json", "-o", tmp_path / "out.json")
+    assert result.stdout == ""
+    assert json.loads((tmp_path / "out.json").read_text())["files"]
+
+
+def test_output_that_cannot_be_written_is_a_usage_error(tmp_path: Path) -> None:
+    result = run("audit", MODEL, "-o", tmp_path / "no" / "such" / "folder.txt")
+    assert result.exit_code == 2
+    assert "cannot write the report" in result.stderr
+
+
+def test_names_from_files_are_escaped(tmp_path: Path) -> None:
+    import torch
+
+    state = {f"\x1b[31mevil\n.{k}": v for k, v in torch.nn.LSTM(2, 4).state_dict().items()}
+    torch.save(state, tmp_path / "evil.pt")
+    text = run("audit", tmp_path / "evil.pt").stdout
+    assert "\x1b" not in text
+    assert "\\x1b[31mevil\\n" in text
+
+
+class Stream:
+    """A stream that is, or is not, a terminal."""
+
+    def __init__(self, terminal: bool, encoding: str) -> None:
+        self.terminal, self.encoding = terminal, encoding
+
+    def isatty(self) -> bool:
+        return self.terminal
+
+
+def test_colour_only_where_a_person_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert look_of(Stream(True, "utf-8"), "auto", False).color
+    assert not look_of(Stream(False, "utf-8"), "auto", False).color
+    assert look_of(Stream(False, "utf-8"), "always", False).color
+    assert look_of(Stream(True, "ascii"), "never", False).ascii
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not look_of(Stream(True, "utf-8"), "auto", False).color
