@@ -1,0 +1,1 @@
+"""Fixes into bytes: plan (values into changes), edits (changes and checksums), apply and undo; crash-safe."""
