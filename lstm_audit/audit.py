@@ -7,8 +7,8 @@ never hides another, and what could not be judged is in the result with its reas
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import formats
 from .errors import AuditError, MalformedFile, UnknownFormat
@@ -34,8 +34,7 @@ Target = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str
 FileResult = FileAudit | FileError | None
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """What is asked of every file: which layers, which policy's rules, and whether numbers alone are wanted."""
 
     layers: tuple[str, ...] = ()
@@ -114,8 +113,7 @@ def audit_input(given: Input, request: Request = EVERYTHING) -> FileResult:
         return FileError(given.path, error.kind, error.message, error.at)
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """A checkpoint whose files are open; `sources` are the file itself and the shards that were needed."""
 
     checkpoint: Checkpoint
@@ -151,7 +149,7 @@ def _of_many(request: Request) -> Request:
     """What is asked of a file that nobody named: other checkpoints may stand beside the LSTM's in a folder."""
     if request.policy is None or not request.policy.require_lstm:
         return request
-    return replace(request, policy=replace(request.policy, require_lstm=False))
+    return request._replace(policy=replace(request.policy, require_lstm=False))
 
 
 def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:

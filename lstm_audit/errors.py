@@ -5,7 +5,7 @@ could not be judged". Promise: every failure that a user's file, policy or flag 
 kind, a message that says what to do, and, where there is one, the byte at which it happened.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class AuditError(Exception):
@@ -57,8 +57,7 @@ class BadPolicy(AuditError):
     kind = "policy"
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """Something that looks recurrent but was not judged: where, why in one word, why in a sentence.
 
     `reason` is one of gru, rnn, ambiguous, frozen, packed, unsupported-dtype, conflicting-evidence, optimizer-state,

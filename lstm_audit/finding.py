@@ -7,7 +7,7 @@ JSON and equal, byte for byte, in two runs over the same files.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .errors import Skipped
 from .lstm.layer import GATES, Lstm
@@ -31,8 +31,7 @@ class Row:
     init: Init | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Fix:
+class Fix(NamedTuple):
     """What mends a finding: arguments of `lstm-audit patch FILE`. `safe`: nothing that was learned is lost."""
 
     arguments: tuple[str, ...]
@@ -83,8 +82,7 @@ class FileAudit:
     findings: tuple[Finding, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FileError:
+class FileError(NamedTuple):
     """One input that could not be read: the kind, what to do, and the byte at which it happened."""
 
     path: str

@@ -6,7 +6,7 @@ file and its shards is one checkpoint, and a path that does not exist is said be
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .errors import AuditError, BadPolicy
 from .formats.sharded import shard_names
@@ -20,8 +20,7 @@ SUFFIXES = frozenset(
 NOT_WALKED = frozenset({".git", ".hg", ".svn", ".dvc", "__pycache__", "node_modules", ".venv", ".tox"})
 
 
-@dataclass(frozen=True, slots=True)
-class Input:
+class Input(NamedTuple):
     """One file to audit. `named` by the user: then it must be a checkpoint; else it was found in a folder."""
 
     path: str

@@ -7,9 +7,10 @@ read beyond what was asked for (`pread` only: never a whole-file read, never `mm
 
 import os
 import stat
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from .errors import MalformedFile, Unreadable
 
@@ -105,8 +106,7 @@ class BytesSource:
         return self._data[at : at + n]
 
 
-@dataclass(frozen=True, slots=True)
-class Seal:
+class Seal(NamedTuple):
     """A stored CRC-32: over `size` bytes from the absolute offset `at`, kept little-endian at each of `places`."""
 
     at: int
@@ -115,19 +115,37 @@ class Seal:
     places: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """`size` bytes of `source` from `start`, and the seals that a change to them would break, innermost first."""
+Sealer = Callable[[], Seal | None]
+"""Looks up where a checksum is stored; None where there is none. Most spans are never changed, and none then looks."""
 
-    source: Source
-    start: int
-    size: int
-    seals: tuple[Seal, ...] = ()
+
+class Span:
+    """`size` bytes of `source` from `start`, and the checksums that a change to them would break.
+
+    A plain class, though nothing ever changes one: a hundred are made for every file, and a frozen dataclass would
+    take a microsecond each.
+    """
+
+    __slots__ = ("sealers", "size", "source", "start")
+
+    def __init__(self, source: Source, start: int, size: int, sealers: tuple[Sealer, ...] = ()) -> None:
+        self.source = source
+        self.start = start
+        self.size = size
+        self.sealers = sealers
+
+    def __repr__(self) -> str:
+        return f"Span({self.source.name!r}, {self.start}, {self.size})"
 
     @property
     def at(self) -> int | None:
         """The absolute place in the file, or None where the bytes have none (then they cannot be patched)."""
         return self.start if self.source.placed else None
+
+    @property
+    def seals(self) -> tuple[Seal, ...]:
+        """The checksums over these bytes, innermost first; the source must be open."""
+        return tuple(seal for look in self.sealers if (seal := look()) is not None)
 
     def __len__(self) -> int:
         return self.size
@@ -139,15 +157,23 @@ class Span:
         if not 0 <= a <= b <= self.size:
             message = f"bytes {a} to {b} are needed, but there are only {self.size}"
             raise MalformedFile(message, self.start + min(max(a, 0), self.size), "truncated")
-        return Span(self.source, self.start + a, b - a, self.seals)
+        return Span(self.source, self.start + a, b - a, self.sealers)
 
     def read(self) -> bytes:
         """The bytes themselves; the caller has bounded `size`."""
         return self.source.read(self.start, self.size)
 
+    def sealed_by(self, look: Sealer) -> "Span":
+        """The same bytes under one more, inner checksum, looked up when it is asked for."""
+        return Span(self.source, self.start, self.size, (look, *self.sealers))
+
     def sealed(self, stored: int, *places: int) -> "Span":
         """The same bytes under one more, inner CRC-32 kept at the absolute `places`."""
-        return replace(self, seals=(Seal(self.start, self.size, stored, places), *self.seals))
+        return self.sealed_by(partial(_known, Seal(self.start, self.size, stored, places)))
+
+
+def _known(seal: Seal) -> Seal:
+    return seal
 
 
 def whole(source: Source) -> Span:

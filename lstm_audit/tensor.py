@@ -8,8 +8,8 @@ import struct
 import sys
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 from functools import cache, partial
+from typing import NamedTuple
 
 from .errors import MalformedFile
 from .span import Span
@@ -21,8 +21,7 @@ Decode = Callable[[bytes], Sequence[float]]
 Encode = Callable[[Sequence[float]], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class DType:
+class DType(NamedTuple):
     """How one element is stored, under torch's name; `decode` is None where the values are not plain floats.
 
     `decode` takes little-endian bytes; `encode` rounds to nearest-even and raises OverflowError beyond the range.
@@ -128,8 +127,7 @@ _OPAQUE = {
 DTYPES: dict[str, DType] = {d.name: d for d in _floats()} | {n: DType(n, size) for n, size in _OPAQUE.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Tensor:
+class Tensor(NamedTuple):
     """A strided view of stored elements.
 
     `span` runs from the first byte of the first element to the last byte of the last; `strides` are in elements and
@@ -144,7 +142,7 @@ class Tensor:
     negated: bool = False
 
     @property
-    def count(self) -> int:
+    def elements(self) -> int:
         """How many elements the view shows (an expanded view shows one element many times)."""
         total = 1
         for size in self.shape:
@@ -205,8 +203,7 @@ def contiguous(dtype: DType, shape: tuple[int, ...], span: Span) -> Tensor:
     return tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """Elements `start:stop:step` of a tensor along `axis`; all its other axes have size 1.
 
     With `start = H, stop = 2H` it is the forget gate of a torch bias; with `start = 2, step = 4` an interleaved one.
@@ -219,7 +216,7 @@ class Block:
     step: int = 1
 
     @property
-    def count(self) -> int:
+    def elements(self) -> int:
         """How many elements the gate owns."""
         return len(range(self.start, self.stop, self.step))
 
@@ -232,16 +229,16 @@ class Block:
     def span(self) -> Span:
         """From the block's first byte to its last; it holds foreign bytes in between when `stride` is not 1."""
         size, first = self.tensor.dtype.itemsize, self.start * self.tensor.strides[self.axis]
-        reach = (self.count - 1) * self.stride + 1 if self.count else 0
+        reach = (self.elements - 1) * self.stride + 1 if self.elements else 0
         return self.tensor.span[first * size : (first + reach) * size]
 
     def runs(self) -> list[Span]:
         """The byte ranges that hold the block and nothing else, in the block's order."""
         span, size = self.span, self.tensor.dtype.itemsize
-        if self.stride == 1 or self.count == 1:
+        if self.stride == 1 or self.elements == 1:
             return [span]
         step = self.stride * size
-        return [span[k * step : k * step + size] for k in range(self.count)]
+        return [span[k * step : k * step + size] for k in range(self.elements)]
 
 
 def read_block(block: Block) -> list[float]:
@@ -259,10 +256,10 @@ def read_block(block: Block) -> list[float]:
 
 def _gather(block: Block) -> bytes:
     """The block's bytes without what lies between; wide strides are read run by run."""
-    if block.stride == 1 or block.count <= 1:
+    if block.stride == 1 or block.elements <= 1:
         return block.span.read()
     if block.stride == 0:
-        return block.runs()[0].read() * block.count
+        return block.runs()[0].read() * block.elements
     if block.span.size > MAX_GATHER:
         return b"".join(run.read() for run in block.runs())
     raw, size, step = block.span.read(), block.tensor.dtype.itemsize, block.stride * block.tensor.dtype.itemsize
@@ -283,6 +280,6 @@ def whole_block(tensor: Tensor) -> Block:
     if len(long) > 1:
         raise MalformedFile(f"a bias has shape {tensor.shape}; one long axis was expected", tensor.span.at)
     if not tensor.shape:
-        tensor = replace(tensor, shape=(1,), strides=(1,))
+        tensor = tensor._replace(shape=(1,), strides=(1,))
     axis = long[0] if long else 0
     return Block(tensor, axis, 0, tensor.shape[axis])

@@ -176,7 +176,7 @@ def test_checksum_kept_inside_what_it_covers_is_refused() -> None:
     seal = Seal(0, 12, zlib.crc32(b"x"), (8,))
     data[8:12] = struct.pack("<I", seal.stored)
     with pytest.raises(NotPatchable, match="covers the place"):
-        edits_of([Change(Span(Memory(bytes(data)), 4, 4, (seal,)), b"BODY", "r")])
+        edits_of([Change(Span(Memory(bytes(data)), 4, 4, (lambda: seal,)), b"BODY", "r")])
 
 
 def test_checksum_inside_changed_bytes_is_refused() -> None:

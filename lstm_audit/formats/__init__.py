@@ -5,7 +5,8 @@ answers None ("not mine"), or raises an `AuditError`; nothing in the bytes is ex
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+
+from typing import NamedTuple
 
 from ..errors import Skipped, UnknownFormat
 from ..registry import Registry
@@ -13,8 +14,7 @@ from ..span import Span
 from ..tensor import Tensor
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What the container says of a module, beside its tensors: a pickled class, a live object's type.
 
     `kind` is lstm, gru, rnn, or other (a class that is known not to be a plain recurrence); `facts` are the integers
@@ -23,11 +23,10 @@ class Claim:
 
     class_name: str
     kind: str
-    facts: Mapping[str, int] = field(default_factory=dict)
+    facts: Mapping[str, int] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Checkpoint:
+class Checkpoint(NamedTuple):
     """Named tensors and what is claimed of them.
 
     `tensors` go by their natural dotted path; `claims` by module path; `skipped` are tensors or modules that the
@@ -37,7 +36,7 @@ class Checkpoint:
 
     format: str
     tensors: Mapping[str, Tensor]
-    claims: Mapping[str, Claim] = field(default_factory=dict)
+    claims: Mapping[str, Claim] = {}
     skipped: tuple[Skipped, ...] = ()
     globals: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()

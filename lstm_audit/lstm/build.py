@@ -47,9 +47,9 @@ def _refusal(convention: Convention, group: Group, tensors: Tensors) -> Skipped 
         if role in ("bias", "mask", "log_scale"):
             if tensor.dtype.decode is None and not (role == "mask" and tensor.dtype.name == "bool"):
                 return Skipped(group.module, "unsupported-dtype", f"{name} is {tensor.dtype.name}")
-            if tensor.count > MAX_BIAS:
+            if tensor.elements > MAX_BIAS:
                 return Skipped(
-                    group.module, "limit", f"{name} has {tensor.count} elements; at most {MAX_BIAS} are read"
+                    group.module, "limit", f"{name} has {tensor.elements} elements; at most {MAX_BIAS} are read"
                 )
     return None
 
@@ -93,8 +93,8 @@ def _slices(convention: Convention, gate: str, hidden: int, tensor: Tensor) -> d
         return None
     whole = whole_block(tensor)
     if gate:
-        return {gate: whole} if whole.count == hidden else None
-    if whole.count not in {n * hidden for n in convention.blocks}:
+        return {gate: whole} if whole.elements == hidden else None
+    if whole.elements not in {n * hidden for n in convention.blocks}:
         return None
     order = enumerate(convention.order)
     return {g: Block(whole.tensor, whole.axis, k * hidden, (k + 1) * hidden) for k, g in order}

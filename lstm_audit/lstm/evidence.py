@@ -4,13 +4,12 @@ Comes in: shapes and claims. Goes out: a `Verdict`. Promise: divisibility of a b
 `nn.RNN` use the very names of `nn.LSTM`, and only the recurrent weight's two sizes tell them apart.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .naming import Convention
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """`kind` is lstm, gru, rnn or unclear; `hidden_size` holds for lstm; `detail` is the evidence in words."""
 
     kind: str

@@ -6,7 +6,8 @@ cannot be decided is `Skipped` with its reason, never guessed; one stored bias i
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from ..errors import MalformedFile, Skipped
 from ..formats import Checkpoint, Claim
@@ -23,8 +24,7 @@ MAX_LSTMS = 4096
 Outcome = Lstm | Skipped | Lookalike
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """What one checkpoint holds; `lookalikes` are also in `skipped`, which says why they are no LSTMs."""
 
     lstms: tuple[Lstm, ...]
@@ -102,7 +102,7 @@ def _lookalike(convention: Convention, group: Group, tensors: Mapping[str, Tenso
     recurrent = group.first(convention, "recurrent")
     names = [name for (_, key), name in group.parts.items() if convention.slots[key].role == "bias"]
     biases = {name: tensors[name] for name in names}
-    if recurrent and biases and all(t.dtype.decode and t.count <= MAX_BIAS for t in biases.values()):
+    if recurrent and biases and all(t.dtype.decode and t.elements <= MAX_BIAS for t in biases.values()):
         hidden = tensors[recurrent].shape[1 - convention.gate_axis]
         yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
 
@@ -131,7 +131,7 @@ def _verdict_of_shapes(
     rows = shape[convention.gate_axis] if len(shape) > 1 else None
     projected = group.first(convention, "projection") is not None
     verdict = weigh_shape(convention, tensors[recurrent].shape, group.separate, projected, rows)
-    return replace(verdict, kind="ambiguous") if verdict.kind == "unclear" else verdict
+    return verdict._replace(kind="ambiguous") if verdict.kind == "unclear" else verdict
 
 
 def _verdict_of_biases(group: Group, claim: Claim | None) -> Verdict:
@@ -152,7 +152,7 @@ def _relevant(skipped: Iterable[Skipped]) -> Iterator[Skipped]:
             continue
         pattern = pattern or re.compile("|".join(_without_names(f"(?:{HEAD}{c.tail})") for c in CONVENTIONS), re.DOTALL)
         if pattern.fullmatch(entry.module):
-            yield replace(entry, module=re.split(r"\.(?=[^.]*$)", entry.module)[0] if "." in entry.module else "")
+            yield entry._replace(module=re.split(r"\.(?=[^.]*$)", entry.module)[0] if "." in entry.module else "")
 
 
 def _without_names(pattern: str) -> str:

@@ -6,6 +6,7 @@ framework the names came from, `gates["f"]` are the stored numbers whose sum, pl
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..tensor import Block, Tensor
 
@@ -13,8 +14,7 @@ GATES = ("i", "f", "g", "o")
 """Input, forget, cell candidate, output: the order of torch.nn.LSTM, and of every report."""
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """One stored summand of a gate's bias, `hidden_size` elements.
 
     `half` is `ih`, `hh`, or `b` where the convention keeps a single bias. The value is
@@ -63,8 +63,7 @@ class Lstm:
         return {term.half for term in self.gates["f"]} == {"ih", "hh"}
 
 
-@dataclass(frozen=True, slots=True)
-class Lookalike:
+class Lookalike(NamedTuple):
     """A GRU or RNN (`kind` gru or rnn) whose biases can be read; `biases` maps their names to the tensors."""
 
     module: str

@@ -8,7 +8,7 @@ mean.
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from operator import add, ne, sub
 from typing import NamedTuple
 
 from ..tensor import Block, read_block, whole_block
@@ -34,8 +34,7 @@ class Stats(NamedTuple):
     max: float
 
 
-@dataclass(frozen=True, slots=True)
-class Values:
+class Values(NamedTuple):
     """The per-unit numbers of one LSTM, gates in the order i, f, g, o.
 
     `halves` maps ih and hh (or b) to the four lists that the file holds, after masks and scales; `effective` are the
@@ -51,8 +50,7 @@ class Values:
         return self.effective[1]
 
 
-@dataclass(frozen=True, slots=True)
-class Measures:
+class Measures(NamedTuple):
     """What a report shows of one LSTM.
 
     `gates`: the effective bias of i, f, g, o. `difference`: of bias_hh - bias_ih per gate, None for a single bias.
@@ -85,7 +83,7 @@ def read_values(lstm: Lstm) -> Values:
 
 def _add(parts: Sequence[list[float]], zero: list[float]) -> list[float]:
     if len(parts) == 2:
-        return [a + b for a, b in zip(*parts, strict=True)]
+        return list(map(add, *parts))
     if len(parts) == 1:
         return parts[0]
     return [math.fsum(column) for column in zip(*parts, strict=True)] if parts else zero
@@ -180,15 +178,19 @@ def _active(biases: Sequence[float], function: str) -> tuple[list[float], list[f
 
 def _difference(values: Values) -> dict[str, Stats]:
     pairs = zip(GATES, values.halves["ih"], values.halves["hh"], strict=True)
-    return {gate: of_sorted(sorted([b - a for a, b in zip(ih, hh, strict=True)])) for gate, ih, hh in pairs}
+    return {gate: of_sorted(sorted(map(sub, hh, ih))) for gate, ih, hh in pairs}
 
 
 def _histogram(active: Sequence[float]) -> tuple[int, ...]:
     """Counts of sorted activations; NaN belongs to no bin."""
-    if any(f != f for f in active):
+    if any(map(ne, active, active)):
         active = sorted(f for f in active if f == f)
-    edges = [bisect_left(active, k / BINS) for k in range(1, BINS)]
-    return tuple(b - a for a, b in zip((0, *edges), (*edges, len(active)), strict=True))
+    counts, before = [], 0
+    for k in range(1, BINS):
+        edge = bisect_left(active, k / BINS, before)
+        counts.append(edge - before)
+        before = edge
+    return (*counts, len(active) - before)
 
 
 def of_sorted(values: Sequence[float]) -> Stats:

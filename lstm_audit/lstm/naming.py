@@ -13,15 +13,14 @@ prefix of `bias_ih_l10` and of `bias_ih_l1_reverse`), with these groups where th
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 HEAD = r"(?:(?P<module>.*?)[./:])??"
 """What stands before a tail: the module's path, with the separator of torch, Keras or Paddle. It is lazy: what a tail
 can take (`layers.0.`, `parametrizations.`) belongs to the tail, at the root of a file too."""
 
 
-@dataclass(frozen=True, slots=True)
-class Slot:
+class Slot(NamedTuple):
     """What a tensor is to its recurrence.
 
     Roles: `bias` (a term of the gates' bias, belonging to `half`), `mask` and `log_scale` (factors of that half's
@@ -34,8 +33,7 @@ class Slot:
     half: str = "b"
 
 
-@dataclass(frozen=True, slots=True)
-class Convention:
+class Convention(NamedTuple):
     """One framework's way.
 
     `order` names the blocks along the gate axis; extra blocks (highway gates) stand behind them and are listed in
@@ -56,7 +54,7 @@ class Convention:
     order: str = "ifgo"
     blocks: tuple[int, ...] = (4,)
     gate_axis: int = 0
-    gate_words: Mapping[str, str] = field(default_factory=dict)
+    gate_words: Mapping[str, str] = {}
     required: tuple[str, ...] = ()
     backward: tuple[str, ...] = ()
     offset: float = 0.0

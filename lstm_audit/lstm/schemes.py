@@ -4,13 +4,12 @@ In: what `fresh` or `trained` worked out. Out: a frozen `Init`. It promises that
 certain, high or medium confidence; whatever is weaker leaves as `unknown`, the name kept as a hint.
 """
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 GATES = "ifgo"
 
 
-@dataclass(frozen=True, slots=True)
-class Init:
+class Init(NamedTuple):
     """One LSTM's initialisation.
 
     `scheme` is a family with its argument where it has one: `pytorch-default`, `zeros`, `constant(1)`,
@@ -44,7 +43,7 @@ def settled(init: Init) -> Init:
 
 
 def noted(init: Init, remark: str) -> Init:
-    return replace(init, evidence=f"{init.evidence}; {remark}")
+    return init._replace(evidence=f"{init.evidence}; {remark}")
 
 
 def family(init: Init) -> str:

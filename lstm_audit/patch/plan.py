@@ -134,8 +134,8 @@ def _divided(lstm: Lstm, terms: Sequence[Term], stored: Sequence[float], place: 
 def _refuse_expanded(term: Term) -> None:
     """An expanded view: every unit shows the same stored number."""
     for block in (term.block, *term.copies):
-        if block.stride == 0 and block.count > 1:
-            message = f"shows one stored number {block.count} times; writing it would change every unit"
+        if block.stride == 0 and block.elements > 1:
+            message = f"shows one stored number {block.elements} times; writing it would change every unit"
             raise NotPatchable(f"{term.name} {message}")
 
 

@@ -138,7 +138,8 @@ def one_sided(case: Case) -> Iterator[Hit]:
     half = init.scheme.partition("(")[2].partition("=")[0]
     other = "ih" if half == "hh" else "hh"
     forget, reach = case.measures.gates["f"], 1 / math.sqrt(case.lstm.hidden_size)
-    start = f"bias_{half} holds {init.value:.4g} in the forget gate, but bias_{other} was left random (±{reach:.3g})"
+    verb = "holds" if _untouched(init) else "held"
+    start = f"bias_{half} {verb} {init.value:.4g} in the forget gate, but bias_{other} was left random (±{reach:.3g})"
     if _untouched(init):
         message = f"{start}: the effective bias is {forget.min:.3g} to {forget.max:.3g}; write 0 into bias_{other}[f]"
         fix = mend(case, "--forget-bias", f"{init.value:.9g}")

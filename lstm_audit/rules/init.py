@@ -55,8 +55,9 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
     from .. import presets
 
     lstm, init, chosen = case.lstm, case.init, presets.parse(preset)
-    start = presets.initial(chosen, lstm.hidden_size, 0, lstm.module, lstm.layer, lstm.direction)
-    problem = _uncoupled(case, chosen) or (_unlike(case, chosen) if chosen.preset.random else _differs(case, start))
+    problem = _uncoupled(case, chosen) or (_unlike(case, chosen) if chosen.preset.random else None)
+    if problem is None and not chosen.preset.random:
+        problem = _differs(case, presets.initial(chosen, lstm.hidden_size, 0, "", 0, "forward"))
     if problem is None or _remembered(init, chosen, presets.summary(chosen, lstm.hidden_size)):
         return
     aside = f" (the biases look {init.scheme}, {init.state})" if init and init.scheme != "unknown" else ""

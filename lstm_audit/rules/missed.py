@@ -229,7 +229,7 @@ def gru_sliced(evidence: Evidence) -> Iterator[Hit]:
 def _quarter(cell: Lookalike, name: str) -> float | None:
     """The constant in [n//4:n//2] of a bias of 3H (a GRU's), if there is one and it ends at just these places."""
     n = 3 * cell.hidden_size
-    if cell.biases[name].count != n or n // 2 - n // 4 < SHORTEST:
+    if cell.biases[name].elements != n or n // 2 - n // 4 < SHORTEST:
         return None
     values = read_block(whole_block(cell.biases[name]))
     inside, beside = values[n // 4 : n // 2], (values[n // 4 - 1], values[n // 2])

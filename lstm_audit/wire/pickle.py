@@ -15,7 +15,6 @@ and the window that is read moves past them.
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass
 from struct import Struct, error
 from typing import Any, NamedTuple
 
@@ -87,8 +86,7 @@ class Opaque:
         self.value = value
 
 
-@dataclass(frozen=True, slots=True)
-class Decoded:
+class Decoded(NamedTuple):
     """A pickle's value, the globals and the persistent ids it mentions, in order, and the place behind its STOP."""
 
     value: Any

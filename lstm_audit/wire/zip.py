@@ -9,12 +9,13 @@ first local header at 0, no two entries overlapping, then the central directory,
 if there are any, and 22 bytes of end record, all touching. Field by field: APPNOTE.TXT 6.3.10, 4.3.7 to 4.3.16.
 """
 
+from functools import partial
 from itertools import pairwise
 from struct import Struct
 from typing import NamedTuple
 
 from ..errors import MalformedFile
-from ..span import BytesSource, Span
+from ..span import BytesSource, Seal, Span
 
 TAIL = 1 << 14  # read at once: the end records and some 150 entries, so that most archives cost one read
 SEARCHED = (1 << 16) + 21  # an end record behind which a comment of any length stands begins within this many bytes
@@ -104,7 +105,9 @@ def body(span: Span, member: Member) -> Span:
         raise _fault(span, f"{member.name!r} overlaps what follows it", member.header_at, "ambiguous")
     stored = span[header_end + extra_size : end]
     if method == STORED:
-        return _sealed(span, stored, member, crc, end)
+        if not member.crc or not member.size or span.at is None:
+            return stored  # a CRC of 0 over a body: checksums were switched off (torch set_crc32_options(False))
+        return stored.sealed_by(partial(_seal, span, stored, member, crc))
     if method == DEFLATED:
         return _inflated(span, stored, member)
     message = f"{member.name!r} is compressed by method {method}; only stored and deflated bodies are read"
@@ -273,20 +276,17 @@ def _twice(entries: list[tuple[int, Member]]) -> str:
     return ""
 
 
-def _sealed(span: Span, stored: Span, member: Member, local_crc: int, end: int) -> Span:
-    """The body under its CRC-32, kept in the directory and either behind the body or in the local header (4.3.9).
+def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
+    """The CRC-32 of a body, kept in the directory and either behind the body or in the local header (4.3.9).
 
     Only a place that holds the directory's value counts: where writers differ, the directory alone is kept right.
-    A CRC of 0 over a body means that checksums were switched off (torch `set_crc32_options(False)`).
     """
-    if not member.crc or not member.size or span.at is None:
-        return stored
-    at = [member.crc_at]
+    at, end = [member.crc_at], stored.start - span.start + stored.size
     if not member.flags & HAS_DESCRIPTOR:
         at += [member.header_at + 14] if local_crc == member.crc else []
     elif end + 8 <= member.limit and span[end : end + 8].read() == b"PK\7\x08" + member.crc.to_bytes(4, "little"):
         at.append(end + 4)
-    return stored.sealed(member.crc, *(place for a in at if (place := span[a : a + 4].at) is not None))
+    return Seal(stored.start, stored.size, member.crc, tuple(span.start + a for a in at))
 
 
 def _inflated(span: Span, stored: Span, member: Member) -> Span:

@@ -5,7 +5,7 @@ those that torch's reader (caffe2/serialize/inline_container.cc) would find, or 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...errors import MalformedFile
 from ...span import Span
@@ -15,8 +15,7 @@ from .legacy import Envelope
 from .storage import Locate, Storage, claim_of
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
+class Archive(NamedTuple):
     """The members of a torch zip, by their names without the root folder."""
 
     span: Span

@@ -6,7 +6,7 @@ Source: torch/serialization.py _legacy_save, _legacy_load.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...errors import MalformedFile
 from ...span import Span
@@ -18,8 +18,7 @@ _MAGIC_BYTES = MAGIC.to_bytes(10, "little")
 PROTOCOL = 1001
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """A decoded pickle and the way from its persistent ids to bytes. `chunks` is the span its chunks count from."""
 
     value: object
@@ -81,8 +80,8 @@ def _locator(span: Span, claims: Mapping[str, StorageClaim], places: Mapping[str
         if claim.key not in places:
             raise MalformedFile(f"storage {claim.key} is referred to but not stored", span.at, "truncated")
         at = places[claim.key]
-        if int.from_bytes(span[at : at + 8].read(), "little") != root.count:
-            raise MalformedFile(f"storage {claim.key} has not the {root.count} elements claimed", span.start + at)
+        if int.from_bytes(span[at : at + 8].read(), "little") != root.elements:
+            raise MalformedFile(f"storage {claim.key} has not the {root.elements} elements claimed", span.start + at)
         return Storage(claim.dtype, _viewed(span[at + 8 : at + 8 + root.size], claim))
 
     return locate

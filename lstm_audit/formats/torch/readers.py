@@ -4,8 +4,6 @@ Comes in: a span. Goes out: a `Checkpoint`, or None when it is not torch's. Prom
 torch's but broken is an error, never somebody else's.
 """
 
-from dataclasses import replace
-
 from ...errors import MalformedFile, Skipped, UnknownFormat
 from ...span import Span
 from ...wire.pickle import decode
@@ -53,7 +51,8 @@ def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
     if span.size < 4 or span[:1].read() != b"\x80" or span[1:2].read()[0] > 5:
         return None
     decoded = decode(span)
-    checkpoint = _checkpoint("pickle", Envelope(decoded.value, span, _no_storage, decoded.globals, span.size - decoded.end))
+    envelope = Envelope(decoded.value, span, _no_storage, decoded.globals, span.size - decoded.end)
+    checkpoint = _checkpoint("pickle", envelope)
     if not checkpoint.tensors and not checkpoint.skipped:
         raise UnknownFormat("a pickle that holds no tensors")
     return checkpoint
@@ -82,7 +81,7 @@ def _scripted(archive: Archive) -> Checkpoint:
     if not any(name.startswith("constants/") for name in archive.members) or not _runs_lstm(archive):
         return checkpoint
     detail = "torch.jit.freeze took the names away: the weights are nameless constants; audit the unfrozen model"
-    return replace(checkpoint, skipped=(*checkpoint.skipped, Skipped("", "frozen", detail)))
+    return checkpoint._replace(skipped=(*checkpoint.skipped, Skipped("", "frozen", detail)))
 
 
 def _runs_lstm(archive: Archive) -> bool:

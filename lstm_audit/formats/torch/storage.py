@@ -5,7 +5,7 @@ is not a small tuple of the right types.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ...errors import MalformedFile
 from ...span import Span
@@ -25,8 +25,7 @@ STORAGE_DTYPES = {f"{name}Storage": DTYPES[dtype] for name, dtype in _STORAGES.i
 DTYPE_ALIASES = {"double": "float64", "float": "float32", "half": "float16", "long": "int64", "int": "int32"}
 
 
-@dataclass(frozen=True, slots=True)
-class Storage:
+class Storage(NamedTuple):
     """The bytes behind one or more tensors. `dtype` is None for an untyped storage, which counts in bytes."""
 
     dtype: DType | None
@@ -38,22 +37,21 @@ Locate = Callable[[object], Storage]
 """Finds the bytes of a storage, given what stands in a tensor's first argument; raises `MalformedFile`."""
 
 
-@dataclass(frozen=True, slots=True)
-class StorageClaim:
+class StorageClaim(NamedTuple):
     """('storage', type, key, location, count[, view]) of torch/serialization.py persistent_id.
 
-    `count` is in elements of `dtype` (bytes when it is None); `view` is (offset, count) in elements, of old files.
+    `elements` counts elements of `dtype` (bytes when it is None); `view` is (offset, count) in elements, of old files.
     """
 
     dtype: DType | None
     key: str
-    count: int
+    elements: int
     view: tuple[int, int] | None = None
 
     @property
     def size(self) -> int:
         """The storage's bytes."""
-        return self.count * (self.dtype.itemsize if self.dtype else 1)
+        return self.elements * (self.dtype.itemsize if self.dtype else 1)
 
 
 def claim_of(pid: object) -> StorageClaim:
