@@ -7,7 +7,6 @@ never hides another, and what could not be judged is in the result with its reas
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import formats
@@ -149,7 +148,7 @@ def _of_many(request: Request) -> Request:
     """What is asked of a file that nobody named: other checkpoints may stand beside the LSTM's in a folder."""
     if request.policy is None or not request.policy.require_lstm:
         return request
-    return request._replace(policy=replace(request.policy, require_lstm=False))
+    return request._replace(policy=request.policy._replace(require_lstm=False))
 
 
 def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:

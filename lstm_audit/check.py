@@ -5,7 +5,7 @@ measured, what was expected and what to do. Promise: the same verdict as `lstm-a
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from .policy.flags import with_flags
 from .policy.load import load_policy
 from .policy.model import Policy
 from .policy.read import read_policy
-from .policy.verdict import fails, lacks_lstm, unjudged
+from .policy.verdict import NO_LSTM, fails, lacks_lstm, unjudged
 
 PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str] | None
+
+OPEN = {"min": float("-inf"), "max": float("inf")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +71,9 @@ def _incomplete(result: Audit, policy: Policy) -> str:
     if result.errors:
         return f"{result.errors[0].path}: {result.errors[0].message}"
     if count := unjudged(result):
-        skipped = next(skip for file in result.files for skip in file.skipped)
-        return f"{count} LSTMs could not be judged, {skipped.module or '(root)'} for one: {skipped.detail}"
+        skips = (skip for file in result.files for skip in file.skipped)
+        first = next(skip for skip in skips if skip.reason not in NO_LSTM)
+        return f"{count} could not be judged, {first.module or '(root)'} for one: {first.detail}"
     return "no LSTM was found" if lacks_lstm(result, policy, ()) else ""
 
 
@@ -87,16 +90,16 @@ def assert_forget_gate(
 ) -> None:
     """Assert what every LSTM's forget gate starts at; for training scripts and tests.
 
-    `activation` and `time_scale` are (least, most); `bias` is a value, held to `tolerance`, or (least, most); `init`
-    is a preset. `stat` is the statistic over units that is bounded: mean, min, max, p05, p50, p95, or "each". Raises
+    `activation` and `time_scale` are (least, most); `bias` is a value, held to `tolerance`, or (least, most); an
+    infinity leaves that end open. `init` is a preset. `stat` is the statistic over units that is bounded: mean, min, max, p05, p50, p95, or "each". Raises
     AssertionError, `BadPolicy` for bounds that make no sense, `UnknownFormat` for what cannot be audited.
     """
     forget: dict[str, Any] = {}
     for key, bounds in (("activation", activation), ("time-scale", time_scale)):
         if bounds is not None:
-            forget[key] = {"stat": stat, "min": float(bounds[0]), "max": float(bounds[1])}
-    if isinstance(bias, tuple):
-        forget["bias"] = {"stat": stat, "min": float(bias[0]), "max": float(bias[1])}
+            forget[key] = _between(stat, bounds)
+    if isinstance(bias, (tuple, list)):
+        forget["bias"] = _between(stat, bias)
     elif bias is not None:
         forget["bias"] = {"stat": stat, "target": float(bias), "tolerance": tolerance}
     if init is not None:
@@ -105,3 +108,10 @@ def assert_forget_gate(
     if not result.passed:
         lines = [f"{finding.code} {finding.address or '(root)'}: {finding.message}" for finding in result.failures]
         raise AssertionError("\n".join([*lines, *filter(None, [result.incomplete])]))
+
+
+def _between(stat: str, bounds: Sequence[float]) -> dict[str, Any]:
+    """Bounds as a policy has them, where an end that is open is not named."""
+    low, high = map(float, bounds)
+    ends = {"min": low, "max": high}
+    return {"stat": stat} | {end: value for end, value in ends.items() if value != OPEN[end]}

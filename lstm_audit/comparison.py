@@ -8,8 +8,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import Skipped
 from .finding import Audit, Row, number
 from .lstm.layer import GATES
+from .policy.verdict import NO_LSTM
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +43,21 @@ def _equal(x: float, y: float) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Pairs in the order of A, and the addresses that only one side has."""
+    """Pairs in the order of A; of both sides, the LSTMs that the other lacks, and those that could not be judged."""
 
     pairs: tuple[Pair, ...]
-    only_a: tuple[str, ...]
-    only_b: tuple[str, ...]
+    only: tuple[tuple[Row, ...], tuple[Row, ...]]
+    skipped: tuple[tuple[Skipped, ...], tuple[Skipped, ...]] = ((), ())
 
     @property
     def changed(self) -> bool:
-        """Whether anything differs."""
-        return bool(self.only_a or self.only_b) or any(pair.changed for pair in self.pairs)
+        """Whether anything that was compared differs."""
+        return any(self.only) or any(pair.changed for pair in self.pairs)
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether a side has an LSTM, or what may be one, that was not compared."""
+        return any(self.skipped)
 
     def to_dict(self) -> dict[str, Any]:
         """`lstm-audit/diff/1`, as plain JSON values."""
@@ -58,8 +65,10 @@ class Comparison:
             "schema": "lstm-audit/diff/1",
             "changed": self.changed,
             "pairs": [_pair(pair) for pair in self.pairs],
-            "only_a": list(self.only_a),
-            "only_b": list(self.only_b),
+            "only_a": [row.lstm.address for row in self.only[0]],
+            "only_b": [row.lstm.address for row in self.only[1]],
+            "skipped_a": [_skipped(skip) for skip in self.skipped[0]],
+            "skipped_b": [_skipped(skip) for skip in self.skipped[1]],
         }
 
 
@@ -68,9 +77,20 @@ def compare(a: Audit, b: Audit) -> Comparison:
     left, right = _by_address(a.rows), _by_address(b.rows)
     return Comparison(
         pairs=tuple(Pair(address, row, right[address]) for address, row in left.items() if address in right),
-        only_a=tuple(address for address in left if address not in right),
-        only_b=tuple(address for address in right if address not in left),
+        only=(
+            tuple(row for address, row in left.items() if address not in right),
+            tuple(row for address, row in right.items() if address not in left),
+        ),
+        skipped=(_unjudged(a), _unjudged(b)),
     )
+
+
+def _unjudged(side: Audit) -> tuple[Skipped, ...]:
+    return tuple(skip for file in side.files for skip in file.skipped if skip.reason not in NO_LSTM)
+
+
+def _skipped(skip: Skipped) -> dict[str, str]:
+    return {"module": skip.module, "reason": skip.reason, "detail": skip.detail}
 
 
 def _by_address(rows: Iterable[Row]) -> dict[str, Row]:

@@ -6,7 +6,6 @@ JSON and equal, byte for byte, in two runs over the same files.
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from .errors import Skipped
@@ -22,8 +21,7 @@ SEVERITIES = ("error", "warning", "info")
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """One LSTM of a report: the facts, what was measured, and which initialiser made it (None: not asked)."""
 
     lstm: Lstm
@@ -38,8 +36,7 @@ class Fix(NamedTuple):
     safe: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """One rule's word on one LSTM, one module (`layer` None) or one file (`module` None too).
 
     `measured` and `expected` are numbers or short texts; the message says both, and what to do.
@@ -70,8 +67,7 @@ class Finding:
         return f"{self.module}:l{self.layer}" + (":reverse" if self.direction == "reverse" else "")
 
 
-@dataclass(frozen=True, slots=True)
-class FileAudit:
+class FileAudit(NamedTuple):
     """One checkpoint that could be read. `bytes` is its size on disk (all shards together)."""
 
     path: str
@@ -91,8 +87,7 @@ class FileError(NamedTuple):
     at: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Audit:
+class Audit(NamedTuple):
     """The result of one run. `ignored` counts the files in walked folders that are no checkpoints."""
 
     files: tuple[FileAudit, ...]

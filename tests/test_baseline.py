@@ -5,7 +5,6 @@ import math
 import os
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,11 @@ from lstm_audit.policy.baseline import (
 )
 from lstm_audit.policy.model import Policy
 from lstm_audit.policy.read import read_policy
+
+
+def replace(fact: Any, **changes: Any) -> Any:
+    """A named tuple with some fields changed."""
+    return fact._replace(**changes)
 
 
 def found(

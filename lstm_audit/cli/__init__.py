@@ -7,13 +7,16 @@ A command lives in the module of its name and is imported when it is called: sta
 """
 
 import importlib
+import os
 import sys
+from types import TracebackType
+from typing import NoReturn
 
 import click
 
 from ..errors import AuditError
 from ..version import __version__
-from .exits import USAGE
+from .exits import INTERRUPTED, PIPE_CLOSED, UNREADABLE, USAGE
 
 COMMANDS = ("audit", "check", "patch", "undo", "diff", "rules", "explain", "presets", "config", "schema")
 
@@ -37,7 +40,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with a suggestion for a mistyped name."""
-        if args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if not ctx.resilient_parsing and args and not args[0].startswith("-") and args[0] not in COMMANDS:
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], COMMANDS, 1)
@@ -45,8 +48,27 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def invoke(self, ctx: click.Context) -> object:
+        """As click does, but for its exit code 1, which here means a finding, after Ctrl-C and a closed pipe."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            click.echo("\nInterrupted", err=True)
+            sys.exit(INTERRUPTED)
+        except BrokenPipeError:
+            _abandon_stdout()
+            sys.exit(PIPE_CLOSED)
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+
+EPILOG = """\b
+Start with:
+  lstm-audit audit model.pt
+  lstm-audit check --forget-bias 1 --tolerance 0.05 checkpoints/
+  lstm-audit COMMAND --help
+"""
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "-V", "--version", prog_name="lstm-audit", message="%(prog)s %(version)s")
 def group() -> None:
     """Say what an LSTM's forget gate starts at, from the checkpoint alone.
@@ -57,8 +79,29 @@ def group() -> None:
 
 def main() -> None:
     """The entry point: expected failures become a message and an exit code."""
+    sys.excepthook = _crashed
     try:
         group(prog_name="lstm-audit")
     except AuditError as error:
         click.echo(f"Error: {error.message}", err=True)
         sys.exit(USAGE)
+    except OSError as error:
+        _abandon_stdout()
+        click.echo(f"Error: {error.filename or 'output'}: {error.strerror}", err=True)
+        sys.exit(USAGE)
+
+
+def _abandon_stdout() -> None:
+    """What is still buffered for a stdout that takes no more would fail once more when the interpreter ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> NoReturn:
+    """A defect of this program ends a build too, but not with Python's exit code 1, which here means a finding."""
+    if issubclass(kind, KeyboardInterrupt):
+        os._exit(INTERRUPTED)
+    sys.__excepthook__(kind, error, trace)
+    click.echo("\nlstm-audit failed: a defect of its own, for which no checkpoint is to blame", err=True)
+    os._exit(UNREADABLE)

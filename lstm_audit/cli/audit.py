@@ -6,10 +6,20 @@ import click
 
 from ..audit import Request, audit_paths
 from .exits import of_audit
-from .output import Progress, emit, report_options, run_options
+from .help import Manual
+from .output import REPORT_OPTIONS, RUN_OPTIONS, Progress, emit, report_options, run_options
+
+HEADINGS = {"What to audit": (*RUN_OPTIONS, "no_init"), "Reports": REPORT_OPTIONS}
+
+EPILOG = """\b
+Examples:
+  lstm-audit audit model.pt
+  lstm-audit audit -f json runs/ | jq .summary
+  lstm-audit audit --layers 'encoder.*' --report html=gates.html model.pt
+"""
 
 
-@click.command("audit")
+@click.command("audit", cls=Manual, headings=HEADINGS, epilog=EPILOG)
 @run_options
 @click.option("--no-init", is_flag=True, help="Numbers only: no forensics, no rules; the fastest.")
 @report_options
@@ -20,7 +30,7 @@ def command(
     no_init: bool,
     format_name: str,
     output: str | None,
-    reports: tuple[str, ...],
+    reports: tuple[tuple[str, str], ...],
     color: str,
     quiet: bool,
 ) -> None:

@@ -5,15 +5,32 @@ from typing import Any
 import click
 
 from ..policy.describe import describe
-from .policy_options import policy_of, policy_options
+from ..reports import escape
+from .help import Manual
+from .output import say
+from .policy_options import HEADINGS, policy_of, policy_options
+
+EPILOG = """\b
+Exit codes:
+  0  shown    2  usage, or a configuration that cannot be obeyed
+
+\b
+Examples:
+  lstm-audit config
+  lstm-audit config --config ci.toml --min-activation 0.7
+"""
 
 
-@click.command("config")
+@click.command("config", cls=Manual, headings=HEADINGS, epilog=EPILOG)
 @policy_options
 def command(config: str | None, no_config: bool, **given: Any) -> None:
-    """Show the policy in force: every key, its value, and where it was set."""
+    """Show the policy in force, and where it was set.
+
+    Every key that a verdict of `check` depends on, its value, and the file or flag that it comes from.
+    """
     from tabulate import tabulate
 
     policy = policy_of(config, no_config, given)
-    click.echo(f"policy: {policy.file or 'defaults, no configuration file'}")
-    click.echo(tabulate(describe(policy), headers=["key", "value", "set by"], disable_numparse=True))
+    say(f"policy: {escape(policy.file or 'defaults, no configuration file')}")
+    rows = [[escape(cell, limit=None) for cell in line] for line in describe(policy)]
+    say(tabulate(rows, headers=["key", "value", "set by"], disable_numparse=True))

@@ -7,52 +7,70 @@ import click
 from ..audit import Request, audit_paths
 from ..comparison import Comparison, Pair, compare
 from ..finding import Audit
-from ..reports import digits, escape, fraction, shown_address
-from . import exits
+from ..reports import counted, digits, escape, fraction, shown_address, shown_module
+from . import complete, exits
+from .output import say
+
+EPILOG = """\b
+Examples:
+  lstm-audit diff epoch_1.pt epoch_9.pt
+  lstm-audit diff --fail-on-change model.pt exported.safetensors
+"""
 
 
-@click.command("diff")
-@click.argument("a", metavar="A")
-@click.argument("b", metavar="B")
-@click.option("-l", "--layers", multiple=True, metavar="PATTERN", help="Only LSTMs that match the glob; repeatable.")
+@click.command("diff", epilog=EPILOG)
+@click.argument("a", metavar="A", shell_complete=complete.files)
+@click.argument("b", metavar="B", shell_complete=complete.files)
+@click.option(
+    "-l", "--layers", multiple=True, metavar="PATTERN", shell_complete=complete.layers,
+    help="Only LSTMs that match the glob; repeatable.",
+)  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
 @click.option("--fail-on-change", is_flag=True, help="Exit 1 when anything differs.")
 def command(a: str, b: str, layers: tuple[str, ...], as_json: bool, fail_on_change: bool) -> None:
-    """Compare two checkpoints: what moved, in bias, activation and time scale.
+    """Compare two checkpoints, gate by gate.
 
-    LSTMs are matched by module, layer and direction.
+    Shows what moved in forget bias, activation and time scale, and whether another gate did. LSTMs are matched by
+    module, layer and direction.
 
     \b
     Exit codes:
-      0  compared                             3  a checkpoint could not be read
-      1  something differs (--fail-on-change) 4  neither side has an LSTM
+      0  compared
+      1  something differs, under --fail-on-change
       2  usage
+      3  a checkpoint could not be read; or, under --fail-on-change, an LSTM
+         not be judged
+      4  neither side has an LSTM
     """
     request = Request(layers, numbers_only=True)
     sides = audit_paths([a], request), audit_paths([b], request)
     for side in sides:
         _refuse_unclear(side)
+    if any(side.errors for side in sides):
+        sys.exit(exits.UNREADABLE)
     comparison = compare(*sides)
     if as_json:
         from json import dumps
 
-        click.echo(dumps(comparison.to_dict(), indent=2))
+        say(dumps(comparison.to_dict(), indent=2))
     else:
-        click.echo(_text(comparison))
-    sys.exit(_code(sides, comparison, fail_on_change))
+        say(_text(comparison))
+    sys.exit(_code(comparison, fail_on_change))
 
 
 def _refuse_unclear(side: Audit) -> None:
     for error in side.errors:
-        click.echo(f"{escape(error.path)}: {error.message}", err=True)
+        place = "" if error.at is None else f" at byte {error.at}"
+        click.echo(f"{escape(error.path)}: {error.kind}{place}: {error.message}", err=True)
     if len(side.files) > 1:
-        raise click.UsageError(f"diff compares two checkpoints; {side.files[0].path} is one of {len(side.files)}")
+        path = escape(side.files[0].path)
+        raise click.UsageError(f"diff compares two checkpoints; {path} is one of {len(side.files)}")
 
 
-def _code(sides: tuple[Audit, Audit], comparison: Comparison, fail_on_change: bool) -> int:
-    if any(side.errors for side in sides):
+def _code(comparison: Comparison, fail_on_change: bool) -> int:
+    if fail_on_change and comparison.unjudged:
         return exits.UNREADABLE
-    if not any(side.rows for side in sides):
+    if not (comparison.pairs or any(comparison.only)):
         return exits.NOTHING
     return exits.FINDINGS if fail_on_change and comparison.changed else exits.PASS
 
@@ -64,11 +82,12 @@ def _text(comparison: Comparison) -> str:
     headers = ["LSTM", "forget bias", "activation", "median τ", "i, g, o moved"]
     rows = [_row(pair) for pair in comparison.pairs]
     lines = [tabulate(rows, headers=headers, disable_numparse=True)] if rows else []
-    lines += [f"only in A: {escape(address)}" for address in comparison.only_a]
-    lines += [f"only in B: {escape(address)}" for address in comparison.only_b]
+    for side, only, skipped in zip("AB", comparison.only, comparison.skipped, strict=True):
+        lines += [f"only in {side}: {shown_address(row.lstm)}" for row in only]
+        lines += [f"not judged in {side}: {escape(shown_module(s.module))}: {escape(s.detail)}" for s in skipped]
     moved = sum(pair.changed for pair in comparison.pairs)
-    lines.append(f"\n{len(comparison.pairs)} LSTMs compared, {moved} differ")
-    return "\n".join(lines)
+    lines.append(f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed")
+    return "\n".join(lines).lstrip("\n")
 
 
 def _row(pair: Pair) -> list[str]:

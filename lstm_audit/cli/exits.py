@@ -18,6 +18,10 @@ USAGE = 2
 UNREADABLE = 3
 NOTHING = 4
 
+INTERRUPTED = 130
+PIPE_CLOSED = 141
+"""As a shell calls a process that SIGINT or SIGPIPE ended: 128 and the signal's number."""
+
 MEANING = {
     PASS: "pass",
     FINDINGS: "findings at or above --fail-on; or a patch would change something (--check, --diff)",

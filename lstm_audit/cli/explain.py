@@ -3,14 +3,25 @@
 import click
 
 from ..rules import RULES
+from . import complete
+from .output import say
+
+EPILOG = """\b
+Exit codes:
+  0  printed    2  usage, or no such rule
+
+\b
+Example:
+  lstm-audit explain LA101
+"""
 
 
-@click.command("explain")
-@click.argument("code")
+@click.command("explain", epilog=EPILOG)
+@click.argument("code", shell_complete=complete.rules)
 def command(code: str) -> None:
-    """Print a rule's manual: what it sees, why it hurts, an example, the fix, references.
+    """Print a rule's manual.
 
-    CODE is a code (LA101) or a name (doubled-forget-bias).
+    That is: what the rule sees, why it hurts, an example in numbers, the fix, and references. CODE is a code (LA101) or a name (doubled-forget-bias).
     """
     wanted = code.strip()
     found = [rule for rule in RULES.values() if wanted.upper() == rule.code or wanted.lower() == rule.name]
@@ -22,6 +33,6 @@ def command(code: str) -> None:
         hint = f"did you mean {near[0]}?" if near else "`lstm-audit rules` lists them"
         raise click.UsageError(f"no rule is called {code!r}; {hint}")
     rule = found[0]
-    click.echo(f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}")
+    say(f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}")
     if rule.options:
-        click.echo("\nOptions: " + ", ".join(f"{name} = {value!r}" for name, value in rule.options.items()))
+        say("\nOptions: " + ", ".join(f"{name} = {value!r}" for name, value in rule.options.items()))

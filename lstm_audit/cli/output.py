@@ -7,29 +7,60 @@ written whole or not at all, and colour appears only where a person reads.
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeVar
 
 import click
 
 from ..finding import Audit
-from ..reports import REPORTS, Look
+from ..reports import REPORTS, Look, utf8
+from . import complete
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class FormatChoice(click.Choice[str]):
-    """The names of the registered reports, looked up when needed."""
+SPELLED = str.maketrans({"→": "->", "τ": "tau", "\u2212": "-", "±": "+-", "∞": "inf", "…": "...", "·": "-", "≈": "~"})
+"""Signs of our own texts, for streams whose encoding lacks them."""
 
-    def __init__(self) -> None:
-        super().__init__(sorted(REPORTS))
+
+def say(text: str) -> None:
+    """A line on stdout, whatever its encoding: signs that it lacks are spelled out."""
+    if not _can_show(sys.stdout, text):
+        text = text.translate(SPELLED)
+    _put(f"{text}\n".encode(_encoding(sys.stdout), "backslashreplace"))
+
+
+def _put(data: bytes) -> None:
+    """All of it, or an OSError: under PYTHONUNBUFFERED, Python's own stdout drops what a full disk did not take."""
+    if sys.stdout is None:  # closed by the caller, as `>&-` does
+        return
+    stream, left = sys.stdout.buffer, memoryview(data)
+    while left:
+        left = left[stream.write(left) :]
+    stream.flush()
+
+
+def _parse_reports(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
+    """(format, file) of every --report; before the run, since an audit may take long."""
+    return tuple(_parse_report(text) for text in texts)
+
+
+def _parse_report(text: str) -> tuple[str, str]:
+    name, equals, path = text.partition("=")
+    if not equals or not path or name not in REPORTS:
+        raise click.BadParameter(f"{text}: FORMAT=FILE was expected, FORMAT one of {', '.join(sorted(REPORTS))}")
+    return name, path
+
+
+REPORT_OPTIONS = ("format_name", "output", "reports", "color", "quiet")
+"""What `report_options` adds, for the headings of a manual."""
 
 
 def report_options(command: Command) -> Command:
     """--format, --output, --report, --color, --quiet."""
     options = [
         click.option(
-            "-f", "--format", "format_name", type=FormatChoice(), default="table", help="What stdout carries."
+            "-f", "--format", "format_name", type=click.Choice(sorted(REPORTS)), default="table", show_default=True,
+            help="What stdout carries.",
         ),
         click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write the report to a file, not stdout."),
         click.option(
@@ -37,27 +68,35 @@ def report_options(command: Command) -> Command:
             "reports",
             multiple=True,
             metavar="FORMAT=FILE",
+            callback=_parse_reports,
+            shell_complete=complete.reports,
             help="One more report in the same run; repeatable.",
         ),
         click.option(
             "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="NO_COLOR is honoured."
         ),
         click.option("-q", "--quiet", is_flag=True, help="No progress, and no advice in the table."),
-    ]
+    ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
     return command
 
 
+RUN_OPTIONS = ("layers", "jobs")
+"""What `run_options` adds."""
+
+
 def run_options(command: Command) -> Command:
     """PATH..., --layers, --jobs."""
     options = [
-        click.argument("paths", nargs=-1, required=True, metavar="PATH..."),
+        click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete.files),
         click.option(
-            "-l", "--layers", multiple=True, metavar="PATTERN",
+            "-l", "--layers", multiple=True, metavar="PATTERN", shell_complete=complete.layers,
             help="Only LSTMs whose address (encoder.lstm:l0:reverse) or module matches the glob; repeatable.",
         ),
-        click.option("-j", "--jobs", type=click.IntRange(0), default=1, help="Processes; 0 means one a core."),
+        click.option(
+            "-j", "--jobs", type=click.IntRange(0), default=1, metavar="N", help="Processes; 0 means one a core."
+        ),
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
@@ -68,51 +107,71 @@ def emit(
     audit: Audit,
     format_name: str,
     output: str | None,
-    reports: Sequence[str],
+    reports: Sequence[tuple[str, str]],
     color: str,
     quiet: bool,
     fail_on: str = "never",
 ) -> None:
     """Write every report that was asked for."""
-    targets = [_parse_report(text) for text in reports]
+    _refuse_overwriting(audit, [path for _, path in reports] + ([] if output is None else [output]))
     file_look = Look(width=100, quiet=quiet, fail_on=fail_on)
-    if "sarif" in (format_name, *(name for name, _ in targets)):
+    if "sarif" in (format_name, *(name for name, _ in reports)):
         from .fixes import edits_of
 
-        file_look = replace(file_look, edits=edits_of(audit))
-    for name, path in targets:
+        file_look = file_look._replace(edits=edits_of(audit))
+    for name, path in reports:
         _write(path, REPORTS[name](audit, file_look))
     if output is not None:
         _write(output, REPORTS[format_name](audit, file_look))
-    else:
-        look = replace(look_of(sys.stdout, color, quiet), fail_on=fail_on, edits=file_look.edits)
-        click.echo(REPORTS[format_name](audit, look), nl=False, color=True)
+    elif format_name == "table":
+        look = look_of(sys.stdout, color, quiet)._replace(fail_on=fail_on)
+        _put(REPORTS[format_name](audit, look).encode(_encoding(sys.stdout), "backslashreplace"))
+    else:  # what other programs read is UTF-8, and the same as in a file, whatever the terminal speaks
+        _put(utf8(REPORTS[format_name](audit, file_look)))
 
 
-def _parse_report(text: str) -> tuple[str, str]:
-    name, equals, path = text.partition("=")
-    if not equals or not path or name not in REPORTS:
-        raise click.UsageError(f"--report {text}: FORMAT=FILE was expected, FORMAT one of {', '.join(sorted(REPORTS))}")
-    return name, path
+def _refuse_overwriting(audit: Audit, outputs: Sequence[str]) -> None:
+    """`-o model.pt model.pt` would put a report in the checkpoint's place, and two reports one in the other's."""
+    paths = [file.path for file in audit.files] + [error.path for error in audit.errors]
+    taken = dict.fromkeys(map(os.path.realpath, paths), "is one of the inputs; a report would overwrite it")
+    for output in outputs:
+        if reason := taken.get(os.path.realpath(output)):
+            raise click.UsageError(f"{output}: {reason}")
+        if not _is_stream(output):
+            taken[os.path.realpath(output)] = "two reports cannot go into one file"
 
 
 def _write(path: str, text: str) -> None:
     """Through a temporary file beside it, so that a reader never sees half a report."""
-    temporary = f"{path}.tmp{os.getpid()}"
     try:
-        if os.path.exists(path) and not os.path.isfile(path):  # /dev/stderr, a named pipe: no renaming over those
-            temporary = path
-        with open(temporary, "w", encoding="utf-8", newline="") as file:
-            file.write(text)
-        if temporary != path:
-            os.replace(temporary, path)
+        if _is_stream(path):
+            with open(path, "ab") as file:
+                file.write(utf8(text))
+        else:
+            _replace(os.path.realpath(path), utf8(text))
     except OSError as error:
         raise click.UsageError(f"{path}: cannot write the report: {error.strerror}") from None
 
 
+def _is_stream(path: str) -> bool:
+    """/dev/stdout, a named pipe: nothing that could be replaced, even where a regular file stands behind it."""
+    return os.path.abspath(path).startswith(("/dev/", "/proc/")) or (os.path.exists(path) and not os.path.isfile(path))
+
+
+def _replace(path: str, data: bytes) -> None:
+    temporary = f"{path}.tmp{os.getpid()}"
+    try:
+        with open(temporary, "xb") as file:
+            file.write(data)
+        os.replace(temporary, path)
+    finally:
+        if os.path.lexists(temporary):
+            os.unlink(temporary)
+
+
 def look_of(stream: Any, color: str, quiet: bool) -> Look:
     """What the stream can show: its width, colour, and whether it holds more than ASCII."""
-    terminal = stream.isatty()
+    terminal = stream is not None and stream.isatty()
     width = _columns() if terminal or "COLUMNS" in os.environ else 80
     wants = color == "always" or (color == "auto" and terminal and not os.environ.get("NO_COLOR"))
     return Look(width=width, color=wants, quiet=quiet, ascii=not _can_show(stream, "±τ▁█…∞"))
@@ -126,10 +185,14 @@ def _columns() -> int:
 
 def _can_show(stream: Any, text: str) -> bool:
     try:
-        text.encode(getattr(stream, "encoding", None) or "ascii")
-    except (UnicodeEncodeError, LookupError):
+        text.encode(_encoding(stream))
+    except UnicodeEncodeError:
         return False
     return True
+
+
+def _encoding(stream: Any) -> str:
+    return getattr(stream, "encoding", None) or "ascii"
 
 
 class Progress:

@@ -1,21 +1,30 @@
 """`lstm-audit patch`: write a chosen forget bias."""
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
 
-from ..errors import AuditError
+from ..errors import AuditError, BadPolicy
 from ..patch import target as targets
 from ..patch.checkpoint import Planned, apply_plan, mapped, plan
 from ..patch.target import Target
 from ..reports import escape
-from . import exits
-from .output import Progress
+from . import complete, exits
+from .help import Manual
+from .output import Progress, say
 from .patched import changes_as_json, describe, describe_edits
 
 MODES = ("dry_run", "diff", "check", "in_place", "output")
+
+
+def refuse_missing(paths: Sequence[str]) -> None:
+    """A path that does not exist is a usage error, and said before any file is touched."""
+    for path in paths:
+        if not os.path.lexists(path):
+            raise click.UsageError(f"{escape(path)}: no such file")
 
 
 def _pair(text: str) -> tuple[float, float]:
@@ -36,20 +45,62 @@ def _from_file(path: str) -> Target:
         return targets.copied(path, {lstm.address: read_values(lstm).forget for lstm in lstms})
 
 
-@click.command("patch")
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+HEADINGS = {
+    "Target, exactly one": (
+        "forget_bias", "activation", "time_scale", "half_life", "horizon", "shift", "preset", "source",
+    ),
+    "What is written": ("layers", "place", "no_couple", "seed"),
+    "How, one at most": ("dry_run", "diff", "check", "in_place", "output"),
+}  # fmt: skip
+
+EPILOG = """\b
+Examples:
+  lstm-audit patch --forget-bias 1 model.pt
+  lstm-audit patch --activation 0.95 --layers 'decoder.*' --dry-run model.pt
+  lstm-audit patch --init chrono:784 --output chrono.pt model.pt
+  lstm-audit undo model.pt
+"""
+
+
+@click.command("patch", cls=Manual, headings=HEADINGS, epilog=EPILOG)
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", shell_complete=complete.files)
 @click.option("--forget-bias", type=float, metavar="B", help="The effective forget bias.")
 @click.option("--activation", type=float, metavar="F", help="The forget activation, 0 < F < 1.")
 @click.option("--time-scale", type=float, metavar="T", help="Steps until 1/e of the memory is left.")
 @click.option("--half-life", type=float, metavar="N", help="Steps until half of the memory is left.")
 @click.option("--horizon", metavar="N,P", help="Keep the share P after N steps.")
 @click.option("--shift", type=float, metavar="D", help="Add D to what stands there.")
-@click.option("--init", "preset", metavar="PRESET", help="A named initialisation; see `lstm-audit presets`.")
-@click.option("--from", "source", metavar="FILE", help="The forget biases of another checkpoint, matched by address.")
-@click.option("-l", "--layers", multiple=True, metavar="PATTERN", help="Only LSTMs that match the glob; repeatable.")
-@click.option("--place", type=click.Choice(["ih", "hh", "split"]), default="ih", help="Which half gets the value.")
+@click.option(
+    "--init",
+    "preset",
+    metavar="PRESET",
+    shell_complete=complete.presets,
+    help="A named initialisation; see `lstm-audit presets`.",
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="FILE",
+    shell_complete=complete.files,
+    help="The forget biases of another checkpoint, matched by address.",
+)
+@click.option(
+    "-l",
+    "--layers",
+    multiple=True,
+    metavar="PATTERN",
+    shell_complete=complete.layers,
+    help="Only LSTMs that match the glob; repeatable.",
+)
+@click.option(
+    "--place",
+    type=click.Choice(["ih", "hh", "split"]),
+    default="ih",
+    show_default=True,
+    help="Which half gets the value.",
+)
 @click.option("--no-couple", is_flag=True, help="Leave the input gate alone, also where the preset couples it.")
-@click.option("--seed", type=int, default=0, help="For random presets.")
+@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="For random presets.")
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would change, and change nothing.")
 @click.option("--diff", is_flag=True, help="Show the bytes that would change; exit 1 if there are any.")
 @click.option("--check", is_flag=True, help="Exit 1 if something would change.")
@@ -57,7 +108,7 @@ def _from_file(path: str) -> Target:
 @click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write the patched checkpoint to a new file.")
 @click.option("--no-undo", is_flag=True, help="Keep no undo record.")
 @click.option("--json", "as_json", is_flag=True, help="What was or would be done, as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings.")  # fmt: skip
 def command(paths: tuple[str, ...], layers: tuple[str, ...], quiet: bool, as_json: bool, **given: Any) -> None:
     """Write a chosen forget bias into checkpoints, and nothing else.
 
@@ -67,10 +118,19 @@ def command(paths: tuple[str, ...], layers: tuple[str, ...], quiet: bool, as_jso
 
     \b
     Exit codes:
-      0  patched, or already at the target    3  a file was refused; it is as it was
-      1  something would change (--check, --diff)    2  usage
+      0  patched, or already at the target
+      1  something would change (--check, --diff)
+      2  usage
+      3  a file was refused; it is as it was
     """
-    target = _target(given)
+    refuse_missing((*paths, given["source"]) if given["source"] else paths)
+    try:
+        target = _target(given)
+    except BadPolicy:
+        raise
+    except AuditError as error:
+        click.echo(f"{escape(given['source'])}: refused: {error.message}", err=True)
+        sys.exit(exits.UNREADABLE)
     if sum(bool(given[mode]) for mode in MODES) > 1:
         raise click.UsageError("--dry-run, --diff, --check, --in-place and --output exclude each other")
     if given["output"] and len(paths) > 1:
@@ -83,7 +143,7 @@ def command(paths: tuple[str, ...], layers: tuple[str, ...], quiet: bool, as_jso
     if as_json:
         from json import dumps
 
-        click.echo(dumps({"schema": "lstm-audit/patch/1", "files": reports}, indent=2))
+        say(dumps({"schema": "lstm-audit/patch/1", "files": reports}, indent=2))
     sys.exit(exits.UNREADABLE if exits.UNREADABLE in codes else max(codes))
 
 
@@ -123,9 +183,9 @@ def _one(
         click.echo(f"{escape(path)}: refused{place}: {error.message}", err=True)
         return exits.UNREADABLE, [{"path": path, "error": {"kind": error.kind, "message": error.message}}]
     if not as_json:
-        click.echo(describe(planned, done=not only_shown, undo=undo))
+        say(describe(planned, done=not only_shown, undo=undo))
         if given["diff"]:
-            click.echo(describe_edits(planned))
+            say(describe_edits(planned))
     would = (given["diff"] or given["check"]) and planned.changes
     return exits.FINDINGS if would else exits.PASS, [changes_as_json(planned, written=not only_shown, undo=undo)]
 

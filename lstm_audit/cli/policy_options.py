@@ -11,8 +11,17 @@ import click
 from ..policy.flags import with_flags
 from ..policy.load import load_policy
 from ..policy.model import Policy
+from . import complete
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+HEADINGS = {
+    "Policy": ("config", "no_config", "select", "ignore", "fail_on", "require_lstm"),
+    "Bounds of the forget gate, over the means of its units": (
+        "forget_bias", "tolerance", "min_activation", "max_activation", "min_time_scale",
+    ),
+}  # fmt: skip
+"""The sections of a manual for these options."""
 
 FLAGS = (
     "forget_bias", "tolerance", "min_activation", "max_activation", "min_time_scale", "select", "ignore", "fail_on",
@@ -23,18 +32,26 @@ FLAGS = (
 def policy_options(command: Command) -> Command:
     """--config, --no-config, --select, --ignore, --fail-on, the bounds, --require-lstm."""
     options = [
-        click.option("--config", type=click.Path(), metavar="FILE", help="Policy; default: the nearest one above."),
+        click.option("--config", type=click.Path(), metavar="FILE", help="This policy, not the nearest one above."),
         click.option("--no-config", is_flag=True, help="Look for no configuration file."),
-        click.option("--select", multiple=True, metavar="CODES", help="Only these rules (prefixes, comma-separated)."),
-        click.option("--ignore", multiple=True, metavar="CODES", help="Not these rules."),
-        click.option("--fail-on", metavar="SEVERITY", help="error (default), warning, info or never."),
+        click.option(
+            "--select", multiple=True, metavar="CODES", shell_complete=complete.selectors,
+            help="Only these rules: codes or their beginnings (LA1), comma-separated.",
+        ),
+        click.option(
+            "--ignore", multiple=True, metavar="CODES", shell_complete=complete.selectors, help="Not these rules."
+        ),
+        click.option(
+            "--fail-on", metavar="SEVERITY", shell_complete=complete.severities,
+            help="The mildest that fails: error (default), warning, info; or never.",
+        ),
         click.option("--forget-bias", type=float, metavar="B", help="The mean effective forget bias must be B ..."),
         click.option("--tolerance", type=float, metavar="T", help="... give or take T."),
         click.option("--min-activation", type=float, metavar="F", help="Least mean forget activation."),
         click.option("--max-activation", type=float, metavar="F", help="Largest mean forget activation."),
         click.option("--min-time-scale", type=float, metavar="T", help="Least mean time scale in steps."),
         click.option("--require-lstm/--no-require-lstm", default=None, help="Whether a file without an LSTM fails."),
-    ]
+    ]  # fmt: skip
     for option in reversed(options):
         command = option(command)
     return command

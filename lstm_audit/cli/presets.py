@@ -4,22 +4,40 @@ import click
 
 from ..presets import PRESETS, Chosen, Preset, summary
 from ..reports import digits, fraction
+from .output import say
 
 HIDDEN = 512
 """The hidden size at which the listing shows what a preset gives."""
 
 
-@click.command("presets")
-@click.option("--hidden-size", type=click.IntRange(1), default=HIDDEN, help="H at which activation and τ are shown.")
+EPILOG = """\b
+Exit codes:
+  0  listed    2  usage
+
+\b
+Examples:
+  lstm-audit presets --hidden-size 256
+  lstm-audit patch --init chrono:784 model.pt
+"""
+
+
+@click.command("presets", epilog=EPILOG)
+@click.option(
+    "--hidden-size", type=click.IntRange(1), default=HIDDEN, show_default=True, metavar="H",
+    help="At which activation and time scale are shown.",
+)  # fmt: skip
 def command(hidden_size: int) -> None:
-    """List the named initialisations: formula, paper, and the activation and time scale that they give."""
+    """List the named initialisations.
+
+    Each with its formula, its paper, and the activation and time scale at which a forget gate then starts.
+    """
     from tabulate import tabulate
 
     rows = [_row(preset, hidden_size) for preset in PRESETS.values()]
-    click.echo(tabulate(rows, headers=["preset", "e.g.", "mean f", "median τ"], disable_numparse=True))
-    click.echo()
+    say(tabulate(rows, headers=["preset", "e.g.", "mean f", "median τ"], disable_numparse=True))
+    say("")
     for preset in PRESETS.values():
-        click.echo(f"{preset.syntax}\n  {preset.formula}\n  {preset.citation or preset.source}")
+        say(f"{preset.syntax}\n  {preset.formula}\n  {preset.citation or preset.source}")
 
 
 def _row(preset: Preset, hidden_size: int) -> list[str]:

@@ -2,13 +2,27 @@
 
 import click
 
+from .output import say
 
-@click.command("schema")
+EPILOG = """\b
+Exit codes:
+  0  printed    2  usage
+
+\b
+Example:
+  lstm-audit schema report > lstm-audit-report.schema.json
+"""
+
+
+@click.command("schema", epilog=EPILOG)
 @click.argument("what", type=click.Choice(["report", "policy"]))
 def command(what: str) -> None:
-    """Print the JSON Schema (2020-12) of the JSON report, or of the policy."""
+    """Print the JSON Schema of the report or the policy.
+
+    `report` is what `--format json` writes, `policy` what lstm-audit.toml may hold; draft 2020-12.
+    """
     from json import dumps
 
     from ..schemas import policy_schema, report_schema
 
-    click.echo(dumps(report_schema() if what == "report" else policy_schema(), indent=2))
+    say(dumps(report_schema() if what == "report" else policy_schema(), indent=2))

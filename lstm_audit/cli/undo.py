@@ -7,7 +7,9 @@ import click
 
 from ..errors import AuditError
 from ..reports import counted, escape
-from . import exits
+from . import complete, exits
+from .output import say
+from .patch import refuse_missing
 
 SAID = {
     "restored": "restored the bytes from before the last patch",
@@ -17,8 +19,15 @@ SAID = {
 }
 
 
-@click.command("undo")
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...")
+EPILOG = """\b
+Examples:
+  lstm-audit undo model.pt
+  lstm-audit undo --in-place model.safetensors.index.json
+"""
+
+
+@click.command("undo", epilog=EPILOG)
+@click.argument("paths", nargs=-1, required=True, metavar="FILE...", shell_complete=complete.files)
 @click.option("--in-place", is_flag=True, help="Write just the bytes, under a journal; keeps inode and hard links.")
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def command(paths: tuple[str, ...], in_place: bool, quiet: bool) -> None:
@@ -32,6 +41,7 @@ def command(paths: tuple[str, ...], in_place: bool, quiet: bool) -> None:
       0  restored    3  a file was refused; it is as it was
       2  usage       4  nothing to undo
     """
+    refuse_missing(paths)
     codes = [_one(file, in_place, quiet) for path in paths for file in _files(path)]
     sys.exit(max(codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index) if codes else exits.NOTHING)
 
@@ -57,5 +67,5 @@ def _one(path: str, in_place: bool, quiet: bool) -> int:
         click.echo(f"note: {note}", err=True)
     if not quiet:
         left = f"; {counted(undone.remaining, 'undo step')} left" if undone.remaining else ""
-        click.echo(f"{escape(path)}: {SAID[undone.state]}{left}")
+        say(f"{escape(path)}: {SAID[undone.state]}{left}")
     return exits.NOTHING if undone.state == "nothing" else exits.PASS

@@ -5,7 +5,6 @@ answers None ("not mine"), or raises an `AuditError`; nothing in the bytes is ex
 """
 
 from collections.abc import Callable, Mapping
-
 from typing import NamedTuple
 
 from ..errors import Skipped, UnknownFormat

@@ -7,7 +7,7 @@ values that arithmetic cannot trip over: finite, below 1e30, two units or more, 
 import math
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 Halves = Sequence[Sequence[float]]
 I, F, G, O = range(4)  # noqa: E741  (the gates are called that)
@@ -23,8 +23,7 @@ EPSILON = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Bias:
+class Bias(NamedTuple):
     """`bound` is k = 1/√H, between whose signs torch draws; `kinds` has two letters a gate, `ih` before `hh`:
 
     Z all 0, C one constant (bit-equal), U within ±k, N anything else.

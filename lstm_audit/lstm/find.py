@@ -6,7 +6,6 @@ cannot be decided is `Skipped` with its reason, never guessed; one stored bias i
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from ..errors import MalformedFile, Skipped
@@ -170,7 +169,7 @@ def _merge_aliases(lstms: Iterable[Lstm], tensors: Mapping[str, Tensor]) -> Iter
             rows[key] = lstm
         else:
             others = (name for name in (*lstm.bias_tensors, *lstm.aliases) if name not in kept.bias_tensors)
-            rows[key] = replace(kept, aliases=tuple(dict.fromkeys((*kept.aliases, *others))))
+            rows[key] = kept._replace(aliases=tuple(dict.fromkeys((*kept.aliases, *others))))
     return iter(rows.values())
 
 

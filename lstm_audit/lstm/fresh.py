@@ -5,7 +5,7 @@ promises `fresh` only on proof: blocks of one bit-equal constant, or draws that 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lstm_audit.lstm import lattice, laws
 from lstm_audit.lstm.bias import Bias, F, G, I, O
@@ -14,8 +14,7 @@ from lstm_audit.lstm.schemes import GATES, Init, number, unknown
 OTHERS = (I, G, O)
 
 
-@dataclass(frozen=True, slots=True)
-class Voucher:
+class Voucher(NamedTuple):
     """What makes a fresh reading credible, and how far."""
 
     state: str

@@ -5,7 +5,6 @@ framework the names came from, `gates["f"]` are the stored numbers whose sum, pl
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..tensor import Block, Tensor
@@ -30,8 +29,7 @@ class Term(NamedTuple):
     copies: tuple[Block, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Lstm:
+class Lstm(NamedTuple):
     """One recurrence: a module, a layer (from 0), a direction (forward or reverse).
 
     `gates` maps i, f, g, o to their terms (none for bias=False); `offset` is what the framework adds to the forget

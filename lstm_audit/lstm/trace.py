@@ -6,7 +6,7 @@ zero or constant only within what rounding can do, and random otherwise.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from lstm_audit.lstm import laws
 from lstm_audit.lstm.bias import Bias, G, O
@@ -16,8 +16,7 @@ SHARP, LOOSE = 64, 1024  # rounding errors of a long training, in ulps: a random
 TRIANGLE = math.sqrt(2 / 3)  # std of a difference of two uniforms from ±1
 
 
-@dataclass(frozen=True, slots=True)
-class Gap:
+class Gap(NamedTuple):
     """One gate's d = hh − ih: all zero (Z), one other constant (C, then `level`), or neither (R)."""
 
     d: list[float]
@@ -31,8 +30,7 @@ class Gap:
         return min(self.d) >= 0 or max(self.d) <= 0
 
 
-@dataclass(frozen=True, slots=True)
-class Trace:
+class Trace(NamedTuple):
     """What training kept: four gaps, their kinds as one word (`RCRR`)."""
 
     bias: Bias
@@ -46,8 +44,7 @@ class Trace:
         return Init(scheme, value, "trained" if moved else "undetermined", confidence, evidence)
 
 
-@dataclass(frozen=True, slots=True)
-class Law:
+class Law(NamedTuple):
     """How far some gates' d are a difference of two default draws, times `scale`; `whole`: scale is 1."""
 
     scale: float

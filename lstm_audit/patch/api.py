@@ -20,16 +20,18 @@ from .target import Target
 
 @dataclass(frozen=True, slots=True)
 class Patched:
-    """What was done: the gates with their biases before and after; for a file, what was planned and written."""
+    """What was done: the gates with their biases before and after; for a file, what was planned and written;
+    `wrote`: a live model's numbers were changed."""
 
     gates: tuple[GatePlan, ...]
     planned: Planned | None = None
     applied: tuple[Applied, ...] = ()
+    wrote: bool = False
 
     @property
     def changed(self) -> bool:
         """Whether anything was written that was not there before."""
-        return bool(self.applied) if self.planned else any(gate.changes_values for gate in self.gates)
+        return self.wrote or bool(self.applied)
 
 
 def patch(
@@ -66,7 +68,8 @@ def patch(
     }  # fmt: skip
     wanted = _target({name: value for name, value in given.items() if value is not None}, seed, couple)
     if not isinstance(target, (str, os.PathLike)):
-        return Patched(patch_module(target, wanted, tuple(layers), place))
+        gates, wrote = patch_module(target, wanted, tuple(layers), place)
+        return Patched(gates, wrote=wrote)
     planned = plan(os.fspath(target), wanted, tuple(layers), place)
     if not planned.changes and output is None:
         return Patched(planned.gates, planned)

@@ -67,9 +67,7 @@ class Planned:
         return any(file.edits for file in self.files)
 
 
-def plan(
-    path: str, target: Target, layers: tuple[str, ...] = (), place: Place = "ih", recover: bool = True
-) -> Planned:
+def plan(path: str, target: Target, layers: tuple[str, ...] = (), place: Place = "ih", recover: bool = True) -> Planned:
     """Plan a patch of the checkpoint at `path`; raises `NotPatchable`, or what reading it raises.
 
     An in-place patch that was interrupted is rolled back first; without `recover`, where nothing may be written, the

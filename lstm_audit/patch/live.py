@@ -15,12 +15,17 @@ from ..lstm.layer import GATES
 from ..lstm.measure import read_values
 from ..tensor import Block
 from .overlap import refuse_contradictions, refuse_sharing
-from .plan import GatePlan, Place, Write, changes_of, plan_gates, stored_values
+from .plan import GatePlan, Place, Write, changes_of, changes_of_write, plan_gates, stored_values
 from .target import Target
 
 
-def patch_module(model: Any, target: Target, layers: tuple[str, ...] = (), place: Place = "ih") -> tuple[GatePlan, ...]:
-    """Patch the LSTMs of a model in place; raises `NotPatchable` before anything is written."""
+def patch_module(
+    model: Any, target: Target, layers: tuple[str, ...] = (), place: Place = "ih"
+) -> tuple[tuple[GatePlan, ...], bool]:
+    """Patch the LSTMs of a model in place; the plans, and whether a number had to be written.
+
+    Raises `NotPatchable` before anything is written.
+    """
     checkpoint = read_module(model)
     found = find_lstms(checkpoint)
     chosen = [lstm for lstm in found.lstms if selected(lstm, layers)]
@@ -37,11 +42,16 @@ def patch_module(model: Any, target: Target, layers: tuple[str, ...] = (), place
     if missing:
         raise NotPatchable(f"{missing[0]} is no parameter of the model: a quantised module keeps its bias packed")
     _refuse_inference(plans, tensors)
-    for plan in plans:
-        for write in plan.writes:
-            _write(tensors[write.term.name], write)
+    writes = [write for plan in plans for write in plan.writes if _differs(write)]
+    for write in writes:
+        _write(tensors[write.term.name], write)
     _verify(plans)
-    return plans
+    return plans, bool(writes)
+
+
+def _differs(write: Write) -> bool:
+    """Whether it would change a byte; else even the parameter's version counter is left alone."""
+    return any(change.span.read() != change.new for change in changes_of_write(write, ""))
 
 
 def _tensors(model: Any) -> dict[str, Any]:
@@ -80,5 +90,5 @@ def _verify(plans: tuple[GatePlan, ...]) -> None:
     """Read the model again: every planned gate has what was planned."""
     for plan in plans:
         found = read_values(plan.lstm).effective[GATES.index(plan.gate)]
-        if tuple(found) != plan.after:
+        if any(a != b and a == a for a, b in zip(plan.after, found, strict=True)):
             raise NotPatchable(f"{plan.lstm.address}: the model does not read back as planned")

@@ -206,11 +206,15 @@ def _decode(tensor: Tensor, raw: bytes) -> list[float]:
 def changes_of(plans: Sequence[GatePlan]) -> Iterator[Change]:
     """Every run of bytes of every write, in every place where the values are kept."""
     for plan in plans:
-        where = f"{plan.lstm.address} gate {plan.gate}"
         for write in plan.writes:
-            raw = encode(write.term, write.values)
-            for block in (write.term.block, *write.term.copies):
-                yield from _runs(block, raw, f"{where}, {write.term.name}")
+            yield from changes_of_write(write, f"{plan.lstm.address} gate {plan.gate}, {write.term.name}")
+
+
+def changes_of_write(write: Write, reason: str) -> Iterator[Change]:
+    """The runs of bytes of one write."""
+    raw = encode(write.term, write.values)
+    for block in (write.term.block, *write.term.copies):
+        yield from _runs(block, raw, reason)
 
 
 def _runs(block: Block, raw: bytes, reason: str) -> Iterator[Change]:

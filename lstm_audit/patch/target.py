@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from .. import presets, targets
+from .. import targets
 from ..errors import BadPolicy, NotPatchable
 from ..lstm.layer import Lstm
 from ..lstm.measure import Values
@@ -84,6 +84,8 @@ def shift(by: float) -> Target:
 
 def preset(text: str, *, seed: int = 0, couple: bool = True) -> Target:
     """A named initialisation; `couple=False` leaves the input gate alone."""
+    from .. import presets  # the other targets need none of it
+
     chosen = presets.parse(text)
 
     def wish(lstm: Lstm, _: Values) -> Wish:

@@ -146,7 +146,7 @@ def _hinted(finding: Finding, accepted: list[Measured]) -> Finding:
     if not accepted:
         return finding
     values = ", ".join(f"{v:.6g}" if isinstance(v, float) else "none" if v is None else v for v in accepted)
-    return replace(finding, message=f"{finding.message} (the baseline accepts {values} here)")
+    return finding._replace(message=f"{finding.message} (the baseline accepts {values} here)")
 
 
 def updated(baseline: Baseline, findings: Iterable[Finding], judged: Judged = everything) -> Baseline:

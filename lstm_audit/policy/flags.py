@@ -5,7 +5,6 @@ and layer, whatever an override says; what no flag names stays as it was, so tha
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 
 from ..errors import BadPolicy
 from .kinds import Place, choice_of, number_of, wrong
@@ -47,16 +46,16 @@ def with_flags(
             policy = _bound(policy, key, given)
     policy = _selected(policy, tuple(select), tuple(ignore))
     if fail_on is not None:
-        policy = replace(policy, fail_on=choice_of(fail_on, FAIL_ON, Place("--fail-on")))
+        policy = policy._replace(fail_on=choice_of(fail_on, FAIL_ON, Place("--fail-on")))
         policy = _noted(policy, {"fail-on": "--fail-on"})
     if require_lstm is not None:
         flag = "--require-lstm" if require_lstm else "--no-require-lstm"
-        policy = _noted(replace(policy, require_lstm=require_lstm), {"require-lstm": flag})
+        policy = _noted(policy._replace(require_lstm=require_lstm), {"require-lstm": flag})
     return policy
 
 
 def _noted(policy: Policy, origins: Mapping[str, str]) -> Policy:
-    return replace(policy, origins={**policy.origins, **origins})
+    return policy._replace(origins={**policy.origins, **origins})
 
 
 def _everywhere(policy: Policy, change: Callable[[Settings, str], Settings]) -> Policy:
@@ -64,7 +63,7 @@ def _everywhere(policy: Policy, change: Callable[[Settings, str], Settings]) -> 
     overrides = tuple(
         Override(o.files, o.layers, change(o.settings, f"override #{n}.")) for n, o in enumerate(policy.overrides, 1)
     )
-    return replace(policy, settings=change(policy.settings, ""), overrides=overrides)
+    return policy._replace(settings=change(policy.settings, ""), overrides=overrides)
 
 
 def _bound(policy: Policy, key: str, given: Mapping[str, tuple[str, float]]) -> Policy:
@@ -83,9 +82,9 @@ def _bound(policy: Policy, key: str, given: Mapping[str, tuple[str, float]]) -> 
         was = f", {policy.origins[name]}" if bounds and name in policy.origins else ""
         origins[name] = flags + was
         new = checked_bounds(key, _refined(bounds, parts), Place(flags + was))
-        return replace(settings, forget={**settings.forget, key: new})
+        return settings._replace(forget={**settings.forget, key: new})
 
-    return replace(_everywhere(policy, change), origins=origins)
+    return _everywhere(policy, change)._replace(origins=origins)
 
 
 def _has_target(policy: Policy) -> bool:
@@ -117,7 +116,7 @@ def _selected(policy: Policy, select: tuple[str, ...], ignore: tuple[str, ...]) 
 
     def change(settings: Settings, before: str) -> Settings:
         if select and settings.select is not None:
-            settings = replace(settings, select=select)
+            settings = settings._replace(select=select)
             origins[f"{before}select"] = "--select"
         if settings.ignore is None:
             return settings
@@ -125,9 +124,9 @@ def _selected(policy: Policy, select: tuple[str, ...], ignore: tuple[str, ...]) 
         if (new := kept + ignore) != settings.ignore:
             was = f", {origins[name]}" if (name := f"{before}ignore") in origins and kept else ""
             origins[name] = ("--ignore" if ignore else "--select") + was
-        return replace(settings, ignore=new)
+        return settings._replace(ignore=new)
 
-    return replace(_everywhere(policy, change), origins=origins)
+    return _everywhere(policy, change)._replace(origins=origins)
 
 
 def _split(values: tuple[str, ...]) -> tuple[str, ...]:

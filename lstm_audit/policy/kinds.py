@@ -7,8 +7,7 @@ file, the key, what was expected and what was found.
 import inspect
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from ..errors import BadPolicy
 from ..rules import Rule
@@ -17,8 +16,7 @@ KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a st
 """How each type that an option may have is called."""
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a value stands: a file (or flag) and the dotted way to it."""
 
     file: str

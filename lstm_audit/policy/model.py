@@ -5,8 +5,7 @@ every value knows where it was set, and the last override that fits a place and 
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..lstm.layer import Lstm
 from ..lstm.measure import Stats
@@ -39,8 +38,7 @@ SEVERITY = "severity"
 """What every rule's table may set beside the rule's own options."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """What a statistic must keep to: `min` and `max`, or `target` give or take `tolerance`. None: not set."""
 
     stat: str = "mean"
@@ -59,8 +57,7 @@ Demand = Bounds | str | None
 """What `forget.KEY` holds: bounds, the text of a preset (`init`), or None for switched off."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What an override can replace. None, or a key that is missing: not set here.
 
     `select` and `ignore` hold prefixes of codes; `forget` maps bias, activation, time-scale and init; `rules` maps a
@@ -69,12 +66,11 @@ class Settings:
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
-    forget: Mapping[str, Demand] = field(default_factory=dict)
-    rules: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    forget: Mapping[str, Demand] = {}
+    rules: Mapping[str, Mapping[str, Any]] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Override:
+class Override(NamedTuple):
     """Settings for the files and layers that match; an empty tuple of globs matches all."""
 
     files: tuple[str, ...]
@@ -85,8 +81,7 @@ class Override:
 DEFAULTS = Settings(select=("LA",), ignore=())
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """Everything that a verdict depends on.
 
     `folder` is the one that `files` globs are relative to, empty without a configuration file. `origins` maps the
@@ -99,7 +94,7 @@ class Policy:
     require_lstm: bool = True
     folder: str = ""
     file: str | None = None
-    origins: Mapping[str, str] = field(default_factory=dict)
+    origins: Mapping[str, str] = {}
 
     def options_for(self, path: str) -> Options:
         """What `rules.judge` asks for: the options of a rule on an LSTM of the file, or None where it is off.

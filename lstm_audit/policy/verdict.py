@@ -5,7 +5,6 @@ Promise: what a policy ignores at a place is not reported there, whichever rule 
 """
 
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 from ..finding import SEVERITIES, Audit, Finding
@@ -47,7 +46,7 @@ def _graded(finding: Finding, policy: Policy) -> Finding:
         return finding
     fitting = [o for o in overrides_for(policy, finding.path) if covers(o, finding.module, finding.address)]
     table: Any = merged(policy.settings, fitting).rules.get(finding.code, {})
-    return replace(finding, severity=table[SEVERITY]) if SEVERITY in table else finding
+    return finding._replace(severity=table[SEVERITY]) if SEVERITY in table else finding
 
 
 def _all(policy: Policy) -> Iterable[Settings]:

@@ -8,7 +8,6 @@ import importlib
 import os
 import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from ..finding import SEVERITIES, Audit, Finding, Fix
@@ -30,8 +29,7 @@ class Replacement(NamedTuple):
     path: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """How a report is wanted: what the place that shows it can show, and what a report cannot know by itself.
 
     `width` in columns of a terminal; `color`: it understands SGR sequences; `ascii`: its encoding holds nothing else.
@@ -47,7 +45,7 @@ class Look:
     ascii: bool = False
     fail_on: str = "error"
     root: str = ""
-    edits: Mapping[str, Sequence[Replacement]] = field(default_factory=dict, hash=False)
+    edits: Mapping[str, Sequence[Replacement]] = {}  # a default that nothing writes to
 
 
 Report = Callable[[Audit, Look], str]
@@ -248,7 +246,7 @@ def shell(words: Iterable[str], ascii: bool = False) -> str:
 
 def remedy(command: Command) -> str:
     """`Fix: lstm-audit patch ...`, with a warning where there is reason for one."""
-    return f"{'Fix' if command.safe else 'Fix (overwrites what was learned)'}: {shell(command.words)}"
+    return f"{'Fix' if command.safe else 'Fix (overwrites whatever was learned)'}: {shell(command.words)}"
 
 
 def utf8(text: str) -> bytes:

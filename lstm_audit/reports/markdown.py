@@ -9,7 +9,7 @@ holds.
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..finding import Audit, FileAudit, Finding, Row
-from ..lstm.fingerprint import short
+from ..lstm.schemes import short
 from . import (
     PATH_LIMIT,
     Look,
@@ -95,7 +95,7 @@ def _findings(file: FileAudit) -> Iterator[str]:
     for safe in (True, False):
         lines = [shell(command.words) for command in mended if command.safe is safe]
         if lines:
-            title = "To mend them:" if safe else "To mend them, at the cost of what was learned:"
+            title = "To mend them:" if safe else "To mend them, overwriting whatever was learned:"
             yield "\n".join([title, "", *(f"    {line}" for line in lines)])
 
 

@@ -160,7 +160,7 @@ def _digest(finding: Finding, look: Look) -> str:
     """The finding's identity in a repository: other than its fingerprint it knows no folder outside of it."""
     from hashlib import sha256
 
-    text = f"{finding.code}:{finding.path}:{finding.address}"
+    text = f"{finding.code}:{_uri(finding.path, look)}:{finding.address}"
     return sha256(utf8(text)).hexdigest()[:16]
 
 

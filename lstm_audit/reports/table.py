@@ -7,12 +7,11 @@ become one by it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from itertools import groupby, islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..finding import Audit, FileAudit, FileError, Finding, Row
-from ..lstm.fingerprint import short
+from ..lstm.schemes import short
 from . import (
     PATH_LIMIT,
     Look,
@@ -44,8 +43,7 @@ HUES = {"error": "red", "warning": "yellow", "info": "cyan"}
 OPEN, CLOSED = 0.7, 0.3  # where colour begins; it says nothing that the number does not
 
 
-@dataclass(frozen=True, slots=True)
-class Signs:
+class Signs(NamedTuple):
     """The characters that an encoding may lack."""
 
     dots: str
@@ -61,8 +59,7 @@ NARROW = frozenset("…∞▁▂▃▄▅▆▇█")
 ASCII = Signs("...", ", ", "std", "inf", ".", ":-=+*#%@")
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(NamedTuple):
     """One column: its two-line heading, how a row fills it, and when it may appear.
 
     `rank`: lower ranks are given a place first. `room`: how much of the names must still fit beside it. `style`: SGR
@@ -83,7 +80,7 @@ Filled = tuple[Column, list[str]]
 @report("table")
 def table(audit: Audit, look: Look) -> str:
     """One row an LSTM, grouped by file."""
-    look = replace(look, width=max(look.width, NARROWEST))
+    look = look._replace(width=max(look.width, NARROWEST))
     closing = _wrapped(_signs(look).separator.join(summary(audit)), look.width)
     blocks = [*_file_blocks(audit, look), [*_without_lstm(audit, look), *_errors(audit.errors, look)], closing]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
@@ -238,7 +235,7 @@ def _findings(file: FileAudit, look: Look) -> list[str]:
 def _fixes(path: str, group: Sequence[Finding], look: Look) -> Iterator[str]:
     """The commands that mend a group, told apart where something that was learned would be lost."""
     for words, safe in commands(path, (finding.fix for finding in group)):
-        warning = [] if safe else _wrapped("fix, at the cost of what was learned:", look.width - INDENT)
+        warning = [] if safe else _wrapped("fix (overwrites whatever was learned):", look.width - INDENT)
         texts = [*([] if warning else ["fix:"]), *(quoted(word, look.ascii) for word in words)]
         for line in (*warning, *_continued(texts, look.width - INDENT)):
             yield " " * INDENT + line

@@ -8,8 +8,7 @@ default.
 import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import Skipped
 from ..finding import Finding, Fix
@@ -21,8 +20,7 @@ from ..registry import Registry
 from ..span import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Case:
+class Case(NamedTuple):
     """One LSTM before the rules."""
 
     lstm: Lstm
@@ -31,8 +29,7 @@ class Case:
     init: Init | None
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """One file before the rules; its source is open, so that a rule may read what a bias span covers."""
 
     path: str
@@ -44,8 +41,7 @@ class Evidence:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """What a rule says: the place, the numbers, the remedy. `severity` overrides the rule's own.
 
     Build one with `at(lstm, ...)` or with a module alone.
@@ -104,8 +100,7 @@ SECTIONS = ("What it sees", "Why it hurts", "Example", "Fix", "References")
 """The headings of a manual, in their order; each begins a line and ends with a colon."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(NamedTuple):
     """A rule of the catalogue. `scope` is lstm (called with each `Case`) or file (called with the `Evidence`)."""
 
     code: str

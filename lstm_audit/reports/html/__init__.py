@@ -8,8 +8,8 @@ both), every name is escaped, and it is readable from 400 pixels up, in light an
 from collections.abc import Iterator, Sequence
 
 from ...finding import Audit, FileAudit, Finding, Row
-from ...lstm.fingerprint import short
 from ...lstm.layer import GATES
+from ...lstm.schemes import short
 from .. import (
     PATH_LIMIT,
     Look,
@@ -144,7 +144,7 @@ def _findings(file: FileAudit) -> Iterator[str]:
         yield f'<li class="{f.severity}"><p>{_badge(f.severity)}<b>{markup(f.code)}</b> {markup(f.name)}{place}</p>'
         yield f"<p>{markup(f.message)}</p>"
         for words, safe in commands(file.path, (finding.fix for finding in group)):
-            risk = "" if safe else '<p class="muted">Overwrites what was learned:</p>'
+            risk = "" if safe else '<p class="muted">Overwrites whatever was learned:</p>'
             yield f'{risk}<pre class="fix">{markup(shell(words))}</pre>'
         yield "</li>"
     yield "</ul>"

@@ -1,0 +1,41 @@
+"""A run held against its baseline, or accepted into it.
+
+Comes in: an `Audit` and the baseline's path. Goes out: the findings that it does not accept. Promise: what the baseline
+hides is counted, and what it hides for nothing is named.
+"""
+
+import os
+
+import click
+
+from ..audit import Request
+from ..finding import Audit, Finding
+from ..policy.baseline import compare, empty_baseline, judged_in, load_baseline, save_baseline, updated
+from ..policy.model import Policy
+from ..reports import counted, escape
+
+
+def accept(path: str, audit: Audit, request: Request) -> None:
+    """Write the findings of a run into the baseline; what the run could not have judged stays as it is."""
+    old = load_baseline(path) if os.path.exists(path) else empty_baseline(path)
+    policy = request.policy or Policy()
+    save_baseline(updated(old, audit.findings, judged_in(audit, policy, old.folder, request.layers)), path)
+
+
+def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[Finding, ...]:
+    """The findings that are new; what is known is counted on stderr, and what is stale is named there."""
+    baseline = load_baseline(path)
+    judged = judged_in(audit, request.policy or Policy(), baseline.folder, request.layers)
+    compared = compare(audit.findings, baseline, judged)
+    if compared.known and not quiet:
+        click.echo(f"{counted(len(compared.known), 'finding')} accepted by the baseline", err=True)
+    for entry in compared.stale:
+        key = escape(entry.key, limit=None)
+        click.echo(f"stale baseline entry, no longer found: {key}; --update-baseline removes it", err=True)
+    return compared.new
+
+
+def only(audit: Audit, findings: tuple[Finding, ...]) -> Audit:
+    """The audit with some of its findings."""
+    files = tuple(file._replace(findings=tuple(f for f in findings if f.path == file.path)) for file in audit.files)
+    return audit._replace(files=files)
