@@ -208,3 +208,34 @@ def test_colour_only_where_a_person_reads(monkeypatch: pytest.MonkeyPatch) -> No
     assert look_of(Stream(True, "ascii"), "never", False).ascii
     monkeypatch.setenv("NO_COLOR", "1")
     assert not look_of(Stream(True, "utf-8"), "auto", False).color
+
+
+def test_code_hidden_in_a_nested_torch_file_is_named(tmp_path: Path) -> None:
+    """A plain pickle loads each storage as a torch file of its own, with pickles of its own."""
+    import pickle
+
+    class Hidden:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (os.getcwd, ())
+
+    import torch
+
+    nested = tmp_path / "nested.pt"
+    torch.save(Hidden(), nested, _use_new_zipfile_serialization=False)
+    state = torch.nn.LSTM(2, 4).state_dict()
+    with (tmp_path / "model.pkl").open("wb") as file:
+        pickle.dump({**state, "more": _Loads(nested.read_bytes())}, file)
+    (finding,) = [f for f in lstm_audit.audit(tmp_path / "model.pkl").findings if f.code == "LA901"]
+    assert "posix.getcwd" in finding.message
+
+
+class _Loads:
+    """Pickles as the call that torch's storages pickle as."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def __reduce__(self) -> tuple[object, ...]:
+        from torch.storage import _load_from_bytes
+
+        return (_load_from_bytes, (self.data,))

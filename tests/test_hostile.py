@@ -35,7 +35,9 @@ def _mutated(data: bytes, rng: random.Random) -> bytes:
             start = rng.randrange(len(raw) + 1)
             raw[at:at] = raw[start : start + rng.randint(1, 64)]
         elif kind == 3:
-            raw[at : at + 4] = rng.choice([b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x7f\xff\xff\xff", b"\x00\x00\x00\x80"])
+            raw[at : at + 4] = rng.choice(
+                [b"\xff\xff\xff\xff", b"\x00\x00\x00\x00", b"\x7f\xff\xff\xff", b"\x00\x00\x00\x80"]
+            )
         elif kind == 4:
             del raw[at:]
         else:

@@ -14,7 +14,7 @@ from ...tensor import Tensor
 from ...wire.pickle import Call, Global
 from .. import Claim
 from .legacy import Envelope
-from .rebuild import is_array, is_tensor, rebuild, unread
+from .rebuild import is_array, is_tensor, nested_file, rebuild, unread
 
 MAX_NODES = 1 << 20  # values of one pickle that the walk visits: far beyond any model, about a second
 MAX_PATH = 4096  # characters of a name; longer ones are nested on purpose
@@ -35,11 +35,13 @@ Place = tuple[str, Any]
 
 @dataclass(slots=True)
 class Contents:
-    """What the walk found: unbuilt tensors by path, claims by module path, and what has no readable values."""
+    """What the walk found: unbuilt tensors by path, claims by module path, what has no readable values, and the calls
+    that would load a whole torch file out of bytes."""
 
     tensors: dict[str, Callable[[], Tensor]] = field(default_factory=dict)
     claims: dict[str, Claim] = field(default_factory=dict)
     skipped: list[Skipped] = field(default_factory=list)
+    nested: list[Call] = field(default_factory=list)
 
 
 def contents(envelope: Envelope) -> Contents:
@@ -52,6 +54,8 @@ def contents(envelope: Envelope) -> Contents:
         visited += 1
         if visited > MAX_NODES or len(path) > MAX_PATH:
             raise MalformedFile(f"more than {MAX_NODES} values, or a name over {MAX_PATH} characters", kind="limit")
+        if type(value) is Call and (nested := nested_file(value)):
+            found.nested.append(nested)
         if type(value) is Call and (is_tensor(value) or is_array(value)):
             _note_tensor(found, envelope, path, value)
         elif type(value) in (dict, list, tuple, Call):

@@ -44,7 +44,8 @@ def open_legacy(span: Span) -> Envelope:
     keys = decode(span, body.end)
     claims = _claims(body.persistents)
     places, end = _places(keys.value, claims, keys.end, span)
-    return Envelope(body.value, span, _locator(span, claims, places), body.globals, span.size - end)
+    named = tuple(g for pickle in (magic, protocol, system, body, keys) for g in pickle.globals)  # all five are loaded
+    return Envelope(body.value, span, _locator(span, claims, places), named, span.size - end)
 
 
 def _claims(persistents: tuple[Persistent, ...]) -> dict[str, StorageClaim]:

@@ -4,17 +4,21 @@ Comes in: a span. Goes out: a `Checkpoint`, or None when it is not torch's. Prom
 torch's but broken is an error, never somebody else's.
 """
 
+from collections.abc import Sequence
+
 from ...errors import MalformedFile, Skipped, UnknownFormat
 from ...span import Span
-from ...wire.pickle import decode
+from ...wire.pickle import Call, decode
 from ...wire.zip import body, is_zip
 from .. import Beside, Checkpoint, reader
 from .archive import Archive, open_archive, open_pickle
 from .dialect import LazyTensors, contents
 from .export import CONFIG, read_weights
 from .legacy import Envelope, is_legacy, open_legacy
+from .rebuild import open_nested
 from .storage import Storage
 
+MAX_NESTED = 4096  # nested files that are searched for globals: a plain pickle has one for each tensor
 MAX_CODE = 1 << 20  # bytes of TorchScript source that are searched for an LSTM
 
 
@@ -70,9 +74,19 @@ def _checkpoint(name: str, envelope: Envelope, end: str = "the pickle's end") ->
         tensors=LazyTensors(found.tensors),
         claims=found.claims,
         skipped=tuple(found.skipped),
-        globals=tuple((g.module, g.name) for g in envelope.globals),
+        globals=_globals(envelope, found.nested),
         notes=(f"{envelope.trailing} bytes behind {end}",) if envelope.trailing else (),
     )
+
+
+def _globals(envelope: Envelope, nested: Sequence[Call]) -> tuple[tuple[str, str], ...]:
+    """What an unsafe load would import, in nested files too; a broken one could hide something and is refused."""
+    if len(nested) > MAX_NESTED:
+        raise MalformedFile(f"{len(nested)} nested torch files; at most {MAX_NESTED} are read", kind="limit")
+    named = [*envelope.globals]
+    for call in nested:
+        named += open_nested(call, envelope).globals
+    return tuple(dict.fromkeys((g.module, g.name) for g in named))
 
 
 def _scripted(archive: Archive) -> Checkpoint:

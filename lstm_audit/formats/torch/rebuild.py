@@ -131,21 +131,29 @@ def _locate(reference: object, envelope: Envelope) -> Storage:
     """A storage: a persistent id, or a whole torch file nested in a plain pickle."""
     if type(reference) is Persistent:
         return envelope.locate(reference)
-    if type(reference) is Call and _name(reference) == ("torch.storage", "_load_from_bytes") and reference.args:
-        return _nested(_bytes(reference.args[0], envelope))
+    if type(reference) is Call and nested_file(reference):
+        inner = open_nested(reference, envelope)
+        return inner.locate(inner.value)
     raise MalformedFile("a tensor's storage is neither a persistent id nor a nested file")
 
 
-def _nested(span: Span) -> Storage:
+def nested_file(call: Call) -> Call | None:
+    """The call that loads a whole torch file out of bytes: this one, or a tensor's first argument."""
+    for candidate in (call, *call.args[:1]):
+        if type(candidate) is Call and _name(candidate) == ("torch.storage", "_load_from_bytes") and candidate.args:
+            return candidate
+    return None
+
+
+def open_nested(call: Call, envelope: Envelope) -> Envelope:
     """torch/storage.py __reduce__: a storage saved by torch.save into bytes; its root is the storage itself."""
+    span = _bytes(call.args[0], envelope)
     head = span[: min(span.size, 32)].read()
     if is_legacy(head):
-        inner = open_legacy(span)
-    elif is_zip(span):
-        inner = open_pickle(open_archive(span))
-    else:
-        raise MalformedFile("a nested storage is no torch file", span.at)
-    return inner.locate(inner.value)
+        return open_legacy(span)
+    if is_zip(span):
+        return open_pickle(open_archive(span))
+    raise MalformedFile("a nested storage is no torch file", span.at)
 
 
 def _bytes(value: object, envelope: Envelope) -> Span:
