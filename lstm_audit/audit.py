@@ -13,7 +13,7 @@ from . import formats
 from .errors import AuditError, MalformedFile, UnknownFormat
 from .finding import Audit, FileAudit, FileError, Row, sort_skipped
 from .formats import Checkpoint
-from .inputs import Input, expand
+from .inputs import STDIN, Input, expand, spooled_stdin
 from .interrupted import hot, interrupted
 from .lstm.find import find_lstms
 from .lstm.layer import Lstm
@@ -134,7 +134,8 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
         def open_span(name: str) -> Span:
             if hot(name) and not despite_journal:
                 raise interrupted()
-            sources.append(stack.enter_context(FileSource(name)))
+            readable = stack.enter_context(spooled_stdin()) if name == STDIN else name
+            sources.append(stack.enter_context(FileSource(readable)))
             return whole(sources[-1])
 
         folder = os.path.dirname(path)

@@ -6,6 +6,7 @@ file and its shards is one checkpoint, and a path that does not exist is said be
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from .errors import AuditError, BadPolicy
@@ -16,6 +17,9 @@ SUFFIXES = frozenset(
     {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".th", ".pkl", ".pdparams", ".jit", ".model", ".nn"}
 )
 """In a walked folder, a file with one of these that cannot be read is an error; others are no checkpoints."""
+
+STDIN = "-"
+"""Standard input as a checkpoint."""
 
 NOT_WALKED = frozenset({".git", ".hg", ".svn", ".dvc", "__pycache__", "node_modules", ".venv", ".tox"})
 
@@ -42,12 +46,27 @@ def expand(paths: Sequence[str]) -> list[Input]:
 
 
 def _expand_one(path: str) -> Iterator[Input]:
-    if os.path.isdir(path):
+    if path == STDIN:
+        yield Input(path, named=True)
+    elif os.path.isdir(path):
         yield from walk(path)
     elif os.path.lexists(path):
         yield Input(path, named=True)
     else:
         yield from _globbed(path)
+
+
+@contextmanager
+def spooled_stdin() -> Iterator[str]:
+    """A path under which standard input can be read at any place; what comes through a pipe is kept in a file."""
+    import shutil
+    import sys
+    import tempfile
+
+    with tempfile.TemporaryFile() as spool:
+        shutil.copyfileobj(sys.stdin.buffer, spool)
+        spool.flush()
+        yield f"/dev/fd/{spool.fileno()}"
 
 
 def _globbed(pattern: str) -> Iterator[Input]:

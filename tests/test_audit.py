@@ -239,3 +239,13 @@ class _Loads:
         from torch.storage import _load_from_bytes
 
         return (_load_from_bytes, (self.data,))
+
+
+def test_standard_input_is_a_checkpoint_too() -> None:
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "lstm_audit", "audit", "-f", "json", "-"]
+    done = subprocess.run(command, input=MODEL.read_bytes(), capture_output=True, check=True)
+    (file,) = json.loads(done.stdout)["files"]
+    assert (file["path"], len(file["lstms"])) == ("-", 4)
