@@ -99,7 +99,26 @@ def _each(inputs: Sequence[Input], request: Request, jobs: int) -> Iterator[File
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(min(jobs, len(inputs)), get_context("forkserver" if os.name == "posix" else None)) as pool:
-        yield from pool.map(partial(audit_input, request=request), inputs, chunksize=max(1, len(inputs) // (jobs * 8)))
+        with _interrupts_held():
+            results = pool.map(
+                partial(audit_input, request=request), inputs, chunksize=max(1, len(inputs) // (jobs * 8))
+            )
+        yield from results
+
+
+@contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Ctrl-C is for this process alone: workers that start meanwhile inherit the mask, and print no traceback."""
+    import signal
+
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def audit_input(given: Input, request: Request = EVERYTHING) -> FileResult:

@@ -80,10 +80,10 @@ def _incomplete(result: Audit, policy: Policy) -> str:
 def assert_forget_gate(
     target: Target,
     *,
-    activation: tuple[float, float] | None = None,
-    bias: float | tuple[float, float] | None = None,
+    activation: Sequence[float] | None = None,
+    bias: float | Sequence[float] | None = None,
     tolerance: float = 1e-6,
-    time_scale: tuple[float, float] | None = None,
+    time_scale: Sequence[float] | None = None,
     init: str | None = None,
     stat: str = "mean",
     layers: Iterable[str] = (),
@@ -91,14 +91,15 @@ def assert_forget_gate(
     """Assert what every LSTM's forget gate starts at; for training scripts and tests.
 
     `activation` and `time_scale` are (least, most); `bias` is a value, held to `tolerance`, or (least, most); an
-    infinity leaves that end open. `init` is a preset. `stat` is the statistic over units that is bounded: mean, min, max, p05, p50, p95, or "each". Raises
-    AssertionError, `BadPolicy` for bounds that make no sense, `UnknownFormat` for what cannot be audited.
+    infinity leaves that end open. `init` is a preset. `stat` is the statistic over units that is bounded: mean, std,
+    min, max, p05, p50, p95, or "each". Raises AssertionError, `BadPolicy` for bounds that make no sense,
+    `UnknownFormat` for what cannot be audited.
     """
     forget: dict[str, Any] = {}
     for key, bounds in (("activation", activation), ("time-scale", time_scale)):
         if bounds is not None:
             forget[key] = _between(stat, bounds)
-    if isinstance(bias, (tuple, list)):
+    if isinstance(bias, Sequence):
         forget["bias"] = _between(stat, bias)
     elif bias is not None:
         forget["bias"] = {"stat": stat, "target": float(bias), "tolerance": tolerance}

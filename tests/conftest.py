@@ -8,8 +8,22 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--mutations: how many mutants of every fixture the hostile tests try."""
+    """--slow: also what takes half a minute; --mutations: how many mutants of every fixture the hostile tests try."""
+    parser.addoption("--slow", action="store_true", help="run the tests that build and install the package, too")
     parser.addoption("--mutations", type=int, default=60, help="mutants of every fixture in tests/test_hostile.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker of tests that only --slow runs."""
+    config.addinivalue_line("markers", "slow: builds and installs the package; needs pytest --slow")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """A test that is not run is said, with what would run it."""
+    if not config.getoption("--slow"):
+        for item in items:
+            if item.get_closest_marker("slow"):
+                item.add_marker(pytest.mark.skip(reason="builds and installs the package: pytest --slow"))
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ Example:
 def command(code: str) -> None:
     """Print a rule's manual.
 
-    That is: what the rule sees, why it hurts, an example in numbers, the fix, and references. CODE is a code (LA101) or a name (doubled-forget-bias).
+    That is: what the rule sees, why it hurts, an example in numbers, the fix, and references. CODE is a code (LA101)
+    or a name (doubled-forget-bias).
     """
     wanted = code.strip()
     found = [rule for rule in RULES.values() if wanted.upper() == rule.code or wanted.lower() == rule.name]

@@ -46,7 +46,7 @@ def policy_options(command: Command) -> Command:
             help="The mildest that fails: error (default), warning, info; or never.",
         ),
         click.option("--forget-bias", type=float, metavar="B", help="The mean effective forget bias must be B ..."),
-        click.option("--tolerance", type=float, metavar="T", help="... give or take T."),
+        click.option("--tolerance", type=float, metavar="T", help="... give or take T (0.05 unless set)."),
         click.option("--min-activation", type=float, metavar="F", help="Least mean forget activation."),
         click.option("--max-activation", type=float, metavar="F", help="Largest mean forget activation."),
         click.option("--min-time-scale", type=float, metavar="T", help="Least mean time scale in steps."),

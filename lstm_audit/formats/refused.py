@@ -4,6 +4,8 @@ Comes in: the first bytes of a file. Goes out: None, or an `UnknownFormat` that 
 Promise: a pointer or an error page is never called a corrupt checkpoint.
 """
 
+import re
+
 from ..errors import UnknownFormat
 from ..span import Span
 from . import Beside, Checkpoint, reader
@@ -11,6 +13,9 @@ from . import Beside, Checkpoint, reader
 HEAD = 1024
 
 _LFS = b"version https://git-lfs.github.com/spec/"
+_ONNX = re.compile(rb"\x08[\x01-\x1f][\x12\x1a\x22\x3a\x42\x72]")
+"""A protobuf ModelProto: ir_version, then producer, domain, graph, opset or metadata (onnx/onnx.proto)."""
+
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TAR_MAGIC_AT = 257
 
@@ -40,3 +45,5 @@ def _refuse_container(head: bytes) -> None:
         raise UnknownFormat("a gzip archive; unpack it and audit the checkpoint inside", 0, "unsupported")
     if head.startswith(_HDF5):
         raise UnknownFormat("an HDF5 file (Keras); this version reads torch and safetensors", 0, "unsupported")
+    if _ONNX.match(head) or head.startswith(b"ir_version:"):
+        raise UnknownFormat("an ONNX model, by its looks; this version reads torch and safetensors", 0, "unsupported")

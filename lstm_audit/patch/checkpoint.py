@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..audit import Opened, opened, selected
+from ..audit import MAX_UNITS, Opened, opened, selected
 from ..errors import AuditError, NotPatchable
 from ..formats.sharded import shard_names
 from ..lstm.find import Found, find_lstms
@@ -106,6 +106,9 @@ def files_of(path: str) -> list[str]:
 
 def _chosen(found: Found, layers: tuple[str, ...]) -> list[Lstm]:
     """The LSTMs to patch, at least one."""
+    units = sum(4 * lstm.hidden_size for lstm in found.lstms)
+    if units > MAX_UNITS:
+        raise NotPatchable(f"{units} bias elements in one file; at most {MAX_UNITS} are read", kind="limit")
     chosen = [lstm for lstm in found.lstms if selected(lstm, layers)]
     if chosen:
         return chosen
@@ -144,7 +147,8 @@ def _warnings(
         yield f"{_some(trained)} look trained: what their forget gates have learned is replaced"
     if any(skip.reason == "optimizer-state" for skip in found.skipped):
         yield "the file also holds an optimizer's state: its moments belong to the old biases when training resumes"
-    if any("fp32" in name and "group" in name for name in file.checkpoint.tensors) or "_model_states" in path:
+    grouped = any("fp32" in name and "group" in name for name in file.checkpoint.tensors)
+    if grouped or "_model_states" in os.path.basename(path):
         yield "this looks like DeepSpeed: on resume the fp32 master weights in *_optim_states.pt overrule this patch"
     others = [lstm for lstm in found.lstms if lstm not in chosen]
     copies = [other.address for other in others if any(_copy_of(other, lstm) for lstm in chosen)]

@@ -51,7 +51,10 @@ def _override(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _demand(demand: Demand) -> str:
     if isinstance(demand, Bounds):
-        return _table(demand.options())
+        options = demand.options()
+        if "target" in options:
+            options.setdefault("tolerance", RULES["LA201"].options["tolerance"])
+        return _table(options)
     return "false" if demand is None else toml(demand)
 
 
