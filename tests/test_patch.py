@@ -1036,6 +1036,21 @@ def test_undo_with_nothing_to_undo_and_after_a_change(model: Path) -> None:
     assert "written to since" in result.stderr
 
 
+def test_patches_of_shards_unwind_together(tmp_path: Path) -> None:
+    """A patch that touches one shard only is taken back in that shard only."""
+    folder = Path(shutil.copytree(FIXTURES / "clean" / "sharded", tmp_path / "model"))
+    index = folder / "model.safetensors.index.json"
+    states = [{path.name: path.read_bytes() for path in folder.iterdir()}]
+    for options in ({"forget_bias": 0.5, "place": "split"}, {"shift": 1.0}):
+        lstm_audit.patch(index, **options)  # type: ignore[arg-type]
+        states.append({p.name: p.read_bytes() for p in folder.iterdir() if not p.name.endswith(".undo.json")})
+    assert sum(states[1][name] != states[2][name] for name in states[1]) == 1
+    for state in (states[1], states[0]):
+        assert run("undo", index).exit_code == 0
+        assert {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.endswith(".undo.json")} == state
+    assert run("undo", index).exit_code == 4
+
+
 def test_patches_stack_and_unwind(model: Path) -> None:
     states = [model.read_bytes()]
     steps: list[dict[str, Any]] = [

@@ -1,7 +1,7 @@
 """`lstm-audit undo`: the bytes that a patch replaced."""
 
-import os
 import sys
+from collections.abc import Iterator
 
 import click
 
@@ -42,27 +42,27 @@ def command(paths: tuple[str, ...], in_place: bool, quiet: bool) -> None:
       2  usage       4  nothing to undo
     """
     refuse_missing(paths)
-    codes = [_one(file, in_place, quiet) for path in paths for file in _files(path)]
+    codes = [code for path in paths for code in _each(path, in_place, quiet)]
     sys.exit(max(codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index) if codes else exits.NOTHING)
 
 
-def _files(path: str) -> list[str]:
-    """The files of a checkpoint that have something to undo; the first where there is none."""
-    from ..patch import journal, record
-    from ..patch.checkpoint import files_of
+def _each(path: str, in_place: bool, quiet: bool) -> Iterator[int]:
+    """The file, or the shards that the newest patch touched."""
+    from ..patch.checkpoint import newest_files
 
-    names = files_of(path)
-    return [name for name in names if os.path.exists(record.name_of(name)) or journal.hot(name)] or names[:1]
+    try:
+        for file in newest_files(path):
+            path = file
+            yield _one(file, in_place, quiet)
+    except AuditError as error:
+        click.echo(f"{escape(path)}: refused: {error.message}", err=True)
+        yield exits.UNREADABLE
 
 
 def _one(path: str, in_place: bool, quiet: bool) -> int:
     from ..patch.undo import undo
 
-    try:
-        undone = undo(path, mode="in-place" if in_place else "replace")
-    except AuditError as error:
-        click.echo(f"{escape(path)}: refused: {error.message}", err=True)
-        return exits.UNREADABLE
+    undone = undo(path, mode="in-place" if in_place else "replace")
     for note in undone.notes:
         click.echo(f"note: {note}", err=True)
     if not quiet:

@@ -78,20 +78,21 @@ def apply(
     overwrite: bool = False,
     verify: Verify | None = None,
     undo: bool = True,
+    batch: int = 0,
     progress: Progress | None = None,
 ) -> Applied:
     """Make the edits in the file at `path`, or in a copy of it at `output`.
 
     `identity` is `FileSource.identity` of what was planned on; `undo` keeps an undo record beside the file (never for
-    `output`, whose source stays). Raises an `AuditError` and leaves everything as it was; after a failure of the
-    machine itself in the middle of an in-place write, kind `interrupted-patch`.
+    `output`, whose source stays), `batch` is noted in it. Raises an `AuditError` and leaves everything as it was;
+    after a failure of the machine itself in the middle of an in-place write, kind `interrupted-patch`.
     """
     edits = tuple(edits)
     with files.hold(path, write=mode != "output") as held:
         check_ready(held, edits, identity)
         if mode == "output":
             return _apply_output(held, edits, output, overwrite, Job(verify, progress))
-        ledger, notes = _patch_ledger(held, edits) if undo and edits else (None, [])
+        ledger, notes = _patch_ledger(held, edits, batch) if undo and edits else (None, [])
         return write(held, edits, mode, Job(verify, progress, ledger), notes)
 
 
@@ -115,10 +116,10 @@ def check_holds(fd: int, places: Sequence[tuple[int, bytes]]) -> None:
             raise Unreadable("the file does not hold the bytes that were expected here; it changed", at, "changed")
 
 
-def _patch_ledger(held: Held, edits: tuple[Edit, ...]) -> tuple[Ledger, list[str]]:
+def _patch_ledger(held: Held, edits: tuple[Edit, ...], batch: int) -> tuple[Ledger, list[str]]:
     now = record.load(held.path)
     below, notes = record.fitting(now, held, lambda at, n: files.read_at(held.fd, n, at))
-    return Ledger(now, lambda inode, mtime: record.pushed(below, edits, inode, mtime), first=True), notes
+    return Ledger(now, lambda inode, mtime: record.pushed(below, edits, inode, mtime, batch), first=True), notes
 
 
 def write(held: Held, edits: tuple[Edit, ...], mode: Mode, job: Job, notes: Sequence[str] = ()) -> Applied:

@@ -17,7 +17,7 @@ from ..lstm.fingerprint import identify
 from ..lstm.layer import Lstm
 from ..lstm.measure import Values, read_values
 from ..span import FileSource, whole
-from . import files, journal
+from . import files, journal, record
 from .apply import Applied, Mode, Verify, apply
 from .clone import Progress
 from .edits import Change, Edit, edits_of
@@ -188,11 +188,12 @@ def apply_plan(
             "--output writes one file; this checkpoint is spread over shards: copy the folder and patch it"
         )
     done: list[Applied] = []
+    batch = _next_batch(planned)
     try:
         for file in planned.files:
             done.append(apply(
                 file.path, file.edits, file.identity, mode=mode, output=output, overwrite=overwrite,
-                verify=_verifier(planned, file, mode), undo=undo, progress=progress,
+                verify=_verifier(planned, file, mode), undo=undo, batch=batch, progress=progress,
             ))  # fmt: skip
         if any(file.path != planned.path for file in planned.files):
             _verify_checkpoint(planned, planned.path)  # shards, which make sense only together
@@ -200,6 +201,23 @@ def apply_plan(
         _take_back(done)
         raise
     return tuple(done)
+
+
+def _next_batch(planned: Planned) -> int:
+    """Above the number of every patch of the checkpoint's shards: `undo` takes back what belongs together."""
+    if all(file.path == planned.path for file in planned.files):
+        return 0
+    known = (record.load(os.path.realpath(name)) for name in files_of(planned.path))
+    return 1 + max((stack.batch for stack in known if stack), default=0)
+
+
+def newest_files(path: str) -> list[str]:
+    """The files of a checkpoint that the newest patch touched, or whose in-place patch was interrupted."""
+    names = files_of(path)
+    stacks = {name: record.load(os.path.realpath(name)) for name in names}
+    newest = max((stack.batch for stack in stacks.values() if stack), default=0)
+    found = [name for name, stack in stacks.items() if stack and stack.patches and stack.batch == newest]
+    return [name for name in names if journal.hot(name)] or found or names[:1]
 
 
 def _take_back(done: Sequence[Applied]) -> None:

@@ -34,13 +34,15 @@ class Patch:
     """One patch of the stack.
 
     `inode` and `mtime_ns` are those of the file as the patch left it, None where an in-place write could not know
-    them beforehand: a hint that the file was written to since, never a proof.
+    them beforehand: a hint that the file was written to since, never a proof. `batch` is the same in all shards that
+    one patch of a sharded checkpoint touched, and larger than any before it; 0 where a file stands for itself.
     """
 
     tool: str
     edits: tuple[Edit, ...]
     inode: int
     mtime_ns: int | None
+    batch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,11 @@ class Record:
     file: str
     size: int
     patches: tuple[Patch, ...] = ()
+
+    @property
+    def batch(self) -> int:
+        """The batch of the newest patch."""
+        return self.patches[-1].batch if self.patches else 0
 
 
 def name_of(path: str) -> str:
@@ -104,7 +111,8 @@ def _patch(raw: object, size: int) -> Patch:
     if not edits or _text(fields, "sha256") != digest(edits):
         raise ValueError("its digest does not match its bytes")
     mtime = None if fields["mtime_ns"] is None else _whole(fields, "mtime_ns", least=-(1 << 63))
-    return Patch(_text(fields, "tool"), edits, _whole(fields, "inode"), mtime)
+    batch = _whole({"batch": 0, **fields}, "batch")
+    return Patch(_text(fields, "tool"), edits, _whole(fields, "inode"), mtime, batch)
 
 
 def _edit(raw: object) -> Edit:
@@ -169,6 +177,7 @@ def _patch_json(patch: Patch) -> dict[str, object]:
         "tool": patch.tool,
         "inode": patch.inode,
         "mtime_ns": patch.mtime_ns,
+        "batch": patch.batch,
         "sha256": digest(patch.edits),
         "edits": [{"at": e.at, "old": _base64(e.old), "new": _base64(e.new), "reason": e.reason} for e in patch.edits],
     }
@@ -207,11 +216,11 @@ def fitting(record: Record | None, held: Held, read: Read) -> tuple[Record, list
     return empty, ["the file was written to since it was last patched: the earlier undo record no longer fits it"]
 
 
-def pushed(record: Record, edits: tuple[Edit, ...], inode: int, mtime_ns: int | None) -> Record:
+def pushed(record: Record, edits: tuple[Edit, ...], inode: int, mtime_ns: int | None, batch: int = 0) -> Record:
     """The record with one more patch on top."""
     from ..version import __version__
 
-    return Record(record.file, record.size, (*record.patches, Patch(__version__, edits, inode, mtime_ns)))
+    return Record(record.file, record.size, (*record.patches, Patch(__version__, edits, inode, mtime_ns, batch)))
 
 
 def store(held: Held, record: Record | None) -> None:

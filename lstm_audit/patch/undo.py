@@ -5,7 +5,7 @@ has been written to since is refused, and nothing is ever guessed.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from . import files, journal, record
@@ -105,7 +105,7 @@ def _renewed(below: Record, inode: int, mtime_ns: int | None) -> Record:
     if not below.patches:
         return below
     last = below.patches[-1]
-    return Record(below.file, below.size, (*below.patches[:-1], Patch(last.tool, last.edits, inode, mtime_ns)))
+    return Record(below.file, below.size, (*below.patches[:-1], replace(last, inode=inode, mtime_ns=mtime_ns)))
 
 
 def _moved(held: Held, top: Patch) -> list[str]:
