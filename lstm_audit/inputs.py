@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from .errors import AuditError, BadPolicy
-from .formats.sharded import shard_names
 from .span import FileSource, whole
 
 SUFFIXES = frozenset(
@@ -109,6 +108,8 @@ def _without_shards(root: str, names: list[str]) -> list[str]:
 
 def _shards_of(path: str) -> tuple[str, ...]:
     """An index that cannot be read hides nothing: it is reported when its turn comes."""
+    from .formats.sharded import shard_names
+
     try:
         with FileSource(path) as source:
             return shard_names(whole(source)) or ()

@@ -8,9 +8,8 @@ that are asked for are copied. torch and numpy are taken from `sys.modules`, nev
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import MalformedFile, Skipped, UnknownFormat
 from ..span import BytesSource, whole
@@ -38,19 +37,18 @@ _HOMES = (
 )
 
 
-@dataclass(slots=True)
 class Gathered:
     """What was found so far; `sources` holds one source for each storage, so that aliases can be told."""
 
-    tensors: dict[str, Tensor] = field(default_factory=dict)
-    claims: dict[str, Claim] = field(default_factory=dict)
-    skipped: list[Skipped] = field(default_factory=list)
-    sources: dict[object, "MemorySource"] = field(default_factory=dict)
-    containers: int = 0
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.claims: dict[str, Claim] = {}
+        self.skipped: list[Skipped] = []
+        self.sources: dict[object, MemorySource] = {}
+        self.containers = 0
 
 
-@dataclass(frozen=True, slots=True)
-class MemorySource:
+class MemorySource(NamedTuple):
     """The bytes of a live storage. They have an address, but no place in a file."""
 
     size: int

@@ -6,7 +6,7 @@ matched whole, never by a part.
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from ..formats import Checkpoint
 from .naming import HEAD, Convention
@@ -21,14 +21,13 @@ Part = tuple[str, str]
 """The letter of a gate that has a tensor of its own (else ""), and the key into the row's slots."""
 
 
-@dataclass(slots=True)
-class Group:
+class Group(NamedTuple):
     """The tensors of one recurrence under one convention: part to name."""
 
     module: str
     layer: int
     direction: str
-    parts: dict[Part, str] = field(default_factory=dict)
+    parts: dict[Part, str]
 
     @property
     def separate(self) -> bool:
@@ -69,7 +68,7 @@ def grouped(convention: Convention, names: Sequence[str], checkpoint: Checkpoint
         if match := pattern.fullmatch(name):
             module, layer, direction, part = _parse(convention, match)
             if part[1] in convention.slots:
-                group = groups.setdefault((module, layer, direction), Group(module, layer, direction))
+                group = groups.setdefault((module, layer, direction), Group(module, layer, direction, {}))
                 group.parts[part] = name
     _adopt_dropped_weights(groups)
     if "?P<cell>" in convention.tail:
@@ -107,7 +106,7 @@ def _unfold_cells(groups: dict[Key, Group], checkpoint: Checkpoint) -> dict[Key,
         ways = _directions([g for g in groups.values() if g.module == module], checkpoint)
         layer, back = divmod(number, ways or 1)
         direction = UNKNOWN if ways is None else "reverse" if back else "forward"
-        unfolded[module, layer, direction] = replace(group, layer=layer, direction=direction)
+        unfolded[module, layer, direction] = group._replace(layer=layer, direction=direction)
     return unfolded
 
 

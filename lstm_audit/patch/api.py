@@ -6,8 +6,7 @@ refusals, as exceptions.
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import BadPolicy
 from . import target as targets
@@ -18,8 +17,7 @@ from .plan import GatePlan, Place
 from .target import Target
 
 
-@dataclass(frozen=True, slots=True)
-class Patched:
+class Patched(NamedTuple):
     """What was done: the gates with their biases before and after; for a file, what was planned and written;
     `wrote`: a live model's numbers were changed."""
 

@@ -10,8 +10,7 @@ import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..errors import NotPatchable, Unreadable
 from . import files, journal, record
@@ -30,8 +29,7 @@ Shift = Callable[[int, int | None], Record | None]
 """From the inode and mtime that the file will have (None: unknown) to the undo record that it shall have."""
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     """What was done. `path` is the file that now has the new bytes; `undo` its undo record, if one was written."""
 
     path: str
@@ -47,8 +45,7 @@ class Applied:
         return sum(a != b for e in self.edits for a, b in zip(e.old, e.new, strict=True))
 
 
-@dataclass(frozen=True, slots=True)
-class Ledger:
+class Ledger(NamedTuple):
     """What becomes of the undo record: written before the bytes (`first`: a patch) or after them (an undo).
 
     Either way a crash in between leaves a record that says too much, and never a patched file without one.
@@ -59,8 +56,7 @@ class Ledger:
     first: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """What the caller wants beside the edits."""
 
     verify: Verify | None = None

@@ -7,7 +7,7 @@ the same readers that users trust, the reference safetensors reader among them.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..audit import MAX_UNITS, Opened, opened, selected
 from ..errors import AuditError, NotPatchable
@@ -31,8 +31,7 @@ MAX_DESERIALIZED = 4 << 20
 """Bytes of a safetensors file that its own package checks in memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class FilePlan:
+class FilePlan(NamedTuple):
     """The edits of one file: the checkpoint itself, or one of its shards."""
 
     path: str
@@ -49,8 +48,7 @@ def key_of(lstm: Lstm) -> Key:
     return lstm.address, lstm.convention
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(NamedTuple):
     """What a patch would do. `expected`: every LSTM's effective biases afterwards; `warnings`: what to know first."""
 
     path: str

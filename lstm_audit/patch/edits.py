@@ -8,7 +8,7 @@ the cost follows the size of the change, never of the file.
 import struct
 from bisect import bisect_left, insort
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import NotPatchable
 from ..span import Seal, Source, Span
@@ -18,8 +18,7 @@ MAX_GAP = 1 << 16  # unchanged bytes between two edits that cost less to run thr
 CRC = struct.Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What a planner wants: `new` in the place of the bytes of `span`, of the same length, and why."""
 
     span: Span
@@ -27,8 +26,7 @@ class Change:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """`new` for `old` at the absolute offset `at` of one file, and why."""
 
     at: int

@@ -12,7 +12,7 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..errors import NotPatchable, Unreadable
 from ..interrupted import sidecar as sidecar
@@ -29,8 +29,7 @@ HUB_FOLDER = re.compile(r"(?:models|datasets|spaces)--.+")  # huggingface_hub/fi
 HUB_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # git's sha1 of small files, sha256 of LFS ones
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A resolved file that this process has open and locked, as it was when it was locked."""
 
     path: str
@@ -44,8 +43,7 @@ class Held:
         return identity_of(self.stat)
 
 
-@dataclass(frozen=True, slots=True)
-class Temp:
+class Temp(NamedTuple):
     """A new file, open and locked, that nobody else knows of yet."""
 
     path: str

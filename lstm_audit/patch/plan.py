@@ -7,8 +7,7 @@ the dtype cannot hold exactly is said.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from ..errors import NotPatchable
 from ..lstm.layer import GATES, Lstm, Term
@@ -23,16 +22,14 @@ MAX_LOG_SCALE = 700.0
 """exp of it is near the end of float64; icefall keeps |log scale| below 10."""
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Write(NamedTuple):
     """One term's new stored values, one for each unit, before they are encoded."""
 
     term: Term
     values: tuple[float, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GatePlan:
+class GatePlan(NamedTuple):
     """One gate of one LSTM: effective biases before and wished, what the dtype makes of the wish, and the writes."""
 
     lstm: Lstm

@@ -13,8 +13,7 @@ import os
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ..errors import AuditError, MalformedFile, NotPatchable
 from . import clone, files
@@ -29,8 +28,7 @@ MAX_PATCHES = 10_000
 Read = Callable[[int, int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
+class Patch(NamedTuple):
     """One patch of the stack.
 
     `inode` and `mtime_ns` are those of the file as the patch left it, None where an in-place write could not know
@@ -45,8 +43,7 @@ class Patch:
     batch: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """All patches of one file that can be undone, the oldest first. `size` is the file's, which no patch changes."""
 
     file: str

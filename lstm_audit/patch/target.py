@@ -6,7 +6,7 @@ always of the effective value; where it is stored, and in how many halves, is th
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .. import targets
 from ..errors import BadPolicy, NotPatchable
@@ -17,8 +17,7 @@ Forget = Mapping[str, Sequence[float]]
 """Effective forget biases by address."""
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """One TARGET of the command line, checked. `text` names it as it was given; `wish` computes it."""
 
     text: str
@@ -26,8 +25,7 @@ class Target:
     repeatable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Wish:
+class Wish(NamedTuple):
     """Effective biases, one for each unit: of f, of i where the preset couples it, and both halves of f (ih, hh) where
     the preset draws them apart."""
 

@@ -5,8 +5,7 @@ has been written to since is refused, and nothing is ever guessed.
 """
 
 import os
-from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from . import files, journal, record
 from .apply import Applied, Job, Ledger, Mode, Verify, check_ready, write
@@ -18,8 +17,7 @@ from .record import Patch, Record
 State = Literal["restored", "rolled-back", "dropped", "nothing"]
 
 
-@dataclass(frozen=True, slots=True)
-class Undone:
+class Undone(NamedTuple):
     """What was done.
 
     `restored`: the newest patch was taken back. `rolled-back`: an in-place patch had been interrupted and the file is
@@ -105,7 +103,7 @@ def _renewed(below: Record, inode: int, mtime_ns: int | None) -> Record:
     if not below.patches:
         return below
     last = below.patches[-1]
-    return Record(below.file, below.size, (*below.patches[:-1], replace(last, inode=inode, mtime_ns=mtime_ns)))
+    return Record(below.file, below.size, (*below.patches[:-1], last._replace(inode=inode, mtime_ns=mtime_ns)))
 
 
 def _moved(held: Held, top: Patch) -> list[str]:

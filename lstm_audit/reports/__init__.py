@@ -6,13 +6,12 @@ audit and look give the same text, and nothing that a file says reaches a termin
 
 import importlib
 import os
-import pkgutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..finding import SEVERITIES, Audit, Finding, Fix
 from ..lstm.layer import Lstm
-from ..registry import Registry
+from ..registry import Registry, module_names
 
 NAME_LIMIT = 200
 """Characters of an escaped name that a report for people shows; the machine formats give all of it."""
@@ -63,7 +62,7 @@ class Reports(Registry[Report]):
         return self._entries[name]
 
     def __iter__(self) -> Iterator[str]:
-        return (module.name for module in pkgutil.iter_modules(__path__))
+        return iter(module_names(__path__))
 
     def values(self) -> list[Report]:
         """Every format, in the order of the names."""

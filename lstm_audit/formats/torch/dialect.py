@@ -6,8 +6,7 @@ to it, and no path can make the walk endless.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import MalformedFile, Skipped
 from ...tensor import Tensor
@@ -33,20 +32,19 @@ Place = tuple[str, Any]
 """A path, and the inert value that stands there."""
 
 
-@dataclass(slots=True)
-class Contents:
+class Contents(NamedTuple):
     """What the walk found: unbuilt tensors by path, claims by module path, what has no readable values, and the calls
     that would load a whole torch file out of bytes."""
 
-    tensors: dict[str, Callable[[], Tensor]] = field(default_factory=dict)
-    claims: dict[str, Claim] = field(default_factory=dict)
-    skipped: list[Skipped] = field(default_factory=list)
-    nested: list[Call] = field(default_factory=list)
+    tensors: dict[str, Callable[[], Tensor]]
+    claims: dict[str, Claim]
+    skipped: list[Skipped]
+    nested: list[Call]
 
 
 def contents(envelope: Envelope) -> Contents:
     """Walk a decoded pickle from its root."""
-    found, seen = Contents(), set()
+    found, seen = Contents({}, {}, [], []), set()
     stack: list[Place] = [("", envelope.value)]
     visited = 0
     while stack:
