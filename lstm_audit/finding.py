@@ -9,9 +9,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .errors import Skipped
+from .lstm.forensics.schemes import Init
 from .lstm.layer import GATES, Lstm
 from .lstm.measure import Measures, Stats
-from .lstm.schemes import Init
 from .version import __version__
 
 SCHEMA = "lstm-audit/report/1"

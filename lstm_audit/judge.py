@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from .finding import Finding, Row
 from .formats import Checkpoint
 from .lstm.find import Found
-from .lstm.fingerprint import Init, identify
+from .lstm.forensics.fingerprint import Init, identify
 from .lstm.layer import Lstm
 from .lstm.measure import Measures, Values
 from .policy.model import Policy

@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 from hypothesis import given, settings  # noqa: E402  (torch decides whether this file is run)
 from hypothesis import strategies as st  # noqa: E402
 
-from lstm_audit.lstm import lattice  # noqa: E402
-from lstm_audit.lstm.bias import float32, held_as, kind  # noqa: E402
-from lstm_audit.lstm.fingerprint import Init, family, identify, missed, short  # noqa: E402
+from lstm_audit.lstm.forensics import lattice  # noqa: E402
+from lstm_audit.lstm.forensics.bias import float32, held_as, kind  # noqa: E402
+from lstm_audit.lstm.forensics.fingerprint import Init, family, identify, missed, short  # noqa: E402
 
 FAMILIES = {
     *("pytorch-default", "zeros", "constant", "doubled", "one-sided", "all-ones", "wrong-gate"),

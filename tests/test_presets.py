@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lstm_audit.errors import BadPolicy
-from lstm_audit.lstm.fingerprint import identify
+from lstm_audit.lstm.forensics.fingerprint import identify
 from lstm_audit.lstm.measure import sigmoid, time_scale
 from lstm_audit.presets import PRESETS, Chosen, Initial, _stream, gamma_quantile, initial, parse, summary
 

@@ -25,7 +25,7 @@ from test_reports import CASES as PLAIN
 from test_reports import ERRORS, KERAS, ROOT, SEQ2SEQ, SNAPSHOTS, audits, hostile, lstm, measured, spread, width_of
 
 from lstm_audit.finding import SEVERITIES, Audit, FileAudit, FileError, Finding, Fix, Row
-from lstm_audit.lstm.fingerprint import Init
+from lstm_audit.lstm.forensics.fingerprint import Init
 from lstm_audit.lstm.layer import Term
 from lstm_audit.reports import REPORTS, Look, Replacement, commands, quoted, relative, shell, tally
 from lstm_audit.reports import sarif as sarif_module

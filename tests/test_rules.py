@@ -20,7 +20,7 @@ from lstm_audit import formats, presets
 from lstm_audit.errors import Skipped
 from lstm_audit.finding import SEVERITIES, Finding
 from lstm_audit.lstm.find import find_lstms
-from lstm_audit.lstm.fingerprint import identify
+from lstm_audit.lstm.forensics.fingerprint import identify
 from lstm_audit.lstm.layer import Lstm
 from lstm_audit.lstm.measure import measure, read_values
 from lstm_audit.rules import RULES, SECTIONS, Case, Evidence, Rule, judge, pattern

@@ -14,7 +14,7 @@ from test_reports import AUDIT, EMPTY
 import lstm_audit
 from lstm_audit.errors import AuditError, BadPolicy, MalformedFile, UnknownFormat, Unreadable
 from lstm_audit.finding import Audit, FileAudit, Finding, Fix
-from lstm_audit.lstm.fingerprint import Init
+from lstm_audit.lstm.forensics.fingerprint import Init
 from lstm_audit.policy.read import read_policy
 from lstm_audit.reports import REPORTS, Look
 from lstm_audit.rules import RULES

@@ -13,7 +13,7 @@ from ..audit import MAX_UNITS, Opened, opened, selected
 from ..errors import AuditError, NotPatchable
 from ..formats.sharded import shard_names
 from ..lstm.find import Found, find_lstms
-from ..lstm.fingerprint import identify
+from ..lstm.forensics.fingerprint import identify
 from ..lstm.layer import Lstm
 from ..lstm.measure import Values, read_values
 from ..span import FileSource, whole

@@ -9,7 +9,7 @@ holds.
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..finding import Audit, FileAudit, Finding, Row
-from ..lstm.schemes import short
+from ..lstm.forensics.schemes import short
 from . import (
     PATH_LIMIT,
     Look,

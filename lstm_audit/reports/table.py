@@ -11,7 +11,7 @@ from itertools import groupby, islice
 from typing import Any, NamedTuple
 
 from ..finding import Audit, FileAudit, FileError, Finding, Row
-from ..lstm.schemes import short
+from ..lstm.forensics.schemes import short
 from . import (
     PATH_LIMIT,
     Look,

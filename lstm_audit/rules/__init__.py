@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from ..errors import Skipped
 from ..finding import Finding, Fix
-from ..lstm.bias import EPSILON
+from ..lstm.forensics.bias import EPSILON
+from ..lstm.forensics.schemes import Init
 from ..lstm.layer import Lookalike, Lstm
 from ..lstm.measure import Measures, Values
-from ..lstm.schemes import Init
 from ..registry import Registry
 from ..span import Span
 

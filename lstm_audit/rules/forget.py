@@ -7,8 +7,8 @@ values still are as they were written, so that it is arithmetic; what training h
 import math
 from collections.abc import Iterator
 
+from ..lstm.forensics.schemes import Init, family
 from ..lstm.measure import sigmoid, time_scale
-from ..lstm.schemes import Init, family
 from . import Case, Hit, at, mend, rule
 
 ESTIMATE = 0.75

@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ..lstm.forensics.schemes import Init, family
 from ..lstm.measure import sigmoid
-from ..lstm.schemes import Init, family
 from . import Case, Hit, at, mend, rounding, rule
 
 if TYPE_CHECKING:  # loaded when a preset is asked for: most runs ask for none
@@ -87,7 +87,7 @@ def _differs(case: Case, start: "Initial") -> str | None:
 
 def _unlike(case: Case, chosen: "Chosen") -> str | None:
     """What of a random preset's law the values break: its range or its shape, in each half if it draws both."""
-    from ..lstm import laws
+    from ..lstm.forensics import laws
 
     slack, samples = 2 * rounding(case.lstm), [case.values.forget]
     if chosen.preset.per_half and case.lstm.two_halves:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from ..finding import Fix
+from ..lstm.forensics.schemes import Init, family
 from ..lstm.layer import Lookalike
-from ..lstm.schemes import Init, family
 from ..tensor import read_block, whole_block
 from . import Case, Evidence, Hit, at, mend, pattern, proven, rule
 
@@ -44,7 +44,7 @@ def layer_missed(evidence: Evidence) -> Iterator[Hit]:
     known = [case for case in evidence.cases if case.init is not None]
     if not known:
         return
-    from ..lstm.fingerprint import missed  # loaded already, if anything is known
+    from ..lstm.forensics.fingerprint import missed  # loaded already, if anything is known
 
     for module, cases in groupby(known, key=lambda case: case.lstm.module):
         group = list(cases)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lstm_audit.lstm.fingerprint import Init, family, identify, short
+from lstm_audit.lstm.forensics.fingerprint import Init, family, identify, short
 
 I, F, G, O = range(4)  # noqa: E741
 Write = Callable[[Tensor, Tensor], None]  # writes into bias_ih and bias_hh, each seen as (4, H)

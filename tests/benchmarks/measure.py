@@ -41,7 +41,9 @@ def process(command: Sequence[str]) -> tuple[float, float]:
     return elapsed, usage.ru_maxrss / 1024
 
 
-def in_turn(commands: dict[str, Sequence[str]], rounds: int, before: Callable[[str], None] = lambda _: None) -> list[Timing]:
+def in_turn(
+    commands: dict[str, Sequence[str]], rounds: int, before: Callable[[str], None] = lambda _: None
+) -> list[Timing]:
     """Every command once a round, so that a slow minute of the machine hits all alike; the first round warms up."""
     runs: dict[str, list[float]] = {name: [] for name in commands}
     peaks = dict.fromkeys(commands, 0.0)

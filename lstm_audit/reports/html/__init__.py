@@ -8,8 +8,8 @@ both), every name is escaped, and it is readable from 400 pixels up, in light an
 from collections.abc import Iterator, Sequence
 
 from ...finding import Audit, FileAudit, Finding, Row
+from ...lstm.forensics.schemes import short
 from ...lstm.layer import GATES
-from ...lstm.schemes import short
 from .. import (
     PATH_LIMIT,
     Look,

@@ -8,9 +8,9 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lstm_audit.lstm import laws
-from lstm_audit.lstm.bias import Bias, G, O
-from lstm_audit.lstm.schemes import Init
+from . import laws
+from .bias import Bias, G, O
+from .schemes import Init
 
 SHARP, LOOSE = 64, 1024  # rounding errors of a long training, in ulps: a random walk, so ~√steps; 117 seen
 TRIANGLE = math.sqrt(2 / 3)  # std of a difference of two uniforms from ±1

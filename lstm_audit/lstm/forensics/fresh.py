@@ -7,9 +7,9 @@ promises `fresh` only on proof: blocks of one bit-equal constant, or draws that 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lstm_audit.lstm import lattice, laws
-from lstm_audit.lstm.bias import Bias, F, G, I, O
-from lstm_audit.lstm.schemes import GATES, Init, number, unknown
+from . import lattice, laws
+from .bias import Bias, F, G, I, O
+from .schemes import GATES, Init, number, unknown
 
 OTHERS = (I, G, O)
 

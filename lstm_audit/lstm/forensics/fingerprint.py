@@ -6,11 +6,11 @@ answer for any numbers whatever, and to say `unknown` rather than guess.
 
 from collections.abc import Sequence
 
-from lstm_audit.lstm import lattice
-from lstm_audit.lstm.bias import Bias, F, Halves, float32, sort_blocks, unfit
-from lstm_audit.lstm.fresh import Voucher, fresh, vouch
-from lstm_audit.lstm.schemes import Init, family, noted, settled, short, unknown
-from lstm_audit.lstm.trained import trained
+from . import lattice
+from .bias import Bias, F, Halves, float32, sort_blocks, unfit
+from .fresh import Voucher, fresh, vouch
+from .schemes import Init, family, noted, settled, short, unknown
+from .trained import trained
 
 __all__ = ["Halves", "Init", "family", "identify", "missed", "short"]
 

@@ -11,7 +11,7 @@ zero, so a small draw carries mantissa bits that are forced by u, and the first 
 import math
 from collections.abc import Sequence
 
-from lstm_audit.lstm.bias import float32
+from .bias import float32
 
 PROOF = 20.0  # bits: one false proof in a million layers
 

@@ -12,10 +12,10 @@ Only steps scaled by the norm of a whole tensor (LAMB, LARS, Adafactor) and a fr
 import math
 from collections.abc import Callable
 
-from lstm_audit.lstm import laws
-from lstm_audit.lstm.bias import Bias, F, G, I, O
-from lstm_audit.lstm.schemes import GATES, Init, number, unknown
-from lstm_audit.lstm.trace import SHARP, Law, Trace, fit, flat, rounding, trace_of
+from . import laws
+from .bias import Bias, F, G, I, O
+from .schemes import GATES, Init, number, unknown
+from .trace import SHARP, Law, Trace, fit, flat, rounding, trace_of
 
 
 def trained(bias: Bias) -> Init:
