@@ -4,6 +4,7 @@ Comes in: paths, a live model, or a state dict. Goes out: an `Audit`. Promise: n
 never hides another, and what could not be judged is in the result with its reason.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -92,7 +93,7 @@ def audit_paths(
 def _each(inputs: Sequence[Input], request: Request, jobs: int) -> Iterator[FileResult]:
     """Every input's result, in order; processes only pay when there are many files."""
     if jobs <= 1 or len(inputs) < 2:
-        yield from (audit_input(given, request) for given in inputs)
+        yield from _one_by_one(inputs, request)
         return
     from concurrent.futures import ProcessPoolExecutor
     from functools import partial
@@ -119,6 +120,19 @@ def _interrupts_held() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _one_by_one(inputs: Sequence[Input], request: Request) -> Iterator[FileResult]:
+    """The collector would go over all earlier results again and again: it looks at each file's leavings once."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        for given in inputs:
+            yield audit_input(given, request)
+            gc.collect(0)
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def audit_input(given: Input, request: Request = EVERYTHING) -> FileResult:

@@ -5,7 +5,7 @@ cannot be decided is `Skipped` with its reason, never guessed; one stored bias i
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import MalformedFile, Skipped
@@ -50,10 +50,13 @@ def find_lstms(checkpoint: Checkpoint) -> Found:
     return Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
 
 
-def _without_optimizers(tensors: Iterable[str]) -> tuple[list[str], list[Skipped]]:
+def _without_optimizers(tensors: Collection[str]) -> tuple[list[str], list[Skipped]]:
     """The names that may be weights; the paths under which an optimizer keeps its own copies are said once."""
     names: list[str] = []
     paths: dict[str, None] = {}
+    everything = "\n".join(tensors)
+    if not any(word in everything for word in OPTIMIZER_WORDS):
+        return list(tensors), []
     for name in tensors:
         parts = re.split(r"[./:]", name)
         found = next((k for k, part in enumerate(parts) if part in OPTIMIZER_WORDS), None)

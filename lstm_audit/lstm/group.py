@@ -36,12 +36,12 @@ class Group(NamedTuple):
 
     def first(self, convention: Convention, *roles: str) -> str | None:
         """The name of the first tensor with one of the roles, in the order of the row's slots."""
-        for key, slot in convention.slots.items():
-            if slot.role in roles:
-                for (_, part), name in self.parts.items():
-                    if part == key:
-                        return name
-        return None
+        slots = convention.slots
+        keys = [part for part in self.parts if slots[part[1]].role in roles]
+        if len(keys) > 1:
+            order = list(slots)
+            keys.sort(key=lambda part: order.index(part[1]))
+        return self.parts[keys[0]] if keys else None
 
     def factor(self, convention: Convention, role: str, half: str) -> str | None:
         """The name of the tensor that masks or scales a half."""

@@ -205,7 +205,7 @@ def of_sorted(values: Sequence[float]) -> Stats:
     low, high = values[0], values[-1]
     mean = min(max(mean, low), high)  # fsum rounds once, the division again: never outside the values
     std = 0.0 if low == high else math.dist(values, [mean] * n) / math.sqrt(n)
-    return Stats(mean, std, low, _percentile(values, 0.05), _percentile(values, 0.5), _percentile(values, 0.95), high)
+    return Stats(mean, std, low, *_percentiles(values), high)
 
 
 def _of_odd(values: Sequence[float]) -> Stats:
@@ -216,8 +216,7 @@ def _of_odd(values: Sequence[float]) -> Stats:
     if not math.isinf(low) and not math.isinf(high):
         return _of_large(values)
     mean = math.nan if low == -math.inf and high == math.inf else low if math.isinf(low) else high
-    points = [_percentile(values, q) for q in (0.05, 0.5, 0.95)]
-    return Stats(mean, math.nan, low, points[0], points[1], points[2], high)
+    return Stats(mean, math.nan, low, *_percentiles(values), high)
 
 
 def _of_large(values: Sequence[float]) -> Stats:
@@ -226,11 +225,15 @@ def _of_large(values: Sequence[float]) -> Stats:
     return Stats._make([part / scale for part in of_sorted([v * scale for v in values])])
 
 
-def _percentile(values: Sequence[float], q: float) -> float:
-    """Linear interpolation at position q (n - 1), as numpy.percentile does by default."""
-    position = q * (len(values) - 1)
+def _percentiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """p05, p50, p95 by linear interpolation at position q (n - 1), as numpy.percentile does by default."""
+    last = len(values) - 1
+    return _at(values, 0.05 * last), _at(values, 0.5 * last), _at(values, 0.95 * last)
+
+
+def _at(values: Sequence[float], position: float) -> float:
     k = int(position)
-    part = position - k
-    if not part or values[k] == values[k + 1]:
-        return values[k]
-    return values[k] + (values[k + 1] - values[k]) * part
+    low, part = values[k], position - k
+    if not part or low == values[k + 1]:
+        return low
+    return low + (values[k + 1] - low) * part

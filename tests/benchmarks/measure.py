@@ -5,12 +5,16 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 SCRIPTS = Path(sys.executable).parent
 TOOL = str(SCRIPTS / "lstm-audit")
+
+
+Before = Callable[[str], None]
+"""Called with the name of a command before each of its runs, outside of the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +45,7 @@ def process(command: Sequence[str]) -> tuple[float, float]:
     return elapsed, usage.ru_maxrss / 1024
 
 
-def in_turn(
-    commands: dict[str, Sequence[str]], rounds: int, before: Callable[[str], None] = lambda _: None
-) -> list[Timing]:
+def in_turn(commands: Mapping[str, Sequence[str]], rounds: int, before: Before = lambda name: None) -> list[Timing]:
     """Every command once a round, so that a slow minute of the machine hits all alike; the first round warms up."""
     runs: dict[str, list[float]] = {name: [] for name in commands}
     peaks = dict.fromkeys(commands, 0.0)
