@@ -107,7 +107,12 @@ def _nearest_float8(table: tuple[float, ...], value: float) -> int:
     return nearest | (0x80 if struct.pack(">d", value)[0] & 0x80 else 0)
 
 
-def _floats() -> list[DType]:
+def _unpack_bool(raw: bytes) -> Sequence[float]:
+    """A pruning mask may be one; never written."""
+    return [float(byte != 0) for byte in raw]
+
+
+def _readable() -> list[DType]:
     return [
         DType("float64", 8, partial(_native, "d"), partial(_pack, "d")),
         DType("float32", 4, partial(_native, "f"), partial(_pack, "f")),
@@ -115,16 +120,17 @@ def _floats() -> list[DType]:
         DType("bfloat16", 2, _unpack_bfloat16, _pack_bfloat16),
         DType("float8_e4m3fn", 1, partial(_unpack_float8, 4, True), partial(_pack_float8, 4, True)),
         DType("float8_e5m2", 1, partial(_unpack_float8, 5, False), partial(_pack_float8, 5, False)),
+        DType("bool", 1, _unpack_bool),
     ]
 
 
 _OPAQUE = {
     "float8_e4m3fnuz": 1, "float8_e5m2fnuz": 1, "float8_e8m0fnu": 1, "complex32": 4, "complex64": 8, "complex128": 16,
-    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint64": 8, "uint32": 4, "uint16": 2, "uint8": 1, "bool": 1,
+    "int64": 8, "int32": 4, "int16": 2, "int8": 1, "uint64": 8, "uint32": 4, "uint16": 2, "uint8": 1,
     "qint8": 1, "quint8": 1, "qint32": 4, "quint4x2": 1, "quint2x4": 1,
 }  # fmt: skip
 
-DTYPES: dict[str, DType] = {d.name: d for d in _floats()} | {n: DType(n, size) for n, size in _OPAQUE.items()}
+DTYPES: dict[str, DType] = {d.name: d for d in _readable()} | {n: DType(n, size) for n, size in _OPAQUE.items()}
 
 
 class Tensor(NamedTuple):

@@ -1,5 +1,6 @@
 """The pipeline and the `audit` command: inputs, exit codes, and what each says."""
 
+import io
 import json
 import os
 import shutil
@@ -249,3 +250,38 @@ def test_standard_input_is_a_checkpoint_too() -> None:
     done = subprocess.run(command, input=MODEL.read_bytes(), capture_output=True, check=True)
     (file,) = json.loads(done.stdout)["files"]
     assert (file["path"], len(file["lstms"])) == ("-", 4)
+
+
+def test_a_boolean_pruning_mask_is_applied() -> None:
+    import torch
+
+    state = torch.nn.LSTM(2, 4).state_dict()
+    bias = state.pop("bias_hh_l0")
+    mask = torch.arange(16) % 2 == 0
+    state |= {"bias_hh_l0_orig": bias, "bias_hh_l0_mask": mask}
+    (row,) = lstm_audit.audit(state).rows
+    forget = (state["bias_ih_l0"].double() + bias.double() * mask)[4:8]
+    assert row.measures.gates["f"].mean == pytest.approx(float(forget.mean()), rel=1e-12)
+
+
+class Terminal(io.StringIO):
+    """A stderr that says that a person looks at it."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_shows_after_a_second_and_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lstm_audit.cli.output import Progress
+
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    for stream, shown in ((Terminal(), "\r2 of 3 files\r3 of 3 files\r\033[K"), (io.StringIO(), "")):
+        monkeypatch.setattr("sys.stderr", stream)
+        now[0] = 0.0
+        progress = Progress(quiet=False)
+        for done, at in ((1, 0.5), (2, 1.5), (3, 1.55)):
+            now[0] = at
+            progress(done, 3)
+        progress.end()
+        assert stream.getvalue() == shown

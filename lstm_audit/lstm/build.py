@@ -45,7 +45,8 @@ def _refusal(convention: Convention, group: Group, tensors: Tensors) -> Skipped 
         if role == "refuse":
             return Skipped(group.module, "parametrized", f"{name}: only the framework can compute the bias from it")
         if role in ("bias", "mask", "log_scale"):
-            if tensor.dtype.decode is None and not (role == "mask" and tensor.dtype.name == "bool"):
+            readable = tensor.dtype.decode if role == "mask" else tensor.dtype.encode
+            if readable is None:
                 return Skipped(group.module, "unsupported-dtype", f"{name} is {tensor.dtype.name}")
             if tensor.elements > MAX_BIAS:
                 return Skipped(

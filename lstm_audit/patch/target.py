@@ -22,7 +22,6 @@ class Target(NamedTuple):
 
     text: str
     wish: "Callable[[Lstm, Values], Wish]"
-    repeatable: bool = True
 
 
 class Wish(NamedTuple):
@@ -77,7 +76,7 @@ def shift(by: float) -> Target:
     def wish(_: Lstm, values: Values) -> Wish:
         return Wish(tuple(value + by for value in values.forget), shift=by)
 
-    return Target(f"shift by {by:g}", wish, repeatable=False)
+    return Target(f"shift by {by:g}", wish)
 
 
 def preset(text: str, *, seed: int = 0, couple: bool = True) -> Target:
