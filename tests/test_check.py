@@ -575,3 +575,20 @@ def test_a_defect_of_the_program_is_no_finding() -> None:
 def test_the_same_verdict_from_python() -> None:
     for path in (MODEL, DOUBLED, TRUNCATED, FROZEN, GRU):
         assert lstm_audit.check(path).passed == (run("check", path).exit_code == 0), path
+
+
+def test_verify_checks_large_records_too(tmp_path: Path) -> None:
+    """A bias inside of one big storage, as cuDNN packs them: over a megabyte, its checksum is checked on demand."""
+    import torch
+
+    packed = torch.zeros(1 << 19)
+    state = {"weight_ih_l0": torch.randn(16, 2), "weight_hh_l0": torch.randn(16, 4)}
+    state |= {"bias_ih_l0": packed[:16], "bias_hh_l0": packed[16:32]}
+    torch.save(state, tmp_path / "m.pt")
+    data = (tmp_path / "m.pt").read_bytes()
+    at = data.index(bytes(4096)) + 4000
+    (tmp_path / "m.pt").write_bytes(data[:at] + b"\x01" + data[at + 1 :])
+    for command in ("audit", "check"):
+        plain, verified = run(command, tmp_path / "m.pt"), run(command, "--verify", tmp_path / "m.pt")
+        assert "LA902" not in plain.stdout
+        assert "LA902" in verified.stdout

@@ -103,6 +103,11 @@ def run_options(command: Command) -> Command:
     return command
 
 
+verify_option = click.option(
+    "--verify", is_flag=True, help="Check the checksum of every bias record, however large: reads it whole."
+)
+
+
 def emit(
     audit: Audit,
     format_name: str,

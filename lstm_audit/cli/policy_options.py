@@ -12,11 +12,12 @@ from ..policy.flags import with_flags
 from ..policy.load import load_policy
 from ..policy.model import Policy
 from . import complete
+from .output import verify_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 HEADINGS = {
-    "Policy": ("config", "no_config", "select", "ignore", "fail_on", "require_lstm"),
+    "Policy": ("config", "no_config", "select", "ignore", "fail_on", "require_lstm", "verify"),
     "Bounds of the forget gate, over the means of its units": (
         "forget_bias", "tolerance", "min_activation", "max_activation", "min_time_scale",
     ),
@@ -25,7 +26,7 @@ HEADINGS = {
 
 FLAGS = (
     "forget_bias", "tolerance", "min_activation", "max_activation", "min_time_scale", "select", "ignore", "fail_on",
-    "require_lstm",
+    "require_lstm", "verify",
 )  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def policy_options(command: Command) -> Command:
         click.option("--max-activation", type=float, metavar="F", help="Largest mean forget activation."),
         click.option("--min-time-scale", type=float, metavar="T", help="Least mean time scale in steps."),
         click.option("--require-lstm/--no-require-lstm", default=None, help="Whether a file without an LSTM fails."),
+        verify_option,
     ]  # fmt: skip
     for option in reversed(options):
         command = option(command)

@@ -11,6 +11,10 @@ from .kinds import Place, choice_of, number_of, wrong
 from .model import FAIL_ON, Bounds, Override, Policy, Settings
 from .read import checked_bounds, read_selectors
 
+CHECKSUM = "LA902"
+EVERYTHING = 1 << 62
+"""Bytes: larger than any file."""
+
 Parts = Mapping[str, float]
 """Parts of a bound, as flags set them."""
 
@@ -27,11 +31,13 @@ def with_flags(
     ignore: Sequence[str] = (),
     fail_on: str | None = None,
     require_lstm: bool | None = None,
+    verify: bool = False,
 ) -> Policy:
     """The policy under flags; what is None or empty was not given. Raises `BadPolicy`, naming the flag.
 
     A number replaces that part of a bound wherever the bound is set, and sets it where it is not; `forget_bias`
     replaces min and max. `select` replaces every selection and beats an equal `ignore`; `ignore` adds to every one.
+    `verify` checks every stored checksum over a bias, however large (LA902).
     """
     numbers = {
         "--forget-bias": ("bias", "target", forget_bias),
@@ -51,7 +57,16 @@ def with_flags(
     if require_lstm is not None:
         flag = "--require-lstm" if require_lstm else "--no-require-lstm"
         policy = _noted(policy._replace(require_lstm=require_lstm), {"require-lstm": flag})
-    return policy
+    return _everywhere(policy, _verifying) if verify else policy
+
+
+def _verifying(settings: Settings, before: str) -> Settings:
+    """LA902 without its limit, wherever its table is set; and on the top, where none is."""
+    if before and CHECKSUM not in settings.rules:
+        return settings
+    return settings._replace(
+        rules={**settings.rules, CHECKSUM: {**settings.rules.get(CHECKSUM, {}), "limit": EVERYTHING}}
+    )
 
 
 def _noted(policy: Policy, origins: Mapping[str, str]) -> Policy:
