@@ -436,7 +436,7 @@ def test_hostile(case: str) -> None:
     except MalformedFile as error:
         outcome = error.kind
     assert outcome == expected
-    assert time.process_time() - started < 4
+    assert time.process_time() - started < (4 if sys.gettrace() is None else 40)  # coverage traces every opcode
 
 
 @pytest.mark.parametrize("case", [case for case in HOSTILE if len(HOSTILE[case][0]) < 1000])
