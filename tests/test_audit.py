@@ -6,29 +6,18 @@ import os
 import shutil
 from pathlib import Path
 
-import click.testing
 import pytest
+from command import run
 
 import lstm_audit
-from lstm_audit.cli import group
 from lstm_audit.cli.output import look_of
-from lstm_audit.errors import AuditError, BadPolicy
+from lstm_audit.errors import BadPolicy
 from lstm_audit.finding import Audit
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
 CLEAN = FIXTURES / "clean"
 HOSTILE = FIXTURES / "hostile"
 MODEL = CLEAN / "lstm.pt"
-
-
-def run(*arguments: object) -> click.testing.Result:
-    """The command in this process; an expected error is the exit code that `main` gives it."""
-    result = click.testing.CliRunner().invoke(group, [str(a) for a in arguments])
-    if isinstance(result.exception, AuditError):
-        result.exit_code = 2
-    elif result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def kinds(audit: Audit) -> list[str]:

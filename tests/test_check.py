@@ -592,3 +592,15 @@ def test_verify_checks_large_records_too(tmp_path: Path) -> None:
         plain, verified = run(command, tmp_path / "m.pt"), run(command, "--verify", tmp_path / "m.pt")
         assert "LA902" not in plain.stdout
         assert "LA902" in verified.stdout
+
+
+def test_audit_shows_what_the_policy_in_force_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "lstm-audit.toml").write_text('ignore = ["LA1"]')
+    model = MIXED / "default.pt"
+    assert b"LA108" in real("audit", model, cwd=MIXED).stdout
+    assert b"LA108" not in real("audit", model, cwd=tmp_path).stdout
+    assert b"LA108" in real("audit", "--no-config", model, cwd=tmp_path).stdout
+    assert real("audit", "--no-init", "--verify", model).returncode == 2
+    (tmp_path / "lstm-audit.toml").write_text("ignor = []")
+    broken = real("audit", model, cwd=tmp_path)
+    assert (broken.returncode, b"did you mean" in broken.stderr) == (2, True)

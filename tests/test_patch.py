@@ -15,9 +15,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import click.testing
 import numpy as np
 import pytest
+from command import run
 
 torch = pytest.importorskip("torch")
 
@@ -32,8 +32,7 @@ from torch import Tensor, nn  # noqa: E402
 
 import lstm_audit  # noqa: E402
 from lstm_audit import presets  # noqa: E402
-from lstm_audit.cli import group  # noqa: E402
-from lstm_audit.errors import AuditError, BadPolicy, NotPatchable, Unreadable  # noqa: E402
+from lstm_audit.errors import BadPolicy, NotPatchable, Unreadable  # noqa: E402
 from lstm_audit.lstm.measure import read_values  # noqa: E402
 from lstm_audit.patch import apply as engine  # noqa: E402
 from lstm_audit.patch import checkpoint, journal  # noqa: E402
@@ -71,16 +70,6 @@ REFUSED = {
 }
 PATCHED = [name for name in FILES if name not in REFUSED]
 MODES: dict[str, dict[str, Any]] = {"replace": {}, "in-place": {"in_place": True}}
-
-
-def run(*arguments: object) -> click.testing.Result:
-    """The command in this process; an expected error is the exit code that `main` gives it."""
-    result = click.testing.CliRunner().invoke(group, [str(a) for a in arguments])
-    if isinstance(result.exception, AuditError):
-        result.exit_code = 2
-    elif result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result
 
 
 def fresh(name: str, folder: Path) -> Path:

@@ -7,9 +7,18 @@ import click
 from ..audit import Request, audit_paths
 from .exits import of_audit
 from .help import Manual
-from .output import REPORT_OPTIONS, RUN_OPTIONS, Progress, emit, report_options, run_options, verify_option
+from .output import (
+    REPORT_OPTIONS,
+    RUN_OPTIONS,
+    Progress,
+    config_options,
+    emit,
+    report_options,
+    run_options,
+    verify_option,
+)
 
-HEADINGS = {"What to audit": (*RUN_OPTIONS, "no_init", "verify"), "Reports": REPORT_OPTIONS}
+HEADINGS = {"What to audit": (*RUN_OPTIONS, "no_init", "verify", "config", "no_config"), "Reports": REPORT_OPTIONS}
 
 EPILOG = """\b
 Examples:
@@ -23,6 +32,7 @@ Examples:
 @run_options
 @click.option("--no-init", is_flag=True, help="Numbers only: no forensics, no rules; the fastest.")
 @verify_option
+@config_options
 @report_options
 def command(
     paths: tuple[str, ...],
@@ -30,6 +40,8 @@ def command(
     jobs: int,
     no_init: bool,
     verify: bool,
+    config: str | None,
+    no_config: bool,
     format_name: str,
     output: str | None,
     reports: tuple[tuple[str, str], ...],
@@ -39,7 +51,7 @@ def command(
     """Report what every LSTM's forget gate starts at.
 
     PATH is a checkpoint (torch in any envelope, safetensors, an index of shards), a folder, or a glob. Content decides
-    what a file is, not its suffix; nothing in it is executed.
+    what a file is, not its suffix; nothing in it is executed. The nearest policy says which findings are shown.
 
     \b
     Exit codes:
@@ -47,19 +59,18 @@ def command(
       2  usage               4  no checkpoint among the inputs
     """
     progress = Progress(quiet)
-    audit = audit_paths(paths, _request(layers, no_init, verify), jobs, progress)
+    audit = audit_paths(paths, _request(layers, no_init, verify, config, no_config), jobs, progress)
     progress.end()
     emit(audit, format_name, output, reports, color, quiet)
     sys.exit(of_audit(audit))
 
 
-def _request(layers: tuple[str, ...], no_init: bool, verify: bool) -> Request:
-    """Every rule with its defaults, and none of them asking for an LSTM: a report fails nobody."""
-    if not verify:
-        return Request(layers, numbers_only=no_init)
+def _request(layers: tuple[str, ...], no_init: bool, verify: bool, config: str | None, no_config: bool) -> Request:
+    """The policy in force says what is shown, as in `check`; but nothing asks for an LSTM: a report fails nobody."""
+    if no_init and (verify or config):
+        raise click.UsageError("--verify and --config are about rules, and --no-init leaves the rules out")
     if no_init:
-        raise click.UsageError("--verify is a rule's work (LA902), and --no-init leaves the rules out")
-    from ..policy.flags import with_flags
-    from ..policy.model import Policy
+        return Request(layers, numbers_only=True)
+    from .policy_options import loaded
 
-    return Request(layers, with_flags(Policy(require_lstm=False), verify=True))
+    return Request(layers, loaded(config, no_config, verify=verify, require_lstm=False))

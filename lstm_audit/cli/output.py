@@ -103,6 +103,12 @@ def run_options(command: Command) -> Command:
     return command
 
 
+def config_options(command: Command) -> Command:
+    """--config, --no-config."""
+    config = click.option("--config", type=click.Path(), metavar="FILE", help="This policy, not the nearest one above.")
+    return config(click.option("--no-config", is_flag=True, help="Look for no configuration file.")(command))
+
+
 verify_option = click.option(
     "--verify", is_flag=True, help="Check the checksum of every bias record, however large: reads it whole."
 )

@@ -12,7 +12,7 @@ from ..policy.flags import with_flags
 from ..policy.load import load_policy
 from ..policy.model import Policy
 from . import complete
-from .output import verify_option
+from .output import config_options, verify_option
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,8 +33,7 @@ FLAGS = (
 def policy_options(command: Command) -> Command:
     """--config, --no-config, --select, --ignore, --fail-on, the bounds, --require-lstm."""
     options = [
-        click.option("--config", type=click.Path(), metavar="FILE", help="This policy, not the nearest one above."),
-        click.option("--no-config", is_flag=True, help="Look for no configuration file."),
+        config_options,
         click.option(
             "--select", multiple=True, metavar="CODES", shell_complete=complete.selectors,
             help="Only these rules: codes or their beginnings (LA1), comma-separated.",
@@ -60,8 +59,12 @@ def policy_options(command: Command) -> Command:
 
 
 def policy_of(config: str | None, no_config: bool, given: dict[str, Any]) -> Policy:
-    """The file's policy under the flags; raises `BadPolicy`."""
+    """The file's policy under the flags of a command; raises `BadPolicy`."""
+    return loaded(config, no_config, **{name: given[name] for name in FLAGS})
+
+
+def loaded(config: str | None, no_config: bool, **flags: Any) -> Policy:
+    """The file's policy under flags; raises `BadPolicy`."""
     if config is not None and no_config:
         raise click.UsageError("--config and --no-config exclude each other")
-    policy = load_policy(config, use_config=not no_config)
-    return with_flags(policy, **{name: given[name] for name in FLAGS})
+    return with_flags(load_policy(config, use_config=not no_config), **flags)
