@@ -41,6 +41,12 @@ class Checkpoint(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
+    """A tensor's shape. A weight need not be located for it, where the mapping can tell the claim alone."""
+    claimed = getattr(tensors, "shape_of", None)
+    return tensors[name].shape if claimed is None else claimed(name)
+
+
 Beside = Callable[[str], Span]
 """Opens a file in the same folder by its bare name; for formats that spread over several files."""
 

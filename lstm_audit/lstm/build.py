@@ -7,6 +7,7 @@ a bias is cut only where its length fits the hidden size that the weights gave.
 from collections.abc import Iterator, Mapping
 
 from ..errors import Skipped
+from ..formats import shape_of
 from ..tensor import Block, Tensor, whole_block
 from .group import Group, Part
 from .layer import GATES, Lstm, Term
@@ -58,9 +59,10 @@ def _refusal(convention: Convention, group: Group, tensors: Tensors) -> Skipped 
 def _disagreement(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> Skipped | None:
     """An input weight whose gate axis does not fit H: the group's tensors do not belong together."""
     name = group.first(convention, "input")
-    if name is None or convention.convolution or group.separate or len(tensors[name].shape) != 2:
+    shape = shape_of(tensors, name) if name else ()
+    if name is None or convention.convolution or group.separate or len(shape) != 2:
         return None
-    rows = tensors[name].shape[convention.gate_axis]
+    rows = shape[convention.gate_axis]
     return None if rows in {n * hidden for n in convention.blocks} else _misfit(group, name, tensors[name], hidden)
 
 

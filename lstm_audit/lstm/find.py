@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import MalformedFile, Skipped
-from ..formats import Checkpoint, Claim
+from ..formats import Checkpoint, Claim, shape_of
 from ..tensor import Tensor
 from .build import MAX_BIAS, build, mirrored
 from .evidence import Verdict, weigh_shape
@@ -105,7 +105,7 @@ def _lookalike(convention: Convention, group: Group, tensors: Mapping[str, Tenso
     names = [name for (_, key), name in group.parts.items() if convention.slots[key].role == "bias"]
     biases = {name: tensors[name] for name in names}
     if recurrent and biases and all(t.dtype.decode and t.elements <= MAX_BIAS for t in biases.values()):
-        hidden = tensors[recurrent].shape[1 - convention.gate_axis]
+        hidden = shape_of(tensors, recurrent)[1 - convention.gate_axis]
         yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
 
 
@@ -129,10 +129,10 @@ def _verdict(
 def _verdict_of_shapes(
     convention: Convention, group: Group, tensors: Mapping[str, Tensor], recurrent: str, source: str | None
 ) -> Verdict:
-    shape = tensors[source].shape if source else ()
+    shape = shape_of(tensors, source) if source else ()
     rows = shape[convention.gate_axis] if len(shape) > 1 else None
     projected = group.first(convention, "projection") is not None
-    verdict = weigh_shape(convention, tensors[recurrent].shape, group.separate, projected, rows)
+    verdict = weigh_shape(convention, shape_of(tensors, recurrent), group.separate, projected, rows)
     return verdict._replace(kind="ambiguous") if verdict.kind == "unclear" else verdict
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from ..formats import Checkpoint
+from ..formats import Checkpoint, shape_of
 from .naming import HEAD, Convention
 
 UNKNOWN = "unknown"
@@ -120,7 +120,7 @@ def _directions(cells: Sequence[Group], checkpoint: Checkpoint) -> int | None:
         weight, recurrent = cell.parts.get(("", "0.0")), cell.parts.get(("", "1.0"))
         if weight is None or recurrent is None:
             return None
-        shapes = checkpoint.tensors[weight].shape, checkpoint.tensors[recurrent].shape
+        shapes = shape_of(checkpoint.tensors, weight), shape_of(checkpoint.tensors, recurrent)
         if len(shapes[0]) != 2 or len(shapes[1]) != 2:
             return None
         widths[cell.layer] = shapes[0][1], shapes[1][1]

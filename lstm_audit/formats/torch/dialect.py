@@ -13,7 +13,7 @@ from ...tensor import Tensor
 from ...wire.pickle import Call, Global
 from .. import Claim
 from .legacy import Envelope
-from .rebuild import is_array, is_tensor, nested_file, rebuild, unread
+from .rebuild import claimed_shape, is_array, is_tensor, nested_file, rebuild, unread
 
 MAX_NODES = 1 << 20  # values of one pickle that the walk visits: far beyond any model, about a second
 MAX_PATH = 4096  # characters of a name; longer ones are nested on purpose
@@ -28,15 +28,19 @@ _MODES = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn"}
 _FACTS = ("hidden_size", "input_size", "proj_size", "num_layers", "bidirectional", "bias")
 
 
+Opener = Callable[[], Tensor]
+NO_CALLS: Mapping[str, Call] = {}
+
 Place = tuple[str, Any]
 """A path, and the inert value that stands there."""
 
 
 class Contents(NamedTuple):
-    """What the walk found: unbuilt tensors by path, claims by module path, what has no readable values, and the calls
-    that would load a whole torch file out of bytes."""
+    """What the walk found: unbuilt tensors by path with their calls, claims by module path, what has no readable
+    values, and the calls that would load a whole torch file out of bytes."""
 
-    tensors: dict[str, Callable[[], Tensor]]
+    tensors: dict[str, Opener]
+    calls: dict[str, Call]
     claims: dict[str, Claim]
     skipped: list[Skipped]
     nested: list[Call]
@@ -44,7 +48,7 @@ class Contents(NamedTuple):
 
 def contents(envelope: Envelope) -> Contents:
     """Walk a decoded pickle from its root."""
-    found, seen = Contents({}, {}, [], []), set()
+    found, seen = Contents({}, {}, {}, [], []), set()
     stack: list[Place] = [("", envelope.value)]
     visited = 0
     while stack:
@@ -73,6 +77,7 @@ def _note_tensor(found: Contents, envelope: Envelope, path: str, call: Call) -> 
         found.skipped.append(Skipped(path, *reason))
     else:
         found.tensors.setdefault(path, lambda: rebuild(call, envelope))
+        found.calls.setdefault(path, call)
 
 
 def _children(path: str, value: Any) -> Iterator[Place]:
@@ -164,11 +169,21 @@ def _claim(call: Call) -> Claim | None:
 
 
 class LazyTensors(Mapping[str, Tensor]):
-    """Named tensors that are located when they are looked up: a model has thousands that no audit needs."""
+    """Named tensors that are located when they are looked up: a model has thousands that no audit needs.
 
-    def __init__(self, openers: Mapping[str, Callable[[], Tensor]]) -> None:
+    `calls` are the pickled claims of those that have one; of a weight no more is needed than its claimed shape.
+    """
+
+    def __init__(self, openers: Mapping[str, Opener], calls: Mapping[str, Call] = NO_CALLS) -> None:
         self._openers = openers
+        self._calls = calls
         self._built: dict[str, Tensor] = {}
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, as far as possible from its claim alone."""
+        call = self._calls.get(name)
+        claimed = claimed_shape(call) if call is not None and name not in self._built else None
+        return self[name].shape if claimed is None else claimed
 
     def __getitem__(self, name: str) -> Tensor:
         built = self._built.get(name)

@@ -71,7 +71,7 @@ def _checkpoint(name: str, envelope: Envelope, end: str = "the pickle's end") ->
     found = contents(envelope)
     return Checkpoint(
         format=name,
-        tensors=LazyTensors(found.tensors),
+        tensors=LazyTensors(found.tensors, found.calls),
         claims=found.claims,
         skipped=tuple(found.skipped),
         globals=_globals(envelope, found.nested),

@@ -72,6 +72,15 @@ def rebuild(call: Call, envelope: Envelope) -> Tensor:
     return _strided(call, envelope)
 
 
+def claimed_shape(call: Call) -> tuple[int, ...] | None:
+    """The size that a strided tensor claims, its storage not looked at; None where it takes more to know it."""
+    call = _unwrapped(call)
+    if _name(call) not in _STRIDED or len(call.args) < 4:
+        return None
+    shape = _sizes(call.args[2])
+    return shape if all(type(size) is int and size >= 0 for size in shape) else None
+
+
 def _unwrapped(call: Call) -> Call:
     """The innermost call behind Parameter and subclass wrappers."""
     for _ in range(MAX_WRAPPERS):
