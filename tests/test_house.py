@@ -19,9 +19,9 @@ FORBIDDEN = {"torch", "numpy", "pickle", "_pickle", "zipfile", "mmap", "tarfile"
 PROBE = """
 import json, sys
 sys.argv = ["lstm-audit", "audit", "--format", FORMAT, PATH]
-from lstm_audit.cli import main
+from lstm_audit.cli import group
 try:
-    main()
+    group()
 finally:
     sys.stderr.write(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
