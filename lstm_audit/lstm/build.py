@@ -105,10 +105,10 @@ def _slices(convention: Convention, gate: str, hidden: int, tensor: Tensor) -> d
 
 def _copy(convention: Convention, group: Group, part: Part, tensors: Tensors) -> Tensor | None:
     """The second stored place of a bias."""
-    other = tensors.get(group.mirror(convention, part[1]))
-    own = tensors[group.parts[part]]
-    if other is None or not _aligned(convention, group):
+    name = group.mirror(convention, part[1])
+    if name not in tensors or not _aligned(convention, group):
         return None
+    other, own = tensors[name], tensors[group.parts[part]]
     return other if other.shape == own.shape and other.identity != own.identity else None
 
 
@@ -124,9 +124,10 @@ def _aligned(convention: Convention, group: Group) -> bool:
 
 def mirrored(convention: Convention, group: Group, tensors: Tensors, *roles: str) -> list[str]:
     """The second names of the group's tensors (of some roles, or of all) that are there."""
+    if not convention.mirror:
+        return []
     keys = [key for _, key in group.parts if not roles or convention.slots[key].role in roles]
-    names = (group.mirror(convention, key) for key in keys)
-    return sorted(name for name in names if name and name in tensors)
+    return sorted(name for key in keys if (name := group.mirror(convention, key)) in tensors)
 
 
 def _lstm(
