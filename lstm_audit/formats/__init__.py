@@ -53,16 +53,25 @@ Beside = Callable[[str], Span]
 Reader = Callable[[Span, Beside], "Checkpoint | None"]
 
 READERS: Registry[Reader] = Registry(__name__)
+WEAK: set[Reader] = set()
+"""Readers that go by so little that every other one is asked first: a pickle is known by two bytes, which a safetensors
+header of 128 bytes has too."""
 
 
-def reader(name: str) -> Callable[[Reader], Reader]:
+def reader(name: str, weak: bool = False) -> Callable[[Reader], Reader]:
     """Register a function that reads one family of containers, recognised by content."""
-    return READERS.named(name)
+
+    def register(attempt: Reader) -> Reader:
+        if weak:
+            WEAK.add(attempt)
+        return READERS.add(name, attempt)
+
+    return register
 
 
 def read(span: Span, beside: Beside) -> Checkpoint:
     """The checkpoint in `span`, by the first reader that claims it; raises `UnknownFormat` when none does."""
-    for attempt in READERS.values():
+    for attempt in sorted(READERS.values(), key=WEAK.__contains__):
         checkpoint = attempt(span, beside)
         if checkpoint is not None:
             return checkpoint

@@ -49,7 +49,7 @@ def read_legacy(span: Span, beside: Beside) -> Checkpoint | None:
     return _checkpoint("torch-legacy", open_legacy(span), "the last storage")
 
 
-@reader("pickle")
+@reader("pickle", weak=True)
 def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
     """A plain pickle whose tensors are numpy arrays or nested torch files."""
     if span.size < 4 or span[:1].read() != b"\x80" or span[1:2].read()[0] > 5:
