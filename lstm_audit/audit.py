@@ -231,7 +231,6 @@ def selected(lstm: Lstm, layers: tuple[str, ...]) -> bool:
     """Whether one of the globs matches the LSTM's address or its module; no glob selects everything."""
     if not layers:
         return True
-    from fnmatch import fnmatchcase
+    from .policy.globs import layer_matches
 
-    names = (lstm.address, lstm.module or "(root)")
-    return any(fnmatchcase(name, pattern) for pattern in layers for name in names)
+    return layer_matches(lstm.module, lstm.address, layers)

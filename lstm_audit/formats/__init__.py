@@ -16,8 +16,8 @@ from ..tensor import Tensor
 class Claim(NamedTuple):
     """What the container says of a module, beside its tensors: a pickled class, a live object's type.
 
-    `kind` is lstm, gru, rnn, or other (a class that is known not to be a plain recurrence); `facts` are the integers
-    that came with it: hidden_size, proj_size, num_layers, bidirectional, bias.
+    `kind` is lstm, gru or rnn; `facts` are the integers that came with it: hidden_size, proj_size, num_layers,
+    bidirectional, bias.
     """
 
     class_name: str

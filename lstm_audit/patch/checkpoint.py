@@ -14,7 +14,7 @@ from ..errors import AuditError, NotPatchable
 from ..formats.sharded import shard_names
 from ..lstm.find import Found, find_lstms
 from ..lstm.forensics.fingerprint import identify
-from ..lstm.layer import Lstm
+from ..lstm.layer import GATES, Lstm
 from ..lstm.measure import Values, read_values
 from ..span import FileSource, whole
 from . import files, journal, record
@@ -132,7 +132,7 @@ def _expected(values: Mapping[Key, Values], gates: Sequence[GatePlan]) -> dict[K
     """Every LSTM's four effective biases after the patch, the untouched ones included."""
     expected = {key: [tuple(gate) for gate in found.effective] for key, found in values.items()}
     for plan in gates:
-        expected[key_of(plan.lstm)]["ifgo".index(plan.gate)] = plan.after
+        expected[key_of(plan.lstm)][GATES.index(plan.gate)] = plan.after
     return {key: tuple(gates) for key, gates in expected.items()}
 
 

@@ -40,11 +40,6 @@ class GatePlan(NamedTuple):
     writes: tuple[Write, ...]
 
     @property
-    def changes_values(self) -> bool:
-        """Whether any unit's effective bias moves."""
-        return self.before != self.after
-
-    @property
     def error(self) -> float:
         """The largest distance between what was wished and what the dtype holds."""
         pairs = zip(self.after, self.wished, strict=True)
