@@ -6,7 +6,7 @@ order. Promise: adding a reader, a rule or a report is adding one module; nothin
 
 import importlib
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -31,12 +31,16 @@ def module_names(folders: Iterable[str]) -> list[str]:
 
 
 class Registry(Generic[T]):
-    """Named entries that the modules of one package put in; the package is imported on first use."""
+    """Named entries that the modules of one package put in; the modules are imported on first use.
 
-    def __init__(self, package: str) -> None:
+    `first` are the modules that `each` imports before the others.
+    """
+
+    def __init__(self, package: str, first: Sequence[str] = ()) -> None:
         self._package = package
+        self._first = first
         self._entries: dict[str, T] = {}
-        self._filled = False
+        self._left: list[str] | None = None
 
     def add(self, name: str, entry: T) -> T:
         """Register `entry`; two modules may not claim one name."""
@@ -49,12 +53,27 @@ class Registry(Generic[T]):
         """The decorator form of `add`."""
         return lambda entry: self.add(name, entry)
 
+    def each(self) -> Iterator[T]:
+        """Every entry; a module is imported when those before it did not suffice."""
+        given = 0
+        while given < len(self._entries) or self._import_next():
+            for entry in list(self._entries.values())[given:]:
+                given += 1
+                yield entry
+
+    def _import_next(self) -> bool:
+        """Import one more module of the package; False when all are there."""
+        if self._left is None:
+            names = module_names(importlib.import_module(self._package).__path__)
+            self._left = [*self._first, *(name for name in names if name not in self._first)]
+        if not self._left:
+            return False
+        importlib.import_module(f"{self._package}.{self._left.pop(0)}")
+        return True
+
     def _fill(self) -> dict[str, T]:
-        if not self._filled:
-            self._filled = True
-            package = importlib.import_module(self._package)
-            for name in module_names(package.__path__):
-                importlib.import_module(f"{self._package}.{name}")
+        while self._import_next():
+            pass
         return self._entries
 
     def __getitem__(self, name: str) -> T:

@@ -276,14 +276,16 @@ def test_progress_shows_after_a_second_and_only_on_a_terminal(monkeypatch: pytes
         assert stream.getvalue() == shown
 
 
-def test_a_safetensors_header_that_begins_like_a_pickle(tmp_path: Path) -> None:
-    """80 00, the length of a header of 128 bytes, are a pickle's first two; the order of imports must not matter."""
+@pytest.mark.parametrize("length", [128, 0x08 | 0x01 << 8 | 0x12 << 16], ids=["a pickle", "an ONNX model"])
+@pytest.mark.parametrize("first", ["torch", "safetensors", "refused"])
+def test_a_safetensors_header_that_begins_like_something_else(first: str, length: int, tmp_path: Path) -> None:
+    """80 00 of a header of 128 bytes are a pickle's first two, 08 01 12 an ONNX model's; no order of imports matters."""
     import subprocess
     import sys
 
-    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode().ljust(128)
+    header = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode().ljust(length)
     path = tmp_path / "m.safetensors"
     path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
-    code = f"import lstm_audit.formats.torch, lstm_audit; print(lstm_audit.audit({str(path)!r}).files[0].format)"
+    code = f"import lstm_audit.formats.{first}, lstm_audit; print(lstm_audit.audit({str(path)!r}).files[0].format)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "safetensors\n"

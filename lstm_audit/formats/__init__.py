@@ -52,10 +52,12 @@ Beside = Callable[[str], Span]
 
 Reader = Callable[[Span, Beside], "Checkpoint | None"]
 
-READERS: Registry[Reader] = Registry(__name__)
+READERS: Registry[Reader] = Registry(__name__, first=("torch", "safetensors"))
+"""What most files are is asked first; the answer is the same in any order."""
+
 WEAK: set[Reader] = set()
 """Readers that go by so little that every other one is asked first: a pickle is known by two bytes, which a safetensors
-header of 128 bytes has too."""
+header of 128 bytes has too, and an ONNX model by three, which one of 1179912 bytes has."""
 
 
 def reader(name: str, weak: bool = False) -> Callable[[Reader], Reader]:
@@ -71,8 +73,13 @@ def reader(name: str, weak: bool = False) -> Callable[[Reader], Reader]:
 
 def read(span: Span, beside: Beside) -> Checkpoint:
     """The checkpoint in `span`, by the first reader that claims it; raises `UnknownFormat` when none does."""
-    for attempt in sorted(READERS.values(), key=WEAK.__contains__):
-        checkpoint = attempt(span, beside)
-        if checkpoint is not None:
+    weak = []
+    for attempt in READERS.each():
+        if attempt in WEAK:
+            weak.append(attempt)
+        elif (checkpoint := attempt(span, beside)) is not None:
+            return checkpoint
+    for attempt in weak:
+        if (checkpoint := attempt(span, beside)) is not None:
             return checkpoint
     raise UnknownFormat("no checkpoint format is recognised in these bytes", 0)

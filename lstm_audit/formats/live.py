@@ -24,8 +24,8 @@ MAX_CONTAINERS = 300_000
 
 SUPPORTED = "a torch.nn.Module, or a mapping (nested if you like) of torch tensors or numpy arrays, can be audited"
 
-_BIAS = re.compile(r"bias_(?:ih|hh)")
-_RECURRENT = re.compile(r"(?:weight|bias)_(?:ih|hh|hr)")
+_BIAS = r"bias_(?:ih|hh)"
+_RECURRENT = r"(?:weight|bias)_(?:ih|hh|hr)"
 _FACTS = ("hidden_size", "proj_size", "num_layers", "bidirectional", "bias")
 _CLASSES = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru", "RNN": "rnn", "RNNCell": "rnn"}
 _DYNAMIC = "torch.ao.nn.quantized.dynamic.modules.rnn"
@@ -195,7 +195,7 @@ def _add_tensor(got: Gathered, name: str, value: Any, convert: Callable[[Gathere
         if shape is not None:
             dtype = DType(f"{_dtype_name(value)} without readable data", 1)
             got.tensors[name] = Tensor(dtype, shape, strides_of(shape), whole(BytesSource(b"")))
-        if (_BIAS if shape else _RECURRENT).search(name):
+        if re.search(_BIAS if shape else _RECURRENT, name):
             said = f", shape {shape}" if shape else ""
             got.skipped.append(Skipped(name, error.reason, f"{name}: {error.detail}{said}"))
 

@@ -4,8 +4,6 @@ Comes in: the first bytes of a file. Goes out: None, or an `UnknownFormat` that 
 Promise: a pointer or an error page is never called a corrupt checkpoint.
 """
 
-import re
-
 from ..errors import UnknownFormat
 from ..span import Span
 from . import Beside, Checkpoint, reader
@@ -13,14 +11,13 @@ from . import Beside, Checkpoint, reader
 HEAD = 1024
 
 _LFS = b"version https://git-lfs.github.com/spec/"
-_ONNX = re.compile(rb"\x08[\x01-\x1f][\x12\x1a\x22\x3a\x42\x72]")
-"""A protobuf ModelProto: ir_version, then producer, domain, graph, opset or metadata (onnx/onnx.proto)."""
-
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TAR_MAGIC_AT = 257
+_ONNX_FIELDS = b"\x12\x1a\x22\x3a\x42\x72"
+"""What follows the ir_version of a ModelProto: producer, domain, graph, opset or metadata (onnx/onnx.proto)."""
 
 
-@reader("refused")
+@reader("refused", weak=True)
 def refuse(span: Span, beside: Beside) -> Checkpoint | None:
     """Never a checkpoint: raises `UnknownFormat`, or leaves the file to the other readers."""
     head = span[: min(span.size, HEAD)].read()
@@ -45,5 +42,12 @@ def _refuse_container(head: bytes) -> None:
         raise UnknownFormat("a gzip archive; unpack it and audit the checkpoint inside", 0, "unsupported")
     if head.startswith(_HDF5):
         raise UnknownFormat("an HDF5 file (Keras); this version reads torch and safetensors", 0, "unsupported")
-    if _ONNX.match(head) or head.startswith(b"ir_version:"):
+    if _is_onnx(head):
         raise UnknownFormat("an ONNX model, by its looks; this version reads torch and safetensors", 0, "unsupported")
+
+
+def _is_onnx(head: bytes) -> bool:
+    """A protobuf whose first field is an ir_version of 1 to 31, or the text of one."""
+    if head.startswith(b"ir_version:"):
+        return True
+    return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 32 and head[2] in _ONNX_FIELDS

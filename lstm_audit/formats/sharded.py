@@ -22,8 +22,8 @@ MAX_VALUES = 3_000_000
 MAX_SHARDS = 1000
 """Files that one index may hold open at once; the largest published models have a few hundred."""
 
-_KEY = re.compile(rb'"weight_map"[ \t\r\n]*:[ \t\r\n]*\{')
-_UNSAFE = re.compile(r"[/\\\x00-\x1f\x7f\ud800-\udfff]")
+_KEY = rb'"weight_map"[ \t\r\n]*:[ \t\r\n]*\{'
+_UNSAFE = r"[/\\\x00-\x1f\x7f\ud800-\udfff]"
 
 
 class Merged(Mapping[str, Tensor]):
@@ -79,7 +79,7 @@ def _weight_map(span: Span) -> dict[str, str] | None:
     if not 0 < span.size <= MAX_INDEX or not span[: min(64, span.size)].read().lstrip(b" \t\r\n").startswith(b"{"):
         return None
     raw = span.read()
-    if not _KEY.search(raw):
+    if not re.search(_KEY, raw):
         return None
     index = _parse(raw, span.start)
     homes = index.get("weight_map")
@@ -128,7 +128,7 @@ def _files(homes: Mapping[str, str], span: Span) -> tuple[str, ...]:
         raise MalformedFile(f"the index names {len(files)} shards; at most {MAX_SHARDS} are read", span.start, "limit")
     own = re.split(r"[/\\]", span.source.name)[-1]
     for file in files:
-        if not file or file in (".", "..") or len(file.encode("utf-8", "replace")) > 255 or _UNSAFE.search(file):
+        if not file or file in (".", "..") or len(file.encode("utf-8", "replace")) > 255 or re.search(_UNSAFE, file):
             message = f"the index names the shard {_quoted(file)}; only a plain file name in the same folder is opened"
             raise MalformedFile(message, span.start)
         if file == own:
