@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click.testing
 
-from lstm_audit.cli import group
+from lstm_audit.cli.group import group
 from lstm_audit.errors import AuditError
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"

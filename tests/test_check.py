@@ -449,7 +449,7 @@ def test_every_command_prints_in_any_encoding(encoding: str) -> None:
     calls = [[os.fspath(word) for word in words] for words in SHOWING]
     code = f"""
 import sys
-from lstm_audit.cli import group
+from lstm_audit.cli.group import group
 for words in {calls!r}:
     try:
         group(words)
@@ -562,7 +562,7 @@ def test_a_closed_stdout() -> None:
 
 
 def test_a_defect_of_the_program_is_no_finding() -> None:
-    code = "from lstm_audit.cli import main, check; check.audit_paths = None; main()"
+    code = "from lstm_audit.cli import main, runs; runs.audit_paths = None; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "check", MODEL], capture_output=True, env=environment(), check=False
     )

@@ -10,8 +10,8 @@ import pytest
 from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
 from command import DOUBLED, HOSTILE, MODEL, environment, run
 
-from lstm_audit.cli import COMMANDS, group
 from lstm_audit.cli.exits import MEANING
+from lstm_audit.cli.group import COMMANDS, group
 from lstm_audit.rules import RULES
 
 FIRST = click.Context(group, info_name="lstm-audit")

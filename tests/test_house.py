@@ -19,7 +19,7 @@ FORBIDDEN = {"torch", "numpy", "pickle", "_pickle", "zipfile", "mmap", "tarfile"
 PROBE = """
 import json, sys
 sys.argv = ["lstm-audit", "audit", "--format", FORMAT, PATH]
-from lstm_audit.cli import group
+from lstm_audit.cli.group import group
 try:
     group()
 finally:

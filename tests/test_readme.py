@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import readme
 
-from lstm_audit.cli import COMMANDS
+from lstm_audit.cli.group import COMMANDS
 from lstm_audit.reports import REPORTS
 
 TEXT = readme.README.read_text()

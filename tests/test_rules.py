@@ -604,7 +604,7 @@ FIXED = [p for p in FLAWED if any(f.fix for f in findings(p, POLICY) if f.code =
 @pytest.mark.parametrize("path", FIXED, ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_fix_mends_its_finding(path: Path, tmp_path: Path) -> None:
     """What a finding proposes, run as it is written; a second look finds nothing of it."""
-    from lstm_audit.cli import group
+    from lstm_audit.cli.group import group
 
     code, copy = path.parent.name, tmp_path / path.name
     copy.write_bytes(path.read_bytes())

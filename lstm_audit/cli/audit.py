@@ -1,22 +1,13 @@
 """`lstm-audit audit`: report, and never fail for what is found."""
 
 import sys
+from typing import Any
 
 import click
 
-from ..audit import Request, audit_paths
-from .exits import of_audit
 from .help import Manual
-from .output import (
-    REPORT_OPTIONS,
-    RUN_OPTIONS,
-    Progress,
-    config_options,
-    emit,
-    report_options,
-    run_options,
-    verify_option,
-)
+from .options import REPORT_OPTIONS, RUN_OPTIONS, config_options, report_options, run_options, verify_option
+from .runs import audit
 
 HEADINGS = {"What to audit": (*RUN_OPTIONS, "no_init", "verify", "config", "no_config"), "Reports": REPORT_OPTIONS}
 
@@ -34,20 +25,7 @@ Examples:
 @verify_option
 @config_options
 @report_options
-def command(
-    paths: tuple[str, ...],
-    layers: tuple[str, ...],
-    jobs: int,
-    no_init: bool,
-    verify: bool,
-    config: str | None,
-    no_config: bool,
-    format_name: str,
-    output: str | None,
-    reports: tuple[tuple[str, str], ...],
-    color: str,
-    quiet: bool,
-) -> None:
+def command(**given: Any) -> None:
     """Report what every LSTM's forget gate starts at.
 
     PATH is a checkpoint (torch in any envelope, safetensors, an index of shards), a folder, or a glob. Content decides
@@ -58,19 +36,4 @@ def command(
       0  reported            3  an input could not be read
       2  usage               4  no checkpoint among the inputs
     """
-    progress = Progress(quiet)
-    audit = audit_paths(paths, _request(layers, no_init, verify, config, no_config), jobs, progress)
-    progress.end()
-    emit(audit, format_name, output, reports, color, quiet)
-    sys.exit(of_audit(audit))
-
-
-def _request(layers: tuple[str, ...], no_init: bool, verify: bool, config: str | None, no_config: bool) -> Request:
-    """The policy in force says what is shown, as in `check`; but nothing asks for an LSTM: a report fails nobody."""
-    if no_init and (verify or config):
-        raise click.UsageError("--verify and --config are about rules, and --no-init leaves the rules out")
-    if no_init:
-        return Request(layers, numbers_only=True)
-    from .policy_options import loaded
-
-    return Request(layers, loaded(config, no_config, verify=verify, require_lstm=False))
+    sys.exit(audit(**given))

@@ -6,13 +6,12 @@ hides is counted, and what it hides for nothing is named.
 
 import os
 
-import click
-
 from ..audit import Request
 from ..finding import Audit, Finding
 from ..policy.baseline import compare, empty_baseline, judged_in, load_baseline, save_baseline, updated
 from ..policy.model import Policy
 from ..reports import counted, escape
+from .output import tell
 
 
 def accept(path: str, audit: Audit, request: Request) -> None:
@@ -28,10 +27,10 @@ def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[
     judged = judged_in(audit, request.policy or Policy(), baseline.folder, request.layers)
     compared = compare(audit.findings, baseline, judged)
     if compared.known and not quiet:
-        click.echo(f"{counted(len(compared.known), 'finding')} accepted by the baseline", err=True)
+        tell(f"{counted(len(compared.known), 'finding')} accepted by the baseline")
     for entry in compared.stale:
         key = escape(entry.key, limit=None)
-        click.echo(f"stale baseline entry, no longer found: {key}; --update-baseline removes it", err=True)
+        tell(f"stale baseline entry, no longer found: {key}; --update-baseline removes it")
     return compared.new
 
 

@@ -5,11 +5,9 @@ from typing import Any
 
 import click
 
-from ..audit import Request, audit_paths
-from .exits import of_check
 from .help import Manual
-from .output import REPORT_OPTIONS, RUN_OPTIONS, Progress, emit, report_options, run_options
-from .policy_options import HEADINGS, policy_of, policy_options
+from .options import POLICY_HEADINGS, REPORT_OPTIONS, RUN_OPTIONS, policy_options, report_options, run_options
+from .runs import check
 
 VERDICT = ("baseline", "update_baseline", "allow_skipped", "exit_zero")
 
@@ -25,7 +23,7 @@ Examples:
 @click.command(
     "check",
     cls=Manual,
-    headings={"What to check": RUN_OPTIONS, **HEADINGS, "Verdict": VERDICT, "Reports": REPORT_OPTIONS},
+    headings={"What to check": RUN_OPTIONS, **POLICY_HEADINGS, "Verdict": VERDICT, "Reports": REPORT_OPTIONS},
     epilog=EPILOG,
 )
 @run_options
@@ -37,23 +35,7 @@ Examples:
 @click.option("--allow-skipped", is_flag=True, help="Pass although an LSTM could not be judged.")
 @click.option("--exit-zero", is_flag=True, help="Exit 0 also when there are findings.")
 @report_options
-def command(
-    paths: tuple[str, ...],
-    layers: tuple[str, ...],
-    jobs: int,
-    config: str | None,
-    no_config: bool,
-    baseline: str | None,
-    update_baseline: bool,
-    allow_skipped: bool,
-    exit_zero: bool,
-    format_name: str,
-    output: str | None,
-    reports: tuple[tuple[str, str], ...],
-    color: str,
-    quiet: bool,
-    **given: Any,
-) -> None:
+def command(**given: Any) -> None:
     """Report as `audit` does, and fail when the policy is broken.
 
     The policy is the nearest lstm-audit.toml, or [tool.lstm-audit] in a pyproject.toml, at or above the working
@@ -67,19 +49,4 @@ def command(
       3  an input could not be read, or an LSTM not be judged
       4  no checkpoint, or no LSTM where one is required
     """
-    policy = policy_of(config, no_config, given)
-    if update_baseline and baseline is None:
-        raise click.UsageError("--update-baseline needs --baseline FILE")
-    progress = Progress(quiet)
-    request = Request(layers, policy)
-    audit = audit_paths(paths, request, jobs, progress)
-    progress.end()
-    shown = audit
-    if baseline is not None:
-        from .baseline import accept, only, unaccepted
-
-        if update_baseline:
-            accept(baseline, audit, request)
-        shown = only(audit, () if update_baseline else unaccepted(baseline, audit, request, quiet))
-    emit(shown, format_name, output, reports, color, quiet, policy.fail_on)
-    sys.exit(of_check(audit, policy, shown.findings, allow_skipped=allow_skipped, exit_zero=exit_zero))
+    sys.exit(check(**given))

@@ -7,8 +7,9 @@ import click
 from ..policy.describe import describe
 from ..reports import escape
 from .help import Manual
+from .options import POLICY_HEADINGS, policy_options
 from .output import say
-from .policy_options import HEADINGS, policy_of, policy_options
+from .runs import policy_of
 
 EPILOG = """\b
 Exit codes:
@@ -21,7 +22,7 @@ Examples:
 """
 
 
-@click.command("config", cls=Manual, headings=HEADINGS, epilog=EPILOG)
+@click.command("config", cls=Manual, headings=POLICY_HEADINGS, epilog=EPILOG)
 @policy_options
 def command(config: str | None, no_config: bool, **given: Any) -> None:
     """Show the policy in force, and where it was set.
@@ -30,7 +31,7 @@ def command(config: str | None, no_config: bool, **given: Any) -> None:
     """
     from tabulate import tabulate
 
-    policy = policy_of(config, no_config, given)
+    policy = policy_of(config, no_config, **given)
     say(f"policy: {escape(policy.file or 'defaults, no configuration file')}")
     rows = [[escape(cell, limit=None) for cell in line] for line in describe(policy)]
     say(tabulate(rows, headers=["key", "value", "set by"], disable_numparse=True))

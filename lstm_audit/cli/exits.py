@@ -4,7 +4,10 @@ Comes in: an `Audit`. Goes out: a number. Promise: an unreadable input (3) is ne
 finding by an empty run (4).
 """
 
-from collections.abc import Sequence
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..finding import Audit, Finding
@@ -29,6 +32,27 @@ MEANING = {
     UNREADABLE: "an input could not be read or judged",
     NOTHING: "nothing audited: no checkpoint among the inputs, or no LSTM where one is required",
 }
+
+
+@contextmanager
+def ended_from_outside() -> Iterator[None]:
+    """Ctrl-C, and a reader of stdout that has seen enough, end the program with their codes."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if sys.stderr is not None:
+            sys.stderr.write("\nInterrupted\n")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:
+        abandon_stdout()
+        sys.exit(PIPE_CLOSED)
+
+
+def abandon_stdout() -> None:
+    """What is still buffered for a stdout that takes no more would fail once more when the interpreter ends."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
 
 
 def of_audit(audit: Audit) -> int:

@@ -1,4 +1,4 @@
-"""Options and output that the reporting commands share.
+"""Where a report goes, and what is said beside it.
 
 Comes in: an `Audit` and the user's choice of formats. Goes out: text, to stdout or to files. Promise: a report is
 written whole or not at all, and colour appears only where a person reads.
@@ -6,17 +6,12 @@ written whole or not at all, and colour appears only where a person reads.
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-import click
-
+from ..errors import BadPolicy
 from ..finding import Audit
 from ..reports import REPORTS, Look, utf8
-from . import complete
-
-Command = TypeVar("Command", bound=Callable[..., Any])
-
 
 SPELLED = str.maketrans({"→": "->", "τ": "tau", "\u2212": "-", "±": "+-", "∞": "inf", "…": "...", "·": "-", "≈": "~"})
 """Signs of our own texts, for streams whose encoding lacks them."""
@@ -29,6 +24,13 @@ def say(text: str) -> None:
     _put(f"{text}\n".encode(_encoding(sys.stdout), "backslashreplace"))
 
 
+def tell(text: str, end: str = "\n") -> None:
+    """A line on stderr, where there is one: it takes any text, and spells out what its encoding lacks."""
+    if sys.stderr is not None:
+        sys.stderr.write(text + end)
+        sys.stderr.flush()
+
+
 def _put(data: bytes) -> None:
     """All of it, or an OSError: under PYTHONUNBUFFERED, Python's own stdout drops what a full disk did not take."""
     if sys.stdout is None:  # closed by the caller, as `>&-` does
@@ -37,81 +39,6 @@ def _put(data: bytes) -> None:
     while left:
         left = left[stream.write(left) :]
     stream.flush()
-
-
-def _parse_reports(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
-    """(format, file) of every --report; before the run, since an audit may take long."""
-    return tuple(_parse_report(text) for text in texts)
-
-
-def _parse_report(text: str) -> tuple[str, str]:
-    name, equals, path = text.partition("=")
-    if not equals or not path or name not in REPORTS:
-        raise click.BadParameter(f"{text}: FORMAT=FILE was expected, FORMAT one of {', '.join(sorted(REPORTS))}")
-    return name, path
-
-
-REPORT_OPTIONS = ("format_name", "output", "reports", "color", "quiet")
-"""What `report_options` adds, for the headings of a manual."""
-
-
-def report_options(command: Command) -> Command:
-    """--format, --output, --report, --color, --quiet."""
-    options = [
-        click.option(
-            "-f", "--format", "format_name", type=click.Choice(sorted(REPORTS)), default="table", show_default=True,
-            help="What stdout carries.",
-        ),
-        click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write the report to a file, not stdout."),
-        click.option(
-            "--report",
-            "reports",
-            multiple=True,
-            metavar="FORMAT=FILE",
-            callback=_parse_reports,
-            shell_complete=complete.reports,
-            help="One more report in the same run; repeatable.",
-        ),
-        click.option(
-            "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="NO_COLOR is honoured."
-        ),
-        click.option("-q", "--quiet", is_flag=True, help="No progress, and no advice in the table."),
-    ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-RUN_OPTIONS = ("layers", "jobs")
-"""What `run_options` adds."""
-
-
-def run_options(command: Command) -> Command:
-    """PATH..., --layers, --jobs."""
-    options = [
-        click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete.files),
-        click.option(
-            "-l", "--layers", multiple=True, metavar="PATTERN", shell_complete=complete.layers,
-            help="Only LSTMs whose address (encoder.lstm:l0:reverse) or module matches the glob; repeatable.",
-        ),
-        click.option(
-            "-j", "--jobs", type=click.IntRange(0), default=1, metavar="N", help="Processes; 0 means one a core."
-        ),
-    ]  # fmt: skip
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def config_options(command: Command) -> Command:
-    """--config, --no-config."""
-    config = click.option("--config", type=click.Path(), metavar="FILE", help="This policy, not the nearest one above.")
-    return config(click.option("--no-config", is_flag=True, help="Look for no configuration file.")(command))
-
-
-verify_option = click.option(
-    "--verify", is_flag=True, help="Check the checksum of every bias record, however large: reads it whole."
-)
 
 
 def emit(
@@ -147,7 +74,7 @@ def _refuse_overwriting(audit: Audit, outputs: Sequence[str]) -> None:
     taken = dict.fromkeys(map(os.path.realpath, paths), "is one of the inputs; a report would overwrite it")
     for output in outputs:
         if reason := taken.get(os.path.realpath(output)):
-            raise click.UsageError(f"{output}: {reason}")
+            raise BadPolicy(f"{output}: {reason}")
         if not _is_stream(output):
             taken[os.path.realpath(output)] = "two reports cannot go into one file"
 
@@ -161,7 +88,7 @@ def _write(path: str, text: str) -> None:
         else:
             _replace(os.path.realpath(path), utf8(text))
     except OSError as error:
-        raise click.UsageError(f"{path}: cannot write the report: {error.strerror}") from None
+        raise BadPolicy(f"{path}: cannot write the report: {error.strerror}") from None
 
 
 def _is_stream(path: str) -> bool:
@@ -222,9 +149,9 @@ class Progress:
         now = self._clock() if self._active else self._start
         if now - self._start > 1.0 and (now - self._last > 0.1 or done == total):
             self._last = now
-            click.echo(f"\r{done:,} of {total:,} {self._what}", nl=False, err=True)
+            tell(f"\r{done:,} of {total:,} {self._what}", end="")
 
     def end(self) -> None:
         """Clear the line."""
         if self._last > self._start:
-            click.echo("\r\033[K", nl=False, err=True)
+            tell("\r\033[K", end="")

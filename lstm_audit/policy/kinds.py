@@ -4,13 +4,15 @@ Comes in: values out of TOML, and rules. Goes out: the value, checked, or `BadPo
 file, the key, what was expected and what was found.
 """
 
-import inspect
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from ..errors import BadPolicy
 from ..rules import Rule
+
+if TYPE_CHECKING:  # 6 ms that only a `rules` table and the schema need
+    from inspect import Parameter
 
 KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string", tuple: "a list of strings"}
 """How each type that an option may have is called."""
@@ -153,11 +155,13 @@ def options_of(rule: Rule) -> dict[str, type]:
 
     `float | None` is a float: an option that is not set is left out. What is no type of `KINDS` is a string.
     """
-    parameters = inspect.signature(rule.check, eval_str=True).parameters.values()
+    from inspect import signature
+
+    parameters = signature(rule.check, eval_str=True).parameters.values()
     return {p.name: _kind(p) for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 
-def _kind(parameter: inspect.Parameter) -> type:
+def _kind(parameter: "Parameter") -> type:
     annotation = parameter.annotation
     parts = [getattr(part, "__origin__", part) for part in (annotation, *get_args(annotation))]
     for kind in (tuple, float, bool, int, str):

@@ -10,7 +10,6 @@ from typing import Any
 
 from ..errors import BadPolicy
 from .model import Policy
-from .read import read_policy
 
 OWN = "lstm-audit.toml"
 SHARED = "pyproject.toml"
@@ -62,6 +61,8 @@ def _concerns(path: str) -> bool:
 
 
 def _load(path: str) -> Policy:
+    from .read import read_policy
+
     document = _parse(path, _read(path))
     folder, name = os.path.split(os.path.abspath(path))
     shown = shown_path(path)

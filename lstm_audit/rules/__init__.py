@@ -5,7 +5,6 @@ rule's docstring is its manual, its keyword-only parameters are its options, and
 default.
 """
 
-import inspect
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -112,7 +111,9 @@ class Rule(NamedTuple):
     @property
     def manual(self) -> str:
         """The docstring, without its indentation."""
-        return inspect.getdoc(self.check) or ""
+        from inspect import getdoc
+
+        return getdoc(self.check) or ""
 
     @property
     def sections(self) -> dict[str, str]:
@@ -123,7 +124,9 @@ class Rule(NamedTuple):
     @property
     def options(self) -> Mapping[str, Any]:
         """The rule's options and their defaults."""
-        parameters = inspect.signature(self.check).parameters.values()
+        from inspect import signature
+
+        parameters = signature(self.check).parameters.values()
         return {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
 
 

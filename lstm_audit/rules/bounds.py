@@ -6,15 +6,14 @@ dtype is within it, and so is what `patch` writes for that bound.
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..lstm.layer import Lstm
 from ..lstm.measure import ACTIVATIONS, Stats, sigmoid, time_scale, time_scale_of
 from . import Case, Evidence, Hit, at, mend, rounding, rule
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """From `low` to `high`, both allowed, each widened by `slack` of itself for the rounding of what is stored."""
 
     low: float
@@ -47,8 +46,7 @@ def _bounds(lstm: Lstm, low: float | None, high: float | None, roundings: int = 
     return Bounds(-math.inf if low is None else low, math.inf if high is None else high, slack)
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(NamedTuple):
     """A quantity of the policy: its name, its statistics, its value unit by unit, and the patch flag that sets it."""
 
     what: str

@@ -52,9 +52,10 @@ A rebuilder is inert as far as its own code goes; `_load_from_bytes` opens a fil
 not in this list's care.
 """
 
-_STORAGE = re.compile(r"\w+Storage")
-_CLASS = re.compile(r"[A-Z]\w*")
-_NN = re.compile(r"torch\.(?:ao\.)?nn(?:\.\w+)*")
+_STORAGE = r"\w+Storage"
+_CLASS = r"[A-Z]\w*"
+_NN = r"torch\.(?:ao\.)?nn(?:\.\w+)*"
+_TRAILING = r"(\d+) bytes behind .+"
 
 
 @rule("LA901", "unsafe-globals", "warning", scope="file")
@@ -96,9 +97,9 @@ def inert(module: str, name: str) -> bool:
         return True
     if module == "torch._utils":
         return re.fullmatch(r"_rebuild_\w+", name) is not None
-    if module in ("torch", "torch.cuda") and _STORAGE.fullmatch(name):
+    if module in ("torch", "torch.cuda") and re.fullmatch(_STORAGE, name):
         return True
-    return _NN.fullmatch(module) is not None and _CLASS.fullmatch(name) is not None
+    return re.fullmatch(_NN, module) is not None and re.fullmatch(_CLASS, name) is not None
 
 
 def _listed(names: list[str]) -> str:
@@ -214,9 +215,6 @@ def extension(evidence: Evidence) -> Iterator[Hit]:
         yield Hit(message, evidence.format, promised[0] if promised else None)
 
 
-_TRAILING = re.compile(r"(\d+) bytes behind .+")
-
-
 @rule("LA904", "trailing-bytes", "info", scope="file")
 def trailing_bytes(evidence: Evidence) -> Iterator[Hit]:
     """Bytes stand behind the end of what a loader reads.
@@ -237,6 +235,6 @@ def trailing_bytes(evidence: Evidence) -> Iterator[Hit]:
     References: pickle protocol, STOP (pickletools); torch/serialization.py _legacy_load.
     """
     for note in evidence.notes:
-        if match := _TRAILING.fullmatch(note):
+        if match := re.fullmatch(_TRAILING, note):
             message = f"{note}: no loader reads them; if they are not meant to be there, load the file and save it anew"
             yield Hit(message, int(match[1]), 0)

@@ -1,0 +1,64 @@
+"""The click commands, and what click does otherwise than this program.
+
+Comes in: any command line. Goes out: the command that it names, called. Promise: a command is imported when it is
+named, and none of click's own exit codes collides with a verdict.
+"""
+
+import importlib
+
+import click
+
+from ..version import __version__
+from .exits import ended_from_outside
+
+COMMANDS = ("audit", "check", "patch", "undo", "diff", "rules", "explain", "presets", "config", "schema")
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of the manual."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command, or None for an unknown name (click then says what was meant)."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = importlib.import_module(f"{__package__}.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a suggestion for a mistyped name."""
+        if not ctx.resilient_parsing and args and not args[0].startswith("-") and args[0] not in COMMANDS:
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, 1)
+            hint = f" Did you mean {near[0]!r}?" if near else f" The commands are: {', '.join(COMMANDS)}."
+            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """As click does, but for its exit code 1, which here means a finding, after Ctrl-C and a closed pipe."""
+        with ended_from_outside():
+            return super().invoke(ctx)
+
+
+EPILOG = """\b
+Start with:
+  lstm-audit audit model.pt
+  lstm-audit check --forget-bias 1 --tolerance 0.05 checkpoints/
+  lstm-audit COMMAND --help
+"""
+
+
+@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "-V", "--version", prog_name="lstm-audit", message="%(prog)s %(version)s")
+def group() -> None:
+    """Say what an LSTM's forget gate starts at, from the checkpoint alone.
+
+    Nothing in a file is ever executed, and nothing is changed by an audit.
+    """
