@@ -152,8 +152,8 @@ class Span:
 
     def __getitem__(self, part: slice) -> "Span":
         """The sub-span `[a:b]`, both counted from this span's start; raises `MalformedFile` beyond its end."""
-        a = 0 if part.start is None else part.start
-        b = self.size if part.stop is None else part.stop
+        a: int = part.start or 0
+        b: int = self.size if part.stop is None else part.stop
         if not 0 <= a <= b <= self.size:
             message = f"bytes {a} to {b} are needed, but there are only {self.size}"
             raise MalformedFile(message, self.start + min(max(a, 0), self.size), "truncated")

@@ -192,12 +192,23 @@ def view(
     `offset` and `strides` are in elements. Raises `MalformedFile` when a number is no natural number or the view
     reaches beyond the storage.
     """
-    numbers = (offset, *shape, *strides)
-    if len(shape) != len(strides) or len(shape) > MAX_DIMS or any(type(n) is not int or n < 0 for n in numbers):
-        raise MalformedFile(f"a tensor claims shape {shape}, strides {strides}, offset {offset}", storage.at)
-    reach = 0 if 0 in shape else 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    reach = extent(shape, strides, offset, storage.at) * dtype.itemsize
     first = offset * dtype.itemsize
-    return Tensor(dtype, shape, strides, storage[first : first + reach * dtype.itemsize], big_endian, negated)
+    return Tensor(dtype, shape, strides, storage[first : first + reach], big_endian, negated)
+
+
+def extent(shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0, at: int | None = None) -> int:
+    """Elements from a view's first to its last, 0 when it has none; raises `MalformedFile` when the claim is none."""
+    possible = len(shape) == len(strides) <= MAX_DIMS and type(offset) is int and offset >= 0
+    reach = 1
+    for size, step in zip(shape, strides, strict=False):
+        if type(size) is not int or type(step) is not int or size < 0 or step < 0:
+            possible = False
+            break
+        reach += (size - 1) * step
+    if not possible:
+        raise MalformedFile(f"a tensor claims shape {shape}, strides {strides}, offset {offset}", at)
+    return 0 if 0 in shape else reach
 
 
 def contiguous(dtype: DType, shape: tuple[int, ...], span: Span) -> Tensor:
@@ -234,9 +245,10 @@ class Block(NamedTuple):
     @property
     def span(self) -> Span:
         """From the block's first byte to its last; it holds foreign bytes in between when `stride` is not 1."""
-        size, first = self.tensor.dtype.itemsize, self.start * self.tensor.strides[self.axis]
-        reach = (self.elements - 1) * self.stride + 1 if self.elements else 0
-        return self.tensor.span[first * size : (first + reach) * size]
+        tensor, elements = self.tensor, self.elements
+        size, step = tensor.dtype.itemsize, tensor.strides[self.axis]
+        first, reach = self.start * step, (elements - 1) * step * self.step + 1 if elements else 0
+        return tensor.span[first * size : (first + reach) * size]
 
     def runs(self) -> list[Span]:
         """The byte ranges that hold the block and nothing else, in the block's order."""
@@ -249,6 +261,11 @@ class Block(NamedTuple):
 
 def read_block(block: Block) -> list[float]:
     """The block's values as floats; the dtype must be decodable."""
+    return list(read_numbers(block))
+
+
+def read_numbers(block: Block) -> Sequence[float]:
+    """The same, packed where the dtype is one of C's: for who looks at each number once."""
     raw = _gather(block)
     tensor = block.tensor
     size = tensor.dtype.itemsize
@@ -257,11 +274,14 @@ def read_block(block: Block) -> list[float]:
     if tensor.dtype.decode is None:
         raise MalformedFile(f"{tensor.dtype.name} values are not plain floats", tensor.span.at, "unsupported")
     values = tensor.dtype.decode(raw)
-    return [-v for v in values] if tensor.negated else list(values)
+    return [-v for v in values] if tensor.negated else values
 
 
 def _gather(block: Block) -> bytes:
     """The block's bytes without what lies between; wide strides are read run by run."""
+    span = block.tensor.span
+    if block.elements * block.tensor.dtype.itemsize == span.size:  # all there is: most biases
+        return span.read()
     if block.stride == 1 or block.elements <= 1:
         return block.span.read()
     if block.stride == 0:
@@ -282,6 +302,8 @@ def swap_bytes(raw: bytes, size: int) -> bytes:
 
 def whole_block(tensor: Tensor) -> Block:
     """All elements of a tensor that has one axis longer than 1; raises `MalformedFile` for a true matrix."""
+    if len(tensor.shape) == 1:
+        return Block(tensor, 0, 0, tensor.shape[0])
     long = [axis for axis, size in enumerate(tensor.shape) if size != 1]
     if len(long) > 1:
         raise MalformedFile(f"a bias has shape {tensor.shape}; one long axis was expected", tensor.span.at)

@@ -279,7 +279,7 @@ def test_progress_shows_after_a_second_and_only_on_a_terminal(monkeypatch: pytes
 @pytest.mark.parametrize("length", [128, 0x08 | 0x01 << 8 | 0x12 << 16], ids=["a pickle", "an ONNX model"])
 @pytest.mark.parametrize("first", ["torch", "safetensors", "refused"])
 def test_a_safetensors_header_that_begins_like_something_else(first: str, length: int, tmp_path: Path) -> None:
-    """80 00 of a header of 128 bytes are a pickle's first two, 08 01 12 an ONNX model's; no order of imports matters."""
+    """80 00 of a header of 128 bytes open a pickle too, 08 01 12 an ONNX model; no order of imports matters."""
     import subprocess
     import sys
 

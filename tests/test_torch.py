@@ -7,7 +7,7 @@ import pytest
 from lstm_audit.errors import MalformedFile
 from lstm_audit.formats.torch import archive, dialect, export, legacy, storage
 from lstm_audit.formats.torch.legacy import Envelope
-from lstm_audit.formats.torch.rebuild import rebuild, unread
+from lstm_audit.formats.torch.rebuild import claimed_shape, rebuild, unread
 from lstm_audit.formats.torch.storage import Storage, claim_of, dtype_named
 from lstm_audit.lstm.evidence import weigh_shape
 from lstm_audit.lstm.naming import CONVENTIONS
@@ -167,7 +167,7 @@ def test_a_wrong_export_config_is_refused(config: bytes, message: str, monkeypat
     monkeypatch.setattr(archive, "body", lambda span, member: body)
     opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()})  # type: ignore[dict-item]
     with pytest.raises(MalformedFile, match=message):
-        export.read_weights(opened)[0]["w"]()
+        export.locate(opened, export.read_weights(opened)[0]["w"])
 
 
 def test_pickled_weights_of_an_export_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -175,6 +175,25 @@ def test_pickled_weights_of_an_export_are_skipped(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(archive, "body", lambda span, member: body)
     found, skipped = export.read_weights(archive.Archive(FLOATS, "m", {export.CONFIG: Member()}))  # type: ignore[dict-item]
     assert (found, skipped[0].module) == ({}, "w")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "shape"),
+    [
+        (strided(size=(4, 4), stride=(4, 1)), (4, 4)),
+        (call("_rebuild_parameter", strided(size=[2, 3], stride=(3, 1)), True, None), (2, 3)),
+        (strided(size=(4, 5), stride=(5, 1)), None),  # 20 elements of a storage that claims 16
+        (strided(size=(4, 5), stride=(0, 1)), None),  # an expanded view may show more: locating it tells
+        (strided(size=(-4, -4)), None),
+        (strided(size=(True, 4)), None),
+        (strided(reference=pid(None, "0", "16")), None),
+        (strided(reference=pid(None, "0", 16, ("0", 0, 4))), None),  # a view of a storage, in files before torch 0.4
+        (strided(reference=loaded(Chunk(0, 8))), None),
+        (buffered(Chunk(0, 8), array_dtype("f4"), (2,), "C"), None),
+    ],
+)
+def test_a_weights_shape_is_believed_as_far_as_its_storage_reaches(tensor: Call, shape: object) -> None:
+    assert claimed_shape(tensor) == shape
 
 
 def test_the_walk_survives_cycles_and_names_aliases() -> None:

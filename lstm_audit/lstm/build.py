@@ -16,7 +16,12 @@ from .naming import Convention
 MAX_BIAS = 1 << 20
 """Elements of one bias: H = 262144, far beyond any model, and half a second of statistics."""
 
+FACTORS = ("mask", "log_scale")
+"""The roles of tensors by which a half's bias is multiplied."""
+
 Tensors = Mapping[str, Tensor]
+Factors = Mapping[tuple[str, str], str]
+"""(role, half) to the name of a factor."""
 
 
 def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> Lstm | Skipped:
@@ -25,9 +30,10 @@ def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -
     if problem is not None:
         return problem
     gates: dict[str, tuple[Term, ...]] = dict.fromkeys(GATES, ())
+    factors = _factors(convention, group)
     for part, name in group.parts.items():
         if convention.slots[part[1]].role == "bias":
-            terms = _terms(convention, group, part, hidden, tensors)
+            terms = _terms(convention, group, part, hidden, tensors, factors)
             if terms is None:
                 return _misfit(group, name, tensors[name], hidden)
             for gate, term in terms.items():
@@ -41,29 +47,35 @@ def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -
 
 def _refusal(convention: Convention, group: Group, tensors: Tensors) -> Skipped | None:
     """A bias whose values cannot be had from its stored elements."""
+    if name := group.first.get("refuse"):
+        return Skipped(group.module, "parametrized", f"{name}: only the framework can compute the bias from it")
     for (_, key), name in group.parts.items():
-        role, tensor = convention.slots[key].role, tensors[name]
-        if role == "refuse":
-            return Skipped(group.module, "parametrized", f"{name}: only the framework can compute the bias from it")
-        if role in ("bias", "mask", "log_scale"):
+        role = convention.slots[key].role
+        if role == "bias" or role in FACTORS:
+            tensor = tensors[name]
             readable = tensor.dtype.decode if role == "mask" else tensor.dtype.encode
             if readable is None:
                 return Skipped(group.module, "unsupported-dtype", f"{name} is {tensor.dtype.name}")
             if tensor.elements > MAX_BIAS:
-                return Skipped(
-                    group.module, "limit", f"{name} has {tensor.elements} elements; at most {MAX_BIAS} are read"
-                )
+                said = f"{name} has {tensor.elements} elements; at most {MAX_BIAS} are read"
+                return Skipped(group.module, "limit", said)
     return None
 
 
 def _disagreement(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> Skipped | None:
     """An input weight whose gate axis does not fit H: the group's tensors do not belong together."""
-    name = group.first(convention, "input")
-    shape = shape_of(tensors, name) if name else ()
-    if name is None or convention.convolution or group.separate or len(shape) != 2:
+    name = group.first.get("input")
+    if name is None or convention.convolution or group.separate:
         return None
-    rows = shape[convention.gate_axis]
-    return None if rows in {n * hidden for n in convention.blocks} else _misfit(group, name, tensors[name], hidden)
+    shape = shape_of(tensors, name)
+    if len(shape) != 2 or _fits(convention, shape[convention.gate_axis], hidden):
+        return None
+    return _misfit(group, name, tensors[name], hidden)
+
+
+def _fits(convention: Convention, size: int, hidden: int) -> bool:
+    """Whether an axis has room for all gates of H units, and for nothing else."""
+    return size % hidden == 0 and size // hidden in convention.blocks
 
 
 def _misfit(group: Group, name: str, tensor: Tensor, hidden: int) -> Skipped:
@@ -71,18 +83,29 @@ def _misfit(group: Group, name: str, tensor: Tensor, hidden: int) -> Skipped:
     return Skipped(group.module, "conflicting-evidence", detail)
 
 
-def _terms(convention: Convention, group: Group, part: Part, hidden: int, tensors: Tensors) -> dict[str, Term] | None:
+def _factors(convention: Convention, group: Group) -> Factors:
+    """What multiplies the biases of each half: pruning masks, and the scales of icefall's ScaledLSTM."""
+    if not any(role in group.first for role in FACTORS):
+        return {}
+    slots = [(convention.slots[key], name) for (_, key), name in group.parts.items()]
+    return {(slot.role, slot.half): name for slot, name in slots if slot.role in FACTORS}
+
+
+def _terms(
+    convention: Convention, group: Group, part: Part, hidden: int, tensors: Tensors, factors: Factors
+) -> dict[str, Term] | None:
     """One bias tensor cut into its gates; None when it does not fit."""
     gate, key = part
     half, name = convention.slots[key].half, group.parts[part]
-    mask = group.factor(convention, "mask", half)
-    scale = group.factor(convention, "log_scale", half)
-    copy = _copy(convention, group, part, tensors)
+    mask, scale = factors.get(("mask", half)), factors.get(("log_scale", half))
+    copy = _copy(convention, group, part, tensors) if convention.mirror else None
     blocks = _slices(convention, gate, hidden, tensors[name])
     masks = _slices(convention, gate, hidden, tensors[mask]) if mask else {}
     copies = _slices(convention, gate, hidden, copy) if copy else {}
     if blocks is None or masks is None or copies is None:
         return None
+    if not (mask or scale or copies):
+        return {g: Term(half, name, block) for g, block in blocks.items()}
     log_scale = tensors[scale] if scale else None
     return {
         g: Term(half, name, block, masks.get(g), log_scale, (copies[g],) if g in copies else ())
@@ -92,12 +115,12 @@ def _terms(convention: Convention, group: Group, part: Part, hidden: int, tensor
 
 def _slices(convention: Convention, gate: str, hidden: int, tensor: Tensor) -> dict[str, Block] | None:
     """Which elements of a bias belong to which gate; None when its length allows no such division."""
-    if sum(size != 1 for size in tensor.shape) > 1:
+    if sum([size != 1 for size in tensor.shape]) > 1:
         return None
     whole = whole_block(tensor)
     if gate:
-        return {gate: whole} if whole.elements == hidden else None
-    if whole.elements not in {n * hidden for n in convention.blocks}:
+        return {gate: whole} if whole.stop == hidden else None
+    if not _fits(convention, whole.stop, hidden):
         return None
     order = enumerate(convention.order)
     return {g: Block(whole.tensor, whole.axis, k * hidden, (k + 1) * hidden) for k, g in order}
@@ -106,20 +129,19 @@ def _slices(convention: Convention, gate: str, hidden: int, tensor: Tensor) -> d
 def _copy(convention: Convention, group: Group, part: Part, tensors: Tensors) -> Tensor | None:
     """The second stored place of a bias."""
     name = group.mirror(convention, part[1])
-    if name not in tensors or not _aligned(convention, group):
+    if name not in tensors or not _aligned(group):
         return None
     other, own = tensors[name], tensors[group.parts[part]]
     return other if other.shape == own.shape and other.identity != own.identity else None
 
 
-def _aligned(convention: Convention, group: Group) -> bool:
+def _aligned(group: Group) -> bool:
     """Whether the second names mean the same tensors.
 
     Paddle deals them out in order and has none for `weight_ho`: with a projection all but the first cell's are shifted
     (`bias_ih_l1` is a weight, `bias_hh_l1` the bias_ih of layer 1).
     """
-    first = group.layer == 0 and group.direction == "forward"
-    return first or group.first(convention, "projection") is None
+    return "projection" not in group.first or (group.layer == 0 and group.direction == "forward")
 
 
 def mirrored(convention: Convention, group: Group, tensors: Tensors, *roles: str) -> list[str]:
@@ -135,7 +157,7 @@ def _lstm(
 ) -> Lstm:
     halves = {term.name: term.half for gate in GATES for term in gates[gate]}
     names = tuple(halves)
-    weight = group.first(convention, "recurrent")
+    weight = group.first.get("recurrent")
     stored = [tensors[name].dtype.name for name in names or ((weight,) if weight else ())]
     return Lstm(
         module=group.module,
@@ -143,10 +165,10 @@ def _lstm(
         direction=group.direction,
         convention=convention.name,
         hidden_size=hidden,
-        dtype="+".join(sorted(set(stored))),
+        dtype="+".join(sorted({*stored})),
         gates=gates,
         bias_tensors=tuple(sorted(names, key=lambda name: (halves[name] == "hh", name))),
-        aliases=tuple(mirrored(convention, group, tensors, "bias") if _aligned(convention, group) else ()),
+        aliases=tuple(mirrored(convention, group, tensors, "bias") if _aligned(group) else ()),
         offset=convention.offset,
         notes=convention.notes + tuple(_notes(convention, gates)),
     )

@@ -35,8 +35,9 @@ def find_lstms(checkpoint: Checkpoint) -> Found:
     """Every LSTM of a checkpoint; raises `MalformedFile` when a tensor that matters is broken."""
     names, skipped = _without_optimizers(checkpoint.tensors)
     outcomes: list[Outcome] = []
+    everything = "\n".join(names)
     for convention in CONVENTIONS:
-        if any(convention.hint in name for name in names):
+        if convention.hint in everything:
             got, taken = _apply(convention, names, checkpoint)
             outcomes += got
             names = [name for name in names if name not in taken] if taken else names
@@ -101,7 +102,7 @@ def _resolve(convention: Convention, group: Group, checkpoint: Checkpoint) -> Ou
 
 def _lookalike(convention: Convention, group: Group, tensors: Mapping[str, Tensor], kind: str) -> Iterator[Lookalike]:
     """The cell that is no LSTM, if its hidden size is known and it has biases that can be read."""
-    recurrent = group.first(convention, "recurrent")
+    recurrent = group.first.get("recurrent")
     names = [name for (_, key), name in group.parts.items() if convention.slots[key].role == "bias"]
     biases = {name: tensors[name] for name in names}
     if recurrent and biases and all(t.dtype.decode and t.elements <= MAX_BIAS for t in biases.values()):
@@ -113,11 +114,11 @@ def _verdict(
     convention: Convention, group: Group, tensors: Mapping[str, Tensor], claim: Claim | None
 ) -> Verdict | None:
     """Shapes and claims together: `lstm`, or one of the reasons of `Skipped`; None when nothing is recurrent."""
-    recurrent, bias = group.first(convention, "recurrent"), group.first(convention, "bias", "refuse")
-    source = group.first(convention, "input")
+    recurrent, source = group.first.get("recurrent"), group.first.get("input")
+    biased = "bias" in group.first or "refuse" in group.first
     if recurrent is None:
-        return None if bias is None else _verdict_of_biases(group, claim)
-    if bias is None and source is None and claim is None:
+        return _verdict_of_biases(group, claim) if biased else None
+    if not biased and source is None and claim is None:
         return None
     verdict = _verdict_of_shapes(convention, group, tensors, recurrent, source)
     if claim is not None and claim.kind != verdict.kind:
@@ -131,7 +132,7 @@ def _verdict_of_shapes(
 ) -> Verdict:
     shape = shape_of(tensors, source) if source else ()
     rows = shape[convention.gate_axis] if len(shape) > 1 else None
-    projected = group.first(convention, "projection") is not None
+    projected = "projection" in group.first
     verdict = weigh_shape(convention, shape_of(tensors, recurrent), group.separate, projected, rows)
     return verdict._replace(kind="ambiguous") if verdict.kind == "unclear" else verdict
 

@@ -5,7 +5,7 @@ matched whole, never by a part.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..formats import Checkpoint, shape_of
@@ -22,34 +22,21 @@ Part = tuple[str, str]
 
 
 class Group(NamedTuple):
-    """The tensors of one recurrence under one convention: part to name."""
+    """The tensors of one recurrence under one convention: part to name.
+
+    `first` gives for each role that is there the name of its first tensor, in the order of the row's slots.
+    """
 
     module: str
     layer: int
     direction: str
     parts: dict[Part, str]
+    first: Mapping[str, str] = {}
 
     @property
     def separate(self) -> bool:
         """Whether each gate has tensors of its own."""
         return any(gate for gate, _ in self.parts)
-
-    def first(self, convention: Convention, *roles: str) -> str | None:
-        """The name of the first tensor with one of the roles, in the order of the row's slots."""
-        slots = convention.slots
-        keys = [part for part in self.parts if slots[part[1]].role in roles]
-        if len(keys) > 1:
-            order = list(slots)
-            keys.sort(key=lambda part: order.index(part[1]))
-        return self.parts[keys[0]] if keys else None
-
-    def factor(self, convention: Convention, role: str, half: str) -> str | None:
-        """The name of the tensor that masks or scales a half."""
-        for (_, key), name in self.parts.items():
-            slot = convention.slots[key]
-            if slot.role == role and slot.half == half:
-                return name
-        return None
 
     def mirror(self, convention: Convention, key: str) -> str:
         """The second name that the framework gives to a tensor, or "" where it gives none."""
@@ -64,29 +51,45 @@ def grouped(convention: Convention, names: Sequence[str], checkpoint: Checkpoint
     """The names that fit the row, as groups that have everything the row requires."""
     pattern = re.compile(f"{HEAD}{convention.tail}", re.DOTALL)
     groups: dict[Key, Group] = {}
-    for name in names:
+    for name in _marked(names, convention.marks):
         if match := pattern.fullmatch(name):
-            module, layer, direction, part = _parse(convention, match)
+            key, part = _parse(convention, match)
             if part[1] in convention.slots:
-                group = groups.setdefault((module, layer, direction), Group(module, layer, direction, {}))
-                group.parts[part] = name
+                if key not in groups:
+                    groups[key] = Group(*key, {})
+                groups[key].parts[part] = name
     _adopt_dropped_weights(groups)
     if "?P<cell>" in convention.tail:
         groups = _unfold_cells(groups, checkpoint)
     for group in groups.values():
         if {key for _, key in group.parts}.issuperset(convention.required):
-            yield group
+            yield Group(group.module, group.layer, group.direction, group.parts, _firsts(convention, group.parts))
 
 
-def _parse(convention: Convention, match: re.Match[str]) -> tuple[str, int, str, Part]:
+def _marked(names: Sequence[str], marks: Sequence[str]) -> Sequence[str]:
+    """The names that contain a mark, once for each that they contain; all of them, where there are no marks."""
+    return [name for name in names for mark in marks if mark in name] if marks else names
+
+
+def _firsts(convention: Convention, parts: Mapping[Part, str]) -> dict[str, str]:
+    """Role to the name of its first tensor."""
+    order, chosen = list(convention.slots), dict[str, Part]()
+    for part in parts:
+        role = convention.slots[part[1]].role
+        rival = chosen.get(role)
+        if rival is None or order.index(part[1]) < order.index(rival[1]):
+            chosen[role] = part
+    return {role: parts[part] for role, part in chosen.items()}
+
+
+def _parse(convention: Convention, match: re.Match[str]) -> tuple[Key, Part]:
     """Module, layer, direction and part of a name that fits the row."""
-    found = match.groupdict()
-    layer = int(found.get("layer") or found.get("odd") or found.get("cell") or 0)
-    odd = found.get("odd") is not None and layer % 2 == 1
-    backward = odd or found.get("way") in convention.backward
-    gate = convention.gate_words.get(found.get("gate") or "", "")
-    key = (found.get("tensor") or "") + (found.get("form") or "")
-    return found["module"] or "", layer, "reverse" if backward else "forward", (gate, key)
+    found = match.groupdict("").get
+    layer = int(found("layer") or found("odd") or found("cell") or 0)
+    backward = found("way") in convention.backward or (layer % 2 == 1 and bool(found("odd")))
+    gate = convention.gate_words.get(found("gate", ""), "")
+    key = found("tensor", "") + found("form", "")
+    return (found("module", ""), layer, "reverse" if backward else "forward"), (gate, key)
 
 
 def _adopt_dropped_weights(groups: dict[Key, Group]) -> None:

@@ -8,15 +8,20 @@ mean.
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from operator import add, ne, sub
+from functools import lru_cache
+from math import dist, exp, log1p, sqrt
+from operator import add, sub
 from typing import NamedTuple
 
-from ..tensor import Block, read_block, whole_block
+from ..tensor import Block, read_block, read_numbers, whole_block
 from .layer import GATES, Lstm, Term
 
 LN2 = math.log(2.0)
 BINS = 16
 """Bins of the activation histogram over [0, 1]; the table's sparkline shows them in pairs."""
+
+EDGES = tuple(k / BINS for k in range(1, BINS))
+SHARES = (0.05, 0.5, 0.95)
 
 
 class Stats(NamedTuple):
@@ -37,15 +42,15 @@ class Stats(NamedTuple):
 class Values(NamedTuple):
     """The per-unit numbers of one LSTM, gates in the order i, f, g, o.
 
-    `halves` maps ih and hh (or b) to the four lists that the file holds, after masks and scales; `effective` are the
-    four sums, the run-time offset included in f.
+    `halves` maps ih and hh (or b) to the four sequences that the file holds, after masks and scales; `effective` are
+    the four sums, the run-time offset included in f.
     """
 
-    halves: Mapping[str, tuple[list[float], ...]]
-    effective: tuple[list[float], ...]
+    halves: Mapping[str, tuple[Sequence[float], ...]]
+    effective: tuple[Sequence[float], ...]
 
     @property
-    def forget(self) -> list[float]:
+    def forget(self) -> Sequence[float]:
         """The effective bias of the forget gate, unit by unit."""
         return self.effective[1]
 
@@ -68,20 +73,22 @@ class Measures(NamedTuple):
 
 def read_values(lstm: Lstm) -> Values:
     """Read an LSTM's biases, each stored tensor once; the source must be open."""
-    cache: dict[int, list[float]] = {}
+    cache: dict[int, Sequence[float]] = {}
+    parts: dict[str, tuple[list[Sequence[float]], ...]] = {}
+    for k, gate in enumerate(GATES):
+        for term in lstm.gates[gate]:
+            if term.half not in parts:
+                parts[term.half] = ([], [], [], [])
+            parts[term.half][k].append(_term_values(term, cache))
     zero = [0.0] * lstm.hidden_size
-    halves: dict[str, tuple[list[float], ...]] = {}
-    for half in sorted({term.half for gate in GATES for term in lstm.gates[gate]}):
-        halves[half] = tuple(
-            _add([_term_values(t, cache) for t in lstm.gates[gate] if t.half == half], zero) for gate in GATES
-        )
-    effective = [_add([half[k] for half in halves.values()], zero) for k in range(len(GATES))]
+    halves = {half: tuple([_add(part, zero) for part in parts[half]]) for half in sorted(parts)}
+    effective = [_add(part, zero) for part in (zip(*halves.values(), strict=True) if halves else [()] * len(GATES))]
     if lstm.offset:
         effective[1] = [value + lstm.offset for value in effective[1]]
     return Values(halves, tuple(effective))
 
 
-def _add(parts: Sequence[list[float]], zero: list[float]) -> list[float]:
+def _add(parts: Sequence[Sequence[float]], zero: Sequence[float]) -> Sequence[float]:
     if len(parts) == 2:
         return list(map(add, *parts))
     if len(parts) == 1:
@@ -89,7 +96,7 @@ def _add(parts: Sequence[list[float]], zero: list[float]) -> list[float]:
     return [math.fsum(column) for column in zip(*parts, strict=True)] if parts else zero
 
 
-def _term_values(term: Term, cache: dict[int, list[float]]) -> list[float]:
+def _term_values(term: Term, cache: dict[int, Sequence[float]]) -> Sequence[float]:
     """block * mask * exp(log_scale); see `Term`."""
     values = _block_values(term.block, cache)
     if term.mask is not None:
@@ -100,12 +107,12 @@ def _term_values(term: Term, cache: dict[int, list[float]]) -> list[float]:
     return values
 
 
-def _block_values(block: Block, cache: dict[int, list[float]]) -> list[float]:
+def _block_values(block: Block, cache: dict[int, Sequence[float]]) -> Sequence[float]:
     """A block's numbers by way of its whole tensor, which the other three gates share."""
-    tensor = block.tensor
-    if id(tensor) not in cache:
-        cache[id(tensor)] = read_block(whole_block(tensor))
-    return cache[id(tensor)][block.start : block.stop : block.step]
+    key = id(block.tensor)
+    if key not in cache:
+        cache[key] = read_numbers(whole_block(block.tensor))
+    return cache[key][block.start : block.stop : block.step]
 
 
 def _exp(value: float) -> float:
@@ -150,15 +157,15 @@ def measure(lstm: Lstm, values: Values) -> Measures:
     """All statistics of one LSTM. The activation rises with the bias, so one sorting serves all three of its kind."""
     biases = sorted(values.forget)
     active, scales = _active(biases, lstm.activation_function)
-    scale = of_sorted(scales)
+    activation, scale = of_sorted(active), of_sorted(scales)
     sorted_gates = [biases if k == 1 else sorted(gate) for k, gate in enumerate(values.effective)]
     return Measures(
         gates={g: of_sorted(v) for g, v in zip(GATES, sorted_gates, strict=True)},
         difference=_difference(values) if lstm.two_halves else None,
-        activation=of_sorted(active),
+        activation=activation,
         time_scale=scale,
         half_life=Stats._make([value * LN2 for value in scale]),
-        histogram=_histogram(active),
+        histogram=_histogram(active if activation.mean == activation.mean else sorted(f for f in active if f == f)),
     )
 
 
@@ -169,8 +176,8 @@ def _active(biases: Sequence[float], function: str) -> tuple[list[float], list[f
         return active, [time_scale_of(f) for f in active]
     if biases and -30.0 < biases[0] <= biases[-1] < 700.0:
         try:
-            exponentials = [math.exp(-b) for b in biases]
-            return [1.0 / (1.0 + e) for e in exponentials], [1.0 / math.log1p(e) for e in exponentials]
+            exponentials = [exp(-b) for b in biases]
+            return [1.0 / (1.0 + e) for e in exponentials], [1.0 / decay for decay in map(log1p, exponentials)]
         except (OverflowError, ZeroDivisionError):
             pass  # a NaN has no order: among them the first and the last are not the bounds
     return [sigmoid(b) for b in biases], [time_scale(b) for b in biases]
@@ -182,30 +189,24 @@ def _difference(values: Values) -> dict[str, Stats]:
 
 
 def _histogram(active: Sequence[float]) -> tuple[int, ...]:
-    """Counts of sorted activations; NaN belongs to no bin."""
-    if any(map(ne, active, active)):
-        active = sorted(f for f in active if f == f)
-    counts, before = [], 0
-    for k in range(1, BINS):
-        edge = bisect_left(active, k / BINS, before)
-        counts.append(edge - before)
-        before = edge
-    return (*counts, len(active) - before)
+    """Counts of sorted activations, none of them NaN, which belongs to no bin."""
+    below = [bisect_left(active, edge) for edge in EDGES]
+    return tuple(map(sub, (*below, len(active)), (0, *below)))
 
 
 def of_sorted(values: Sequence[float]) -> Stats:
     """Statistics of values in ascending order; all NaN when one of them is."""
     n = len(values)
-    try:
-        mean = math.fsum(values) / n
-    except (OverflowError, ValueError, ZeroDivisionError):  # beyond float64, both infinities, or no values
+    if not n:
         return _of_odd(values)
-    if mean - mean != 0:  # an infinity or a NaN
+    mean, low, high = sum(values) / n, values[0], values[-1]
+    if mean - mean != 0 or high - low == math.inf:  # an infinity, a NaN, or a sum or a way beyond float64
         return _of_odd(values)
-    low, high = values[0], values[-1]
-    mean = min(max(mean, low), high)  # fsum rounds once, the division again: never outside the values
-    std = 0.0 if low == high else math.dist(values, [mean] * n) / math.sqrt(n)
-    return Stats(mean, std, low, *_percentiles(values), high)
+    if low == high:
+        return Stats(low, 0.0, low, low, low, low, low)
+    mean = low if mean < low else high if mean > high else mean  # rounding may lead out
+    p05, p50, p95 = [values[k] + (values[k + 1] - values[k]) * part for k, part in _positions(n)]
+    return Stats(mean, dist(values, (mean,) * n) / sqrt(n), low, p05, p50, p95, high)
 
 
 def _of_odd(values: Sequence[float]) -> Stats:
@@ -216,7 +217,8 @@ def _of_odd(values: Sequence[float]) -> Stats:
     if not math.isinf(low) and not math.isinf(high):
         return _of_large(values)
     mean = math.nan if low == -math.inf and high == math.inf else low if math.isinf(low) else high
-    return Stats(mean, math.nan, low, *_percentiles(values), high)
+    p05, p50, p95 = [_toward(values, k, part) for k, part in _positions(len(values))]
+    return Stats(mean, math.nan, low, p05, p50, p95, high)
 
 
 def _of_large(values: Sequence[float]) -> Stats:
@@ -225,15 +227,16 @@ def _of_large(values: Sequence[float]) -> Stats:
     return Stats._make([part / scale for part in of_sorted([v * scale for v in values])])
 
 
-def _percentiles(values: Sequence[float]) -> tuple[float, float, float]:
-    """p05, p50, p95 by linear interpolation at position q (n - 1), as numpy.percentile does by default."""
-    last = len(values) - 1
-    return _at(values, 0.05 * last), _at(values, 0.5 * last), _at(values, 0.95 * last)
+@lru_cache(maxsize=64)
+def _positions(n: int) -> list[tuple[int, float]]:
+    """p05, p50, p95 stand at position q (n - 1), as in numpy.percentile: the rank below, and the part of the way on."""
+    positions = [share * (n - 1) for share in SHARES]
+    return [(int(position), position % 1.0) for position in positions]
 
 
-def _at(values: Sequence[float], position: float) -> float:
-    k = int(position)
-    low, part = values[k], position - k
+def _toward(values: Sequence[float], k: int, part: float) -> float:
+    """The value at rank k, or that part of the way to the next one, where the way may be endless."""
+    low = values[k]
     if not part or low == values[k + 1]:
         return low
     return low + (values[k + 1] - low) * part

@@ -39,7 +39,8 @@ class Convention(NamedTuple):
     `order` names the blocks along the gate axis; extra blocks (highway gates) stand behind them and are listed in
     `blocks`, the multiples of H that the recurrent weight may have. `gate_axis` is that axis of the recurrent weight.
     With `gate_words` each gate has tensors of its own. `required` are slot keys without which a group of names is not
-    this convention's. `hint` is a text that some name must contain, so that most rows cost nothing. `pairs`: both
+    this convention's. `hint` is a text that some name must contain, so that most rows cost nothing; `marks` are texts
+    of which every name contains one, where the hint is too weak to spare a large model's names the tail. `pairs`: both
     halves belong to it, one without the other is worth a note. `mirror`: the second name under which the framework
     saves the same numbers. `formats`: the containers in which the names are known to mean this; elsewhere another
     framework uses them too. `convolution`: weights have kernel axes behind the two of a matrix, and (x, h) may be one
@@ -51,6 +52,7 @@ class Convention(NamedTuple):
     hint: str
     tail: str
     slots: Mapping[str, Slot]
+    marks: tuple[str, ...] = ()
     order: str = "ifgo"
     blocks: tuple[int, ...] = (4,)
     gate_axis: int = 0
@@ -282,6 +284,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="torch",
         source="torch/nn/modules/rnn.py LSTM, LSTMCell",
         hint="_",
+        marks=("_ih", "_hh", "_hr"),
         tail=r"(?:parametrizations\.)?(?P<tensor>(?:weight|bias)_(?:ih|hh|hr))(?:_l(?P<layer>\d+)(?:_(?P<way>reverse))?)?"
         r"(?P<form>_raw|_g|_v|_u|_orig|_mask|_scale|\.original[01]?)?",
         slots=_torch_slots(),

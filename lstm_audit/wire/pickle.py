@@ -32,6 +32,8 @@ FIRST_WINDOW = 1 << 14  # bytes read first: most data.pkl fit; doubled up to LAS
 LAST_WINDOW = 1 << 20
 SHORT_WINDOW = 1 << 12  # behind a chunk that was skipped another one is likely to follow soon
 
+BINPUT, BINGET = 0x71, 0x68
+
 
 class Global(NamedTuple):
     """Something a pickle names for import; it stays a name. (A pair, because names may hold dots and spaces.)"""
@@ -159,13 +161,25 @@ A step reads its whole argument before it changes anything, so that it can be re
 
 
 def _run(m: _Machine) -> Decoded:
-    """Obey opcode after opcode; the only place that turns a failure into an error with its place."""
+    """Obey opcode after opcode; the only place that turns a failure into an error with its place.
+
+    Half of a state dict's opcodes remember what is on top of the stack, or recall it; those need no call.
+    """
     steps, budget, at = _STEPS, iter(range(MAX_OPS)), 0
+    stack, memo = m.stack, m.memo
     while True:
         data = m.data
         try:
             for _ in budget:
-                at = steps[data[at]](m, at + 1)
+                code = data[at]
+                if code == BINPUT:
+                    memo[data[at + 1]] = stack[-1]
+                    at += 2
+                elif code == BINGET:
+                    stack.append(memo[data[at + 1]])
+                    at += 2
+                else:
+                    at = steps[code](m, at + 1)
             raise _OpcodeError(f"more than {MAX_OPS} opcodes", "limit")
         except StopIteration:
             return Decoded(m.stack.pop(), tuple(m.globals.values()), tuple(m.persistents), m.base + at + 1)
@@ -218,6 +232,7 @@ _UNWRITTEN = {
 }  # fmt: skip
 _STEPS: list[Step] = [_unknown] * 256
 _WIDTHS = [0] * 256
+_WIDTHS[BINPUT] = _WIDTHS[BINGET] = 1
 
 
 def _opcode(code: int, width: int = 0) -> Callable[[Step], Step]:
@@ -299,13 +314,7 @@ def _dup(m: _Machine, at: int) -> int:
     return at
 
 
-# Memo: a dict, so that an index is a name and not an amount of memory
-
-
-@_opcode(0x71, 1)
-def _binput(m: _Machine, at: int) -> int:
-    m.memo[m.data[at]] = m.stack[-1]
-    return at + 1
+# Memo: a dict, so that an index is a name and not an amount of memory; BINPUT and BINGET stand in `_run`
 
 
 @_opcode(0x72, 4)
@@ -318,12 +327,6 @@ def _long_binput(m: _Machine, at: int) -> int:
 def _memoize(m: _Machine, at: int) -> int:
     m.memo[len(m.memo)] = m.stack[-1]
     return at
-
-
-@_opcode(0x68, 1)
-def _binget(m: _Machine, at: int) -> int:
-    m.stack.append(m.memo[m.data[at]])
-    return at + 1
 
 
 @_opcode(0x6A, 4)
@@ -407,7 +410,13 @@ def _text(m: _Machine, at: int, size: int) -> int:
 
 @_opcode(0x58, 4)
 def _binunicode(m: _Machine, at: int) -> int:
-    return _text(m, at + 4, _uint32(m.data, at)[0])
+    """What all names are, so that those in the window are read here."""
+    at += 4
+    end: int = at + _uint32(m.data, at - 4)[0]
+    if end > len(m.data):
+        return _text(m, at, end - at)
+    m.stack.append(m.data[at:end].decode("utf-8", "surrogatepass"))
+    return end
 
 
 @_opcode(0x8C, 1)
@@ -489,7 +498,7 @@ def _tuple3(m: _Machine, at: int) -> int:
 
 @_opcode(0x74)
 def _tuple(m: _Machine, at: int) -> int:
-    m.stack.append(tuple(_since_mark(m)))
+    m.stack.append((*_since_mark(m),))
     return at
 
 
@@ -668,10 +677,13 @@ def _reduce(m: _Machine, at: int) -> int:
     Protocol 2 writes that for objects with keyword arguments: `functools.partial(cls.__new__, ...)` and then `()`.
     """
     args, function = m.stack.pop(), m.stack[-1]
-    if type(function) is Call and type(args) is tuple:
+    if type(args) is tuple and type(function) is Global:
+        m.stack[-1] = Call(function, args)
+    elif type(args) is tuple and type(function) is Call:
         m.stack[-1] = Call(_CALL, (function, *args))
-        return at
-    return _called(m, at, function, args)
+    else:
+        return _called(m, at, function, args)
+    return at
 
 
 @_opcode(0x81)

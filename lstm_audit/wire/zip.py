@@ -63,6 +63,10 @@ class _End(NamedTuple):
     at: int
 
 
+_Entry = tuple[int, int, tuple[str, int, int, int, int, int, int, int]]
+"""Where an entry's body ends at the earliest, where its header stands, and a `Member` but for its limit."""
+
+
 def is_zip(span: Span) -> bool:
     """Whether the span begins with a local file header."""
     return span.size >= 4 and span[:4].read() == b"PK\3\4"
@@ -183,9 +187,10 @@ def _end64(span: Span, tail: bytes, end: _End) -> _End:
     return _End(entries, size, start)
 
 
-def _entries(span: Span, directory: bytes, end: _End) -> list[tuple[int, Member]]:
-    """Every entry with where its body ends at the earliest; their limits are not known yet."""
-    entries, at = [], 0
+def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
+    """Every entry in turn; where its body must end is not known yet."""
+    entries: list[_Entry] = []
+    at = 0
     for _ in range(end.entries):
         if len(directory) - at < _CENTRAL.size:
             raise _fault(span, "the directory holds fewer entries than it claims", end.at + at)
@@ -205,7 +210,7 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[tuple[int, Member]
         if method == STORED and stored != size:
             raise _fault(span, f"{name!r} is stored, but claims two sizes: {stored} and {size}", end.at + at)
         least = header_at + _LOCAL.size + name_size + stored
-        entries.append((least, Member(name, method, size, stored, crc, header_at, end.at + at + 16, flags, 0)))
+        entries.append((least, header_at, (name, method, size, stored, crc, header_at, end.at + at + 16, flags)))
         at = after
     if at != len(directory):
         raise _fault(span, "the directory holds more than the entries it claims", end.at + at, "ambiguous")
@@ -246,33 +251,34 @@ def _extra_fields(extra: bytes) -> list[tuple[int, bytes]]:
     return fields
 
 
-def _bounded(span: Span, entries: list[tuple[int, Member]], directory_at: int) -> dict[str, Member]:
+def _bounded(span: Span, entries: list[_Entry], directory_at: int) -> dict[str, Member]:
     """The entries by name with their limits, once no two share a name or a byte and the first is at 0."""
-    starts = sorted([member.header_at for _, member in entries])
+    starts = sorted([header_at for _, header_at, _ in entries])
     starts.append(directory_at)
     if starts[0]:
         message = f"{starts[0]} bytes stand before the first entry, and readers disagree what that means; save it again"
         raise _fault(span, message, 0, "ambiguous")
     limits = dict(pairwise(starts))
     found: dict[str, Member] = {}
-    for least, member in entries:
-        limit = limits[member.header_at]
+    for least, header_at, facts in entries:
+        limit = limits[header_at]
+        member = Member(*facts, limit)
         if least > limit or len(limits) < len(entries):
             raise _fault(span, f"{member.name!r} overlaps another entry", member.crc_at - 16, "ambiguous")
-        found[member.name] = Member(*member[:-1], limit)
-    # miniz finds names without regard to ASCII case, zipfile with
-    if len({name.casefold() for name in found}) < len(entries):
-        raise _fault(span, f"{_twice(entries)!r} stands in the directory twice", directory_at, "ambiguous")
+        found[member.name] = member
+    # miniz finds names without regard to ASCII case, zipfile with; a name holds no newline
+    if len(set("\n".join(found).casefold().split("\n"))) < len(entries):
+        raise _fault(span, f"{_twice([facts[0] for *_, facts in entries])!r} is there twice", directory_at, "ambiguous")
     return found
 
 
-def _twice(entries: list[tuple[int, Member]]) -> str:
+def _twice(names: list[str]) -> str:
     """The first name that was there before, letter case aside."""
     seen: set[str] = set()
-    for _, member in entries:
-        if member.name.casefold() in seen:
-            return member.name
-        seen.add(member.name.casefold())
+    for name in names:
+        if name.casefold() in seen:
+            return name
+        seen.add(name.casefold())
     return ""
 
 

@@ -34,10 +34,12 @@ def open_archive(span: Span) -> Archive:
     """The directory of a torch zip. All entries share one root folder, as torch's reader demands."""
     found = members(span)
     root = next(iter(found), "").partition("/")[0]
-    stray = [name for name in found if not name.startswith(f"{root}/")]
+    prefix = f"{root}/"
+    stray = [name for name in found if not name.startswith(prefix)]
     if stray and f"{root}/data.pkl" in found:
         raise MalformedFile(f"entry {stray[0]!r} lies outside the root folder {root!r}: torch refuses this archive")
-    return Archive(span, root, {name[len(root) + 1 :]: member for name, member in found.items()})
+    skip = len(prefix)
+    return Archive(span, root, {name[skip:]: member for name, member in found.items()})
 
 
 def open_pickle(archive: Archive, record: str = "data.pkl", folder: str = "data") -> Envelope:

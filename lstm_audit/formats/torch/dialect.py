@@ -6,14 +6,14 @@ to it, and no path can make the walk endless.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from ...errors import MalformedFile, Skipped
 from ...tensor import Tensor
 from ...wire.pickle import Call, Global
 from .. import Claim
 from .legacy import Envelope
-from .rebuild import claimed_shape, is_array, is_tensor, nested_file, rebuild, unread
+from .rebuild import is_array, is_tensor, nested_file, unread
 
 MAX_NODES = 1 << 20  # values of one pickle that the walk visits: far beyond any model, about a second
 MAX_PATH = 4096  # characters of a name; longer ones are nested on purpose
@@ -27,20 +27,15 @@ _CELLS = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru", "R
 _MODES = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn"}
 _FACTS = ("hidden_size", "input_size", "proj_size", "num_layers", "bidirectional", "bias")
 
-
-Opener = Callable[[], Tensor]
-NO_CALLS: Mapping[str, Call] = {}
-
 Place = tuple[str, Any]
 """A path, and the inert value that stands there."""
 
 
 class Contents(NamedTuple):
-    """What the walk found: unbuilt tensors by path with their calls, claims by module path, what has no readable
+    """What the walk found: by path the calls that would build tensors, claims by module path, what has no readable
     values, and the calls that would load a whole torch file out of bytes."""
 
-    tensors: dict[str, Opener]
-    calls: dict[str, Call]
+    tensors: dict[str, Call]
     claims: dict[str, Claim]
     skipped: list[Skipped]
     nested: list[Call]
@@ -48,7 +43,7 @@ class Contents(NamedTuple):
 
 def contents(envelope: Envelope) -> Contents:
     """Walk a decoded pickle from its root."""
-    found, seen = Contents({}, {}, {}, [], []), set()
+    found, seen = Contents({}, {}, [], []), set()
     stack: list[Place] = [("", envelope.value)]
     visited = 0
     while stack:
@@ -59,7 +54,7 @@ def contents(envelope: Envelope) -> Contents:
         if type(value) is Call and (nested := nested_file(value)):
             found.nested.append(nested)
         if type(value) is Call and (is_tensor(value) or is_array(value)):
-            _note_tensor(found, envelope, path, value)
+            _note_tensor(found, path, value)
         elif type(value) in (dict, list, tuple, Call):
             inner = list(_children(path, value))
             if id(value) in seen:  # a second way to the same container: only the tensors right in it get a second name
@@ -71,13 +66,12 @@ def contents(envelope: Envelope) -> Contents:
     return found
 
 
-def _note_tensor(found: Contents, envelope: Envelope, path: str, call: Call) -> None:
+def _note_tensor(found: Contents, path: str, call: Call) -> None:
     reason = unread(call)
     if reason is not None:
         found.skipped.append(Skipped(path, *reason))
     else:
-        found.tensors.setdefault(path, lambda: rebuild(call, envelope))
-        found.calls.setdefault(path, call)
+        found.tensors.setdefault(path, call)
 
 
 def _children(path: str, value: Any) -> Iterator[Place]:
@@ -168,34 +162,50 @@ def _claim(call: Call) -> Claim | None:
     return Claim(f"{cls.module}.{cls.name}", kind, facts)
 
 
-class LazyTensors(Mapping[str, Tensor]):
-    """Named tensors that are located when they are looked up: a model has thousands that no audit needs.
+Claimed = TypeVar("Claimed")
+"""What a container says of one tensor before it is located."""
 
-    `calls` are the pickled claims of those that have one; of a weight no more is needed than its claimed shape.
+
+def _nothing(claimed: object) -> None:
+    return None
+
+
+class LazyTensors(Mapping[str, Tensor], Generic[Claimed]):
+    """Named tensors that are located by `build` when they are looked up: a model has thousands that no audit needs.
+
+    `shape` gives the shape that is claimed of a tensor, where the claim alone tells it: of a weight no more is needed.
     """
 
-    def __init__(self, openers: Mapping[str, Opener], calls: Mapping[str, Call] = NO_CALLS) -> None:
-        self._openers = openers
-        self._calls = calls
+    def __init__(
+        self,
+        claims: Mapping[str, Claimed],
+        build: Callable[[Claimed], Tensor],
+        shape: Callable[[Claimed], tuple[int, ...] | None] = _nothing,
+    ) -> None:
+        self._claims = claims
+        self._build = build
+        self._shape = shape
         self._built: dict[str, Tensor] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
 
     def shape_of(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, as far as possible from its claim alone."""
-        call = self._calls.get(name)
-        claimed = claimed_shape(call) if call is not None and name not in self._built else None
-        return self[name].shape if claimed is None else claimed
+        known = self._shapes.get(name)
+        if known is None:
+            known = self._shapes[name] = self._shape(self._claims[name]) or self[name].shape
+        return known
 
     def __getitem__(self, name: str) -> Tensor:
         built = self._built.get(name)
         if built is None:
-            built = self._built[name] = self._openers[name]()
+            built = self._built[name] = self._build(self._claims[name])
         return built
 
     def __contains__(self, name: object) -> bool:
-        return name in self._openers
+        return name in self._claims
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._openers)
+        return iter(self._claims)
 
     def __len__(self) -> int:
-        return len(self._openers)
+        return len(self._claims)

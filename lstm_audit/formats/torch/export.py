@@ -4,8 +4,8 @@ Comes in: an `Archive`. Goes out: named tensors. Promise: no pickle is needed, a
 Source: torch/export/pt2_archive/_package.py, torch/_export/serde/schema.py.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from ...errors import MalformedFile, Skipped
 from ...tensor import DTYPES, Tensor, view
@@ -22,8 +22,15 @@ _DTYPES = {
 """torch/_export/serde/schema.py ScalarType."""
 
 
-def read_weights(archive: Archive) -> tuple[dict[str, Callable[[], Tensor]], tuple[Skipped, ...]]:
-    """What the config lists: for each name the way to its tensor; pickled weights are skipped."""
+class Weight(NamedTuple):
+    """What the config says of a weight."""
+
+    name: str
+    entry: Mapping[str, Any]
+
+
+def read_weights(archive: Archive) -> tuple[dict[str, Weight], tuple[Skipped, ...]]:
+    """What the config lists, by name; pickled weights are skipped."""
     import json
 
     record = archive.record(CONFIG)
@@ -35,16 +42,13 @@ def read_weights(archive: Archive) -> tuple[dict[str, Callable[[], Tensor]], tup
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise MalformedFile(f"{CONFIG} is not the JSON that torch.export writes: {error!r:.80}", record.at) from None
     skipped = [name for name, entry in pairs if entry.get("use_pickle")]
-    found = {name: _opener(archive, name, entry) for name, entry in pairs if not entry.get("use_pickle")}
+    found = {name: Weight(name, entry) for name, entry in pairs if not entry.get("use_pickle")}
     return found, tuple(Skipped(n, "unsupported-dtype", "the weight is a nested pickle") for n in skipped)
 
 
-def _opener(archive: Archive, name: str, entry: Mapping[str, Any]) -> Callable[[], Tensor]:
-    return lambda: _tensor(archive, name, entry)
-
-
-def _tensor(archive: Archive, name: str, entry: Mapping[str, Any]) -> Tensor:
+def locate(archive: Archive, weight: Weight) -> Tensor:
     """One weight: `tensor_meta` has sizes, strides and the offset as {"as_int": n}."""
+    name, entry = weight
     try:
         meta = entry["tensor_meta"]
         dtype = DTYPES[_DTYPES[meta["dtype"]]]

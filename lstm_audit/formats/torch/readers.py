@@ -5,6 +5,7 @@ torch's but broken is an error, never somebody else's.
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 from ...errors import MalformedFile, Skipped, UnknownFormat
 from ...span import Span
@@ -13,9 +14,9 @@ from ...wire.zip import body, is_zip
 from .. import Beside, Checkpoint, reader
 from .archive import Archive, open_archive, open_pickle
 from .dialect import LazyTensors, contents
-from .export import CONFIG, read_weights
+from .export import CONFIG, locate, read_weights
 from .legacy import Envelope, is_legacy, open_legacy
-from .rebuild import open_nested
+from .rebuild import claimed_shape, open_nested, rebuild
 from .storage import Storage
 
 MAX_NESTED = 4096  # nested files that are searched for globals: a plain pickle has one for each tensor
@@ -29,8 +30,8 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
         return None
     archive = open_archive(span)
     if CONFIG in archive.members:
-        openers, skipped = read_weights(archive)
-        return Checkpoint("torch-export", LazyTensors(openers), skipped=skipped)
+        weights, skipped = read_weights(archive)
+        return Checkpoint("torch-export", LazyTensors(weights, partial(locate, archive)), skipped=skipped)
     if ".data/extern_modules" in archive.members:
         message = "a torch.package archive is not read; save the model's state_dict with torch.save"
         raise MalformedFile(message, span.at, "unsupported")
@@ -71,7 +72,7 @@ def _checkpoint(name: str, envelope: Envelope, end: str = "the pickle's end") ->
     found = contents(envelope)
     return Checkpoint(
         format=name,
-        tensors=LazyTensors(found.tensors, found.calls),
+        tensors=LazyTensors(found.tensors, partial(rebuild, envelope=envelope), claimed_shape),
         claims=found.claims,
         skipped=tuple(found.skipped),
         globals=_globals(envelope, found.nested),

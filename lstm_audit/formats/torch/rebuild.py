@@ -25,6 +25,7 @@ _WRAPPERS = {
 _SUBCLASS = ("torch._tensor", "_rebuild_from_type_v2")
 _STRIDED = {(_UTILS, name) for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")}
 _QUANTIZED = (_UTILS, "_rebuild_qtensor")
+_NESTED = ("torch.storage", "_load_from_bytes")
 _UNREAD = {
     (_UTILS, "_rebuild_sparse_tensor"): ("unsupported-dtype", "a sparse tensor"),
     (_UTILS, "_rebuild_sparse_csr_tensor"): ("unsupported-dtype", "a sparse tensor"),
@@ -42,24 +43,19 @@ _NUMPY_DTYPES = {
 }  # fmt: skip
 
 
-def _name(call: Call) -> tuple[str, str]:
-    return call.function.module, call.function.name
-
-
 def is_tensor(call: Call) -> bool:
     """Whether the call would make a torch tensor or parameter."""
-    return _name(call) in _TENSORS and bool(call.args)
+    return call.function in _TENSORS and bool(call.args)
 
 
 def is_array(call: Call) -> bool:
     """Whether the call would make a numpy array."""
-    return _name(call) in _ARRAYS
+    return call.function in _ARRAYS
 
 
 def unread(call: Call) -> tuple[str, str] | None:
     """(reason, detail) when the tensor's values are not stored as plain elements."""
-    call = _unwrapped(call)
-    return _UNREAD.get(_name(call))
+    return _UNREAD.get(_unwrapped(call).function)
 
 
 def rebuild(call: Call, envelope: Envelope) -> Tensor:
@@ -67,27 +63,37 @@ def rebuild(call: Call, envelope: Envelope) -> Tensor:
     call = _unwrapped(call)
     if is_array(call):
         return _array(call, envelope)
-    if _name(call) not in _STRIDED and _name(call) != _QUANTIZED:
+    if call.function not in _STRIDED and call.function != _QUANTIZED:
         raise MalformedFile(f"{call.function.name} is no tensor", envelope.chunks.at)
     return _strided(call, envelope)
 
 
 def claimed_shape(call: Call) -> tuple[int, ...] | None:
-    """The size that a strided tensor claims, its storage not looked at; None where it takes more to know it."""
+    """The size that a strided tensor claims, if its storage claims to have so many elements; None where it takes more.
+
+    The storage itself is not looked for: of a weight, nothing but the shape is asked.
+    """
     call = _unwrapped(call)
-    if _name(call) not in _STRIDED or len(call.args) < 4:
+    if call.function not in _STRIDED or len(call.args) < 4 or type(call.args[0]) is not Persistent:
         return None
-    shape = _sizes(call.args[2])
-    return shape if all(type(size) is int and size >= 0 for size in shape) else None
+    pid, shape, elements = call.args[0].pid, _sizes(call.args[2]), 1
+    for size in shape:
+        if type(size) is not int or size < 0:
+            return None
+        elements *= size
+    held = pid[4] if type(pid) is tuple and len(pid) == 5 else None
+    return shape if type(held) is int and elements <= held else None
 
 
 def _unwrapped(call: Call) -> Call:
     """The innermost call behind Parameter and subclass wrappers."""
+    if call.function in _STRIDED:
+        return call
     for _ in range(MAX_WRAPPERS):
         inner: object = None
-        if _name(call) in _WRAPPERS and call.args:
+        if call.function in _WRAPPERS and call.args:
             inner = call.args[0]
-        elif _name(call) == _SUBCLASS and len(call.args) >= 3:
+        elif call.function == _SUBCLASS and len(call.args) >= 3:
             function, _, arguments = call.args[:3]
             if type(function) is Global and type(arguments) is tuple:
                 inner = Call(function, arguments)
@@ -103,7 +109,7 @@ def _strided(call: Call, envelope: Envelope) -> Tensor:
         raise MalformedFile(f"{call.function.name} has {len(call.args)} arguments; at least 4 were expected")
     reference, offset, shape, strides = call.args[:4]
     storage = _locate(reference, envelope)
-    dtype = _dtype_of(call, storage)
+    dtype = _dtype_of(call, storage.dtype)
     shape, strides = _sizes(shape), _sizes(strides)
     if type(offset) is not int:
         raise MalformedFile("a tensor's storage offset is no integer", storage.span.at)
@@ -112,20 +118,20 @@ def _strided(call: Call, envelope: Envelope) -> Tensor:
 
 
 def _sizes(value: object) -> tuple[int, ...]:
-    if type(value) is Call and _name(value) == ("torch", "Size") and value.args:
+    if type(value) is Call and value.function == ("torch", "Size") and value.args:
         value = value.args[0]
     if type(value) not in (tuple, list):
         raise MalformedFile("a tensor's size or stride is no tuple")
     return tuple(value)  # type: ignore[arg-type]  # tuple or list; view() checks the elements
 
 
-def _dtype_of(call: Call, storage: Storage) -> DType:
+def _dtype_of(call: Call, stored: DType | None) -> DType:
     if call.function.name == "_rebuild_tensor_v3":
         dtype = call.args[6] if len(call.args) > 6 else None
         if type(dtype) is not Global or dtype.module != "torch":
-            raise MalformedFile("_rebuild_tensor_v3 names no dtype", storage.span.at)
+            raise MalformedFile("_rebuild_tensor_v3 names no dtype")
         return dtype_named(dtype.name)
-    return storage.dtype or DTYPES["uint8"]
+    return stored or DTYPES["uint8"]
 
 
 def _metadata(call: Call, span: Span) -> bool:
@@ -148,8 +154,9 @@ def _locate(reference: object, envelope: Envelope) -> Storage:
 
 def nested_file(call: Call) -> Call | None:
     """The call that loads a whole torch file out of bytes: this one, or a tensor's first argument."""
-    for candidate in (call, *call.args[:1]):
-        if type(candidate) is Call and _name(candidate) == ("torch.storage", "_load_from_bytes") and candidate.args:
+    first = call.args[0] if call.args else None
+    for candidate in (call, first):
+        if type(candidate) is Call and candidate.function == _NESTED and candidate.args:
             return candidate
     return None
 
@@ -169,7 +176,7 @@ def _bytes(value: object, envelope: Envelope) -> Span:
     """Raw bytes of the pickle: where they lie, or decoded ones (protocol 2 spells bytes as latin-1 text)."""
     if type(value) is Chunk:
         return envelope.chunks[value.start : value.stop]
-    if type(value) is Call and _name(value) == ("_codecs", "encode") and len(value.args) == 2:
+    if type(value) is Call and value.function == ("_codecs", "encode") and len(value.args) == 2:
         text, coding = value.args
         if type(text) is str and coding in ("latin1", "latin-1"):
             try:

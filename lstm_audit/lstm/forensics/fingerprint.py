@@ -24,6 +24,7 @@ def identify(ih: Halves, hh: Halves, dtype: str) -> Init:
     Each half is four sequences of H floats, the gates i, f, g, o. A fresh bias is read off its values; a trained one
     by d = hh − ih, which training keeps: both halves always receive the same gradient.
     """
+    ih, hh = [[*gate] for gate in ih], [[*gate] for gate in hh]  # lists, for what is equal to what is asked a lot
     refusal = unfit(ih, hh)
     if refusal:
         return unknown(refusal)
