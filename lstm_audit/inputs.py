@@ -91,19 +91,21 @@ def walk(folder: str) -> Iterator[Input]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if name not in NOT_WALKED)
-        for path in _without_shards(root, sorted(names)):
-            if (target := os.path.realpath(path)) not in seen:
+        for name in _without_shards(root, sorted(names)):
+            path = os.path.join(root, name)
+            target = os.path.realpath(path) if os.path.islink(path) else os.path.join(real, name)
+            if target not in seen:
                 seen.add(target)
                 yield Input(path, named=False)
 
 
 def _without_shards(root: str, names: list[str]) -> list[str]:
-    """The paths of a folder's files, less those that one of its index files names as its shards."""
+    """A folder's files, less those that one of its index files names as its shards."""
     shards: set[str] = set()
     for name in names:
         if name.endswith(".index.json"):
             shards.update(_shards_of(os.path.join(root, name)))
-    return [os.path.join(root, name) for name in names if name not in shards]
+    return [name for name in names if name not in shards]
 
 
 def _shards_of(path: str) -> tuple[str, ...]:
