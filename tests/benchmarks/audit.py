@@ -7,17 +7,21 @@ Needs torch and about 2.2 GB in the folder.
 
 import argparse
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 from files import write
-from measure import TOOL, in_turn, table
+from measure import TOOL, Timing, in_turn, table
 
 from lstm_audit.audit import audit
 
+CLICK = '`python -c "import click"`'
+SCRIPT = "`torch.load(weights_only=True)` + print"
 LOAD = """
 import sys, torch
 state = torch.load(sys.argv[1], weights_only=True)
@@ -25,23 +29,63 @@ H = state["lstm.bias_ih_l0"].numel() // 4
 print(torch.sigmoid((state["lstm.bias_ih_l0"] + state["lstm.bias_hh_l0"])[H : 2 * H]).mean())
 """
 
+WITH_TORCH = """
+import statistics, sys, time, torch
+
+def stats(values):
+    low, middle, high = torch.quantile(values, torch.tensor([0.05, 0.5, 0.95], dtype=torch.float64))
+    return [x.item() for x in (values.mean(), values.std(correction=0), values.min(), low, middle, high, values.max())]
+
+def audit(path):
+    state = {name: value.double() for name, value in torch.load(path, weights_only=True).items() if "bias" in name}
+    found = []
+    for name, ih in state.items():
+        if "bias_ih" in name:
+            hh = state[name.replace("_ih", "_hh")]
+            both, apart = (ih + hh).chunk(4), (hh - ih).chunk(4)
+            active = torch.sigmoid(both[1])
+            scale = 1 / torch.log1p(torch.exp(-both[1]))
+            halves = scale * 0.6931471805599453
+            found += [stats(values) for values in (*both, *apart, active, scale, halves)]
+            found.append(torch.histc(active, 16, 0, 1).tolist())
+    return found
+
+runs = []
+for _ in range(int(sys.argv[2]) + 1):
+    started = time.perf_counter()
+    audit(sys.argv[1])
+    runs.append((time.perf_counter() - started) * 1e3)
+print(statistics.median(runs[1:]))
+"""
+"""The numbers of a report, in a process that has torch at hand."""
+
 
 def whole_processes(folder: Path, rounds: int) -> str:
-    """The command against `import click` and against the script that people write."""
+    """The command against `import click` and against the script that people write; no configuration file is near."""
     names = [(size, kind) for size in ("20 MB", "1 GB") for kind in ("pt", "safetensors")]
     files = {f"{size} {kind}": folder / f"{size.replace(' ', '')}.{kind}" for size, kind in names}
     for name, path in files.items():
         write(path, 1024 if name.startswith("1 GB") else 20)
     commands: dict[str, Sequence[str]] = {
         "`python -c pass`": [sys.executable, "-c", "pass"],
-        '`python -c "import click"`': [sys.executable, "-c", "import click"],
-        **{f"`audit --no-init`, {name}": [TOOL, "audit", "--no-init", str(path)] for name, path in files.items()},
-        "`audit`, with forensics and rules, 1 GB pt": [TOOL, "audit", str(files["1 GB pt"])],
+        CLICK: [sys.executable, "-c", "import click"],
+        **{f"`audit`, {name}": [TOOL, "audit", str(path)] for name, path in files.items()},
+        "`audit --no-init`, 20 MB pt": [TOOL, "audit", "--no-init", str(files["20 MB pt"])],
+        "`audit --no-init`, 1 GB pt": [TOOL, "audit", "--no-init", str(files["1 GB pt"])],
         "`check`, 1 GB pt": [TOOL, "check", str(files["1 GB pt"])],
-        "`torch.load(weights_only=True)` + print, 20 MB pt": [sys.executable, "-c", LOAD, str(files["20 MB pt"])],
-        "`torch.load(weights_only=True)` + print, 1 GB pt": [sys.executable, "-c", LOAD, str(files["1 GB pt"])],
+        f"{SCRIPT}, 20 MB pt": [sys.executable, "-c", LOAD, str(files["20 MB pt"])],
+        f"{SCRIPT}, 1 GB pt": [sys.executable, "-c", LOAD, str(files["1 GB pt"])],
     }
-    return table(in_turn(commands, rounds), '`python -c "import click"`')
+    timings = in_turn(commands, rounds, folder=folder)
+    return "\n\n".join([table(timings, CLICK), *_times_faster(timings)])
+
+
+def _times_faster(timings: Sequence[Timing]) -> Iterator[str]:
+    """How many times faster than the script an audit is, file by file, by the medians."""
+    medians = {t.name: t.median for t in timings}
+    for command, size in product(("audit", "audit --no-init"), ("20 MB", "1 GB")):
+        script, ours = medians[f"{SCRIPT}, {size} pt"], medians[f"`{command}`, {size} pt"]
+        yield f"`{command}`, {size}: {script / ours:.0f} times faster than the script"
 
 
 def in_process(folder: Path, rounds: int) -> str:
@@ -57,6 +101,9 @@ def in_process(folder: Path, rounds: int) -> str:
     rates = [1e6 / _median(3, many, numbers_only) for numbers_only in (True, False)]
     lines.append("| one checkpoint, 2 layers, bidirectional, H = 128 | {:.2f} ms | {:.2f} ms |".format(*singles))
     lines.append("| a folder of 1,000 such files, one core | {:.0f} files/s | {:.0f} files/s |".format(*rates))
+    command = [sys.executable, "-c", WITH_TORCH, str(path), str(20 * rounds)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    lines.append(f"| one checkpoint, `torch.load` and the same numbers with torch | {float(done.stdout):.2f} ms | |")
     return "\n".join(lines)
 
 

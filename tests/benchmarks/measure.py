@@ -31,11 +31,11 @@ class Timing:
         return statistics.median(self.runs)
 
 
-def process(command: Sequence[str]) -> tuple[float, float]:
-    """Run a command once: milliseconds, and MiB of peak resident memory (wait4)."""
+def process(command: Sequence[str], folder: Path | None = None) -> tuple[float, float]:
+    """Run a command once, in a folder: milliseconds, and MiB of peak resident memory (wait4)."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, cwd=folder)
     _, status, usage = os.wait4(child.pid, 0)
     elapsed = (time.perf_counter() - started) * 1e3
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -45,14 +45,19 @@ def process(command: Sequence[str]) -> tuple[float, float]:
     return elapsed, usage.ru_maxrss / 1024
 
 
-def in_turn(commands: Mapping[str, Sequence[str]], rounds: int, before: Before = lambda name: None) -> list[Timing]:
+def in_turn(
+    commands: Mapping[str, Sequence[str]],
+    rounds: int,
+    before: Before = lambda name: None,
+    folder: Path | None = None,
+) -> list[Timing]:
     """Every command once a round, so that a slow minute of the machine hits all alike; the first round warms up."""
     runs: dict[str, list[float]] = {name: [] for name in commands}
     peaks = dict.fromkeys(commands, 0.0)
     for turn in range(rounds + 1):
         for name, command in commands.items():
             before(name)
-            elapsed, peak = process(command)
+            elapsed, peak = process(command, folder)
             if turn:
                 runs[name].append(elapsed)
             peaks[name] = max(peaks[name], peak)

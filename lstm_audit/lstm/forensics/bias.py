@@ -7,6 +7,7 @@ values that arithmetic cannot trip over: finite, below 1e30, two units or more, 
 import math
 from array import array
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 Halves = Sequence[Sequence[float]]
@@ -41,10 +42,15 @@ class Bias(NamedTuple):
     def draws(self, gates: Sequence[int] = range(4)) -> list[float]:
         """The values of all blocks that may have been drawn from ±k."""
         blocks = ((half[g], kind) for g in gates for half, kind in zip((self.ih, self.hh), self.kinds[g], strict=True))
-        return [v for block, kind in blocks if kind == "U" for v in block]
+        return list(chain.from_iterable(block for block, kind in blocks if kind == "U"))
 
     def values(self) -> list[float]:
-        return [v for half in (self.ih, self.hh) for block in half for v in block]
+        return flat(self.ih, self.hh)
+
+
+def flat(ih: Halves, hh: Halves) -> list[float]:
+    """The values of all blocks, one after the other."""
+    return list(chain(*ih, *hh))
 
 
 def float32(x: float) -> float:
@@ -58,7 +64,7 @@ def unfit(ih: Halves, hh: Halves) -> str | None:
         return "not two halves of four equal gates"
     if min(sizes) < 2:
         return "a single unit has no distribution"
-    values = [v for half in (ih, hh) for block in half for v in block]
+    values = flat(ih, hh)
     if not all(map(math.isfinite, values)):
         return "NaN or infinity in the bias"
     return "values beyond any initialiser" if max(map(abs, values)) >= 1e30 else None
@@ -87,7 +93,7 @@ def kind(block: Sequence[float], bound: float) -> str:
 
 def sort_blocks(ih: Halves, hh: Halves, dtype: str, scale: float = 1.0) -> Bias:
     """Sort the blocks; `scale` 0.5 asks about draws from ±k/2. `unfit` has said None."""
-    held = held_as([v for half in (ih, hh) for block in half for v in block], dtype)
+    held = held_as(flat(ih, hh), dtype)
     size, epsilon = len(ih[0]), EPSILON[held]
     bound = float32(scale / math.sqrt(size))
     kinds = [kind(a, bound * (1 + epsilon)) + kind(b, bound * (1 + epsilon)) for a, b in zip(ih, hh, strict=True)]

@@ -22,7 +22,7 @@ def bits(values: Sequence[float], bound: float) -> float:
     A compiler may fuse the multiplication and the addition, or not: one rounding or two. Either may hold.
     """
     reach = bound / 8 if len(values) >= 256 else bound / 2  # the small ones show the grid best
-    near = [v for v in values if v and -reach < v < reach]
+    near = [v for v in values if -reach < v < reach and v]
     return max(_fused(near, bound), _unfused(near, bound))
 
 
