@@ -145,14 +145,13 @@ def wrong_checksum(evidence: Evidence, *, limit: int = 1 << 20) -> Iterator[Hit]
 
 def _seals(evidence: Evidence, limit: int) -> dict[tuple[int, Seal], Span]:
     """Every checksum over a bias, once, with the bytes under it; files of a sharded checkpoint are kept apart."""
+    terms = [term for case in evidence.cases for gate in case.lstm.gates.values() for term in gate]
+    spans = {id(term.block.tensor): term.block.tensor.span for term in terms}  # the four gates share a tensor
     found = {}
-    for case in evidence.cases:
-        for terms in case.lstm.gates.values():
-            for term in terms:
-                span = term.block.tensor.span
-                for seal in span.seals:
-                    if seal.size <= limit:
-                        found[id(span.source), seal] = Span(span.source, seal.at, seal.size)
+    for span in spans.values():
+        for seal in span.seals:
+            if seal.size <= limit:
+                found[id(span.source), seal] = Span(span.source, seal.at, seal.size)
     return found
 
 

@@ -65,6 +65,8 @@ def unfit(ih: Halves, hh: Halves) -> str | None:
     if min(sizes) < 2:
         return "a single unit has no distribution"
     values = flat(ih, hh)
+    if math.hypot(*values) < 1e30:  # the quickest question that no NaN, infinity or large value passes
+        return None
     if not all(map(math.isfinite, values)):
         return "NaN or infinity in the bias"
     return "values beyond any initialiser" if max(map(abs, values)) >= 1e30 else None
@@ -72,16 +74,26 @@ def unfit(ih: Halves, hh: Halves) -> str | None:
 
 def held_as(values: list[float], dtype: str) -> str:
     """A tensor that was cast up keeps only the mantissa of the narrower type that held it before."""
-    narrow = array("f", values)
-    if dtype == "float64" and narrow.tolist() == values:
+    if dtype == "float64" and _is_float32(values[:SAMPLE]) and _is_float32(values):
         dtype = "float32"
     if dtype != "float32":
         return dtype if dtype in EPSILON else "float32"
-    words = memoryview(narrow).cast("B").cast("I")
     for name, spare in (("bfloat16", 0xFFFF), ("float16", 0x1FFF)):
-        if not any(word & spare for word in words):
+        if _spares(values[:SAMPLE], spare) and _spares(values, spare):
             return name
     return dtype
+
+
+SAMPLE = 16  # values that most often tell already what no narrower type has held
+
+
+def _is_float32(values: list[float]) -> bool:
+    return array("f", values).tolist() == values
+
+
+def _spares(values: list[float], bits: int) -> bool:
+    """Whether none of the values needs these bits of a float32."""
+    return not any(word & bits for word in memoryview(array("f", values)).cast("B").cast("I"))
 
 
 def kind(block: Sequence[float], bound: float) -> str:
