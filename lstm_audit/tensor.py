@@ -192,23 +192,28 @@ def view(
     `offset` and `strides` are in elements. Raises `MalformedFile` when a number is no natural number or the view
     reaches beyond the storage.
     """
-    reach = extent(shape, strides, offset, storage.at) * dtype.itemsize
+    reach = _extent(shape, strides, offset, storage.at) * dtype.itemsize
     first = offset * dtype.itemsize
     return Tensor(dtype, shape, strides, storage[first : first + reach], big_endian, negated)
 
 
-def extent(shape: tuple[int, ...], strides: tuple[int, ...], offset: int = 0, at: int | None = None) -> int:
-    """Elements from a view's first to its last, 0 when it has none; raises `MalformedFile` when the claim is none."""
+def _extent(shape: tuple[int, ...], strides: tuple[int, ...], offset: int, at: int | None) -> int:
+    """Elements from a view's first to its last, 0 when it has none."""
     possible = len(shape) == len(strides) <= MAX_DIMS and type(offset) is int and offset >= 0
     reach = 1
-    for size, step in zip(shape, strides, strict=False):
+    for size, step in zip(shape, strides, strict=True) if possible else ():
         if type(size) is not int or type(step) is not int or size < 0 or step < 0:
             possible = False
             break
         reach += (size - 1) * step
     if not possible:
-        raise MalformedFile(f"a tensor claims shape {shape}, strides {strides}, offset {offset}", at)
+        raise MalformedFile(f"a tensor claims shape {_brief(shape)}, strides {_brief(strides)}, offset {offset!r}", at)
     return 0 if 0 in shape else reach
+
+
+def _brief(numbers: tuple[object, ...]) -> str:
+    """A claim as a message shows it: a hostile one may have a million entries."""
+    return repr(numbers) if len(numbers) <= MAX_DIMS else f"of {len(numbers)} dimensions"
 
 
 def contiguous(dtype: DType, shape: tuple[int, ...], span: Span) -> Tensor:

@@ -32,6 +32,11 @@ def environment(**more: str) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(FIXTURES.parent), "LC_ALL": "C.UTF-8"} | more
 
 
+def untraced(**more: str) -> dict[str, str]:
+    """The same for a process whose imports are looked at: a tracer of coverage would add its own."""
+    return {k: v for k, v in environment(**more).items() if not k.startswith("COVERAGE")}
+
+
 def real(*arguments: object, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[bytes]:
     """The command as a shell runs it."""
     words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in arguments]

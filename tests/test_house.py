@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from command import untraced
 
 from lstm_audit.audit import audit
 from lstm_audit.span import FileSource
@@ -30,7 +31,7 @@ finally:
 @pytest.mark.parametrize("report", ["table", "json"])
 def test_file_path_imports_no_framework(report: str) -> None:
     code = PROBE.replace("FORMAT", repr(report)).replace("PATH", repr(str(CLEAN)))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=untraced())
     modules = set(json.loads(done.stderr.splitlines()[-1]))
     assert "lstm_audit" in modules
     assert not modules & FORBIDDEN

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from command import run
+from command import run, untraced
 
 torch = pytest.importorskip("torch")
 
@@ -1173,7 +1173,8 @@ for name in ("lstm.pt", "lstm.safetensors"):
 shutil.rmtree(folder)
 print(sorted({n.partition(".")[0] for n in sys.modules} & {"torch", "numpy", "pickle", "_pickle"}))
 """
-    done = subprocess.run([sys.executable, "-c", code, str(FIXTURES)], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code, str(FIXTURES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=untraced())
     assert done.stdout.strip() == "[]"
 
 

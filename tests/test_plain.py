@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 import pytest
-from command import DOUBLED, MODEL, environment, real, run
+from command import DOUBLED, MODEL, real, run, untraced
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,7 +112,7 @@ os._exit = told
 main()
 """
     command = [sys.executable, "-c", code, *map(str, words)]
-    done = subprocess.run(command, capture_output=True, env=environment(), check=False)
+    done = subprocess.run(command, capture_output=True, env=untraced(), check=False)
     modules = set(json.loads(done.stderr))
     assert not {"click", "inspect", "dataclasses", "tabulate"} & modules
     by_group = run(*words, LC_ALL="C.UTF-8")

@@ -5,7 +5,7 @@ import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from command import MODEL, environment
+from command import MODEL, untraced
 
 USING = """
 import torch
@@ -35,7 +35,7 @@ def run_pytest(folder: Path, text: str, *options: str) -> subprocess.CompletedPr
     """Another pytest, over one test file, with the plugin loaded as its entry point would load it."""
     (folder / "test_given.py").write_text(text)
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *options]
-    return subprocess.run(words, capture_output=True, text=True, cwd=folder, env=environment(), check=False)
+    return subprocess.run(words, capture_output=True, text=True, cwd=folder, env=untraced(), check=False)
 
 
 def test_the_entry_point_is_installed() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import untraced
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -386,7 +387,7 @@ def test_the_toml_parser_is_loaded_for_a_policy_only(tmp_path: Path) -> None:
         "import sys; from lstm_audit.policy.load import load_policy; load_policy();"
         "assert not {'tomllib', 'difflib', 'json', 'lstm_audit.presets'} & set(sys.modules), sys.modules.keys()"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env={"PYTHONPATH": str(Path.cwd())})
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path, env=untraced())
 
 
 # --- which rule, where

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import mpmath
 import pytest
 import torch
+from command import untraced
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -331,5 +332,5 @@ def test_nothing_heavy_is_loaded() -> None:
     code = (
         "import sys, lstm_audit.presets; print({'hashlib', 'difflib', 'torch', 'numpy', 'random'} & set(sys.modules))"
     )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=untraced())
     assert run.stdout.strip() == "set()", run.stderr

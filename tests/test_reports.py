@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import untraced
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -340,7 +341,8 @@ def test_nothing_read() -> None:
 def loaded_by(script: str) -> set[str]:
     code = f"import sys; from lstm_audit.reports import REPORTS; {script}; print(*sys.modules)"
     command = [sys.executable, "-c", code]
-    return set(subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT).stdout.split())
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=untraced())
+    return set(done.stdout.split())
 
 
 def test_a_report_imports_itself_alone() -> None:

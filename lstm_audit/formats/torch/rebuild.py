@@ -7,7 +7,7 @@ Source: torch/_utils.py, torch/_tensor.py, numpy/_core/src/multiarray/methods.c 
 
 from ...errors import MalformedFile
 from ...span import BytesSource, Span, whole
-from ...tensor import DTYPES, DType, Tensor, contiguous, strides_of, view
+from ...tensor import DTYPES, MAX_DIMS, DType, Tensor, contiguous, strides_of, view
 from ...wire.pickle import Call, Chunk, Global, Persistent
 from ...wire.zip import is_zip
 from .archive import open_archive, open_pickle
@@ -77,7 +77,7 @@ def claimed_shape(call: Call) -> tuple[int, ...] | None:
     if call.function not in _STRIDED or len(call.args) < 4 or type(call.args[0]) is not Persistent:
         return None
     pid, shape, elements = call.args[0].pid, _sizes(call.args[2]), 1
-    for size in shape:
+    for size in shape if len(shape) <= MAX_DIMS else (None,):  # a product of many numbers takes quadratic time
         if type(size) is not int or size < 0:
             return None
         elements *= size
