@@ -237,6 +237,6 @@ def _positions(n: int) -> list[tuple[int, float]]:
 def _toward(values: Sequence[float], k: int, part: float) -> float:
     """The value at rank k, or that part of the way to the next one, where the way may be endless."""
     low = values[k]
-    if not part or low == values[k + 1]:
+    if not part or low == values[k + 1] or (math.isinf(low) and math.isfinite(values[k + 1])):
         return low
     return low + (values[k + 1] - low) * part
