@@ -1,5 +1,6 @@
 """The manual that --help prints, and what a Tab key offers."""
 
+import json
 import re
 import subprocess
 import sys
@@ -87,6 +88,21 @@ def test_a_mistyped_command() -> None:
     done = run("chekc", "x.pt")
     assert done.exit_code == 2
     assert "Did you mean 'check'?" in done.stderr
+
+
+def test_a_mistyped_rule() -> None:
+    near, far = run("explain", "doubled-forgetbias"), run("explain", "zzz")
+    assert (near.exit_code, far.exit_code) == (2, 2)
+    assert "did you mean doubled-forget-bias?" in near.stderr
+    assert "`lstm-audit rules` lists them" in far.stderr
+    assert run("explain", " Doubled-Forget-Bias ").stdout == run("explain", "la101").stdout
+    assert "Options: " in run("explain", "LA201").stdout
+
+
+def test_the_catalogue_as_data() -> None:
+    entries = json.loads(run("rules", "--json").stdout)
+    assert [entry["code"] for entry in entries] == sorted(RULES)
+    assert all(entry["name"] and entry["summary"] and entry["severity"] for entry in entries)
 
 
 # ---- completion

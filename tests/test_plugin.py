@@ -2,10 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from command import MODEL, untraced
+from command import MODEL, environment, untraced
 
 USING = """
 import torch
@@ -31,11 +32,13 @@ def test_nothing_was_imported():
 """
 
 
-def run_pytest(folder: Path, text: str, *options: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(
+    folder: Path, text: str, *options: str, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Another pytest, over one test file, with the plugin loaded as its entry point would load it."""
     (folder / "test_given.py").write_text(text)
     words = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", *options]
-    return subprocess.run(words, capture_output=True, text=True, cwd=folder, env=untraced(), check=False)
+    return subprocess.run(words, capture_output=True, text=True, cwd=folder, env=env or environment(), check=False)
 
 
 def test_the_entry_point_is_installed() -> None:
@@ -52,7 +55,7 @@ def test_the_fixture(tmp_path: Path) -> None:
 
 
 def test_unused_it_imports_nothing(tmp_path: Path) -> None:
-    done = run_pytest(tmp_path, UNUSED)
+    done = run_pytest(tmp_path, UNUSED, env=untraced())
     assert "1 passed" in done.stdout, done.stdout
 
 
