@@ -24,8 +24,8 @@ from .span import FileSource, Span, whole
 if TYPE_CHECKING:
     from .policy.model import Policy
 
-MAX_UNITS = 1 << 22
-"""Bias elements of one file that are measured: a hundred layers of H = 4096; a bounded run on a hostile file."""
+MAX_UNITS = 1 << 20
+"""Bias elements of one file that are measured: 64 layers of H = 4096; a bounded run on a hostile file."""
 
 FILES_A_COLLECTION = 16
 """Files after which the collector looks at what they left: only a hostile one leaves more than a few kilobytes."""
@@ -69,11 +69,17 @@ def audit(
     cannot be read is no exception but an entry of `Audit.errors`.
     """
     request = Request(tuple(layers), policy, numbers_only)
-    if isinstance(target, (str, os.PathLike)):
+    if isinstance(target, (str, bytes, os.PathLike)):
         target = [target]
     if isinstance(target, Sequence):
-        return audit_paths([os.fspath(path) for path in target], request, jobs, progress)
+        return audit_paths([_path(path) for path in target], request, jobs, progress)
     return Audit((_audit_object(target, request),))
+
+
+def _path(target: object) -> str:
+    if isinstance(target, (str, bytes, os.PathLike)):
+        return os.fsdecode(target)
+    raise UnknownFormat(f"a list of paths was expected, with a {type(target).__name__} in it: audit objects one by one")
 
 
 def audit_paths(

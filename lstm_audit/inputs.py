@@ -9,13 +9,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from .errors import AuditError, BadPolicy
+from .errors import AuditError, BadPolicy, MalformedFile, Unreadable
 from .span import FileSource, whole
 
 SUFFIXES = frozenset(
     {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".th", ".pkl", ".pdparams", ".jit", ".model", ".nn"}
 )
 """In a walked folder, a file with one of these that cannot be read is an error; others are no checkpoints."""
+
+INDEX = ".index.json"
+"""How the name of a sharded checkpoint's index ends."""
 
 STDIN = "-"
 """Standard input as a checkpoint."""
@@ -24,15 +27,19 @@ NOT_WALKED = frozenset({".git", ".hg", ".svn", ".dvc", "__pycache__", "node_modu
 
 
 class Input(NamedTuple):
-    """One file to audit. `named` by the user: then it must be a checkpoint; else it was found in a folder."""
+    """One file to audit. `named` by the user: then it must be a checkpoint; else it was found in a folder.
+
+    `stands_for_shards`: it is an index, and the shards that it names are not audited by themselves.
+    """
 
     path: str
     named: bool
+    stands_for_shards: bool = False
 
     @property
     def expected(self) -> bool:
         """Whether failing to read it is an error."""
-        return self.named or os.path.splitext(self.path)[1].lower() in SUFFIXES
+        return self.named or self.stands_for_shards or os.path.splitext(self.path)[1].lower() in SUFFIXES
 
 
 def expand(paths: Sequence[str]) -> list[Input]:
@@ -62,6 +69,8 @@ def spooled_stdin() -> Iterator[str]:
     import sys
     import tempfile
 
+    if sys.stdin is None:
+        raise Unreadable("standard input is closed")
     with tempfile.TemporaryFile() as spool:
         shutil.copyfileobj(sys.stdin.buffer, spool)
         spool.flush()
@@ -91,29 +100,28 @@ def walk(folder: str) -> Iterator[Input]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if name not in NOT_WALKED)
-        for name in _without_shards(root, sorted(names)):
+        indexes = {name: _shards_of(os.path.join(root, name)) for name in names if name.endswith(INDEX)}
+        shards = {shard for named in indexes.values() for shard in named or ()}
+        for name in sorted(set(names) - shards):
             path = os.path.join(root, name)
             target = os.path.realpath(path) if os.path.islink(path) else os.path.join(real, name)
             if target not in seen:
                 seen.add(target)
-                yield Input(path, named=False)
+                yield Input(path, named=False, stands_for_shards=indexes.get(name) is not None)
 
 
-def _without_shards(root: str, names: list[str]) -> list[str]:
-    """A folder's files, less those that one of its index files names as its shards."""
-    shards: set[str] = set()
-    for name in names:
-        if name.endswith(".index.json"):
-            shards.update(_shards_of(os.path.join(root, name)))
-    return [name for name in names if name not in shards]
+def shards_beside(path: str) -> list[str]:
+    """The files that an index names; none for any other file."""
+    names = _shards_of(path) if path.endswith(INDEX) else None
+    return [os.path.join(os.path.dirname(path), name) for name in names or ()]
 
 
-def _shards_of(path: str) -> tuple[str, ...]:
-    """An index that cannot be read hides nothing: it is reported when its turn comes."""
+def _shards_of(path: str) -> tuple[str, ...] | None:
+    """The shards that an index names; none where it is refused, for it is reported when its turn comes; else None."""
     from .formats.sharded import shard_names
 
     try:
         with FileSource(path) as source:
-            return shard_names(whole(source)) or ()
-    except AuditError:
-        return ()
+            return shard_names(whole(source))
+    except AuditError as error:
+        return () if isinstance(error, MalformedFile) else None

@@ -603,3 +603,94 @@ def test_audit_shows_what_the_policy_in_force_asks_for(tmp_path: Path) -> None:
     (tmp_path / "lstm-audit.toml").write_text("ignor = []")
     broken = real("audit", model, cwd=tmp_path)
     assert (broken.returncode, b"did you mean" in broken.stderr) == (2, True)
+
+
+# ---- what a run must not lose
+
+
+def broken_shards(folder: Path, how: str) -> Path:
+    """A sharded checkpoint with a fault, beside a good checkpoint."""
+    shutil.copytree(CLEAN / "sharded", folder)
+    shutil.copy(MODEL, folder / "good.pt")
+    shard, index = folder / "model-00001-of-00002.safetensors", folder / "model.safetensors.index.json"
+    if how == "truncated":
+        os.truncate(shard, 5000)
+    elif how == "replaced":
+        shard.write_text("<!doctype html>")
+    elif how == "escaping":
+        index.write_text(index.read_text().replace("model-00001", "../model-00001"))
+    elif how == "cut":
+        index.write_text(index.read_text()[:-30])
+    return folder
+
+
+@pytest.mark.parametrize("how", ["truncated", "replaced", "escaping", "cut"])
+def test_a_broken_sharded_checkpoint_is_not_one_of_the_other_files(how: str, tmp_path: Path) -> None:
+    """Its shards are not audited by themselves, so that nobody else would miss it."""
+    folder = broken_shards(tmp_path / "m", how)
+    done = run("check", "-f", "json", folder)
+    assert done.exit_code == 3
+    assert [Path(error["path"]).name for error in json.loads(done.stdout)["errors"]] == ["model.safetensors.index.json"]
+
+
+def test_an_index_of_something_else_is_no_checkpoint(tmp_path: Path) -> None:
+    shutil.copy(MODEL, tmp_path)
+    (tmp_path / "search.index.json").write_text('{"words": {}}')
+    done = run("check", tmp_path)
+    assert done.exit_code == 0
+    assert "1 other file ignored" in done.stdout
+
+
+@pytest.mark.parametrize("words", [["-o"], ["--report"]])
+def test_a_report_never_takes_the_place_of_what_the_run_reads(words: list[str], tmp_path: Path) -> None:
+    folder = broken_shards(tmp_path / "m", "not at all")
+    (folder / "policy.toml").write_text("ignore = []")
+    assert run("check", "--baseline", folder / "known.json", "--update-baseline", folder / "good.pt").exit_code == 0
+    before = {path: path.read_bytes() for path in folder.iterdir()}
+    inputs = ["check", "-f", "json", "--config", folder / "policy.toml", "--baseline", folder / "known.json", folder]
+    for victim in before:
+        done = run(*inputs, *words, victim if words == ["-o"] else f"json={victim}")
+        assert done.exit_code == 2, victim
+        assert "a report would overwrite it" in done.stderr
+    assert {path: path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("more", [[], ["-j", "1"]])
+def test_a_closed_stderr(more: list[str]) -> None:
+    words = " ".join([sys.executable, "-m lstm_audit check", *more, f"{MODEL} 2>&-"])
+    done = subprocess.run(["sh", "-c", words], stdout=subprocess.PIPE, env=environment(), check=False)
+    assert done.returncode == 0
+    assert b"1 file" in done.stdout
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full")
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["check", "nowhere.pt"],
+        ["check", "-j", "1", "nowhere.pt"],
+        ["check", "--min-activation", "2", MODEL],
+        ["bogus"],
+        ["patch", "nowhere.pt", "--forget-bias", "1"],
+    ],
+)
+def test_an_error_that_cannot_be_said_is_no_finding(words: list[object]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "lstm_audit", *map(str, words)], stderr=full, env=environment(), check=False
+        )
+    assert done.returncode == 2
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_every_format_leaves_word_of_what_could_not_be_read(format_name: str) -> None:
+    done = real("audit", "-f", format_name, TRUNCATED)
+    assert done.returncode == 3
+    assert TRUNCATED.name.encode() in done.stdout + done.stderr
+
+
+def test_a_closed_stdin() -> None:
+    words = f"{sys.executable} -m lstm_audit audit - <&-"
+    done = subprocess.run(["sh", "-c", words], capture_output=True, env=environment(), check=False)
+    assert done.returncode == 3
+    assert b"standard input is closed" in done.stdout

@@ -1182,3 +1182,13 @@ def test_flattened_reads_what_plain_reads() -> None:
     """The two walks over a loaded file agree on the names of ordinary tensors."""
     state = torch.load(MODEL)
     assert [name for name, _ in flattened(state)] == list(tensors_of(state))
+
+
+def test_a_shift_of_tied_halves_would_count_twice(tmp_path: Path) -> None:
+    tied = fresh("flawed/LA405/tied.pt", tmp_path)
+    before = Path(tied).read_bytes()
+    for words in (["--dry-run"], ["--check"], ["--diff"], []):
+        done = run("patch", tied, "--shift", "0.5", *words)
+        assert done.exit_code == 3
+        assert "one storage (LA405)" in done.stderr
+    assert Path(tied).read_bytes() == before

@@ -7,7 +7,7 @@ finding by an empty run (4).
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from ..finding import Audit, Finding
@@ -41,7 +41,8 @@ def ended_from_outside() -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         if sys.stderr is not None:
-            sys.stderr.write("\nInterrupted\n")
+            with suppress(OSError):
+                sys.stderr.write("\nInterrupted\n")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         abandon_stdout()

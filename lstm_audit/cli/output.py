@@ -7,11 +7,13 @@ written whole or not at all, and colour appears only where a person reads.
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from ..errors import BadPolicy
 from ..finding import Audit
-from ..reports import REPORTS, Look, utf8
+from ..inputs import shards_beside
+from ..reports import REPORTS, Look, escape, utf8
 
 SPELLED = str.maketrans({"→": "->", "τ": "tau", "\u2212": "-", "±": "+-", "∞": "inf", "…": "...", "·": "-", "≈": "~"})
 """Signs of our own texts, for streams whose encoding lacks them."""
@@ -25,10 +27,14 @@ def say(text: str) -> None:
 
 
 def tell(text: str, end: str = "\n") -> None:
-    """A line on stderr, where there is one: it takes any text, and spells out what its encoding lacks."""
+    """A line on stderr, where there is one: it takes any text, and spells out what its encoding lacks.
+
+    A stderr that takes no more changes no exit code.
+    """
     if sys.stderr is not None:
-        sys.stderr.write(text + end)
-        sys.stderr.flush()
+        with suppress(OSError):
+            sys.stderr.write(text + end)
+            sys.stderr.flush()
 
 
 def _put(data: bytes) -> None:
@@ -49,9 +55,10 @@ def emit(
     color: str,
     quiet: bool,
     fail_on: str = "never",
+    kept: Sequence[str | None] = (),
 ) -> None:
-    """Write every report that was asked for."""
-    _refuse_overwriting(audit, [path for _, path in reports] + ([] if output is None else [output]))
+    """Write every report that was asked for; never over an input, or over one of the files that must be `kept`."""
+    _refuse_overwriting(audit, kept, [path for _, path in reports] + ([] if output is None else [output]))
     file_look = Look(width=100, quiet=quiet, fail_on=fail_on)
     if "sarif" in (format_name, *(name for name, _ in reports)):
         from .fixes import edits_of
@@ -66,11 +73,20 @@ def emit(
         _put(REPORTS[format_name](audit, look).encode(_encoding(sys.stdout), "backslashreplace"))
     else:  # what other programs read is UTF-8, and the same as in a file, whatever the terminal speaks
         _put(utf8(REPORTS[format_name](audit, file_look)))
+        for error in audit.errors if format_name in WITHOUT_ERRORS else ():
+            tell(f"error: {escape(error.path, limit=None)}: {error.kind}: {escape(error.message, limit=None)}")
 
 
-def _refuse_overwriting(audit: Audit, outputs: Sequence[str]) -> None:
+WITHOUT_ERRORS = ("csv", "jsonl")
+"""Formats of rows alone: what could not be read is said on stderr."""
+
+
+def _refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Sequence[str]) -> None:
     """`-o model.pt model.pt` would put a report in the checkpoint's place, and two reports one in the other's."""
+    if not outputs:
+        return
     paths = [file.path for file in audit.files] + [error.path for error in audit.errors]
+    paths += [shard for path in paths for shard in shards_beside(path)] + [path for path in kept if path]
     taken = dict.fromkeys(map(os.path.realpath, paths), "is one of the inputs; a report would overwrite it")
     for output in outputs:
         if reason := taken.get(os.path.realpath(output)):
@@ -142,7 +158,7 @@ class Progress:
         self._clock = monotonic
         self._start = self._last = monotonic()
         self._what = what
-        self._active = not quiet and sys.stderr.isatty()
+        self._active = not quiet and sys.stderr is not None and sys.stderr.isatty()
 
     def __call__(self, done: int, total: int) -> None:
         """Called after every step."""

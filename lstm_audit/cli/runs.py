@@ -37,13 +37,14 @@ def audit(
         raise BadPolicy("--verify and --config are about rules, and --no-init leaves the rules out")
     if no_init:
         request = Request(layers, numbers_only=True)
+        policy = None
     else:
         policy = policy_of(config, no_config, verify=verify or None)
         request = Request(layers, policy._replace(require_lstm=False))
     progress = Progress(quiet)
     found = audit_paths(paths, request, jobs, progress)
     progress.end()
-    emit(found, format_name, output, reports, color, quiet)
+    emit(found, format_name, output, reports, color, quiet, kept=[policy.file if policy else None])
     return exits.of_audit(found)
 
 
@@ -78,7 +79,7 @@ def check(
         if update_baseline:
             accept(baseline, found, request)
         shown = only(found, () if update_baseline else unaccepted(baseline, found, request, quiet))
-    emit(shown, format_name, output, reports, color, quiet, policy.fail_on)
+    emit(shown, format_name, output, reports, color, quiet, policy.fail_on, kept=[policy.file, baseline])
     return exits.of_check(found, policy, shown.findings, allow_skipped=allow_skipped, exit_zero=exit_zero)
 
 

@@ -24,6 +24,8 @@ MAX_CONTAINERS = 300_000
 
 SUPPORTED = "a torch.nn.Module, or a mapping (nested if you like) of torch tensors or numpy arrays, can be audited"
 
+PACKED = "its parameters are packed, and a live object does not show them; save it and audit the file"
+
 _BIAS = r"bias_(?:ih|hh)"
 _RECURRENT = r"(?:weight|bias)_(?:ih|hh|hr)"
 _FACTS = ("hidden_size", "proj_size", "num_layers", "bidirectional", "bias")
@@ -150,6 +152,28 @@ def _add_module(got: Gathered, path: str, module: Any) -> None:
             got.claims[where] = claim
             if _DYNAMIC in (cls.__module__ for cls in type(part).__mro__):
                 _add_packed(got, where, part)
+            elif not _shown(got, where):
+                got.skipped.append(Skipped(where, "packed", PACKED))
+    if isinstance(module, _library("torch").jit.ScriptModule):
+        _add_scripted(got, path, module)
+
+
+def _shown(got: Gathered, path: str) -> bool:
+    """Whether a recurrence has a tensor, or is a part of one that has none."""
+    above = [entry.module for entry in got.skipped if entry.reason == "packed"]
+    within = any(path.startswith(_join(module, "")) for module in above)
+    return within or any(name.startswith(_join(path, "")) for name in got.tensors)
+
+
+def _add_scripted(got: Gathered, path: str, module: Any) -> None:
+    """What a script runs, where its parameters do not show it: torch.jit.freeze made constants of them."""
+    if any(name.startswith(path) for name in got.tensors):
+        return
+    calls = str(module.inlined_graph)
+    if "aten::lstm" in calls:
+        got.skipped.append(Skipped(path, "frozen", "torch.jit.freeze made constants of the weights; audit it unfrozen"))
+    elif "quantized_lstm" in calls:
+        got.skipped.append(Skipped(path, "packed", PACKED))
 
 
 def _holds_itself(module: Any, above: tuple[int, ...]) -> bool:

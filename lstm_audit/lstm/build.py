@@ -13,8 +13,8 @@ from .group import Group, Part
 from .layer import GATES, Lstm, Term
 from .naming import Convention
 
-MAX_BIAS = 1 << 20
-"""Elements of one bias: H = 262144, far beyond any model, and half a second of statistics."""
+MAX_BIAS = 1 << 19
+"""Elements of one bias: H = 131072, far beyond any model, and a second of statistics and forensics."""
 
 FACTORS = ("mask", "log_scale")
 """The roles of tensors by which a half's bias is multiplied."""
@@ -38,6 +38,8 @@ def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -
                 return _misfit(group, name, tensors[name], hidden)
             for gate, term in terms.items():
                 gates[gate] += (term,)
+    if not gates["f"] and (other := _single_bias(convention, group, hidden, tensors)):
+        return Skipped(group.module, "ambiguous", f"{other} is as long as a bias of four gates, by no known convention")
     counts = {gate: len(terms) for gate, terms in gates.items()}
     if len(set(counts.values())) > 1:
         missing = ", ".join(gate for gate, n in counts.items() if n < max(counts.values()))
@@ -56,6 +58,9 @@ def _refusal(convention: Convention, group: Group, tensors: Tensors) -> Skipped 
             readable = tensor.dtype.decode if role == "mask" else tensor.dtype.encode
             if readable is None:
                 return Skipped(group.module, "unsupported-dtype", f"{name} is {tensor.dtype.name}")
+            if role == "log_scale" and tensor.elements != 1:
+                said = f"{name} has shape {tensor.shape}; the scale of a ScaledLSTM is one number"
+                return Skipped(group.module, "conflicting-evidence", said)
             if tensor.elements > MAX_BIAS:
                 said = f"{name} has {tensor.elements} elements; at most {MAX_BIAS} are read"
                 return Skipped(group.module, "limit", said)
@@ -76,6 +81,13 @@ def _disagreement(convention: Convention, group: Group, hidden: int, tensors: Te
 def _fits(convention: Convention, size: int, hidden: int) -> bool:
     """Whether an axis has room for all gates of H units, and for nothing else."""
     return size % hidden == 0 and size // hidden in convention.blocks
+
+
+def _single_bias(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> str | None:
+    """A `bias` beside the weights of a pair that has no biases of its own: Equinox has one, of all four gates."""
+    name = f"{group.module}.bias" if group.module else "bias"
+    single = convention.pairs and name in tensors and shape_of(tensors, name) == (4 * hidden,)
+    return name if single else None
 
 
 def _misfit(group: Group, name: str, tensor: Tensor, hidden: int) -> Skipped:

@@ -11,14 +11,17 @@ from typing import NamedTuple
 from ..errors import MalformedFile, Skipped
 from ..formats import Checkpoint, Claim, shape_of
 from ..tensor import Tensor
-from .build import MAX_BIAS, build, mirrored
+from .build import FACTORS, MAX_BIAS, build, mirrored
 from .evidence import Verdict, weigh_shape
-from .group import UNKNOWN, Group, grouped
-from .layer import Lookalike, Lstm
-from .naming import CONVENTIONS, HEAD, OPTIMIZER_WORDS, Convention
+from .group import UNKNOWN, Group, Key, grouped, placed
+from .layer import Lookalike, Lstm, Term
+from .naming import CONVENTIONS, OPTIMIZER_WORDS, Convention
 
-MAX_LSTMS = 4096
-"""Recurrences of one file: more is an attack, and the report would be of no use."""
+MAX_LSTMS = 1024
+"""Recurrences of one file: more is an attack, and the report would be of no use. Each takes about a millisecond."""
+
+MAX_OUTCOMES = 8192
+"""Groups of names that look recurrent, with those that are skipped."""
 
 Outcome = Lstm | Skipped | Lookalike
 
@@ -33,12 +36,12 @@ class Found(NamedTuple):
 
 def find_lstms(checkpoint: Checkpoint) -> Found:
     """Every LSTM of a checkpoint; raises `MalformedFile` when a tensor that matters is broken."""
-    names, skipped = _without_optimizers(checkpoint.tensors)
+    names, skipped = _without_optimizers(checkpoint)
     outcomes: list[Outcome] = []
     everything = "\n".join(names)
     for convention in CONVENTIONS:
         if convention.hint in everything:
-            got, taken = _apply(convention, names, checkpoint)
+            got, taken = _apply(convention, names, checkpoint, {outcome.module for outcome in outcomes})
             outcomes += got
             names = [name for name in names if name not in taken] if taken else names
     lstms = [outcome for outcome in outcomes if isinstance(outcome, Lstm)]
@@ -46,13 +49,19 @@ def find_lstms(checkpoint: Checkpoint) -> Found:
         raise MalformedFile(f"{len(lstms)} LSTMs in one file; at most {MAX_LSTMS} are read", kind="limit")
     skipped += [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
     said = {entry.module for entry in skipped}
-    skipped += [entry for entry in _relevant(checkpoint.skipped) if entry.module not in said]
+    unread = list(_relevant(checkpoint.skipped))
+    skipped += [entry for entry, _ in unread if entry.module not in said]
+    lstms = [lstm for lstm in lstms if not any(key == (lstm.module, lstm.layer, lstm.direction) for _, key in unread)]
     lookalikes = tuple(outcome for outcome in outcomes if isinstance(outcome, Lookalike))
     return Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
 
 
-def _without_optimizers(tensors: Collection[str]) -> tuple[list[str], list[Skipped]]:
-    """The names that may be weights; the paths under which an optimizer keeps its own copies are said once."""
+def _without_optimizers(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]]:
+    """The names that may be weights; the paths under which an optimizer keeps its own copies are said once.
+
+    A module that says by its class what it is, is none of an optimizer's, whatever it is called.
+    """
+    tensors, claims = checkpoint.tensors, checkpoint.claims
     names: list[str] = []
     paths: dict[str, None] = {}
     everything = "\n".join(tensors)
@@ -61,25 +70,46 @@ def _without_optimizers(tensors: Collection[str]) -> tuple[list[str], list[Skipp
     for name in tensors:
         parts = re.split(r"[./:]", name)
         found = next((k for k, part in enumerate(parts) if part in OPTIMIZER_WORDS), None)
-        if found is None:
+        if found is None or name.rpartition(".")[0] in claims:
             names.append(name)
         elif "bias_" in name:
             paths[".".join(parts[: found + 1])] = None
     return names, [Skipped(path, "optimizer-state", "an optimizer's tensors are not biases") for path in paths]
 
 
-def _apply(convention: Convention, names: Sequence[str], checkpoint: Checkpoint) -> tuple[list[Outcome], set[str]]:
-    """One row of the table over the names that no row before it took."""
+def _apply(
+    convention: Convention, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
+) -> tuple[list[Outcome], set[str]]:
+    """One row of the table over the names that no row before it took; `settled` are the modules that one spoke of.
+
+    Biases without a weight in such a module are what conversion left behind: a dynamically quantised cell keeps the
+    attributes of the one it was made from.
+    """
     outcomes: list[Outcome] = []
     taken: set[str] = set()
     for group in grouped(convention, names, checkpoint):
-        outcome = _resolve(convention, group, checkpoint)
+        if group.module in settled and "recurrent" not in group.first:
+            continue
+        outcome = _tried(convention, group, checkpoint)
         if outcome is not None:
             outcomes.append(outcome)
+            if len(outcomes) > MAX_OUTCOMES:
+                message = f"over {MAX_OUTCOMES} groups of names in one file look like recurrences"
+                raise MalformedFile(message, kind="limit")
             if isinstance(outcome, Skipped) and outcome.reason in ("gru", "rnn"):
                 outcomes += _lookalike(convention, group, checkpoint.tensors, outcome.reason)
             taken.update(group.parts.values(), mirrored(convention, group, checkpoint.tensors))
     return outcomes, taken
+
+
+def _tried(convention: Convention, group: Group, checkpoint: Checkpoint) -> Outcome | None:
+    """One group judged; what is stored in a way that is not read is said of this group alone."""
+    try:
+        return _resolve(convention, group, checkpoint)
+    except MalformedFile as error:
+        if error.kind != "unsupported":
+            raise
+        return Skipped(group.module, "unsupported-dtype", error.message)
 
 
 def _resolve(convention: Convention, group: Group, checkpoint: Checkpoint) -> Outcome | None:
@@ -94,7 +124,8 @@ def _resolve(convention: Convention, group: Group, checkpoint: Checkpoint) -> Ou
         return Skipped(group.module, verdict.kind, verdict.detail)
     if group.direction == UNKNOWN:
         return Skipped(group.module, "ambiguous", "input and hidden state are equally wide: one direction or two?")
-    if convention.formats and not checkpoint.format.startswith(convention.formats):
+    known = not convention.formats or checkpoint.format.startswith(convention.formats)
+    if not known or (convention.foreign and any(convention.foreign in name for name in group.parts.values())):
         detail = f"{convention.name} and other frameworks use these names with another gate order"
         return Skipped(group.module, "ambiguous", detail)
     return build(convention, group, verdict.hidden_size, tensors)
@@ -146,28 +177,28 @@ def _verdict_of_biases(group: Group, claim: Claim | None) -> Verdict:
     return Verdict("ambiguous", detail=detail)
 
 
-def _relevant(skipped: Iterable[Skipped]) -> Iterator[Skipped]:
-    """Of what a reader could not read, that which a convention names: once for each module."""
-    pattern = None
+def _relevant(skipped: Iterable[Skipped]) -> Iterator[tuple[Skipped, Key | None]]:
+    """Of what a reader could not read, that which a convention names, with the recurrence whose bias it is."""
     for entry in skipped:
-        if entry.reason == "frozen":
-            yield entry
+        if entry.reason in ("frozen", "packed"):
+            yield entry, None
             continue
-        pattern = pattern or re.compile("|".join(_without_names(f"(?:{HEAD}{c.tail})") for c in CONVENTIONS), re.DOTALL)
-        if pattern.fullmatch(entry.module):
-            yield entry._replace(module=re.split(r"\.(?=[^.]*$)", entry.module)[0] if "." in entry.module else "")
-
-
-def _without_names(pattern: str) -> str:
-    """Plain groups, so that several rows fit into one expression."""
-    return re.sub(r"\?P<\w+>", "", pattern)
+        for convention in CONVENTIONS:
+            if (found := placed(convention, entry.module)) is not None:
+                key, part = found
+                module = re.split(r"\.(?=[^.]*$)", entry.module)[0] if "." in entry.module else ""
+                biased = convention.slots[part[1]].role in ("bias", *FACTORS)
+                yield entry._replace(module=module), key if biased else None
+                break
 
 
 def _merge_aliases(lstms: Iterable[Lstm], tensors: Mapping[str, Tensor]) -> Iterator[Lstm]:
     """One row for each stored bias: the first name in the report's order stands, the others are its aliases."""
     rows: dict[object, Lstm] = {}
     for lstm in sorted(lstms, key=report_order):
-        key = tuple(tensors[name].identity for name in lstm.bias_tensors) or (id(lstm),)
+        key: tuple[object, ...] = tuple(tensors[name].identity for name in lstm.bias_tensors) or (id(lstm),)
+        factors = [term for term in lstm.gates["f"] if term.mask or term.log_scale]
+        key += tuple(tensor.identity for term in factors for tensor in _factors_of(term))
         kept = rows.get(key)
         if kept is None:
             rows[key] = lstm
@@ -175,6 +206,14 @@ def _merge_aliases(lstms: Iterable[Lstm], tensors: Mapping[str, Tensor]) -> Iter
             others = (name for name in (*lstm.bias_tensors, *lstm.aliases) if name not in kept.bias_tensors)
             rows[key] = kept._replace(aliases=tuple(dict.fromkeys((*kept.aliases, *others))))
     return iter(rows.values())
+
+
+def _factors_of(term: Term) -> Iterator[Tensor]:
+    """What multiplies a term: two LSTMs may share a bias under masks of their own."""
+    if term.mask is not None:
+        yield term.mask.tensor
+    if term.log_scale is not None:
+        yield term.log_scale
 
 
 def report_order(lstm: Lstm) -> tuple[object, ...]:

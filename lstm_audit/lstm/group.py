@@ -6,6 +6,7 @@ matched whole, never by a part.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import NamedTuple
 
 from ..formats import Checkpoint, shape_of
@@ -49,21 +50,33 @@ class Group(NamedTuple):
 
 def grouped(convention: Convention, names: Sequence[str], checkpoint: Checkpoint) -> Iterator[Group]:
     """The names that fit the row, as groups that have everything the row requires."""
-    pattern = re.compile(f"{HEAD}{convention.tail}", re.DOTALL)
     groups: dict[Key, Group] = {}
     for name in _marked(names, convention.marks):
-        if match := pattern.fullmatch(name):
-            key, part = _parse(convention, match)
-            if part[1] in convention.slots:
-                if key not in groups:
-                    groups[key] = Group(*key, {})
-                groups[key].parts[part] = name
+        if (found := placed(convention, name)) is not None:
+            key, part = found
+            if key not in groups:
+                groups[key] = Group(*key, {})
+            groups[key].parts[part] = name
+    for group in groups.values():
+        _drop_computed(convention, group.parts)
     _adopt_dropped_weights(groups)
     if "?P<cell>" in convention.tail:
         groups = _unfold_cells(groups, checkpoint)
     for group in groups.values():
         if {key for _, key in group.parts}.issuperset(convention.required):
             yield Group(group.module, group.layer, group.direction, group.parts, _firsts(convention, group.parts))
+
+
+def placed(convention: Convention, name: str) -> tuple[Key, Part] | None:
+    """The recurrence and the part of it that a name means under the row; None when it does not fit."""
+    match = _pattern(convention.tail).fullmatch(name)
+    found = None if match is None else _parse(convention, match)
+    return found if found and found[1][1] in convention.slots else None
+
+
+@cache
+def _pattern(tail: str) -> re.Pattern[str]:
+    return re.compile(f"{HEAD}{tail}", re.DOTALL)
 
 
 def _marked(names: Sequence[str], marks: Sequence[str]) -> Sequence[str]:
@@ -89,7 +102,17 @@ def _parse(convention: Convention, match: re.Match[str]) -> tuple[Key, Part]:
     backward = found("way") in convention.backward or (layer % 2 == 1 and bool(found("odd")))
     gate = convention.gate_words.get(found("gate", ""), "")
     key = found("tensor", "") + found("form", "")
-    return (found("module", ""), layer, "reverse" if backward else "forward"), (gate, key)
+    module, cell = found("module", ""), found("cell_name", "lstm_cell")
+    if cell != "lstm_cell":
+        module = f"{module}/{cell}" if module else cell
+    return (module, layer, "reverse" if backward else "forward"), (gate, key)
+
+
+def _drop_computed(convention: Convention, parts: dict[Part, str]) -> None:
+    """torch.nn.utils.prune keeps the masked tensor as an attribute, which a pickled module has beside `_orig`."""
+    for key, copy in convention.computed.items():
+        if ("", key) in parts:
+            parts.pop(("", copy), None)
 
 
 def _adopt_dropped_weights(groups: dict[Key, Group]) -> None:

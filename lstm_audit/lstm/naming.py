@@ -7,6 +7,7 @@ A name is `MODULE` + separator + tail. The tail is a regular expression, anchore
 prefix of `bias_ih_l10` and of `bias_ih_l1_reverse`), with these groups where they apply:
 
     layer     the layer's number                     tensor, form   one after the other, the key into `slots`
+    cell_name one of several cells of a module, which has it in its name unless it is a plain `lstm_cell`
     way       the direction, see `backward`          gate           the word for a gate, see `gate_words`
     odd       a layer number that runs backward when it is odd
     cell      layer * directions + direction, in one number
@@ -43,8 +44,9 @@ class Convention(NamedTuple):
     of which every name contains one, where the hint is too weak to spare a large model's names the tail. `pairs`: both
     halves belong to it, one without the other is worth a note. `mirror`: the second name under which the framework
     saves the same numbers. `formats`: the containers in which the names are known to mean this; elsewhere another
-    framework uses them too. `convolution`: weights have kernel axes behind the two of a matrix, and (x, h) may be one
-    input.
+    framework uses them too, and so it does where a name contains `foreign`. `computed` maps a slot to the one that the
+    framework computes from it: beside the first, the second is a copy of today. `convolution`: weights have kernel axes
+    behind the two of a matrix, and (x, h) may be one input.
     """
 
     name: str
@@ -65,6 +67,8 @@ class Convention(NamedTuple):
     convolution: bool = False
     mirror: str = ""
     formats: tuple[str, ...] = ()
+    foreign: str = ""
+    computed: Mapping[str, str] = {}
 
 
 def _torch_slots() -> dict[str, Slot]:
@@ -73,8 +77,9 @@ def _torch_slots() -> dict[str, Slot]:
     Of a normalised weight only the two-dimensional part tells the shape: `_orig`, `_raw`, `_v`, `original`,
     `original1`; `_g` and `original0` are (4H, 1), and beside `_orig` spectral normalisation's `_v` is a vector.
     """
-    slots = {"weight_hr": Slot("projection"), "weight_hr_raw": Slot("projection"), "weight_hr_orig": Slot("projection")}
+    slots: dict[str, Slot] = {}
     for form in ("", "_raw", "_orig", "_v", ".original", ".original1"):
+        slots[f"weight_hr{form}"] = Slot("projection")
         slots[f"weight_hh{form}"] = Slot("recurrent", "hh")
         slots[f"weight_ih{form}"] = Slot("input", "ih")
     for half in ("ih", "hh"):
@@ -109,7 +114,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="torch-quantizable",
         source="torch/ao/nn/quantizable/modules/rnn.py; quantized: torch/ao/nn/quantized/modules/rnn.py",
         hint="gates.",
-        tail=r"layers\.(?P<layer>\d+)\.layer_(?P<way>fw|bw)\.cell\.(?P<tensor>[ih]gates)"
+        tail=r"(?:layers\.(?P<layer>\d{1,9})\.layer_(?P<way>fw|bw)\.cell\.)?(?P<tensor>[ih]gates)"
         r"(?:\.(?P<gate>input|forget|cell|output))?(?P<form>\.weight|\.bias|\._packed_params\._packed_params\.[01])",
         slots={
             **{f"{g}.weight": Slot("recurrent" if h == "hh" else "input", h) for g, h in _HALVES.items()},
@@ -128,7 +133,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="torch-dynamic-quantized",
         source="torch/ao/nn/quantized/dynamic/modules/rnn.py; aten/src/ATen/native/quantized/cpu: CellParamsBase state",
         hint="_all_weight_values.",
-        tail=r"_all_weight_values\.(?P<cell>\d+)\.param\.4\.(?P<tensor>[01])(?P<form>\.[01])",
+        tail=r"_all_weight_values\.(?P<cell>\d{1,9})\.param\.4\.(?P<tensor>[01])(?P<form>\.[01])",
         slots={
             "0.0": Slot("input", "ih"),
             "1.0": Slot("recurrent", "hh"),
@@ -154,7 +159,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="paddle",
         source="paddle/nn/layer/rnn.py: every parameter is saved as `{k}.cell.*` and again as `*_l{k}`",
         hint=".cell",
-        tail=r"(?P<layer>\d+)\.cell(?:_(?P<way>fw|bw))?\.(?P<tensor>(?:weight|bias)_(?:ih|hh)|weight_ho)",
+        tail=r"(?P<layer>\d{1,9})\.cell(?:_(?P<way>fw|bw))?\.(?P<tensor>(?:weight|bias)_(?:ih|hh)|weight_ho)",
         slots={**_CELL, "weight_ho": Slot("projection")},
         backward=("bw",),
         pairs=True,
@@ -164,7 +169,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="layernorm-lstm",
         source="pytorch/benchmarks/fastrnns/custom_lstms.py; NeMo common/parts/rnn.py: at x=0, h=0 LN(0) is its beta",
         hint="layernorm_h",
-        tail=r"(?:layers\.(?P<layer>\d+)\.)?(?:directions\.(?P<way>[01])\.)?(?:cell\.)?"
+        tail=r"(?:layers\.(?P<layer>\d{1,9})\.)?(?:directions\.(?P<way>[01])\.)?(?:cell\.)?"
         r"(?P<tensor>weight_ih|weight_hh|layernorm_i\.bias|layernorm_h\.bias)",
         slots={
             "weight_ih": Slot("input", "ih"),
@@ -192,7 +197,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="allennlp",
         source="allennlp/modules/augmented_lstm.py, stacked_bidirectional_lstm.py, lstm_cell_with_projection.py",
         hint="state_linearity",
-        tail=r"(?:(?:(?P<way>forward|backward)_layers?[_.](?P<layer>\d+)|layer_(?P<odd>\d+))\.)?(?:cell\.)?"
+        tail=r"(?:(?:(?P<way>forward|backward)_layers?[_.](?P<layer>\d{1,9})|layer_(?P<odd>\d{1,9}))\.)?(?:cell\.)?"
         r"(?P<tensor>(?:input|state)_linearity\.(?:weight|bias)|state_projection\.weight)",
         slots=_LINEARITIES,
         blocks=(4, 5, 6),
@@ -203,7 +208,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="keras-torch",
         source="keras/src/layers/rnn/lstm.py under the torch backend (keras/src/backend/torch/layer.py)",
         hint="_torch_params.",
-        tail=r"(?:(?P<way>forward|backward)_[^/.]*/)?(?:lstm_cell|gru_cell|simple_rnn_cell)(?:_\d+)?/"
+        tail=r"(?:(?P<way>forward|backward)_[^/.]*/)?(?P<cell_name>(?:lstm_cell|gru_cell|simple_rnn_cell)(?:_\d+)?)/"
         r"(?P<tensor>recurrent_kernel|kernel|bias)",
         slots=_KERNELS,
         gate_axis=1,
@@ -221,6 +226,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         gate_axis=1,
         required=("recurrent_kernel", "kernel"),
         formats=("torch", "pickle", "live"),
+        foreign="/",
     ),
     Convention(
         name="ncps",
@@ -265,7 +271,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="convlstm",
         source="ndrplz/ConvLSTM_pytorch convlstm.py: one convolution over (x, h), split i, f, o, g",
         hint="cell_list.",
-        tail=r"cell_list\.(?P<layer>\d+)\.conv\.(?P<tensor>weight|bias)",
+        tail=r"cell_list\.(?P<layer>\d{1,9})\.conv\.(?P<tensor>weight|bias)",
         slots={"weight": Slot("recurrent"), "bias": Slot("bias")},
         order="ifog",
         required=("weight",),
@@ -275,7 +281,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="convlstm-separate",
         source="automan000/Convolutional_LSTM_PyTorch convolution_lstm.py; its peepholes are not saved and start at 0",
         hint=".Wh",
-        tail=r"cell(?P<layer>\d+)\.W(?P<tensor>[xh])(?P<gate>[ifco])(?P<form>\.weight|\.bias)",
+        tail=r"cell(?P<layer>\d{1,9})\.W(?P<tensor>[xh])(?P<gate>[ifco])(?P<form>\.weight|\.bias)",
         slots={"x.weight": Slot("input"), "h.weight": Slot("recurrent"), "x.bias": Slot("bias")},
         gate_words=_LETTERS,
         convolution=True,
@@ -285,9 +291,10 @@ CONVENTIONS: tuple[Convention, ...] = (
         source="torch/nn/modules/rnn.py LSTM, LSTMCell",
         hint="_",
         marks=("_ih", "_hh", "_hr"),
-        tail=r"(?:parametrizations\.)?(?P<tensor>(?:weight|bias)_(?:ih|hh|hr))(?:_l(?P<layer>\d+)(?:_(?P<way>reverse))?)?"
+        tail=r"(?:parametrizations\.)?(?P<tensor>(?:weight|bias)_(?:ih|hh|hr))(?:_l(?P<layer>\d{1,9})(?:_(?P<way>reverse))?)?"
         r"(?P<form>_raw|_g|_v|_u|_orig|_mask|_scale|\.original[01]?)?",
         slots=_torch_slots(),
+        computed={"bias_ih_orig": "bias_ih", "bias_hh_orig": "bias_hh"},
         backward=("reverse",),
         pairs=True,
     ),

@@ -62,6 +62,14 @@ def _refuse(lstm: Lstm) -> None:
         raise NotPatchable(f"{lstm.address or '(root)'} {message}")
 
 
+def _refuse_tied(lstm: Lstm) -> None:
+    """One storage as both halves: a shift of it would count twice. (Two values for it contradict each other anyway.)"""
+    from ..rules import aliased
+
+    if aliased(lstm):
+        raise NotPatchable(f"{lstm.address}: both halves of the bias are one storage (LA405); save them apart first")
+
+
 def _plan_gate(lstm: Lstm, values: Values, gate: str, wish: Wish, place: Place) -> GatePlan:
     terms, before = lstm.gates[gate], values.effective[GATES.index(gate)]
     offset = lstm.offset if gate == "f" else 0.0
@@ -79,6 +87,7 @@ def _writes(lstm: Lstm, terms: Sequence[Term], wish: Wish, offset: float, place:
     if wish.halves is not None and [term.half for term in terms] == ["ih", "hh"]:
         parts = list(wish.halves)
     elif wish.shift is not None:
+        _refuse_tied(lstm)
         shares = _shares(lstm, terms, len(wish.forget), place)
         terms = [term for term, share in zip(terms, shares, strict=True) if any(share)]
         parts = [_shifted(term, share, wish.shift) for term, share in zip(terms, filter(any, shares), strict=True)]

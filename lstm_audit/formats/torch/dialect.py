@@ -42,12 +42,13 @@ class Contents(NamedTuple):
 
 
 def contents(envelope: Envelope) -> Contents:
-    """Walk a decoded pickle from its root."""
+    """Walk a decoded pickle from its root; what an optimizer holds comes last, so that no model is named after it."""
     found, seen = Contents({}, {}, [], []), set()
     stack: list[Place] = [("", envelope.value)]
+    later: list[Place] = []
     visited = 0
-    while stack:
-        path, value = stack.pop()
+    while stack or later:
+        path, value = stack.pop() if stack else later.pop()
         visited += 1
         if visited > MAX_NODES or len(path) > MAX_PATH:
             raise MalformedFile(f"more than {MAX_NODES} values, or a name over {MAX_PATH} characters", kind="limit")
@@ -62,7 +63,8 @@ def contents(envelope: Envelope) -> Contents:
             elif type(value) is Call and (claim := _claim(value)):
                 found.claims[path] = claim
             seen.add(id(value))
-            stack.extend(reversed(inner))
+            for place in reversed(inner):
+                (later if "optim" in place[0] else stack).append(place)
     return found
 
 
@@ -70,8 +72,8 @@ def _note_tensor(found: Contents, path: str, call: Call) -> None:
     reason = unread(call)
     if reason is not None:
         found.skipped.append(Skipped(path, *reason))
-    else:
-        found.tensors.setdefault(path, call)
+    elif found.tensors.setdefault(path, call) is not call:
+        found.skipped.append(Skipped(path, "ambiguous", "several tensors have the same path in the file"))
 
 
 def _children(path: str, value: Any) -> Iterator[Place]:
@@ -85,9 +87,14 @@ def _children(path: str, value: Any) -> Iterator[Place]:
 
 
 def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[Place]:
+    unknown = 0
     for key, value in pairs:
         if type(value) in (dict, list, tuple, Call):
-            yield _join(path, _label(key)), value
+            label = _label(key)
+            if label is None:
+                unknown += 1
+                label = "?" if unknown == 1 else f"?{unknown}"
+            yield _join(path, label), value
 
 
 def _parts_of_call(path: str, call: Call) -> Iterator[Place]:
@@ -121,9 +128,8 @@ def _attributes(path: str, call: Call) -> Iterator[Place]:
     """The state of an object; a module's parameters and children stand right under the module's own name."""
     for state in _states(call):
         if type(state) is dict:
-            for key, value in state.items():
-                if type(value) in (dict, list, tuple, Call):
-                    yield (path if key in _MODULE_PARTS else _join(path, _label(key))), value
+            yield from ((path, value) for key, value in state.items() if key in _MODULE_PARTS)
+            yield from _pairs(path, [item for item in state.items() if item[0] not in _MODULE_PARTS])
         else:
             yield from _children(path, state)
 
@@ -138,9 +144,12 @@ def _states(call: Call) -> list[Any]:
     return [] if state is None else [state]
 
 
-def _label(key: Any) -> str:
-    """A dictionary key as part of a path; keys that are no text or number get a sign that no name uses."""
-    return key if type(key) is str else str(key) if type(key) in (int, bool, float) else "?"
+def _label(key: Any) -> str | None:
+    """A dictionary key as part of a path; None for what is no text, number or tuple of them, and gets a number."""
+    if type(key) is tuple:
+        labels = [_label(part) for part in key]
+        return None if None in labels else f"({', '.join(map(str, labels))})"
+    return key if type(key) is str else str(key) if type(key) in (int, bool, float) else None
 
 
 def _join(path: str, name: str) -> str:
