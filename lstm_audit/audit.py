@@ -24,8 +24,8 @@ from .span import FileSource, Span, whole
 if TYPE_CHECKING:
     from .policy.model import Policy
 
-MAX_UNITS = 1 << 20
-"""Bias elements of one file that are measured: 64 layers of H = 4096; a bounded run on a hostile file."""
+MAX_UNITS = 1 << 19
+"""Bias elements of one file that are measured: 32 layers of H = 4096; a bounded run on a hostile file."""
 
 FILES_A_COLLECTION = 16
 """Files after which the collector looks at what they left: only a hostile one leaves more than a few kilobytes."""

@@ -20,6 +20,7 @@ from lstm_audit import formats  # noqa: E402
 from lstm_audit.audit import audit_file  # noqa: E402
 from lstm_audit.lstm.find import find_lstms  # noqa: E402
 from lstm_audit.lstm.measure import read_values, sigmoid  # noqa: E402
+from lstm_audit.lstm.naming import CONVENTIONS  # noqa: E402
 from lstm_audit.span import FileSource, whole  # noqa: E402
 
 FIXTURES = Path(__file__).parent.parent / "fixtures"
@@ -395,3 +396,8 @@ def test_difference_only_where_there_are_two_halves() -> None:
             if row.lstm.address in case.rows and case.file not in ("conventions/elmo.pt",):
                 stacked = row.lstm.module == "stacked"  # AllenNLP without an input bias: one half
                 assert (row.measures.difference is None) == (case.convention in single or stacked)
+
+
+def test_no_two_rows_have_one_tail() -> None:
+    """A row of the table is looked up by its tail."""
+    assert len({convention.tail for convention in CONVENTIONS}) == len(CONVENTIONS)

@@ -158,7 +158,7 @@ def test_a_quantizable_cell_by_itself(tmp_path: Path) -> None:
     cell = torch.ao.nn.quantizable.LSTMCell(3, 4)
     zero = torch.zeros(1, 4)
     new = [cell(torch.zeros(1, 3), (zero, zero + c))[1] for c in (1.0, 0.0)]
-    expected = pytest.approx(float((new[0] - new[1]).mean()), abs=1e-6)
+    expected = pytest.approx(float((new[0] - new[1]).mean().detach()), abs=1e-6)
     for target in (cell, saved(cell.state_dict(), tmp_path)):
         assert rows(target) == {":l0": expected}
 

@@ -6,11 +6,11 @@ matched whole, never by a part.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 from ..formats import Checkpoint, shape_of
-from .naming import HEAD, Convention
+from .naming import CONVENTIONS, HEAD, Convention
 
 UNKNOWN = "unknown"
 """The direction of a numbered cell when one direction and two would both fit."""
@@ -69,7 +69,13 @@ def grouped(convention: Convention, names: Sequence[str], checkpoint: Checkpoint
 
 def placed(convention: Convention, name: str) -> tuple[Key, Part] | None:
     """The recurrence and the part of it that a name means under the row; None when it does not fit."""
-    match = _pattern(convention.tail).fullmatch(name)
+    return _placed(convention.tail, name)
+
+
+@lru_cache(maxsize=1024)
+def _placed(tail: str, name: str) -> tuple[Key, Part] | None:
+    """Remembered: the checkpoints of a run have the same names. (A row is known by its tail, which can be hashed.)"""
+    match, convention = _pattern(tail).fullmatch(name), _ROWS[tail]
     found = None if match is None else _parse(convention, match)
     return found if found and found[1][1] in convention.slots else None
 
@@ -77,6 +83,9 @@ def placed(convention: Convention, name: str) -> tuple[Key, Part] | None:
 @cache
 def _pattern(tail: str) -> re.Pattern[str]:
     return re.compile(f"{HEAD}{tail}", re.DOTALL)
+
+
+_ROWS = {convention.tail: convention for convention in CONVENTIONS}
 
 
 def _marked(names: Sequence[str], marks: Sequence[str]) -> Sequence[str]:
