@@ -21,10 +21,9 @@ def hot(path: str) -> bool:
     try:
         if os.path.islink(path):
             path = os.path.realpath(path)
-        os.stat(sidecar(path, TAIL))
+        return os.access(sidecar(path, TAIL), os.F_OK)
     except (OSError, ValueError):
         return False
-    return True
 
 
 def interrupted() -> Unreadable:

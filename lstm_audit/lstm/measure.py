@@ -205,8 +205,13 @@ def of_sorted(values: Sequence[float]) -> Stats:
     if low == high:
         return Stats(low, 0.0, low, low, low, low, low)
     mean = low if mean < low else high if mean > high else mean  # rounding may lead out
-    p05, p50, p95 = [values[k] + (values[k + 1] - values[k]) * part for k, part in _positions(n)]
-    return Stats(mean, dist(values, (mean,) * n) / sqrt(n), low, p05, p50, p95, high)
+    std = dist(values, (mean,) * n) / sqrt(n)
+    (a, p), (b, q), (c, r) = _positions(n)
+    p05, p50, p95 = values[a], values[b], values[c]
+    p05 += (values[a + 1] - p05) * p
+    p50 += (values[b + 1] - p50) * q
+    p95 += (values[c + 1] - p95) * r
+    return Stats(mean, std, low, p05, p50, p95, high)
 
 
 def _of_odd(values: Sequence[float]) -> Stats:

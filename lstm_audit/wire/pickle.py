@@ -15,6 +15,7 @@ and the window that is read moves past them.
 
 import gc
 from collections.abc import Callable
+from itertools import repeat
 from struct import Struct, error
 from typing import Any, NamedTuple
 
@@ -165,7 +166,7 @@ def _run(m: _Machine) -> Decoded:
 
     Half of a state dict's opcodes remember what is on top of the stack, or recall it; those need no call.
     """
-    steps, budget, at = _STEPS, iter(range(MAX_OPS)), 0
+    steps, budget, at = _STEPS, repeat(None, MAX_OPS), 0
     stack, memo = m.stack, m.memo
     while True:
         data = m.data
