@@ -1,9 +1,12 @@
 """torch's pickled claims, one wrong number at a time: each is refused, and says what was expected."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import lstm_audit
 from lstm_audit.errors import MalformedFile
 from lstm_audit.formats.torch import archive, dialect, export, legacy, storage
 from lstm_audit.formats.torch.legacy import Envelope
@@ -251,3 +254,28 @@ def test_a_convolution_must_leave_input_channels() -> None:
     row = next(row for row in CONVENTIONS if row.name == "convlstm")
     assert weigh_shape(row, (16, 7, 3, 3), False, False, None).hidden_size == 4
     assert weigh_shape(row, (16, 4, 3, 3), False, False, None).kind == "unclear"
+
+
+def test_checkpoints_of_one_run_share_a_pickle_and_nothing_else(tmp_path: Path) -> None:
+    """What was decoded for one file serves the next; the numbers and the place of a fault are each file's own."""
+    import zipfile
+
+    for epoch in range(3):
+        values = {name: torch.full(shape, float(epoch)) for name, shape in SHAPES.items()}
+        torch.save(values, tmp_path / f"epoch_{epoch}.pt")
+    pickles = {zipfile.ZipFile(path).read(f"{path.stem}/data.pkl") for path in tmp_path.glob("*.pt")}
+    assert len(pickles) == 1
+    archive._remembered.cache_clear()
+    for epoch in range(3):
+        (row,) = lstm_audit.audit(tmp_path / f"epoch_{epoch}.pt").rows
+        assert row.measures.gates["f"].mean == 2.0 * epoch
+    assert (archive._remembered.cache_info().misses, archive._remembered.cache_info().hits) == (1, 2)
+
+    whole_file = (tmp_path / "epoch_0.pt").read_bytes()
+    at = whole_file.index(b"\x80\x02}")
+    (tmp_path / "broken.pt").write_bytes(whole_file[: at + 2] + b"\xff" + whole_file[at + 3 :])
+    (error,) = lstm_audit.audit(tmp_path / "broken.pt").errors
+    assert (error.kind, error.at) == ("malformed", at + 2)
+
+
+SHAPES = {"weight_ih_l0": (16, 3), "weight_hh_l0": (16, 4), "bias_ih_l0": (16,), "bias_hh_l0": (16,)}

@@ -5,14 +5,17 @@ those that torch's reader (caffe2/serialize/inline_container.cc) would find, or 
 """
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from ...errors import MalformedFile
-from ...span import Span
-from ...wire.pickle import Persistent, decode
+from ...span import BytesSource, Span, whole
+from ...wire.pickle import Decoded, Persistent, decode
 from ...wire.zip import Member, body, members
 from .legacy import Envelope
 from .storage import Locate, Storage, claim_of
+
+MAX_REMEMBERED = 1 << 15  # bytes of a pickle that is kept decoded: 300 tensors; a hostile sixteen take 30 MB
 
 
 class Archive(NamedTuple):
@@ -45,9 +48,25 @@ def open_archive(span: Span) -> Archive:
 def open_pickle(archive: Archive, record: str = "data.pkl", folder: str = "data") -> Envelope:
     """Decode a record that refers to storages in `folder`."""
     span = archive.record(record)
-    decoded = decode(span)
+    decoded = _decoded(span)
     locate = _locator(archive, folder)
     return Envelope(decoded.value, span, locate, decoded.globals, span.size - decoded.end)
+
+
+def _decoded(span: Span) -> Decoded:
+    """The pickle's value. The checkpoints of a run have the same one, byte for byte: it is decoded once."""
+    if span.size <= MAX_REMEMBERED:
+        try:
+            return _remembered(span.read())
+        except MalformedFile:
+            pass  # again, from where it lies, for the place of the fault
+    return decode(span)
+
+
+@lru_cache(maxsize=16)
+def _remembered(raw: bytes) -> Decoded:
+    """Nothing changes a decoded value, and its chunks are counted from the span's start, so that it can be shared."""
+    return decode(whole(BytesSource(raw)))
 
 
 def _locator(archive: Archive, folder: str) -> Locate:
