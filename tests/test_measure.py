@@ -97,14 +97,14 @@ def test_the_ends_of_the_time_scale() -> None:
 
 def lstm_of(forget: list[float], offset: float = 0.0, function: str = "sigmoid") -> Lstm:
     """A single-bias LSTM in memory, all of whose gates hold the same."""
-    raw = DTYPES["float64"].encode(forget)  # type: ignore[misc]  # float64 can be encoded
+    raw = DTYPES["float64"].encode(forget)
     tensor = contiguous(DTYPES["float64"], (len(forget),), whole(BytesSource(raw)))
     gates = {gate: (Term("b", "bias", Block(tensor, 0, 0, len(forget))),) for gate in GATES}
     return Lstm("", 0, "forward", "made", len(forget), "float64", gates, ("bias",), (), offset, function)
 
 
 def measured(*arguments: object) -> tuple[Values, Measures]:
-    lstm = lstm_of(*arguments)  # type: ignore[arg-type]
+    lstm = lstm_of(*arguments)
     values = read_values(lstm)
     return values, measure(lstm, values)
 

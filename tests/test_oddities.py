@@ -85,7 +85,7 @@ def test_a_pruned_module_counts_its_bias_once(names: list[str], tmp_path: Path) 
 
 @pytest.mark.parametrize("kind", [nn.LSTMCell, nn.GRUCell, nn.RNNCell])
 def test_a_quantised_cell_keeps_nothing_of_what_it_was_made_from(kind: type[nn.Module], tmp_path: Path) -> None:
-    model = Wrapped(cell=kind(5, 6)).eval()  # type: ignore[call-arg]
+    model = Wrapped(cell=kind(5, 6)).eval()
     expected = forget(model.cell) if kind is nn.LSTMCell else None
     made = torch.ao.quantization.quantize_dynamic(model, {kind}, dtype=torch.qint8)
     torch.jit.script(made).save(tmp_path / "scripted.pt")

@@ -118,7 +118,7 @@ def test_a_registry_imports_no_more_than_it_is_asked_for(tmp_path: Path, monkeyp
     monkeypatch.syspath_prepend(tmp_path)
     import sys
 
-    import shelf  # type: ignore[import-not-found]  # written above
+    import shelf
 
     asked = shelf.SHELF.each()
     assert next(asked) == 6

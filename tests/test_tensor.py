@@ -38,7 +38,7 @@ def test_every_code_of_a_narrow_dtype_is_read_as_torch_reads_it(name: str) -> No
     size = DTYPES[name].itemsize
     codes = torch.arange(256**size, dtype=torch.int64).to(torch.uint16 if size == 2 else torch.uint8)
     theirs = codes.view(getattr(torch, name)).to(torch.float64).tolist()
-    ours = DTYPES[name].decode(raw_of(codes))  # type: ignore[misc]  # all of these are decodable
+    ours = DTYPES[name].decode(raw_of(codes))
     assert all(map(same, ours, theirs))
 
 
@@ -50,11 +50,11 @@ def test_what_is_written_is_what_torch_would_store(name: str, values: list[float
     values = [v for v in values if v != v or abs(v) <= LARGEST[name] or (math.isinf(v) and "e4m3" not in name)]
     if "float8" in name:
         values = [v for v in values if not math.isinf(v)]
-    ours = DTYPES[name].encode(values)  # type: ignore[misc]
+    ours = DTYPES[name].encode(values)
     wide = torch.tensor(values, dtype=torch.float64)
     # torch rounds twice on its way to the narrow types, by way of float32; so do we for bfloat16
     theirs = (wide if name in ("float64", "float32", "float16") else wide.float()).to(getattr(torch, name))
-    back = DTYPES[name].decode(ours)  # type: ignore[misc]
+    back = DTYPES[name].decode(ours)
     for value, mine, other in zip(values, back, theirs.double().tolist(), strict=True):
         assert same(mine, other) or abs(mine - value) <= abs(other - value), (value, mine, other)
 
@@ -70,18 +70,18 @@ def test_what_a_dtype_cannot_hold_is_refused(name: str) -> None:
 
 
 def test_a_pruning_mask_may_be_boolean() -> None:
-    assert DTYPES["bool"].decode(b"\0\1\2") == [0.0, 1.0, 1.0]  # type: ignore[misc]
+    assert DTYPES["bool"].decode(b"\0\1\2") == [0.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize("name", WRITTEN)
 def test_on_a_big_endian_machine(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """There an array's elements lie the other way round; what the file holds stays the same."""
     dtype, values = DTYPES[name], [0.0, 1.0, -2.5, 0.375]
-    raw = dtype.encode(values)  # type: ignore[misc]
+    raw = dtype.encode(values)
     monkeypatch.setattr("lstm_audit.tensor.sys", types.SimpleNamespace(byteorder="big"))
     if code := {"float64": "d", "float32": "f", "bfloat16": "f"}.get(name):  # the others need no array
         values = list(struct.unpack(f">4{code}", struct.pack(f"<4{code}", *values)))
-    assert list(dtype.decode(raw)) == values  # type: ignore[misc]
+    assert list(dtype.decode(raw)) == values
 
 
 # ---- views
