@@ -13,7 +13,8 @@ import torch.nn.utils.prune
 from torch import nn
 
 import lstm_audit
-from lstm_audit.errors import UnknownFormat
+from lstm_audit.errors import MalformedFile, Skipped, UnknownFormat
+from lstm_audit.formats.live import read_mapping
 from lstm_audit.lstm import find
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
@@ -268,3 +269,16 @@ def test_groups_without_end_are_cut() -> None:
     tensors = {f"t{n}.bias_ih_l0": np.zeros(1, "f4") for n in range(find.MAX_OUTCOMES + 1)}
     with pytest.raises(lstm_audit.AuditError, match="look like recurrences"):
         lstm_audit.audit(tensors)
+
+
+def test_unread_tensors_without_end_are_cut() -> None:
+    """They are held against the rows all at once, and counted: pair by pair a hostile file took twelve seconds."""
+    good = {f"g{n}.{name}": value.numpy() for n in range(3) for name, value in state().items()}
+    checkpoint = read_mapping(good)
+    lost = [Skipped(f"g{n}.bias_ih_l0", "unsupported-dtype", "a sparse tensor") for n in range(2)]
+    rest = [Skipped(f"t{n}.bias_ih_l0", "unsupported-dtype", "a sparse tensor") for n in range(find.MAX_OUTCOMES)]
+    found = find.find_lstms(checkpoint._replace(skipped=tuple(lost)))
+    assert [lstm.module for lstm in found.lstms] == ["g2"]
+    with pytest.raises(MalformedFile, match="look like recurrences") as refused:
+        find.find_lstms(checkpoint._replace(skipped=(*lost, *rest)))
+    assert refused.value.kind == "limit"

@@ -7,10 +7,11 @@ finding by an empty run (4).
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..finding import Audit, Finding
+from .output import tell
 
 if TYPE_CHECKING:
     from ..policy.model import Policy
@@ -40,9 +41,7 @@ def ended_from_outside() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if sys.stderr is not None:
-            with suppress(OSError):
-                sys.stderr.write("\nInterrupted\n")
+        tell("\nInterrupted")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:
         abandon_stdout()

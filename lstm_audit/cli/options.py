@@ -11,6 +11,7 @@ import click
 
 from ..reports import REPORTS
 from . import complete
+from .output import COLORS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -49,7 +50,7 @@ def report_options(command: Command) -> Command:
             help="One more report in the same run; repeatable.",
         ),
         click.option(
-            "--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="NO_COLOR is honoured."
+            "--color", type=click.Choice(COLORS), default="auto", help="NO_COLOR is honoured."
         ),
         click.option("-q", "--quiet", is_flag=True, help="No progress, and no advice in the table."),
     ]  # fmt: skip

@@ -19,6 +19,10 @@ SPELLED = str.maketrans({"→": "->", "τ": "tau", "\u2212": "-", "±": "+-", "�
 """Signs of our own texts, for streams whose encoding lacks them."""
 
 
+COLORS = ("auto", "always", "never")
+"""When a report is coloured."""
+
+
 def say(text: str) -> None:
     """A line on stdout, whatever its encoding: signs that it lacks are spelled out."""
     if not _can_show(sys.stdout, text):

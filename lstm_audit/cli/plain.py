@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ..reports import REPORTS
+from .output import COLORS
 
 Run = Callable[[], int]
 """Does what was asked, and gives the exit code."""
@@ -35,7 +36,7 @@ def _format(text: str) -> str:
 
 
 def _color(text: str) -> str:
-    return text if text in ("auto", "always", "never") else _unknown(text)
+    return text if text in COLORS else _unknown(text)
 
 
 def _unknown(text: str) -> str:

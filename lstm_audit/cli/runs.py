@@ -37,14 +37,13 @@ def audit(
         raise BadPolicy("--verify and --config are about rules, and --no-init leaves the rules out")
     if no_init:
         request = Request(layers, numbers_only=True)
-        policy = None
     else:
         policy = policy_of(config, no_config, verify=verify or None)
         request = Request(layers, policy._replace(require_lstm=False))
     progress = Progress(quiet)
     found = audit_paths(paths, request, jobs, progress)
     progress.end()
-    emit(found, format_name, output, reports, color, quiet, kept=[policy.file if policy else None])
+    emit(found, format_name, output, reports, color, quiet, kept=[request.policy and request.policy.file])
     return exits.of_audit(found)
 
 

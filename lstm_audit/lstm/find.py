@@ -51,7 +51,8 @@ def find_lstms(checkpoint: Checkpoint) -> Found:
     said = {entry.module for entry in skipped}
     unread = list(_relevant(checkpoint.skipped))
     skipped += [entry for entry, _ in unread if entry.module not in said]
-    lstms = [lstm for lstm in lstms if not any(key == (lstm.module, lstm.layer, lstm.direction) for _, key in unread)]
+    valueless = {key for _, key in unread}
+    lstms = [lstm for lstm in lstms if (lstm.module, lstm.layer, lstm.direction) not in valueless]
     lookalikes = tuple(outcome for outcome in outcomes if isinstance(outcome, Lookalike))
     return Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
 
@@ -93,13 +94,16 @@ def _apply(
         outcome = _tried(convention, group, checkpoint)
         if outcome is not None:
             outcomes.append(outcome)
-            if len(outcomes) > MAX_OUTCOMES:
-                message = f"over {MAX_OUTCOMES} groups of names in one file look like recurrences"
-                raise MalformedFile(message, kind="limit")
+            _bound(len(outcomes))
             if isinstance(outcome, Skipped) and outcome.reason in ("gru", "rnn"):
                 outcomes += _lookalike(convention, group, checkpoint.tensors, outcome.reason)
             taken.update(group.parts.values(), mirrored(convention, group, checkpoint.tensors))
     return outcomes, taken
+
+
+def _bound(count: int) -> None:
+    if count > MAX_OUTCOMES:
+        raise MalformedFile(f"over {MAX_OUTCOMES} groups of names in one file look like recurrences", kind="limit")
 
 
 def _tried(convention: Convention, group: Group, checkpoint: Checkpoint) -> Outcome | None:
@@ -179,17 +183,25 @@ def _verdict_of_biases(group: Group, claim: Claim | None) -> Verdict:
 
 def _relevant(skipped: Iterable[Skipped]) -> Iterator[tuple[Skipped, Key | None]]:
     """Of what a reader could not read, that which a convention names, with the recurrence whose bias it is."""
+    count = 0
     for entry in skipped:
         if entry.reason in ("frozen", "packed"):
             yield entry, None
-            continue
-        for convention in CONVENTIONS:
-            if (found := placed(convention, entry.module)) is not None:
-                key, part = found
-                module = re.split(r"\.(?=[^.]*$)", entry.module)[0] if "." in entry.module else ""
-                biased = convention.slots[part[1]].role in ("bias", *FACTORS)
-                yield entry._replace(module=module), key if biased else None
-                break
+        elif (found := _first_placed(entry.module)) is not None:
+            count += 1
+            _bound(count)
+            key, biased = found
+            module = re.split(r"\.(?=[^.]*$)", entry.module)[0] if "." in entry.module else ""
+            yield entry._replace(module=module), key if biased else None
+
+
+def _first_placed(name: str) -> tuple[Key, bool] | None:
+    """The recurrence to which the first row that fits a name assigns it, and whether the name is of its bias."""
+    for convention in CONVENTIONS:
+        if (found := placed(convention, name)) is not None:
+            key, (_, slot) = found
+            return key, convention.slots[slot].role in ("bias", *FACTORS)
+    return None
 
 
 def _merge_aliases(lstms: Iterable[Lstm], tensors: Mapping[str, Tensor]) -> Iterator[Lstm]:
