@@ -7,56 +7,44 @@
 Names are imported when they are used.
 """
 
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from .version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from .audit import audit as audit
-    from .check import Checked as Checked
-    from .check import assert_forget_gate as assert_forget_gate
-    from .check import check as check
     from .errors import AuditError as AuditError
-    from .finding import Audit as Audit
-    from .finding import FileAudit as FileAudit
-    from .finding import FileError as FileError
-    from .finding import Finding as Finding
-    from .finding import Row as Row
-    from .patch.api import Patched as Patched
-    from .patch.api import patch as patch
+    from .facts import Audit as Audit
+    from .facts import FileAudit as FileAudit
+    from .facts import FileError as FileError
+    from .facts import Finding as Finding
+    from .facts import Row as Row
+    from .fleet import audit as audit
+    from .gate import Checked as Checked
+    from .gate import assert_forget_gate as assert_forget_gate
+    from .gate import check as check
+    from .patching.api import Patched as Patched
+    from .patching.api import patch as patch
 
 _HOMES = {
-    "audit": "audit",
-    "check": "check",
-    "Checked": "check",
-    "assert_forget_gate": "check",
+    "audit": "fleet",
+    "check": "gate",
+    "Checked": "gate",
+    "assert_forget_gate": "gate",
     "AuditError": "errors",
-    "Audit": "finding",
-    "FileAudit": "finding",
-    "FileError": "finding",
-    "Finding": "finding",
-    "Row": "finding",
-    "Patched": "patch.api",
-    "patch": "patch.api",
+    "Audit": "facts",
+    "FileAudit": "facts",
+    "FileError": "facts",
+    "Finding": "facts",
+    "Row": "facts",
+    "Patched": "patching.api",
+    "patch": "patching.api",
 }
 
 __all__ = [
-    "Audit", "AuditError", "Checked", "FileAudit", "FileError", "Finding", "Patched", "Row", "__version__",
+    "Audit", "AuditError", "Checked", "FileAudit", "FileError", "Finding", "Patched", "Row",
+    "__version__",
     "assert_forget_gate", "audit", "check", "patch",
 ]  # fmt: skip
-
-
-class _Package(ModuleType):
-    """Importing the module `lstm_audit.audit` would bind it over the function of the same name: not here."""
-
-    def __setattr__(self, name: str, value: object) -> None:
-        if not (name in _HOMES and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -1,9 +1,9 @@
 """What can go wrong, by whose fault.
 
-Comes in: nothing. Goes out: the exceptions that the rest raises, and `Skipped`, the value that stands for "this part
-could not be judged". Promise: every failure that a user's file, policy or flag can cause is an `AuditError` with a
-kind, a message that says what to do, and, where there is one, the byte at which it happened.
-"""
+Comes in: nothing. Goes out: the exceptions that the rest raises, and `Skipped`, the value that
+stands for "this part could not be judged". Promise: every failure that a user's file, policy or
+flag can cause is an `AuditError` with a kind, a message that says what to do, and, where there is
+one, the byte at which it happened."""
 
 from typing import NamedTuple
 
@@ -11,9 +11,8 @@ from typing import NamedTuple
 class AuditError(Exception):
     """The root of all expected failures.
 
-    `kind` is one of the words that `errors[].kind` of the JSON report may hold; `at` is the absolute byte offset in
-    the file at which the trouble was seen, or None.
-    """
+    `kind` is one of the words that `errors[].kind` of the JSON report may hold; `at` is the
+    absolute byte offset in the file at which the trouble was seen, or None."""
 
     kind = "io"
 
@@ -28,21 +27,24 @@ class AuditError(Exception):
 class MalformedFile(AuditError):
     """The bytes break their own format's rules.
 
-    Kinds: `malformed`, `truncated`, `ambiguous` (two readers could read different bytes), `limit` (beyond what is
-    read), `unsupported` (a known format, or a part of one, that is not read).
-    """
+    Kinds: `malformed`, `truncated`, `ambiguous` (two readers could read different bytes), `limit`
+    (beyond what is read), `unsupported` (a known format, or a part of one, that is not read)."""
 
     kind = "malformed"
 
 
 class UnknownFormat(AuditError):
-    """No reader claims the bytes. Kinds: `unknown-format`, `lfs-pointer`, `html`, `empty`, `unsupported`."""
+    """No reader claims the bytes. Kinds: `unknown-format`, `lfs-pointer`, `html`, `empty`,
+    `unsupported`.
+    """
 
     kind = "unknown-format"
 
 
 class Unreadable(AuditError):
-    """The operating system, or another process, is in the way. Kinds: `io`, `changed`, `interrupted-patch`."""
+    """The operating system, or another process, is in the way. Kinds: `io`, `changed`,
+    `interrupted-patch`.
+    """
 
 
 class NotPatchable(AuditError):
@@ -60,9 +62,8 @@ class BadPolicy(AuditError):
 class Skipped(NamedTuple):
     """Something that looks recurrent but was not judged: where, why in one word, why in a sentence.
 
-    `reason` is one of gru, rnn, ambiguous, frozen, packed, unsupported-dtype, conflicting-evidence, optimizer-state,
-    parametrized, missing-data, limit.
-    """
+    `reason` is one of gru, rnn, ambiguous, frozen, packed, unsupported-dtype, conflicting-evidence,
+    optimizer-state, parametrized, missing-data, limit."""
 
     module: str
     reason: str

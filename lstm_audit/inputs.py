@@ -1,8 +1,8 @@
 """Paths, folders and globs into the files of a run.
 
-Comes in: what the user typed. Goes out: `Input`s in a stable order. Promise: symlink loops end, a folder with an index
-file and its shards is one checkpoint, and a path that does not exist is said before anything is read.
-"""
+Comes in: what the user typed. Goes out: `Input`s in a stable order. Promise: symlink loops end, a
+folder with an index file and its shards is one checkpoint, and a path that does not exist is said
+before anything is read."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -10,12 +10,28 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from .errors import AuditError, BadPolicy, MalformedFile, Unreadable
-from .span import FileSource, whole
+from .raw.source import FileSource
+from .raw.span import whole
 
 SUFFIXES = frozenset(
-    {".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".pt2", ".th", ".pkl", ".pdparams", ".jit", ".model", ".nn"}
+    {
+        ".safetensors",
+        ".pt",
+        ".pth",
+        ".ckpt",
+        ".bin",
+        ".pt2",
+        ".th",
+        ".pkl",
+        ".pdparams",
+        ".jit",
+        ".model",
+        ".nn",
+    }
 )
-"""In a walked folder, a file with one of these that cannot be read is an error; others are no checkpoints."""
+"""In a walked folder, a file with one of these that cannot be read is an error; others are no
+checkpoints.
+"""
 
 INDEX = ".index.json"
 """How the name of a sharded checkpoint's index ends."""
@@ -23,11 +39,14 @@ INDEX = ".index.json"
 STDIN = "-"
 """Standard input as a checkpoint."""
 
-NOT_WALKED = frozenset({".git", ".hg", ".svn", ".dvc", "__pycache__", "node_modules", ".venv", ".tox"})
+NOT_WALKED = frozenset(
+    {".git", ".hg", ".svn", ".dvc", "__pycache__", "node_modules", ".venv", ".tox"}
+)
 
 
 class Input(NamedTuple):
-    """One file to audit. `named` by the user: then it must be a checkpoint; else it was found in a folder.
+    """One file to audit. `named` by the user: then it must be a checkpoint; else it was found in a
+    folder.
 
     `stands_for_shards`: it is an index, and the shards that it names are not audited by themselves.
     """
@@ -39,11 +58,17 @@ class Input(NamedTuple):
     @property
     def expected(self) -> bool:
         """Whether failing to read it is an error."""
-        return self.named or self.stands_for_shards or os.path.splitext(self.path)[1].lower() in SUFFIXES
+        return (
+            self.named
+            or self.stands_for_shards
+            or os.path.splitext(self.path)[1].lower() in SUFFIXES
+        )
 
 
 def expand(paths: Sequence[str]) -> list[Input]:
-    """Every file that the paths mean, each once; raises `BadPolicy` for a path or pattern that matches nothing."""
+    """Every file that the paths mean, each once; raises `BadPolicy` for a path or pattern that
+    matches nothing.
+    """
     inputs: dict[str, Input] = {}
     for path in paths:
         for found in _expand_one(path):
@@ -64,7 +89,9 @@ def _expand_one(path: str) -> Iterator[Input]:
 
 @contextmanager
 def spooled_stdin() -> Iterator[str]:
-    """A path under which standard input can be read at any place; what comes through a pipe is kept in a file."""
+    """A path under which standard input can be read at any place; what comes through a pipe is kept
+    in a file.
+    """
     import shutil
     import sys
     import tempfile
@@ -82,7 +109,9 @@ def _globbed(pattern: str) -> Iterator[Input]:
 
     matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
     if not matches:
-        hint = "no file matches this pattern" if glob.has_magic(pattern) else "no such file or folder"
+        hint = (
+            "no file matches this pattern" if glob.has_magic(pattern) else "no such file or folder"
+        )
         raise BadPolicy(f"{pattern}: {hint}")
     for match in matches:
         if os.path.isdir(match):
@@ -92,7 +121,9 @@ def _globbed(pattern: str) -> Iterator[Input]:
 
 
 def walk(folder: str) -> Iterator[Input]:
-    """The files below a folder, sorted; links are followed, but no real folder or file is visited twice."""
+    """The files below a folder, sorted; links are followed, but no real folder or file is visited
+    twice.
+    """
     seen: set[str] = set()
     for root, folders, names in os.walk(folder, followlinks=True):
         if (real := os.path.realpath(root)) in seen:
@@ -100,7 +131,9 @@ def walk(folder: str) -> Iterator[Input]:
             continue
         seen.add(real)
         folders[:] = sorted(name for name in folders if name not in NOT_WALKED)
-        indexes = {name: _shards_of(os.path.join(root, name)) for name in names if name.endswith(INDEX)}
+        indexes = {
+            name: _shards_of(os.path.join(root, name)) for name in names if name.endswith(INDEX)
+        }
         shards = {shard for named in indexes.values() for shard in named or ()}
         for name in sorted(set(names) - shards):
             path = os.path.join(root, name)
@@ -117,7 +150,9 @@ def shards_beside(path: str) -> list[str]:
 
 
 def _shards_of(path: str) -> tuple[str, ...] | None:
-    """The shards that an index names; none where it is refused, for it is reported when its turn comes; else None."""
+    """The shards that an index names; none where it is refused, for it is reported when its turn
+    comes; else None.
+    """
     from .formats.sharded import shard_names
 
     try:

@@ -1,7 +1,8 @@
-"""The trace of an interrupted in-place patch, which every command looks for before it believes a file.
+"""The trace of an interrupted in-place patch, which every command looks for before it believes a
+file.
 
-Comes in: a path. Goes out: whether a journal lies beside it. Promise: two system calls a file, and nothing imported.
-"""
+Comes in: a path. Goes out: whether a journal lies beside it. Promise: two system calls a file, and
+nothing imported."""
 
 import os
 
@@ -28,5 +29,8 @@ def hot(path: str) -> bool:
 
 def interrupted() -> Unreadable:
     """The error for a file with a journal, from whoever must not touch it."""
-    message = "an --in-place patch of this file was interrupted (or is running): `lstm-audit undo` restores it"
+    message = (
+        "an --in-place patch of this file was interrupted (or is running): `lstm-audit undo` "
+        "restores it"
+    )
     return Unreadable(message, kind="interrupted-patch")

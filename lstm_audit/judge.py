@@ -1,12 +1,12 @@
 """Measured LSTMs before the forensics and the rules.
 
-Comes in: one file's LSTMs with their values, the source still open, and a policy. Goes out: rows with their `Init`,
-and the findings that stand. Promise: a rule sees what the report shows, and nothing of it is computed twice.
-"""
+Comes in: one file's LSTMs with their values, the source still open, and a policy. Goes out: rows
+with their `Init`, and the findings that stand. Promise: a rule sees what the report shows, and
+nothing of it is computed twice."""
 
 from collections.abc import Sequence
 
-from .finding import Finding, Row
+from .facts import Finding, Row
 from .formats import Checkpoint
 from .lstm.find import Found
 from .lstm.forensics.fingerprint import Init, identify
@@ -47,7 +47,9 @@ def judged(
 
 
 def init_of(lstm: Lstm, values: Values) -> Init | None:
-    """Which initialiser made the biases; None where one bias, or none, leaves nothing to tell by."""
+    """Which initialiser made the biases; None where one bias, or none, leaves nothing to tell
+    by.
+    """
     if not lstm.two_halves:
         return None
     return identify(values.halves["ih"], values.halves["hh"], lstm.dtype)

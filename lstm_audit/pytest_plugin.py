@@ -1,8 +1,7 @@
 """A pytest plugin: one fixture, off unless a test asks for it.
 
-Comes in: a test that names `assert_forget_gate`. Goes out: the function of that name. Promise: a run that does not use
-it imports nothing of this package but this file.
-"""
+Comes in: a test that names `assert_forget_gate`. Goes out: the function of that name. Promise: a
+run that does not use it imports nothing of this package but this file."""
 
 from collections.abc import Callable
 
@@ -12,6 +11,6 @@ import pytest
 @pytest.fixture
 def assert_forget_gate() -> Callable[..., None]:
     """`lstm_audit.assert_forget_gate(model, activation=(0.7, 0.98), ...)`."""
-    from .check import assert_forget_gate as checked
+    from .gate import assert_forget_gate as checked
 
     return checked

@@ -1,8 +1,8 @@
 """A table that fills itself from a package's modules.
 
-Comes in: a package whose modules register functions with a decorator. Goes out: the filled table, in registration
-order. Promise: adding a reader, a rule or a report is adding one module; nothing else lists it.
-"""
+Comes in: a package whose modules register functions with a decorator. Goes out: the filled table,
+in registration order. Promise: adding a reader, a rule or a report is adding one module; nothing
+else lists it."""
 
 import importlib
 import os
@@ -15,9 +15,8 @@ T = TypeVar("T")
 def module_names(folders: Iterable[str]) -> list[str]:
     """The modules and packages in a package's folders, sorted.
 
-    `pkgutil.iter_modules` without what it imports, which takes longer than all our readers; it still serves where the
-    package does not lie in a folder (a zip).
-    """
+    `pkgutil.iter_modules` without what it imports, which takes longer than all our readers; it
+    still serves where the package does not lie in a folder (a zip)."""
     names: set[str] = set()
     for folder in folders:
         try:
@@ -26,7 +25,9 @@ def module_names(folders: Iterable[str]) -> list[str]:
             import pkgutil
 
             return [module.name for module in pkgutil.iter_modules([*folders])]
-        names.update(name.removesuffix(".py") for name in found if name.endswith(".py") or "." not in name)
+        names.update(
+            name.removesuffix(".py") for name in found if name.endswith(".py") or "." not in name
+        )
     return sorted(name for name in names if not name.startswith("__"))
 
 

@@ -1,13 +1,13 @@
 """JSON Schemas (draft 2020-12) of what others read and write: the report and the policy.
 
-Comes in: the tables of rules, statistics and severities. Goes out: plain JSON values. Promise: a report that
-`Audit.to_dict` writes and a table that `read_policy` accepts satisfy them, and an unknown key satisfies neither.
-"""
+Comes in: the tables of rules, statistics and severities. Goes out: plain JSON values. Promise: a
+report that `Audit.to_dict` writes and a table that `read_policy` accepts satisfy them, and an
+unknown key satisfies neither."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .finding import SCHEMA, SEVERITIES, Json
+from .facts import SCHEMA, SEVERITIES, Json
 from .lstm.layer import GATES
 from .lstm.measure import ACTIVATIONS, Stats
 from .policy.model import FAIL_ON, PARTS, SET_BY, SEVERITY, STATISTICS
@@ -18,7 +18,8 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 STATES = ("fresh", "fresh?", "trained", "undetermined")
 CONFIDENCES = ("certain", "high", "medium", "low")
 ERROR_KINDS = (
-    "malformed", "truncated", "ambiguous", "unknown-format", "lfs-pointer", "html", "empty", "unsupported", "limit",
+    "malformed", "truncated", "ambiguous", "unknown-format", "lfs-pointer", "html", "empty",
+    "unsupported", "limit",
     "changed", "interrupted-patch", "io",
 )  # fmt: skip
 
@@ -40,7 +41,12 @@ def report_schema() -> Json:
         "files": _list(_file()),
         "errors": _list(_error()),
     }
-    return {"$schema": DIALECT, "title": "A report of lstm-audit", **_record(report), "$defs": _definitions()}
+    return {
+        "$schema": DIALECT,
+        "title": "A report of lstm-audit",
+        **_record(report),
+        "$defs": _definitions(),
+    }
 
 
 def _record(properties: Mapping[str, Any]) -> Json:
@@ -71,7 +77,10 @@ def _definitions() -> Json:
             "description": "A number; what JSON cannot hold is spelled out.",
             "anyOf": [FINITE, _words(("NaN", "Infinity", "-Infinity"))],
         },
-        "stats": {"description": "Statistics over units, in float64.", **_record(dict.fromkeys(Stats._fields, NUMBER))},
+        "stats": {
+            "description": "Statistics over units, in float64.",
+            **_record(dict.fromkeys(Stats._fields, NUMBER)),
+        },
     }
 
 
@@ -81,7 +90,9 @@ def _summary() -> Json:
 
 
 def _error() -> Json:
-    return _record({"path": TEXT, "kind": _words(ERROR_KINDS), "message": TEXT, "at": _or_null(COUNT)})
+    return _record(
+        {"path": TEXT, "kind": _words(ERROR_KINDS), "message": TEXT, "at": _or_null(COUNT)}
+    )
 
 
 def _file() -> Json:
@@ -155,16 +166,25 @@ def _finding() -> Json:
 
 
 def policy_schema() -> Json:
-    """The schema of a policy: the top of `lstm-audit.toml`, or `[tool.lstm-audit]` of a pyproject.toml."""
+    """The schema of a policy: the top of `lstm-audit.toml`, or `[tool.lstm-audit]` of a
+    pyproject.toml.
+    """
     settings = _settings()
     keys = {
         **settings,
         "select": {**settings["select"], "minItems": 1},
         "fail-on": {"description": "The least severity that fails a check.", **_words(FAIL_ON)},
-        "require-lstm": {"description": "Whether a run without any LSTM fails (exit 4).", "type": "boolean"},
+        "require-lstm": {
+            "description": "Whether a run without any LSTM fails (exit 4).",
+            "type": "boolean",
+        },
         "override": _list(_override()),
     }
-    return {"$schema": DIALECT, "title": "A policy of lstm-audit", **_table({key: keys[key] for key in KEYS})}
+    return {
+        "$schema": DIALECT,
+        "title": "A policy of lstm-audit",
+        **_table({key: keys[key] for key in KEYS}),
+    }
 
 
 def _table(properties: Mapping[str, Any]) -> Json:
@@ -177,7 +197,9 @@ def _settings() -> Json:
         "select": {"description": "Prefixes of codes that are on.", **_selectors()},
         "ignore": {"description": "Prefixes of codes that are off.", **_selectors()},
         "forget": _table({key: _demand(key) for key in FORGET_KEYS}),
-        "rules": _table({rule.code: _rule(rule) for rule in sorted(RULES.values(), key=lambda rule: rule.code)}),
+        "rules": _table(
+            {rule.code: _rule(rule) for rule in sorted(RULES.values(), key=lambda rule: rule.code)}
+        ),
     }
 
 
@@ -197,7 +219,10 @@ def _bounds(key: str) -> Json:
     """min, max, or both; or else a target, with or without a tolerance."""
     low, high = RANGES.get(key, (-float("inf"), float("inf")))
     limits = {"minimum": low, "maximum": high}
-    limit = {**FINITE, **{name: value for name, value in limits.items() if abs(value) != float("inf")}}
+    limit = {
+        **FINITE,
+        **{name: value for name, value in limits.items() if abs(value) != float("inf")},
+    }
     kinds = {
         "stat": _words(STATISTICS),
         "min": limit,
@@ -209,7 +234,10 @@ def _bounds(key: str) -> Json:
     if "target" not in PARTS[key]:
         return {**table, "anyOf": [{"required": ["min"]}, {"required": ["max"]}]}
     aimed = {"required": ["target"], "properties": {"min": False, "max": False}}
-    bounded = {"anyOf": [{"required": ["min"]}, {"required": ["max"]}], "properties": {"tolerance": False}}
+    bounded = {
+        "anyOf": [{"required": ["min"]}, {"required": ["max"]}],
+        "properties": {"tolerance": False},
+    }
     return {**table, "oneOf": [aimed, {**bounded, "not": {"required": ["target"]}}]}
 
 
@@ -224,7 +252,8 @@ KINDS: Mapping[type, Json] = {
 
 def _rule(rule: Rule) -> Json:
     options = {
-        name: _words(STATISTICS) if name == "stat" else KINDS[kind] for name, kind in table_options(rule).items()
+        name: _words(STATISTICS) if name == "stat" else KINDS[kind]
+        for name, kind in table_options(rule).items()
     }
     described = f"{rule.name}: set by {SET_BY[rule.code]}" if rule.code in SET_BY else rule.name
     return {"description": described, **_table({**options, SEVERITY: _words(SEVERITIES)})}
@@ -232,7 +261,10 @@ def _rule(rule: Rule) -> Json:
 
 def _override() -> Json:
     globs = {
-        "anyOf": [{"type": "string", "minLength": 1}, {**_list({"type": "string", "minLength": 1}), "minItems": 1}]
+        "anyOf": [
+            {"type": "string", "minLength": 1},
+            {**_list({"type": "string", "minLength": 1}), "minItems": 1},
+        ]
     }
     keys = {"files": globs, "layers": globs, **_settings()}
     table = _table({key: keys[key] for key in OVERRIDE_KEYS})

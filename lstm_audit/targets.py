@@ -1,10 +1,11 @@
 """The TARGET flags that name a behaviour, turned into the forget bias that gives it.
 
-Comes in: an activation, a time scale, a half-life or a horizon. Goes out: one bias. Promise: exact to the rounding of
-its argument wherever that lies, next to 0 and next to 1 too; what no bias can give is `BadPolicy` with the range.
+Comes in: an activation, a time scale, a half-life or a horizon. Goes out: one bias. Promise: exact
+to the rounding of its argument wherever that lies, next to 0 and next to 1 too; what no bias can
+give is `BadPolicy` with the range.
 
-With everything else at rest the memory decays as c_t = f^t, f = σ(b). All four flags name the decay a step y = −ln f,
-and b = logit(e^−y) = −ln(e^y − 1) (Mahto et al. 2021, arXiv 2009.12727: y = 1/T).
+With everything else at rest the memory decays as c_t = f^t, f = σ(b). All four flags name the decay
+a step y = −ln f, and b = logit(e^−y) = −ln(e^y − 1) (Mahto et al. 2021, arXiv 2009.12727: y = 1/T).
 """
 
 import math
@@ -13,12 +14,16 @@ from collections.abc import Callable, Mapping
 from .errors import BadPolicy
 
 FEWEST, MOST = 1e-100, 1e100
-"""The steps that a time scale, a half-life or a horizon may be; far beyond both, float64 cannot hold the decay."""
+"""The steps that a time scale, a half-life or a horizon may be; far beyond both, float64 cannot
+hold the decay.
+"""
 
 
 def logit(f: float) -> float:
     """ln(f / (1 − f)), for 0 < f < 1."""
-    if 0.25 <= f <= 0.75:  # 2f − 1 is exact here, while ln(f / (1 − f)) would lose every digit near one half
+    if (
+        0.25 <= f <= 0.75
+    ):  # 2f − 1 is exact here, while ln(f / (1 − f)) would lose every digit near one half
         return math.log1p((2.0 * f - 1.0) / (1.0 - f))
     return math.log(f / (1.0 - f))
 
@@ -50,7 +55,9 @@ INVERSES: Mapping[str, tuple[Inverse, Inverse]] = {
 
 
 def from_activation(activation: float, function: str = "sigmoid") -> float:
-    """The bias at which the forget gate stands at `activation`, the share of memory that survives a step."""
+    """The bias at which the forget gate stands at `activation`, the share of memory that survives a
+    step.
+    """
     if not 0.0 < activation < 1.0:
         raise BadPolicy(f"an activation lies between 0 and 1, both excluded, not {activation!r}")
     return INVERSES[function][0](activation)
@@ -67,13 +74,19 @@ def from_half_life(steps: float, function: str = "sigmoid") -> float:
 
 
 def from_horizon(steps: float, share: float, function: str = "sigmoid") -> float:
-    """The bias at which `share` of the memory is left after `steps` steps: logit(share^(1/steps))."""
+    """The bias at which `share` of the memory is left after `steps` steps:
+    logit(share^(1/steps)).
+    """
     if not 0.0 < share < 1.0:
-        raise BadPolicy(f"the share kept over a horizon lies between 0 and 1, both excluded, not {share!r}")
+        raise BadPolicy(
+            f"the share kept over a horizon lies between 0 and 1, both excluded, not {share!r}"
+        )
     return INVERSES[function][1](-math.log(share) / _steps(steps, "a horizon"))
 
 
 def _steps(steps: float, what: str) -> float:
     if not FEWEST <= steps <= MOST:
-        raise BadPolicy(f"{what} is a number of steps, above 0 (from {FEWEST:g} to {MOST:g}), not {steps!r}")
+        raise BadPolicy(
+            f"{what} is a number of steps, above 0 (from {FEWEST:g} to {MOST:g}), not {steps!r}"
+        )
     return steps

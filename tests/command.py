@@ -1,4 +1,6 @@
-"""The real command, for tests: `python -m lstm_audit` in a process of its own, or click in this one."""
+"""The real command, for tests: `python -m lstm_audit` in a process of its own, or click in this
+one.
+"""
 
 import os
 import subprocess
@@ -27,30 +29,48 @@ FORMATS = ("csv", "github", "html", "json", "jsonl", "junit", "markdown", "sarif
 
 def environment(**more: str) -> dict[str, str]:
     """This process's environment without what changes how a report looks."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "COV_", "GITHUB_", "COLUMNS", "LC_"))}
+    kept = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith(("PYTHON", "COV_", "GITHUB_", "COLUMNS", "LC_"))
+    }
     kept.pop("NO_COLOR", None)
     return kept | {"PYTHONPATH": str(FIXTURES.parent), "LC_ALL": "C.UTF-8"} | more
 
 
 def untraced(**more: str) -> dict[str, str]:
-    """The same for a process whose imports are looked at: a tracer of coverage would add its own."""
+    """The same for a process whose imports are looked at: a tracer of coverage would add its
+    own.
+    """
     return {k: v for k, v in environment(**more).items() if not k.startswith("COVERAGE")}
 
 
-def real(*arguments: object, cwd: Path | None = None, **more: str) -> subprocess.CompletedProcess[bytes]:
+def real(
+    *arguments: object, cwd: Path | None = None, **more: str
+) -> subprocess.CompletedProcess[bytes]:
     """The command as a shell runs it."""
     words = [os.fspath(word) if isinstance(word, os.PathLike) else str(word) for word in arguments]
     return subprocess.run(
-        [sys.executable, "-m", "lstm_audit", *words], capture_output=True, env=environment(**more), cwd=cwd, check=False
+        [sys.executable, "-m", "lstm_audit", *words],
+        capture_output=True,
+        env=environment(**more),
+        cwd=cwd,
+        check=False,
     )
 
 
 def run(*arguments: object, **more: str) -> click.testing.Result:
-    """The command in this process, quicker; an expected error has the exit code and the message that `main` gives."""
-    result = click.testing.CliRunner().invoke(group, [str(word) for word in arguments], env=dict(more))
+    """The command in this process, quicker; an expected error has the exit code and the message
+    that `main` gives.
+    """
+    result = click.testing.CliRunner().invoke(
+        group, [str(word) for word in arguments], env=dict(more)
+    )
     if isinstance(result.exception, AuditError):
         result.exit_code = 2
-        result.stderr_bytes = (result.stderr_bytes or b"") + f"Error: {result.exception.message}\n".encode()
+        result.stderr_bytes = (
+            result.stderr_bytes or b""
+        ) + f"Error: {result.exception.message}\n".encode()
     elif result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

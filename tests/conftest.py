@@ -8,9 +8,18 @@ import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """--slow: also what takes half a minute; --mutations: how many mutants of every fixture the hostile tests try."""
-    parser.addoption("--slow", action="store_true", help="run the tests that build and install the package, too")
-    parser.addoption("--mutations", type=int, default=60, help="mutants of every fixture in tests/test_hostile.py")
+    """--slow: also what takes half a minute; --mutations: how many mutants of every fixture the
+    hostile tests try.
+    """
+    parser.addoption(
+        "--slow", action="store_true", help="run the tests that build and install the package, too"
+    )
+    parser.addoption(
+        "--mutations",
+        type=int,
+        default=60,
+        help="mutants of every fixture in tests/promises/test_hostile.py",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -23,7 +32,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--slow"):
         for item in items:
             if item.get_closest_marker("slow"):
-                item.add_marker(pytest.mark.skip(reason="builds and installs the package: pytest --slow"))
+                item.add_marker(
+                    pytest.mark.skip(reason="builds and installs the package: pytest --slow")
+                )
 
 
 @pytest.fixture

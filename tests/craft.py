@@ -1,8 +1,8 @@
 """Zip archives written byte by byte, so that every field can be made to lie.
 
-Comes in: entries and the fields to falsify. Goes out: the archive's bytes. Promise: what is not falsified is a valid
-archive, laid out as torch does when `descriptor` is set and as `zipfile` does when it is not. Contents are harmless.
-"""
+Comes in: entries and the fields to falsify. Goes out: the archive's bytes. Promise: what is not
+falsified is a valid archive, laid out as torch does when `descriptor` is set and as `zipfile` does
+when it is not. Contents are harmless."""
 
 import struct
 import zlib
@@ -14,7 +14,9 @@ CENTRAL_CRC = 16  # the place of the CRC-32 in a directory entry
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One entry; a field that is None has its true value. `claims_64` moves the directory's sizes to a zip64 field."""
+    """One entry; a field that is None has its true value. `claims_64` moves the directory's sizes
+    to a zip64 field.
+    """
 
     name: bytes
     data: bytes
@@ -65,9 +67,9 @@ def build(
 ) -> bytes:
     """An archive of `entries`.
 
-    `prefix` shifts the absolute places with it; `gap` stands between the directory and the end records; `end` and
-    `end64` override the end records' `disk`, `here`, `entries`, `size`, `at` (and `record_size`, `locator_at`).
-    """
+    `prefix` shifts the absolute places with it; `gap` stands between the directory and the end
+    records; `end` and `end64` override the end records' `disk`, `here`, `entries`, `size`, `at`
+    (and `record_size`, `locator_at`)."""
     out, directory, listed = bytearray(prefix), bytearray(), 0
     for item in entries:
         header_at = len(out)
@@ -96,7 +98,9 @@ def _flags(item: Entry) -> int:
 def _local(item: Entry, body: bytes) -> bytes:
     name = item.name if item.local_name is None else item.local_name
     crc = true(item.crc, zlib.crc32(item.data))
-    fields = (0, 0, 0) if item.descriptor else (true(item.local_crc, crc), len(body), len(item.data))
+    fields = (
+        (0, 0, 0) if item.descriptor else (true(item.local_crc, crc), len(body), len(item.data))
+    )
     header = struct.pack(
         "<4s5H3L2H", item.local_signature, 20, true(item.local_flags, _flags(item)),
         true(item.local_method, item.method), 0, 0x21, *fields, len(name), len(item.local_extra),

@@ -21,7 +21,13 @@ def exit_codes() -> str:
     """The table of exit codes, from the code."""
     from lstm_audit.cli.exits import MEANING
 
-    return "\n".join(["| code | means |", "|--:|---|", *(f"| {code} | {text} |" for code, text in MEANING.items())])
+    return "\n".join(
+        [
+            "| code | means |",
+            "|--:|---|",
+            *(f"| {code} | {text} |" for code, text in MEANING.items()),
+        ]
+    )
 
 
 def rules() -> str:
@@ -42,7 +48,9 @@ def with_tables(text: str) -> str:
     """The page with every generated table as the code has it now."""
     for name, make in GENERATED.items():
         pattern = rf"(<!-- {name}: generated[^\n]*-->\n).*?(<!-- end -->)"
-        text = re.sub(pattern, lambda m, make=make: f"{m[1]}{make()}\n{m[2]}", text, flags=re.DOTALL)
+        text = re.sub(
+            pattern, lambda m, make=make: f"{m[1]}{make()}\n{m[2]}", text, flags=re.DOTALL
+        )
     return text
 
 
@@ -53,7 +61,9 @@ def transcripts(text: str) -> Iterator[list[str]]:
 
 
 def with_output(text: str) -> str:
-    """The page with every console block's output as it is now; the blocks run one after the other, in a copy."""
+    """The page with every console block's output as it is now; the blocks run one after the other,
+    in a copy.
+    """
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "fixtures", Path(folder) / "fixtures")
         return CONSOLE.sub(lambda match: _ran(match[1], folder), text)
@@ -70,7 +80,12 @@ def _ran(block: str, folder: str) -> str:
 def _run(command: str, folder: str) -> str:
     """One command's stdout and stderr, as a terminal of 80 columns would show them."""
     command = re.sub(r"^lstm-audit\b", f"{sys.executable} -m lstm_audit", command)
-    environment = {"PATH": "/usr/bin:/bin", "PYTHONIOENCODING": "utf-8", "COLUMNS": "80", "PYTHONPATH": str(ROOT)}
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "PYTHONIOENCODING": "utf-8",
+        "COLUMNS": "80",
+        "PYTHONPATH": str(ROOT),
+    }
     done = subprocess.run(
         command,
         shell=True,

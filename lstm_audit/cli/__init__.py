@@ -1,11 +1,11 @@
 """The command line: a program's start and end.
 
-Comes in: arguments. Goes out: a report on stdout, everything else on stderr, and an exit code. Promise: stdout carries
-the chosen format and nothing else, no traceback reaches a user, and an error never shares an exit code with a finding.
+Comes in: arguments. Goes out: a report on stdout, everything else on stderr, and an exit code.
+Promise: stdout carries the chosen format and nothing else, no traceback reaches a user, and an
+error never shares an exit code with a finding.
 
-Start-up time is a feature: what most runs ask for is understood by `plain`; click, and the module of each command, are
-imported when they are needed.
-"""
+Start-up time is a feature: what most runs ask for is understood by `plain`; click, and the module
+of each command, are imported when they are needed."""
 
 import gc
 import os
@@ -24,14 +24,16 @@ from .plain import understood
 def main() -> NoReturn:
     """The entry point: expected failures become a message and an exit code.
 
-    A tenth of a second is all that most commands take, and a tenth of that went into collecting garbage that is not
-    there and into tearing the interpreter down piece by piece: so neither is done.
-    """
+    A tenth of a second is all that most commands take, and a tenth of that went into collecting
+    garbage that is not there and into tearing the interpreter down piece by piece: so neither is
+    done."""
     gc.disable()
     sys.excepthook = _crashed
     code = _run()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError, AttributeError):  # full, closed by us, closed by the caller
+        with suppress(
+            OSError, ValueError, AttributeError
+        ):  # full, closed by us, closed by the caller
             stream.flush()
     os._exit(code)
 
@@ -55,8 +57,12 @@ def _run() -> int:
     return USAGE
 
 
-def _crashed(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> NoReturn:
-    """A defect of this program ends a build too, but not with Python's exit code 1, which here means a finding."""
+def _crashed(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> NoReturn:
+    """A defect of this program ends a build too, but not with Python's exit code 1, which here
+    means a finding.
+    """
     if issubclass(kind, KeyboardInterrupt):
         os._exit(INTERRUPTED)
     sys.__excepthook__(kind, error, trace)

@@ -6,10 +6,20 @@ from typing import Any
 import click
 
 from .help import Manual
-from .options import REPORT_OPTIONS, RUN_OPTIONS, config_options, report_options, run_options, verify_option
+from .options import (
+    REPORT_OPTIONS,
+    RUN_OPTIONS,
+    config_options,
+    report_options,
+    run_options,
+    verify_option,
+)
 from .runs import audit
 
-HEADINGS = {"What to audit": (*RUN_OPTIONS, "no_init", "verify", "config", "no_config"), "Reports": REPORT_OPTIONS}
+HEADINGS = {
+    "What to audit": (*RUN_OPTIONS, "no_init", "verify", "config", "no_config"),
+    "Reports": REPORT_OPTIONS,
+}
 
 EPILOG = """\b
 Examples:
@@ -28,8 +38,9 @@ Examples:
 def command(**given: Any) -> None:
     """Report what every LSTM's forget gate starts at.
 
-    PATH is a checkpoint (torch in any envelope, safetensors, an index of shards), a folder, or a glob. Content decides
-    what a file is, not its suffix; nothing in it is executed. The nearest policy says which findings are shown.
+    PATH is a checkpoint (torch in any envelope, safetensors, an index of shards), a folder, or a
+    glob. Content decides what a file is, not its suffix; nothing in it is executed. The nearest
+    policy says which findings are shown.
 
     \b
     Exit codes:

@@ -1,28 +1,40 @@
 """A run held against its baseline, or accepted into it.
 
-Comes in: an `Audit` and the baseline's path. Goes out: the findings that it does not accept. Promise: what the baseline
-hides is counted, and what it hides for nothing is named.
-"""
+Comes in: an `Audit` and the baseline's path. Goes out: the findings that it does not accept.
+Promise: what the baseline hides is counted, and what it hides for nothing is named."""
 
 import os
 
-from ..audit import Request
-from ..finding import Audit, Finding
-from ..policy.baseline import compare, empty_baseline, judged_in, load_baseline, save_baseline, updated
+from ..facts import Audit, Finding
+from ..pipeline import Request
+from ..policy.baseline import (
+    compare,
+    empty_baseline,
+    judged_in,
+    load_baseline,
+    save_baseline,
+    updated,
+)
 from ..policy.model import Policy
 from ..reports import counted, escape
 from .output import tell
 
 
 def accept(path: str, audit: Audit, request: Request) -> None:
-    """Write the findings of a run into the baseline; what the run could not have judged stays as it is."""
+    """Write the findings of a run into the baseline; what the run could not have judged stays as it
+    is.
+    """
     old = load_baseline(path) if os.path.exists(path) else empty_baseline(path)
     policy = request.policy or Policy()
-    save_baseline(updated(old, audit.findings, judged_in(audit, policy, old.folder, request.layers)), path)
+    save_baseline(
+        updated(old, audit.findings, judged_in(audit, policy, old.folder, request.layers)), path
+    )
 
 
 def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[Finding, ...]:
-    """The findings that are new; what is known is counted on stderr, and what is stale is named there."""
+    """The findings that are new; what is known is counted on stderr, and what is stale is named
+    there.
+    """
     baseline = load_baseline(path)
     judged = judged_in(audit, request.policy or Policy(), baseline.folder, request.layers)
     compared = compare(audit.findings, baseline, judged)
@@ -36,5 +48,8 @@ def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[
 
 def only(audit: Audit, findings: tuple[Finding, ...]) -> Audit:
     """The audit with some of its findings."""
-    files = tuple(file._replace(findings=tuple(f for f in findings if f.path == file.path)) for file in audit.files)
+    files = tuple(
+        file._replace(findings=tuple(f for f in findings if f.path == file.path))
+        for file in audit.files
+    )
     return audit._replace(files=files)

@@ -1,8 +1,7 @@
 """What a shell offers after the Tab key.
 
-Comes in: the words typed so far, as click parsed them. Goes out: completions. Promise: never a message and never a
-traceback; where nothing can be offered, nothing is.
-"""
+Comes in: the words typed so far, as click parsed them. Goes out: completions. Promise: never a
+message and never a traceback; where nothing can be offered, nothing is."""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -32,7 +31,9 @@ def reports(ctx: click.Context, param: click.Parameter, incomplete: str) -> "lis
     return _starting(incomplete, ((f"{name}=", None) for name in sorted(REPORTS)))
 
 
-def severities(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+def severities(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
     """What --fail-on takes."""
     from ..policy.model import FAIL_ON
 
@@ -45,10 +46,14 @@ def rules(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[
 
     catalogue = sorted(RULES.values(), key=lambda rule: rule.code)
     named = [(rule.name, rule.code) for rule in catalogue] if incomplete[:1].islower() else []
-    return _starting(incomplete, [(rule.code, rule.name) for rule in catalogue]) or _starting(incomplete, named)
+    return _starting(incomplete, [(rule.code, rule.name) for rule in catalogue]) or _starting(
+        incomplete, named
+    )
 
 
-def selectors(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+def selectors(
+    ctx: click.Context, param: click.Parameter, incomplete: str
+) -> "list[CompletionItem]":
     """Families and codes, behind the last comma."""
     from ..rules import RULES
 
@@ -63,16 +68,24 @@ def selectors(ctx: click.Context, param: click.Parameter, incomplete: str) -> "l
 
 def presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
     """The named initialisations; one that takes arguments ends in a colon."""
-    from ..presets import PRESETS
+    from ..lstm.presets import PRESETS
 
-    return _starting(incomplete, ((p.name + ":" * bool(p.parameters), p.formula) for p in PRESETS.values()))
+    return _starting(
+        incomplete, ((p.name + ":" * bool(p.parameters), p.formula) for p in PRESETS.values())
+    )
 
 
 def layers(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
-    """Addresses and modules of the LSTMs in the files that stand on the line, as globs that match just those."""
+    """Addresses and modules of the LSTMs in the files that stand on the line, as globs that match
+    just those.
+    """
     given = [ctx.params.get(name) for name in ("paths", "a", "b")]
-    paths = [path for value in given for path in ((value,) if isinstance(value, str) else value or ())]
-    paths += ctx.args  # all of them, where click's parser gave up at an option that still lacks its value
+    paths = [
+        path for value in given for path in ((value,) if isinstance(value, str) else value or ())
+    ]
+    paths += (
+        ctx.args
+    )  # all of them, where click's parser gave up at an option that still lacks its value
     found = dict.fromkeys(name for path in paths[:MOST_FILES] for name in _addresses(path))
     return _starting(incomplete, ((name, None) for name in found))
 
@@ -81,7 +94,7 @@ def _addresses(path: str) -> Iterator[str]:
     from glob import escape
     from os.path import isfile
 
-    from ..audit import Request, audit_file
+    from ..pipeline import Request, audit_file
 
     if not isfile(path):
         return
@@ -98,4 +111,8 @@ def _addresses(path: str) -> Iterator[str]:
 def _starting(incomplete: str, offered: Iterable[tuple[str, str | None]]) -> "list[CompletionItem]":
     from click.shell_completion import CompletionItem
 
-    return [CompletionItem(value, help=text) for value, text in offered if value.lower().startswith(incomplete.lower())]
+    return [
+        CompletionItem(value, help=text)
+        for value, text in offered
+        if value.lower().startswith(incomplete.lower())
+    ]

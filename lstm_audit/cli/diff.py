@@ -4,9 +4,10 @@ import sys
 
 import click
 
-from ..audit import Request, audit_paths
-from ..comparison import Comparison, Pair, compare
-from ..finding import Audit
+from ..compare import Comparison, Pair, compare
+from ..facts import Audit
+from ..fleet import audit_paths
+from ..pipeline import Request
 from ..reports import counted, digits, escape, fraction, shown_address, shown_module
 from . import complete, exits
 from .output import say
@@ -30,8 +31,8 @@ Examples:
 def command(a: str, b: str, layers: tuple[str, ...], as_json: bool, fail_on_change: bool) -> None:
     """Compare two checkpoints, gate by gate.
 
-    Shows what moved in forget bias, activation and time scale, and whether another gate did. LSTMs are matched by
-    module, layer and direction.
+    Shows what moved in forget bias, activation and time scale, and whether another gate did. LSTMs
+    are matched by module, layer and direction.
 
     \b
     Exit codes:
@@ -84,7 +85,10 @@ def _text(comparison: Comparison) -> str:
     lines = [tabulate(rows, headers=headers, disable_numparse=True)] if rows else []
     for side, only, skipped in zip("AB", comparison.only, comparison.skipped, strict=True):
         lines += [f"only in {side}: {shown_address(row.lstm)}" for row in only]
-        lines += [f"not judged in {side}: {escape(shown_module(s.module))}: {escape(s.detail)}" for s in skipped]
+        lines += [
+            f"not judged in {side}: {escape(shown_module(s.module))}: {escape(s.detail)}"
+            for s in skipped
+        ]
     moved = sum(pair.changed for pair in comparison.pairs)
     lines.append(f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed")
     return "\n".join(lines).lstrip("\n")

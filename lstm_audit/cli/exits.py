@@ -1,8 +1,7 @@
 """Exit codes, and which one wins when several hold.
 
-Comes in: an `Audit`. Goes out: a number. Promise: an unreadable input (3) is never hidden by a finding (1), nor a
-finding by an empty run (4).
-"""
+Comes in: an `Audit`. Goes out: a number. Promise: an unreadable input (3) is never hidden by a
+finding (1), nor a finding by an empty run (4)."""
 
 import os
 import sys
@@ -10,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..finding import Audit, Finding
+from ..facts import Audit, Finding
 from .output import tell
 
 if TYPE_CHECKING:
@@ -49,7 +48,9 @@ def ended_from_outside() -> Iterator[None]:
 
 
 def abandon_stdout() -> None:
-    """What is still buffered for a stdout that takes no more would fail once more when the interpreter ends."""
+    """What is still buffered for a stdout that takes no more would fail once more when the
+    interpreter ends.
+    """
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.close(nowhere)
@@ -72,9 +73,8 @@ def of_check(
 ) -> int:
     """The code of `check`: 3 before 1 before 4.
 
-    `new` are the findings that no baseline knows (all of them, without one). A missing LSTM (LA205) is 4 and never 1,
-    whatever `fail-on` says; `exit_zero` turns 1 into 0 and nothing else.
-    """
+    `new` are the findings that no baseline knows (all of them, without one). A missing LSTM (LA205)
+    is 4 and never 1, whatever `fail-on` says; `exit_zero` turns 1 into 0 and nothing else."""
     from ..policy.model import REQUIRE
     from ..policy.verdict import fails, lacks_lstm, unjudged
 

@@ -21,11 +21,14 @@ Example:
 def command(code: str) -> None:
     """Print a rule's manual.
 
-    That is: what the rule sees, why it hurts, an example in numbers, the fix, and references. CODE is a code (LA101)
-    or a name (doubled-forget-bias).
-    """
+    That is: what the rule sees, why it hurts, an example in numbers, the fix, and references. CODE
+    is a code (LA101) or a name (doubled-forget-bias)."""
     wanted = code.strip()
-    found = [rule for rule in RULES.values() if wanted.upper() == rule.code or wanted.lower() == rule.name]
+    found = [
+        rule
+        for rule in RULES.values()
+        if wanted.upper() == rule.code or wanted.lower() == rule.name
+    ]
     if not found:
         from difflib import get_close_matches
 
@@ -36,4 +39,6 @@ def command(code: str) -> None:
     rule = found[0]
     say(f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}")
     if rule.options:
-        say("\nOptions: " + ", ".join(f"{name} = {value!r}" for name, value in rule.options.items()))
+        say(
+            "\nOptions: " + ", ".join(f"{name} = {value!r}" for name, value in rule.options.items())
+        )

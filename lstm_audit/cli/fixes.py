@@ -1,16 +1,15 @@
 """Findings' fixes as bytes, for reports that carry them.
 
-Comes in: an `Audit`. Goes out: for each finding that a patch mends, the edits. Promise: a fix that cannot be planned is
-left out; the finding stands with its command.
-"""
+Comes in: an `Audit`. Goes out: for each finding that a patch mends, the edits. Promise: a fix that
+cannot be planned is left out; the finding stands with its command."""
 
 from collections.abc import Callable
 
 from ..errors import AuditError
-from ..finding import Audit, Finding
-from ..patch import target
-from ..patch.checkpoint import plan
-from ..patch.target import Target
+from ..facts import Audit, Finding
+from ..patching import target
+from ..patching.checkpoint import plan
+from ..patching.target import Target
 from ..reports import Replacement
 
 MAKERS: dict[str, Callable[[str], Target]] = {
@@ -25,7 +24,9 @@ MAKERS: dict[str, Callable[[str], Target]] = {
 
 def edits_of(audit: Audit) -> dict[str, tuple[Replacement, ...]]:
     """By fingerprint, what each fix would write."""
-    planned = ((finding.fingerprint, _planned(finding)) for finding in audit.findings if finding.fix)
+    planned = (
+        (finding.fingerprint, _planned(finding)) for finding in audit.findings if finding.fix
+    )
     return {fingerprint: edits for fingerprint, edits in planned if edits}
 
 
@@ -40,4 +41,6 @@ def _planned(finding: Finding) -> tuple[Replacement, ...]:
         files = plan(finding.path, targets[0], layers).files
     except AuditError:
         return ()
-    return tuple(Replacement(edit.at, edit.old, edit.new, file.path) for file in files for edit in file.edits)
+    return tuple(
+        Replacement(edit.at, edit.old, edit.new, file.path) for file in files for edit in file.edits
+    )

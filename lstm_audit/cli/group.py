@@ -1,8 +1,7 @@
 """The click commands, and what click does otherwise than this program.
 
-Comes in: any command line. Goes out: the command that it names, called. Promise: a command is imported when it is
-named, and none of click's own exit codes collides with a verdict.
-"""
+Comes in: any command line. Goes out: the command that it names, called. Promise: a command is
+imported when it is named, and none of click's own exit codes collides with a verdict."""
 
 import importlib
 
@@ -11,7 +10,18 @@ import click
 from ..version import __version__
 from .exits import ended_from_outside
 
-COMMANDS = ("audit", "check", "patch", "undo", "diff", "rules", "explain", "presets", "config", "schema")
+COMMANDS = (
+    "audit",
+    "check",
+    "patch",
+    "undo",
+    "diff",
+    "rules",
+    "explain",
+    "presets",
+    "config",
+    "schema",
+)
 
 
 class LazyGroup(click.Group):
@@ -33,16 +43,27 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """As click does, with a suggestion for a mistyped name."""
-        if not ctx.resilient_parsing and args and not args[0].startswith("-") and args[0] not in COMMANDS:
+        if (
+            not ctx.resilient_parsing
+            and args
+            and not args[0].startswith("-")
+            and args[0] not in COMMANDS
+        ):
             from difflib import get_close_matches
 
             near = get_close_matches(args[0], COMMANDS, 1)
-            hint = f" Did you mean {near[0]!r}?" if near else f" The commands are: {', '.join(COMMANDS)}."
+            hint = (
+                f" Did you mean {near[0]!r}?"
+                if near
+                else f" The commands are: {', '.join(COMMANDS)}."
+            )
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
-        """As click does, but for its exit code 1, which here means a finding, after Ctrl-C and a closed pipe."""
+        """As click does, but for its exit code 1, which here means a finding, after Ctrl-C and a
+        closed pipe.
+        """
         with ended_from_outside():
             return super().invoke(ctx)
 
@@ -56,7 +77,9 @@ Start with:
 
 
 @click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, "-V", "--version", prog_name="lstm-audit", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="lstm-audit", message="%(prog)s %(version)s"
+)
 def group() -> None:
     """Say what an LSTM's forget gate starts at, from the checkpoint alone.
 

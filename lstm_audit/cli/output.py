@@ -1,8 +1,7 @@
 """Where a report goes, and what is said beside it.
 
-Comes in: an `Audit` and the user's choice of formats. Goes out: text, to stdout or to files. Promise: a report is
-written whole or not at all, and colour appears only where a person reads.
-"""
+Comes in: an `Audit` and the user's choice of formats. Goes out: text, to stdout or to files.
+Promise: a report is written whole or not at all, and colour appears only where a person reads."""
 
 import os
 import sys
@@ -11,11 +10,13 @@ from contextlib import suppress
 from typing import Any
 
 from ..errors import BadPolicy
-from ..finding import Audit
+from ..facts import Audit
 from ..inputs import shards_beside
 from ..reports import REPORTS, Look, escape, utf8
 
-SPELLED = str.maketrans({"→": "->", "τ": "tau", "\u2212": "-", "±": "+-", "∞": "inf", "…": "...", "·": "-", "≈": "~"})
+SPELLED = str.maketrans(
+    {"→": "->", "τ": "tau", "\u2212": "-", "±": "+-", "∞": "inf", "…": "...", "·": "-", "≈": "~"}
+)
 """Signs of our own texts, for streams whose encoding lacks them."""
 
 
@@ -31,7 +32,8 @@ def say(text: str) -> None:
 
 
 def tell(text: str, end: str = "\n") -> None:
-    """A line on stderr, where there is one: it takes any text, and spells out what its encoding lacks.
+    """A line on stderr, where there is one: it takes any text, and spells out what its encoding
+    lacks.
 
     A stderr that takes no more changes no exit code.
     """
@@ -42,7 +44,9 @@ def tell(text: str, end: str = "\n") -> None:
 
 
 def _put(data: bytes) -> None:
-    """All of it, or an OSError: under PYTHONUNBUFFERED, Python's own stdout drops what a full disk did not take."""
+    """All of it, or an OSError: under PYTHONUNBUFFERED, Python's own stdout drops what a full disk
+    did not take.
+    """
     if sys.stdout is None:  # closed by the caller, as `>&-` does
         return
     stream, left = sys.stdout.buffer, memoryview(data)
@@ -61,8 +65,12 @@ def emit(
     fail_on: str = "never",
     kept: Sequence[str | None] = (),
 ) -> None:
-    """Write every report that was asked for; never over an input, or over one of the files that must be `kept`."""
-    _refuse_overwriting(audit, kept, [path for _, path in reports] + ([] if output is None else [output]))
+    """Write every report that was asked for; never over an input, or over one of the files that
+    must be `kept`.
+    """
+    _refuse_overwriting(
+        audit, kept, [path for _, path in reports] + ([] if output is None else [output])
+    )
     file_look = Look(width=100, quiet=quiet, fail_on=fail_on)
     if "sarif" in (format_name, *(name for name, _ in reports)):
         from .fixes import edits_of
@@ -75,10 +83,14 @@ def emit(
     elif format_name == "table":
         look = look_of(sys.stdout, color, quiet)._replace(fail_on=fail_on)
         _put(REPORTS[format_name](audit, look).encode(_encoding(sys.stdout), "backslashreplace"))
-    else:  # what other programs read is UTF-8, and the same as in a file, whatever the terminal speaks
+    # what other programs read is UTF-8, and the same as in a file, whatever the terminal speaks
+    else:
         _put(utf8(REPORTS[format_name](audit, file_look)))
         for error in audit.errors if format_name in WITHOUT_ERRORS else ():
-            tell(f"error: {escape(error.path, limit=None)}: {error.kind}: {escape(error.message, limit=None)}")
+            tell(
+                f"error: {escape(error.path, limit=None)}: {error.kind}: "
+                f"{escape(error.message, limit=None)}"
+            )
 
 
 WITHOUT_ERRORS = ("csv", "jsonl")
@@ -86,12 +98,18 @@ WITHOUT_ERRORS = ("csv", "jsonl")
 
 
 def _refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Sequence[str]) -> None:
-    """`-o model.pt model.pt` would put a report in the checkpoint's place, and two reports one in the other's."""
+    """`-o model.pt model.pt` would put a report in the checkpoint's place, and two reports one in
+    the other's.
+    """
     if not outputs:
         return
     paths = [file.path for file in audit.files] + [error.path for error in audit.errors]
-    paths += [shard for path in paths for shard in shards_beside(path)] + [path for path in kept if path]
-    taken = dict.fromkeys(map(os.path.realpath, paths), "is one of the inputs; a report would overwrite it")
+    paths += [shard for path in paths for shard in shards_beside(path)] + [
+        path for path in kept if path
+    ]
+    taken = dict.fromkeys(
+        map(os.path.realpath, paths), "is one of the inputs; a report would overwrite it"
+    )
     for output in outputs:
         if reason := taken.get(os.path.realpath(output)):
             raise BadPolicy(f"{output}: {reason}")
@@ -112,8 +130,12 @@ def _write(path: str, text: str) -> None:
 
 
 def _is_stream(path: str) -> bool:
-    """/dev/stdout, a named pipe: nothing that could be replaced, even where a regular file stands behind it."""
-    return os.path.abspath(path).startswith(("/dev/", "/proc/")) or (os.path.exists(path) and not os.path.isfile(path))
+    """/dev/stdout, a named pipe: nothing that could be replaced, even where a regular file stands
+    behind it.
+    """
+    return os.path.abspath(path).startswith(("/dev/", "/proc/")) or (
+        os.path.exists(path) and not os.path.isfile(path)
+    )
 
 
 def _replace(path: str, data: bytes) -> None:

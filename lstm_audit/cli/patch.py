@@ -8,9 +8,9 @@ from typing import Any
 import click
 
 from ..errors import AuditError, BadPolicy
-from ..patch import target as targets
-from ..patch.checkpoint import Planned, apply_plan, mapped, plan
-from ..patch.target import Target
+from ..patching import target as targets
+from ..patching.checkpoint import Planned, apply_plan, mapped, plan
+from ..patching.target import Target
 from ..reports import escape
 from . import complete, exits
 from .help import Manual
@@ -36,9 +36,9 @@ def _pair(text: str) -> tuple[float, float]:
 
 
 def _from_file(path: str) -> Target:
-    from ..audit import opened
     from ..lstm.find import find_lstms
     from ..lstm.measure import read_values
+    from ..pipeline import opened
 
     with opened(path) as file:
         lstms = find_lstms(file.checkpoint).lstms
@@ -47,7 +47,8 @@ def _from_file(path: str) -> Target:
 
 HEADINGS = {
     "Target, exactly one": (
-        "forget_bias", "activation", "time_scale", "half_life", "horizon", "shift", "preset", "source",
+        "forget_bias", "activation", "time_scale", "half_life", "horizon", "shift", "preset",
+        "source",
     ),
     "What is written": ("layers", "place", "no_couple", "seed"),
     "How, one at most": ("dry_run", "diff", "check", "in_place", "output"),
@@ -66,8 +67,12 @@ Examples:
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", shell_complete=complete.files)
 @click.option("--forget-bias", type=float, metavar="B", help="The effective forget bias.")
 @click.option("--activation", type=float, metavar="F", help="The forget activation, 0 < F < 1.")
-@click.option("--time-scale", type=float, metavar="T", help="Steps until 1/e of the memory is left.")
-@click.option("--half-life", type=float, metavar="N", help="Steps until half of the memory is left.")
+@click.option(
+    "--time-scale", type=float, metavar="T", help="Steps until 1/e of the memory is left."
+)
+@click.option(
+    "--half-life", type=float, metavar="N", help="Steps until half of the memory is left."
+)
 @click.option("--horizon", metavar="N,P", help="Keep the share P after N steps.")
 @click.option("--shift", type=float, metavar="D", help="Add D to what stands there.")
 @click.option(
@@ -99,22 +104,41 @@ Examples:
     show_default=True,
     help="Which half gets the value.",
 )
-@click.option("--no-couple", is_flag=True, help="Leave the input gate alone, also where the preset couples it.")
-@click.option("--seed", type=int, default=0, show_default=True, metavar="N", help="For random presets.")
+@click.option(
+    "--no-couple",
+    is_flag=True,
+    help="Leave the input gate alone, also where the preset couples it.",
+)
+@click.option(
+    "--seed", type=int, default=0, show_default=True, metavar="N", help="For random presets."
+)
 @click.option("-n", "--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@click.option("--diff", is_flag=True, help="Show the bytes that would change; exit 1 if there are any.")
+@click.option(
+    "--diff", is_flag=True, help="Show the bytes that would change; exit 1 if there are any."
+)
 @click.option("--check", is_flag=True, help="Exit 1 if something would change.")
-@click.option("--in-place", is_flag=True, help="Write just the bytes, under a journal; keeps inode and hard links.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False), help="Write the patched checkpoint to a new file.")
+@click.option(
+    "--in-place",
+    is_flag=True,
+    help="Write just the bytes, under a journal; keeps inode and hard links.",
+)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(dir_okay=False),
+    help="Write the patched checkpoint to a new file.",
+)
 @click.option("--no-undo", is_flag=True, help="Keep no undo record.")
 @click.option("--json", "as_json", is_flag=True, help="What was or would be done, as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings.")  # fmt: skip
-def command(paths: tuple[str, ...], layers: tuple[str, ...], quiet: bool, as_json: bool, **given: Any) -> None:
+def command(
+    paths: tuple[str, ...], layers: tuple[str, ...], quiet: bool, as_json: bool, **given: Any
+) -> None:
     """Write a chosen forget bias into checkpoints, and nothing else.
 
-    Give exactly one target. The effective bias, the sum of both halves, is what is set: by default bias_ih gets the
-    value and bias_hh becomes 0, in the forget gate only. The file is replaced at once by a verified copy, and
-    FILE.undo.json lets `lstm-audit undo` restore the very same bytes.
+    Give exactly one target. The effective bias, the sum of both halves, is what is set: by default
+    bias_ih gets the value and bias_hh becomes 0, in the forget gate only. The file is replaced at
+    once by a verified copy, and FILE.undo.json lets `lstm-audit undo` restore the very same bytes.
 
     \b
     Exit codes:
@@ -132,7 +156,9 @@ def command(paths: tuple[str, ...], layers: tuple[str, ...], quiet: bool, as_jso
         click.echo(f"{escape(given['source'])}: refused: {error.message}", err=True)
         sys.exit(exits.UNREADABLE)
     if sum(bool(given[mode]) for mode in MODES) > 1:
-        raise click.UsageError("--dry-run, --diff, --check, --in-place and --output exclude each other")
+        raise click.UsageError(
+            "--dry-run, --diff, --check, --in-place and --output exclude each other"
+        )
     if given["output"] and len(paths) > 1:
         raise click.UsageError("--output takes one FILE")
     codes, reports = [], []
@@ -156,20 +182,28 @@ def _target(given: dict[str, Any]) -> Target:
         "half_life": targets.half_life,
         "horizon": lambda text: targets.horizon(*_pair(text)),
         "shift": targets.shift,
-        "preset": lambda text: targets.preset(text, seed=given["seed"], couple=not given["no_couple"]),
+        "preset": lambda text: targets.preset(
+            text, seed=given["seed"], couple=not given["no_couple"]
+        ),
         "source": _from_file,
     }
     chosen = [name for name in makers if given[name] is not None]
     if len(chosen) != 1:
         raise click.UsageError(
-            "exactly one target is needed: --forget-bias, --activation, --time-scale, --half-life, --horizon, --shift, "
+            "exactly one target is needed: --forget-bias, --activation, --time-scale, "
+            "--half-life, --horizon, --shift, "
             "--init or --from"
         )
     return makers[chosen[0]](given[chosen[0]])
 
 
 def _one(
-    path: str, target: Target, layers: tuple[str, ...], quiet: bool, as_json: bool, given: dict[str, Any]
+    path: str,
+    target: Target,
+    layers: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    given: dict[str, Any],
 ) -> tuple[int, list[dict[str, Any]]]:
     """One checkpoint: planned, then written, shown or refused."""
     try:
@@ -177,17 +211,25 @@ def _one(
         planned = plan(path, target, layers, given["place"], recover=not only_shown)
         if not quiet:
             _warn(planned, given["in_place"])
-        undo = None if only_shown or (not planned.changes and not given["output"]) else _write(planned, quiet, given)
+        undo = (
+            None
+            if only_shown or (not planned.changes and not given["output"])
+            else _write(planned, quiet, given)
+        )
     except AuditError as error:
         place = "" if error.at is None else f" at byte {error.at}"
         click.echo(f"{escape(path)}: refused{place}: {error.message}", err=True)
-        return exits.UNREADABLE, [{"path": path, "error": {"kind": error.kind, "message": error.message}}]
+        return exits.UNREADABLE, [
+            {"path": path, "error": {"kind": error.kind, "message": error.message}}
+        ]
     if not as_json:
         say(describe(planned, done=not only_shown, undo=undo))
         if given["diff"]:
             say(describe_edits(planned))
     would = (given["diff"] or given["check"]) and planned.changes
-    return exits.FINDINGS if would else exits.PASS, [changes_as_json(planned, written=not only_shown, undo=undo)]
+    return exits.FINDINGS if would else exits.PASS, [
+        changes_as_json(planned, written=not only_shown, undo=undo)
+    ]
 
 
 def _write(planned: Planned, quiet: bool, given: dict[str, Any]) -> list[str]:
@@ -206,6 +248,8 @@ def _write(planned: Planned, quiet: bool, given: dict[str, Any]) -> list[str]:
 def _warn(planned: Planned, in_place: bool) -> None:
     warnings = list(planned.warnings)
     if in_place and (processes := mapped(planned)):
-        warnings.append(f"the file is mapped by {', '.join(processes)}, which will see the new values at once")
+        warnings.append(
+            f"the file is mapped by {', '.join(processes)}, which will see the new values at once"
+        )
     for warning in warnings if planned.changes else ():
         click.echo(f"warning: {escape(planned.path)}: {escape(warning, limit=None)}", err=True)

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..finding import number
+from ..facts import number
 from ..lstm.measure import ACTIVATIONS, of_sorted
-from ..patch.checkpoint import Planned
-from ..patch.edits import Edit
-from ..patch.plan import GatePlan
+from ..patching.checkpoint import Planned
+from ..patching.edits import Edit
+from ..patching.plan import GatePlan
 from ..reports import counted, digits, escape, fraction, shown_address
 
 SHOWN_BYTES = 8
@@ -27,7 +27,10 @@ def describe(planned: Planned, done: bool, undo: list[str] | None) -> str:
     lines = [f"{path}: {planned.target.text}", *(_line(gate, width) for gate in planned.gates)]
     edits = [edit for file in planned.files for edit in file.edits]
     verb = "changed" if done else "would change"
-    ranges, size = counted(len(edits), "range"), counted(sum(len(edit.new) for edit in edits), "byte")
+    ranges, size = (
+        counted(len(edits), "range"),
+        counted(sum(len(edit.new) for edit in edits), "byte"),
+    )
     lines.append(f"  {ranges} {verb}, {size}")
     lines += [f"  undo record: {escape(_near(name))}" for name in undo or ()]
     return "\n".join(lines)
@@ -45,7 +48,10 @@ def _name(gate: GatePlan) -> str:
 
 def _line(gate: GatePlan, width: int) -> str:
     before, after = _means(gate, gate.before), _means(gate, gate.after)
-    text = f"  {_name(gate):{width}}  bias {before[0]} → {after[0]}   activation {before[1]} → {after[1]}"
+    text = (
+        f"  {_name(gate):{width}}  bias {before[0]} → {after[0]}   activation {before[1]} → "
+        f"{after[1]}"
+    )
     if gate.error:
         text += f"   (the dtype {gate.lstm.dtype} holds it to within {gate.error:.1g})"
     return text
@@ -54,7 +60,9 @@ def _line(gate: GatePlan, width: int) -> str:
 def _means(gate: GatePlan, biases: tuple[float, ...]) -> tuple[str, str]:
     """Mean effective bias and mean activation, as the table prints them."""
     active = ACTIVATIONS[gate.lstm.activation_function if gate.gate == "f" else "sigmoid"]
-    return digits(of_sorted(sorted(biases)).mean), fraction(of_sorted(sorted(map(active, biases))).mean)
+    return digits(of_sorted(sorted(biases)).mean), fraction(
+        of_sorted(sorted(map(active, biases))).mean
+    )
 
 
 def describe_edits(planned: Planned) -> str:
@@ -86,10 +94,11 @@ def changes_as_json(planned: Planned, written: bool, undo: list[str] | None) -> 
         "undo": undo or [],
         "gates": [_gate_json(gate) for gate in planned.gates],
         "files": [
-            {"path": file.path, "edits": [_edit_json(edit) for edit in file.edits]} for file in planned.files
+            {"path": file.path, "edits": [_edit_json(edit) for edit in file.edits]}
+            for file in planned.files
         ],
         "warnings": list(planned.warnings),
-    }  # fmt: skip
+    }
 
 
 def _gate_json(gate: GatePlan) -> dict[str, Any]:

@@ -1,11 +1,11 @@
 """The command lines of every day, understood without click.
 
-Comes in: the words behind `lstm-audit`. Goes out: the run that they ask for, or None: let click read them. Promise:
-what is understood here means what click takes it for; help, mistakes and whatever is not listed are click's alone.
+Comes in: the words behind `lstm-audit`. Goes out: the run that they ask for, or None: let click
+read them. Promise: what is understood here means what click takes it for; help, mistakes and
+whatever is not listed are click's alone.
 
-Importing click takes 30 ms, twice as long as auditing a checkpoint, and most runs are `audit FILE` or `check FILE` with
-an option or two.
-"""
+Importing click takes 30 ms, twice as long as auditing a checkpoint, and most runs are `audit FILE`
+or `check FILE` with an option or two."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,9 +22,9 @@ Run = Callable[[], int]
 class Grammar(NamedTuple):
     """The options of a command that are understood, each by its exact spelling.
 
-    `flags` give the parameter and what the flag sets it to; `values` the parameter and what makes its value of the next
-    word (a ValueError: click shall say what is wrong); `many` the parameter that collects every value.
-    """
+    `flags` give the parameter and what the flag sets it to; `values` the parameter and what makes
+    its value of the next word (a ValueError: click shall say what is wrong); `many` the parameter
+    that collects every value."""
 
     flags: Mapping[str, tuple[str, bool]]
     values: Mapping[str, tuple[str, Callable[[str], Any]]]
@@ -81,7 +81,9 @@ GRAMMARS = {
 
 
 def understood(words: Sequence[str]) -> Run | None:
-    """The run of an `audit` or `check` all of whose words are known; click expands globs itself on Windows."""
+    """The run of an `audit` or `check` all of whose words are known; click expands globs itself on
+    Windows.
+    """
     grammar = GRAMMARS.get(words[0]) if words and os.name == "posix" else None
     given = None if grammar is None else arguments(grammar, words[1:])
     if given is None:
@@ -92,7 +94,9 @@ def understood(words: Sequence[str]) -> Run | None:
 
 
 def arguments(grammar: Grammar, words: Sequence[str]) -> dict[str, Any] | None:
-    """The parameters that the words set; None when one of them is not known, or no path is among them."""
+    """The parameters that the words set; None when one of them is not known, or no path is among
+    them.
+    """
     given: dict[str, Any] = {}
     paths: list[str] = []
     left = iter(words)
@@ -108,7 +112,9 @@ def arguments(grammar: Grammar, words: Sequence[str]) -> dict[str, Any] | None:
 
 
 def _valued(grammar: Grammar, word: str, left: Iterator[str], given: dict[str, Any]) -> bool:
-    """Set the parameter of an option that takes a value, behind its `=` or the next word; whether that is one."""
+    """Set the parameter of an option that takes a value, behind its `=` or the next word; whether
+    that is one.
+    """
     option, equals, text = word.partition("=") if word.startswith("--") else (word, "", "")
     if option not in grammar.values and option not in grammar.many:
         return False

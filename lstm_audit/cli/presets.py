@@ -2,7 +2,7 @@
 
 import click
 
-from ..presets import PRESETS, Chosen, Preset, summary
+from ..lstm.presets import PRESETS, Chosen, Preset, summary
 from ..reports import digits, fraction
 from .output import say
 
@@ -29,8 +29,8 @@ Examples:
 def command(hidden_size: int) -> None:
     """List the named initialisations.
 
-    Each with its formula, its paper, and the activation and time scale at which a forget gate then starts.
-    """
+    Each with its formula, its paper, and the activation and time scale at which a forget gate then
+    starts."""
     from tabulate import tabulate
 
     rows = [_row(preset, hidden_size) for preset in PRESETS.values()]

@@ -38,6 +38,8 @@ def command(as_json: bool) -> None:
         return
     from tabulate import tabulate
 
-    rows = [(rule.code, rule.name, rule.severity, rule.sections[""].split("\n")[0]) for rule in rules]
+    rows = [
+        (rule.code, rule.name, rule.severity, rule.sections[""].split("\n")[0]) for rule in rules
+    ]
     say(tabulate(rows, headers=["code", "name", "severity", "what it sees"]))
     say("\n`lstm-audit explain CODE` prints a rule's manual.")

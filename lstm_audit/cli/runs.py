@@ -1,13 +1,13 @@
 """`audit` and `check`, once their arguments are understood.
 
-Comes in: the arguments as values. Goes out: reports, and an exit code. Promise: nothing here needs click, whose import
-takes longer than an audit.
-"""
+Comes in: the arguments as values. Goes out: reports, and an exit code. Promise: nothing here needs
+click, whose import takes longer than an audit."""
 
 from typing import TYPE_CHECKING, Any
 
-from ..audit import Request, audit_paths
 from ..errors import BadPolicy
+from ..fleet import audit_paths
+from ..pipeline import Request
 from . import exits
 from .output import Progress, emit
 
@@ -32,7 +32,9 @@ def audit(
     color: str = "auto",
     quiet: bool = False,
 ) -> int:
-    """Report; the policy in force says what is shown, as in `check`, but nothing asks for an LSTM."""
+    """Report; the policy in force says what is shown, as in `check`, but nothing asks for an
+    LSTM.
+    """
     if no_init and (verify or config):
         raise BadPolicy("--verify and --config are about rules, and --no-init leaves the rules out")
     if no_init:
@@ -43,7 +45,15 @@ def audit(
     progress = Progress(quiet)
     found = audit_paths(paths, request, jobs, progress)
     progress.end()
-    emit(found, format_name, output, reports, color, quiet, kept=[request.policy and request.policy.file])
+    emit(
+        found,
+        format_name,
+        output,
+        reports,
+        color,
+        quiet,
+        kept=[request.policy and request.policy.file],
+    )
     return exits.of_audit(found)
 
 
@@ -78,8 +88,19 @@ def check(
         if update_baseline:
             accept(baseline, found, request)
         shown = only(found, () if update_baseline else unaccepted(baseline, found, request, quiet))
-    emit(shown, format_name, output, reports, color, quiet, policy.fail_on, kept=[policy.file, baseline])
-    return exits.of_check(found, policy, shown.findings, allow_skipped=allow_skipped, exit_zero=exit_zero)
+    emit(
+        shown,
+        format_name,
+        output,
+        reports,
+        color,
+        quiet,
+        policy.fail_on,
+        kept=[policy.file, baseline],
+    )
+    return exits.of_check(
+        found, policy, shown.findings, allow_skipped=allow_skipped, exit_zero=exit_zero
+    )
 
 
 def policy_of(config: str | None, no_config: bool, **flags: Any) -> "Policy":

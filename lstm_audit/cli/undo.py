@@ -28,13 +28,17 @@ Examples:
 
 @click.command("undo", epilog=EPILOG)
 @click.argument("paths", nargs=-1, required=True, metavar="FILE...", shell_complete=complete.files)
-@click.option("--in-place", is_flag=True, help="Write just the bytes, under a journal; keeps inode and hard links.")
+@click.option(
+    "--in-place",
+    is_flag=True,
+    help="Write just the bytes, under a journal; keeps inode and hard links.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
 def command(paths: tuple[str, ...], in_place: bool, quiet: bool) -> None:
     """Restore the bytes that the last patch of each FILE replaced.
 
-    Several patches are taken back one by one, the newest first. A file that has changed since is refused. For a
-    sharded checkpoint name the index, and every shard is restored.
+    Several patches are taken back one by one, the newest first. A file that has changed since is
+    refused. For a sharded checkpoint name the index, and every shard is restored.
 
     \b
     Exit codes:
@@ -43,12 +47,16 @@ def command(paths: tuple[str, ...], in_place: bool, quiet: bool) -> None:
     """
     refuse_missing(paths)
     codes = [code for path in paths for code in _each(path, in_place, quiet)]
-    sys.exit(max(codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index) if codes else exits.NOTHING)
+    sys.exit(
+        max(codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index)
+        if codes
+        else exits.NOTHING
+    )
 
 
 def _each(path: str, in_place: bool, quiet: bool) -> Iterator[int]:
     """The file, or the shards that the newest patch touched."""
-    from ..patch.checkpoint import newest_files
+    from ..patching.checkpoint import newest_files
 
     try:
         for file in newest_files(path):
@@ -60,7 +68,7 @@ def _each(path: str, in_place: bool, quiet: bool) -> Iterator[int]:
 
 
 def _one(path: str, in_place: bool, quiet: bool) -> int:
-    from ..patch.undo import undo
+    from ..patching.undo import undo
 
     undone = undo(path, mode="in-place" if in_place else "replace")
     for note in undone.notes:

@@ -1,9 +1,9 @@
 """Live objects: torch modules, and state dicts of torch tensors or numpy arrays.
 
-Comes in: an object. Goes out: a `Checkpoint` of format "live". Promise: the object is the same afterwards, to the byte,
-the version counter and the random state; no forward, hook or lazy computation runs, and of the data only the bytes
-that are asked for are copied. torch and numpy are taken from `sys.modules`, never imported.
-"""
+Comes in: an object. Goes out: a `Checkpoint` of format "live". Promise: the object is the same
+afterwards, to the byte, the version counter and the random state; no forward, hook or lazy
+computation runs, and of the data only the bytes that are asked for are copied. torch and numpy are
+taken from `sys.modules`, never imported."""
 
 import re
 import sys
@@ -12,24 +12,40 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from ..errors import MalformedFile, Skipped, UnknownFormat
-from ..span import BytesSource, whole
-from ..tensor import DTYPES, MAX_DIMS, DType, Tensor, strides_of, view
+from ..raw.dtypes import DTYPES, DType
+from ..raw.source import BytesSource
+from ..raw.span import whole
+from ..raw.tensor import MAX_DIMS, Tensor, strides_of, view
 from . import Checkpoint, Claim
 
 MAX_DEPTH = 64
 """Levels of a nested state dict; trainers nest five."""
 
 MAX_CONTAINERS = 300_000
-"""Mappings and lists of a nested state dict that are looked into: shared ones can unfold without end."""
+"""Mappings and lists of a nested state dict that are looked into: shared ones can unfold without
+end.
+"""
 
-SUPPORTED = "a torch.nn.Module, or a mapping (nested if you like) of torch tensors or numpy arrays, can be audited"
+SUPPORTED = (
+    "a torch.nn.Module, or a mapping (nested if you like) of torch tensors or numpy arrays, can "
+    "be audited"
+)
 
-PACKED = "its parameters are packed, and a live object does not show them; save it and audit the file"
+PACKED = (
+    "its parameters are packed, and a live object does not show them; save it and audit the file"
+)
 
 _BIAS = r"bias_(?:ih|hh)"
 _RECURRENT = r"(?:weight|bias)_(?:ih|hh|hr)"
 _FACTS = ("hidden_size", "proj_size", "num_layers", "bidirectional", "bias")
-_CLASSES = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru", "RNN": "rnn", "RNNCell": "rnn"}
+_CLASSES = {
+    "LSTM": "lstm",
+    "LSTMCell": "lstm",
+    "GRU": "gru",
+    "GRUCell": "gru",
+    "RNN": "rnn",
+    "RNNCell": "rnn",
+}
 _DYNAMIC = "torch.ao.nn.quantized.dynamic.modules.rnn"
 _HOMES = (
     "torch.nn.modules.rnn",
@@ -40,7 +56,9 @@ _HOMES = (
 
 
 class Gathered:
-    """What was found so far; `sources` holds one source for each storage, so that aliases can be told."""
+    """What was found so far; `sources` holds one source for each storage, so that aliases can be
+    told.
+    """
 
     def __init__(self) -> None:
         self.tensors: dict[str, Tensor] = {}
@@ -72,9 +90,13 @@ class _NoDataError(ValueError):
 
 
 def read_module(module: Any) -> Checkpoint:
-    """A `torch.nn.Module`'s parameters and buffers under all their names, and the classes of its recurrences."""
+    """A `torch.nn.Module`'s parameters and buffers under all their names, and the classes of its
+    recurrences.
+    """
     if not _is_module(module):
-        raise UnknownFormat(f"a {type(module).__name__} is no torch.nn.Module; {SUPPORTED}", kind="unsupported")
+        raise UnknownFormat(
+            f"a {type(module).__name__} is no torch.nn.Module; {SUPPORTED}", kind="unsupported"
+        )
     got = Gathered()
     _add_module(got, "", module)
     return _checkpoint(got)
@@ -83,7 +105,9 @@ def read_module(module: Any) -> Checkpoint:
 def read_mapping(state: Mapping[str, Any]) -> Checkpoint:
     """A state dict; nested mappings, lists and modules get dotted names."""
     if not isinstance(state, Mapping):
-        raise UnknownFormat(f"a {type(state).__name__} is no mapping; {SUPPORTED}", kind="unsupported")
+        raise UnknownFormat(
+            f"a {type(state).__name__} is no mapping; {SUPPORTED}", kind="unsupported"
+        )
     got = Gathered()
     _add_value(got, "", state, ())
     if state and not got.tensors and not got.skipped and not got.claims:
@@ -110,7 +134,9 @@ def _join(path: str, name: object) -> str:
 
 
 def _add_value(got: Gathered, path: str, value: Any, above: tuple[int, ...]) -> None:
-    """One value of a nested state dict; `above` are the containers around it, so that a circle ends."""
+    """One value of a nested state dict; `above` are the containers around it, so that a circle
+    ends.
+    """
     if isinstance(value, Mapping):
         inner: Iterable[tuple[object, Any]] = value.items()
     elif isinstance(value, list | tuple):
@@ -120,7 +146,10 @@ def _add_value(got: Gathered, path: str, value: Any, above: tuple[int, ...]) -> 
         return
     got.containers += 1
     if got.containers > MAX_CONTAINERS or len(above) > MAX_DEPTH:
-        message = f"the state dict has over {MAX_CONTAINERS} mappings and lists, or over {MAX_DEPTH} levels of them"
+        message = (
+            f"the state dict has over {MAX_CONTAINERS} mappings and lists, or over {MAX_DEPTH} "
+            "levels of them"
+        )
         raise MalformedFile(message, kind="limit")
     if id(value) not in above:
         for name, item in inner:
@@ -138,11 +167,16 @@ def _add_leaf(got: Gathered, path: str, value: Any) -> None:
 
 
 def _add_module(got: Gathered, path: str, module: Any) -> None:
-    """Unbound methods: a subclass may override them without `remove_duplicate`, or do anything in them."""
+    """Unbound methods: a subclass may override them without `remove_duplicate`, or do anything in
+    them.
+    """
     base = _library("torch").nn.Module
     if _holds_itself(module, ()):
         raise MalformedFile("a module of the object contains itself", kind="unsupported")
-    named = (base.named_parameters(module, "", True, False), base.named_buffers(module, "", True, False))
+    named = (
+        base.named_parameters(module, "", True, False),
+        base.named_buffers(module, "", True, False),
+    )
     for name, tensor in chain(*named):
         _add_tensor(got, _join(path, name), tensor, _torch_tensor)
     for name, part in base.named_modules(module, remove_duplicate=False):
@@ -166,12 +200,18 @@ def _shown(got: Gathered, path: str) -> bool:
 
 
 def _add_scripted(got: Gathered, path: str, module: Any) -> None:
-    """What a script runs, where its parameters do not show it: torch.jit.freeze made constants of them."""
+    """What a script runs, where its parameters do not show it: torch.jit.freeze made constants of
+    them.
+    """
     if any(name.startswith(path) for name in got.tensors):
         return
     calls = str(module.inlined_graph)
     if "aten::lstm" in calls:
-        got.skipped.append(Skipped(path, "frozen", "torch.jit.freeze made constants of the weights; audit it unfrozen"))
+        got.skipped.append(
+            Skipped(
+                path, "frozen", "torch.jit.freeze made constants of the weights; audit it unfrozen"
+            )
+        )
     elif "quantized_lstm" in calls:
         got.skipped.append(Skipped(path, "packed", PACKED))
 
@@ -184,11 +224,17 @@ def _holds_itself(module: Any, above: tuple[int, ...]) -> bool:
 
 
 def _claim(module: Any) -> Claim | None:
-    """What a module's class, or the nearest one it inherits from, says of it; None when it is no recurrence."""
+    """What a module's class, or the nearest one it inherits from, says of it; None when it is no
+    recurrence.
+    """
     own = type(module)
     for cls in own.__mro__:
         if cls.__module__ in _HOMES and cls.__name__ in _CLASSES:
-            facts = {key: int(value) for key in _FACTS if isinstance(value := getattr(module, key, None), int)}
+            facts = {
+                key: int(value)
+                for key in _FACTS
+                if isinstance(value := getattr(module, key, None), int)
+            }
             if cls.__name__.endswith("Cell"):
                 facts["cell"] = 1
             return Claim(f"{own.__module__}.{own.__qualname__}", _CLASSES[cls.__name__], facts)
@@ -196,7 +242,9 @@ def _claim(module: Any) -> Claim | None:
 
 
 def _add_packed(got: Gathered, path: str, module: Any) -> None:
-    """A dynamically quantised LSTM keeps its weights packed; torch unpacks copies of them, the biases in float32."""
+    """A dynamically quantised LSTM keeps its weights packed; torch unpacks copies of them, the
+    biases in float32.
+    """
     try:
         unpacked = {**module.get_weight(), **module.get_bias()}
     except (AttributeError, RuntimeError) as error:
@@ -206,8 +254,12 @@ def _add_packed(got: Gathered, path: str, module: Any) -> None:
         _add_tensor(got, _join(path, name), tensor, _torch_tensor)
 
 
-def _add_tensor(got: Gathered, name: str, value: Any, convert: Callable[[Gathered, Any], Tensor]) -> None:
-    """One named tensor. Without bytes it stays as a shape, so that its module is not taken for one without a bias."""
+def _add_tensor(
+    got: Gathered, name: str, value: Any, convert: Callable[[Gathered, Any], Tensor]
+) -> None:
+    """One named tensor. Without bytes it stays as a shape, so that its module is not taken for one
+    without a bias.
+    """
     if name in got.tensors:
         raise MalformedFile(f"two tensors of the object are called {name!r}", kind="ambiguous")
     shape = _shape(value)
@@ -251,8 +303,12 @@ def _torch_tensor(got: Gathered, tensor: Any) -> Tensor:
     try:
         storage = tensor.untyped_storage()
         key = (str(storage.device), storage.data_ptr() or id(tensor), storage.nbytes())
-    except RuntimeError as error:  # also NotImplementedError: functorch, XLA and other tensors without a storage
-        raise _NoDataError("missing-data", f"torch gives no access to its storage ({type(error).__name__})") from None
+    except (
+        RuntimeError
+    ) as error:  # also NotImplementedError: functorch, XLA and other tensors without a storage
+        raise _NoDataError(
+            "missing-data", f"torch gives no access to its storage ({type(error).__name__})"
+        ) from None
     source = got.sources.setdefault(key, MemorySource(storage.nbytes(), _fetch_torch(storage)))
     shape, strides, big = tuple(tensor.shape), tuple(tensor.stride()), sys.byteorder == "big"
     return _view(dtype, shape, strides, source, tensor.storage_offset(), big, tensor.is_neg())
@@ -266,36 +322,58 @@ def _refuse_unreadable(tensor: Any) -> None:
     if own.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         raise _NoDataError("missing-data", f"a {own.__name__} holds no bytes of its own")
     if tensor.is_nested or tensor.layout is not torch.strided:
-        raise _NoDataError("unsupported-dtype", f"its layout is {'nested' if tensor.is_nested else tensor.layout}")
+        raise _NoDataError(
+            "unsupported-dtype", f"its layout is {'nested' if tensor.is_nested else tensor.layout}"
+        )
     if tensor.is_meta:
         raise _NoDataError("missing-data", "a tensor on the meta device has no data")
 
 
 def _fetch_torch(storage: Any) -> Callable[[int, int], bytes]:
-    """Reads by a uint8 view of its own: the tensor, its graph and its version counter are not touched."""
+    """Reads by a uint8 view of its own: the tensor, its graph and its version counter are not
+    touched.
+    """
 
     def fetch(at: int, n: int) -> bytes:
         from ctypes import string_at
 
         torch = _library("torch")
-        part = torch.empty(0, dtype=torch.uint8, device=storage.device).set_(storage, at, (n,), (1,)).cpu()
+        part = (
+            torch.empty(0, dtype=torch.uint8, device=storage.device)
+            .set_(storage, at, (n,), (1,))
+            .cpu()
+        )
         return string_at(part.data_ptr(), n)
 
     return fetch
 
 
 def _numpy_tensor(got: Gathered, array: Any) -> Tensor:
-    """A view of the array's memory; a copy of it where the strides run backwards or between elements."""
+    """A view of the array's memory; a copy of it where the strides run backwards or between
+    elements.
+    """
     dtype = _known_dtype(array)
     if any(step < 0 or step % array.itemsize for step in array.strides):
         array = array.copy(order="C")
     shape, strides = tuple(array.shape), tuple(step // array.itemsize for step in array.strides)
-    reach = 0 if 0 in shape else 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    reach = (
+        0
+        if 0 in shape
+        else 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+    )
     address = array.__array_interface__["data"][0]
     source = MemorySource(reach * dtype.itemsize, _fetch_numpy(array, address))
     source = got.sources.setdefault(("numpy", address, source.size), source)
     order = array.dtype.byteorder
-    return _view(dtype, shape, strides, source, 0, order == ">" or (order == "=" and sys.byteorder == "big"), False)
+    return _view(
+        dtype,
+        shape,
+        strides,
+        source,
+        0,
+        order == ">" or (order == "=" and sys.byteorder == "big"),
+        False,
+    )
 
 
 def _fetch_numpy(array: Any, address: int) -> Callable[[int, int], bytes]:
@@ -319,6 +397,10 @@ def _view(
     negated: bool,
 ) -> Tensor:
     try:
-        return view(dtype, shape, strides, whole(source), offset, big_endian=big_endian, negated=negated)
+        return view(
+            dtype, shape, strides, whole(source), offset, big_endian=big_endian, negated=negated
+        )
     except MalformedFile:
-        raise _NoDataError("missing-data", "its storage was freed, or is held by another process (FSDP)") from None
+        raise _NoDataError(
+            "missing-data", "its storage was freed, or is held by another process (FSDP)"
+        ) from None

@@ -1,11 +1,10 @@
 """What is met where a checkpoint was expected, recognised and refused with a message that helps.
 
-Comes in: the first bytes of a file. Goes out: None, or an `UnknownFormat` that says what the file is and what to do.
-Promise: a pointer or an error page is never called a corrupt checkpoint.
-"""
+Comes in: the first bytes of a file. Goes out: None, or an `UnknownFormat` that says what the file
+is and what to do. Promise: a pointer or an error page is never called a corrupt checkpoint."""
 
 from ..errors import UnknownFormat
-from ..span import Span
+from ..raw.span import Span
 from . import Beside, Checkpoint, reader
 
 HEAD = 1024
@@ -14,7 +13,9 @@ _LFS = b"version https://git-lfs.github.com/spec/"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _TAR_MAGIC_AT = 257
 _ONNX_FIELDS = b"\x12\x1a\x22\x3a\x42\x72"
-"""What follows the ir_version of a ModelProto: producer, domain, graph, opset or metadata (onnx/onnx.proto)."""
+"""What follows the ir_version of a ModelProto: producer, domain, graph, opset or metadata
+(onnx/onnx.proto).
+"""
 
 
 @reader("refused", weak=True)
@@ -24,11 +25,19 @@ def refuse(span: Span, beside: Beside) -> Checkpoint | None:
     if not head:
         raise UnknownFormat("the file is empty", 0, "empty")
     if head.startswith(_LFS):
-        raise UnknownFormat("a git-LFS pointer, the file itself was not pulled; run `git lfs pull`", 0, "lfs-pointer")
+        raise UnknownFormat(
+            "a git-LFS pointer, the file itself was not pulled; run `git lfs pull`",
+            0,
+            "lfs-pointer",
+        )
     if head.startswith(b"outs:") and b"md5:" in head:
-        raise UnknownFormat("a DVC pointer, the file itself was not pulled; run `dvc pull`", 0, "lfs-pointer")
+        raise UnknownFormat(
+            "a DVC pointer, the file itself was not pulled; run `dvc pull`", 0, "lfs-pointer"
+        )
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
-        raise UnknownFormat("an HTML page saved as a model; the download failed, fetch it again", 0, "html")
+        raise UnknownFormat(
+            "an HTML page saved as a model; the download failed, fetch it again", 0, "html"
+        )
     _refuse_container(head)
     return None
 
@@ -36,14 +45,25 @@ def refuse(span: Span, beside: Beside) -> Checkpoint | None:
 def _refuse_container(head: bytes) -> None:
     """Containers that are known but not read."""
     if head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
-        message = "a tar: either an archive (unpack it), or torch.save of torch 0.1 (load and save it again)"
+        message = (
+            "a tar: either an archive (unpack it), or torch.save of torch 0.1 (load and save it "
+            "again)"
+        )
         raise UnknownFormat(message, 0, "unsupported")
     if head.startswith(b"\x1f\x8b"):
-        raise UnknownFormat("a gzip archive; unpack it and audit the checkpoint inside", 0, "unsupported")
+        raise UnknownFormat(
+            "a gzip archive; unpack it and audit the checkpoint inside", 0, "unsupported"
+        )
     if head.startswith(_HDF5):
-        raise UnknownFormat("an HDF5 file (Keras); this version reads torch and safetensors", 0, "unsupported")
+        raise UnknownFormat(
+            "an HDF5 file (Keras); this version reads torch and safetensors", 0, "unsupported"
+        )
     if _is_onnx(head):
-        raise UnknownFormat("an ONNX model, by its looks; this version reads torch and safetensors", 0, "unsupported")
+        raise UnknownFormat(
+            "an ONNX model, by its looks; this version reads torch and safetensors",
+            0,
+            "unsupported",
+        )
 
 
 def _is_onnx(head: bytes) -> bool:

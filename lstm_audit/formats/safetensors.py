@@ -1,28 +1,34 @@
 """safetensors: eight bytes of length, a JSON header, and the tensors end to end.
 
-Comes in: a span over a whole file. Goes out: a `Checkpoint` whose tensors are made when they are asked for. Promise:
-whatever the reference parser (safetensors/src/tensor.rs) rejects is rejected here; beyond that only what two parsers
-could read differently is refused: a duplicate key, and the list forms that serde lets through beside the documented
-objects.
-"""
+Comes in: a span over a whole file. Goes out: a `Checkpoint` whose tensors are made when they are
+asked for. Promise: whatever the reference parser (safetensors/src/tensor.rs) rejects is rejected
+here; beyond that only what two parsers could read differently is refused: a duplicate key, and the
+list forms that serde lets through beside the documented objects."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any, NamedTuple
 
 from ..errors import MalformedFile
-from ..span import Span
-from ..tensor import DTYPES, DType, Tensor, strides_of
+from ..raw.dtypes import DTYPES, DType
+from ..raw.span import Span
+from ..raw.tensor import Tensor, strides_of
 from . import Beside, Checkpoint, reader
 
 MAX_HEADER = 32 << 20
-"""Bytes of header that are read: 300,000 tensors, where the largest published models have some 50,000 a file."""
+"""Bytes of header that are read: 300,000 tensors, where the largest published models have some
+50,000 a file.
+"""
 
 REFERENCE_MAX_HEADER = 100_000_000
-"""`MAX_HEADER_SIZE` of tensor.rs; a length beyond it that the file could not hold is no safetensors at all."""
+"""`MAX_HEADER_SIZE` of tensor.rs; a length beyond it that the file could not hold is no safetensors
+at all.
+"""
 
 MAX_VALUES = 3_000_000
-"""JSON values of a header. Each takes some 64 bytes as a Python object, however few it takes in the file."""
+"""JSON values of a header. Each takes some 64 bytes as a Python object, however few it takes in the
+file.
+"""
 
 MAX_DEPTH = 127
 """serde_json refuses the 128th level."""
@@ -34,13 +40,20 @@ DTYPE_NAMES = {
     "F8_E4M3": "float8_e4m3fn", "F8_E5M2": "float8_e5m2", "F8_E8M0": "float8_e8m0fnu",
     "F8_E4M3FNUZ": "float8_e4m3fnuz", "F8_E5M2FNUZ": "float8_e5m2fnuz",
     "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
-    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool", "C64": "complex64",
+    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
+    "C64": "complex64",
 }  # fmt: skip
 
-SUB_BYTE = {"F4": ("float4_e2m1fn", 4), "F6_E2M3": ("float6_e2m3fn", 6), "F6_E3M2": ("float6_e3m2fn", 6)}
+SUB_BYTE = {
+    "F4": ("float4_e2m1fn", 4),
+    "F6_E2M3": ("float6_e2m3fn", 6),
+    "F6_E3M2": ("float6_e3m2fn", 6),
+}
 
 KINDS = {name: DTYPES[torch_name] for name, torch_name in DTYPE_NAMES.items()}
-KINDS |= {name: DType(own_name, 1) for name, (own_name, _) in SUB_BYTE.items()}  # never decoded: only a shape counts
+KINDS |= {
+    name: DType(own_name, 1) for name, (own_name, _) in SUB_BYTE.items()
+}  # never decoded: only a shape counts
 
 BITS = {name: 8 * DTYPES[torch_name].itemsize for name, torch_name in DTYPE_NAMES.items()}
 BITS |= {name: bits for name, (_, bits) in SUB_BYTE.items()}
@@ -56,7 +69,9 @@ class Entry(NamedTuple):
 
 
 class Tensors(Mapping[str, Tensor]):
-    """The entries as tensors, each built on first use: of thousands an audit looks at the few that are biases."""
+    """The entries as tensors, each built on first use: of thousands an audit looks at the few that
+    are biases.
+    """
 
     __slots__ = ("_built", "_data", "_entries")
 
@@ -94,7 +109,9 @@ def read_safetensors(span: Span, beside: Beside) -> Checkpoint | None:
 
 
 def _header_size(span: Span) -> int | None:
-    """The length in the first eight bytes, if an opening brace follows and the length could be one."""
+    """The length in the first eight bytes, if an opening brace follows and the length could be
+    one.
+    """
     if span.size < 9:
         return None
     head = span[:9].read()
@@ -102,10 +119,15 @@ def _header_size(span: Span) -> int | None:
     if head[8:] != b"{" or size == 0 or size > max(room, REFERENCE_MAX_HEADER):
         return None
     if size > room:
-        message = f"the header should take {size} bytes, but only {room} follow; was the download cut short?"
+        message = (
+            f"the header should take {size} bytes, but only {room} follow; was the download cut "
+            "short?"
+        )
         raise MalformedFile(message, span.start, "truncated")
     if size > MAX_HEADER:
-        raise MalformedFile(f"the header takes {size} bytes; at most {MAX_HEADER} are read", span.start, "limit")
+        raise MalformedFile(
+            f"the header takes {size} bytes; at most {MAX_HEADER} are read", span.start, "limit"
+        )
     return size
 
 
@@ -150,11 +172,15 @@ def _decoder(negative_zero: bool) -> Callable[[str], Any]:
     import json
 
     integer = _integer if negative_zero else None
-    return json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=integer).decode
+    return json.JSONDecoder(
+        object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=integer
+    ).decode
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """tensor.rs lets the last of two equal names win, other parsers the first: raises KeyError with the name."""
+    """tensor.rs lets the last of two equal names win, other parsers the first: raises KeyError with
+    the name.
+    """
     table = dict(pairs)
     if len(table) != len(pairs):
         seen: set[str] = set()
@@ -181,20 +207,28 @@ def _check_entries(header: Any, raw: bytes, at: int) -> dict[str, Entry]:
         try:
             entries[name] = _check_entry(info)
         except ValueError as error:
-            raise MalformedFile(f"tensor {_quoted(name)}: {error}", _locate(raw, name, at)) from None
+            raise MalformedFile(
+                f"tensor {_quoted(name)}: {error}", _locate(raw, name, at)
+            ) from None
     return entries
 
 
 def _check_metadata(metadata: Any, raw: bytes, at: int) -> None:
-    if metadata is None or (isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())):
+    if metadata is None or (
+        isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
+    ):
         return
-    raise MalformedFile("`__metadata__` is not a map from strings to strings", _locate(raw, "__metadata__", at))
+    raise MalformedFile(
+        "`__metadata__` is not a map from strings to strings", _locate(raw, "__metadata__", at)
+    )
 
 
 def _check_entry(info: Any) -> Entry:
     """One tensor's claims; raises ValueError with what was expected and what was found."""
     if type(info) is not dict:
-        raise ValueError(f"expected an object with dtype, shape and data_offsets, found {_shown(info)}")
+        raise ValueError(
+            f"expected an object with dtype, shape and data_offsets, found {_shown(info)}"
+        )
     dtype, shape, offsets = info.get("dtype"), info.get("shape"), info.get("data_offsets")
     if type(dtype) is not str or dtype not in BITS:
         raise ValueError(f"its dtype is {_shown(dtype)}, which safetensors does not have")
@@ -203,7 +237,9 @@ def _check_entry(info: Any) -> Entry:
     if type(offsets) is not list or len(offsets) != 2 or not _are_sizes(offsets):
         raise ValueError(f"its data_offsets are {_shown(offsets)}, expected two offsets")
     if len(info) > 3 and not all(_is_tame(value, 2) for value in info.values()):
-        raise ValueError("one of its further fields is nested too deeply or holds a number out of range")
+        raise ValueError(
+            "one of its further fields is nested too deeply or holds a number out of range"
+        )
     begin, end = offsets
     _check_size(dtype, shape, begin, end)
     return Entry(dtype, shape, begin, end)
@@ -215,7 +251,9 @@ def _are_sizes(values: list[Any]) -> bool:
 
 
 def _check_size(dtype: str, shape: list[int], begin: int, end: int) -> None:
-    """shape x dtype must be the bytes between the offsets, and no step of the product may pass 64 bits."""
+    """shape x dtype must be the bytes between the offsets, and no step of the product may pass 64
+    bits.
+    """
     count = 1
     for size in shape:
         count *= size
@@ -225,13 +263,17 @@ def _check_size(dtype: str, shape: list[int], begin: int, end: int) -> None:
     if bits >= U64:
         raise ValueError(f"{dtype} of shape {_shown(shape)} overflows 64 bits")
     if bits != 8 * (end - begin):
-        raise ValueError(f"{dtype} of shape {_shown(shape)} takes {bits / 8:g} bytes, found {end - begin}")
+        raise ValueError(
+            f"{dtype} of shape {_shown(shape)} takes {bits / 8:g} bytes, found {end - begin}"
+        )
 
 
 def _is_tame(value: Any, depth: int) -> bool:
     """Whether serde_json would take a value, `depth` levels down, that nobody reads."""
     if isinstance(value, int | float):
-        return abs(value) <= 1e308  # it refuses what overflows, and its last digits are not Python's
+        return (
+            abs(value) <= 1e308
+        )  # it refuses what overflows, and its last digits are not Python's
     if not isinstance(value, list | dict):
         return True
     inner: Iterable[Any] = value.values() if isinstance(value, dict) else value
@@ -239,16 +281,24 @@ def _is_tame(value: Any, depth: int) -> bool:
 
 
 def _check_layout(entries: Mapping[str, Entry], data: Span, raw: bytes, at: int) -> None:
-    """The tensors lie end to end from the first byte of the data to the last: no hole, no overlap, nothing behind."""
+    """The tensors lie end to end from the first byte of the data to the last: no hole, no overlap,
+    nothing behind.
+    """
     end = 0
     for name, entry in sorted(entries.items(), key=_place):
         if entry.begin != end:
-            trouble = "overlaps the tensor before it" if entry.begin < end else "leaves a hole before it"
-            message = f"tensor {_quoted(name)} {trouble}: expected to begin at {end}, found {entry.begin}"
+            trouble = (
+                "overlaps the tensor before it" if entry.begin < end else "leaves a hole before it"
+            )
+            message = (
+                f"tensor {_quoted(name)} {trouble}: expected to begin at {end}, found {entry.begin}"
+            )
             raise MalformedFile(message, _locate(raw, name, at))
         end = entry.end
     if end > data.size:
-        message = f"the tensors should take {end} bytes, found {data.size}; was the download cut short?"
+        message = (
+            f"the tensors should take {end} bytes, found {data.size}; was the download cut short?"
+        )
         raise MalformedFile(message, data.start + data.size, "truncated")
     if end < data.size:
         raise MalformedFile(f"{data.size - end} bytes follow the last tensor", data.start + end)

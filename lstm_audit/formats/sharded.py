@@ -1,23 +1,25 @@
 """Sharded checkpoints: an index names, for every tensor, the file beside it that holds it.
 
-Comes in: a span over a `*.index.json`, and the means to open its neighbours. Goes out: one `Checkpoint` over all
-shards. Promise: an index opens nothing but plain names in its own folder, each once, and never another index.
-"""
+Comes in: a span over a `*.index.json`, and the means to open its neighbours. Goes out: one
+`Checkpoint` over all shards. Promise: an index opens nothing but plain names in its own folder,
+each once, and never another index."""
 
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import AuditError, MalformedFile, UnknownFormat
-from ..span import Span
-from ..tensor import Tensor
+from ..raw.span import Span
+from ..raw.tensor import Tensor
 from . import Beside, Checkpoint, read, reader
 
 MAX_INDEX = 32 << 20
 """Bytes of an index that are read: some 300,000 names."""
 
 MAX_VALUES = 3_000_000
-"""JSON values of an index; each takes some 64 bytes as a Python object, however few it takes in the file."""
+"""JSON values of an index; each takes some 64 bytes as a Python object, however few it takes in the
+file.
+"""
 
 MAX_SHARDS = 1000
 """Files that one index may hold open at once; the largest published models have a few hundred."""
@@ -51,8 +53,8 @@ class Merged(Mapping[str, Tensor]):
 def read_sharded(span: Span, beside: Beside) -> Checkpoint | None:
     """All shards of an index as one checkpoint; None when the bytes are no index.
 
-    Raises `MalformedFile` for a hostile or wrong index, and whatever a shard raises with the shard's name before it.
-    """
+    Raises `MalformedFile` for a hostile or wrong index, and whatever a shard raises with the
+    shard's name before it."""
     homes = _weight_map(span)
     if homes is None:
         return None
@@ -63,7 +65,10 @@ def read_sharded(span: Span, beside: Beside) -> Checkpoint | None:
         if name in shard.tensors:
             kept[name] = file
         elif not any(skipped.module == name for skipped in shard.skipped):
-            message = f"the index places tensor {_quoted(name)} in shard {_quoted(file)}, which does not hold it"
+            message = (
+                f"the index places tensor {_quoted(name)} in shard {_quoted(file)}, which does "
+                "not hold it"
+            )
             raise MalformedFile(message, span.start)
     return _merge(kept, shards)
 
@@ -75,8 +80,12 @@ def shard_names(span: Span) -> tuple[str, ...] | None:
 
 
 def _weight_map(span: Span) -> dict[str, str] | None:
-    """The index's map from tensor name to file name, both strings; None when the bytes are no index."""
-    if not 0 < span.size <= MAX_INDEX or not span[: min(64, span.size)].read().lstrip(b" \t\r\n").startswith(b"{"):
+    """The index's map from tensor name to file name, both strings; None when the bytes are no
+    index.
+    """
+    if not 0 < span.size <= MAX_INDEX or not span[: min(64, span.size)].read().lstrip(
+        b" \t\r\n"
+    ).startswith(b"{"):
         return None
     raw = span.read()
     if not re.search(_KEY, raw):
@@ -87,7 +96,10 @@ def _weight_map(span: Span) -> dict[str, str] | None:
         return None
     for name, file in homes.items():
         if not isinstance(file, str):
-            message = f"the index gives tensor {_quoted(name)} {type(file).__name__} where a file name belongs"
+            message = (
+                f"the index gives tensor {_quoted(name)} {type(file).__name__} where a file name "
+                "belongs"
+            )
             raise MalformedFile(message, span.start)
     return homes
 
@@ -125,11 +137,23 @@ def _files(homes: Mapping[str, str], span: Span) -> tuple[str, ...]:
     if not files:
         raise MalformedFile("the index names no shard", span.start)
     if len(files) > MAX_SHARDS:
-        raise MalformedFile(f"the index names {len(files)} shards; at most {MAX_SHARDS} are read", span.start, "limit")
+        raise MalformedFile(
+            f"the index names {len(files)} shards; at most {MAX_SHARDS} are read",
+            span.start,
+            "limit",
+        )
     own = re.split(r"[/\\]", span.source.name)[-1]
     for file in files:
-        if not file or file in (".", "..") or len(file.encode("utf-8", "replace")) > 255 or re.search(_UNSAFE, file):
-            message = f"the index names the shard {_quoted(file)}; only a plain file name in the same folder is opened"
+        if (
+            not file
+            or file in (".", "..")
+            or len(file.encode("utf-8", "replace")) > 255
+            or re.search(_UNSAFE, file)
+        ):
+            message = (
+                f"the index names the shard {_quoted(file)}; only a plain file name in the same "
+                "folder is opened"
+            )
             raise MalformedFile(message, span.start)
         if file == own:
             raise MalformedFile(f"the index names itself, {_quoted(file)}, as a shard", span.start)
@@ -142,7 +166,9 @@ def _read_shard(name: str, beside: Beside) -> Checkpoint:
         return read(beside(name), _no_further)
     except AuditError as error:
         hint = "; all files that the index names must lie beside it" if error.kind == "io" else ""
-        raise type(error)(f"shard {_quoted(name)}: {error.message}{hint}", error.at, error.kind) from None
+        raise type(error)(
+            f"shard {_quoted(name)}: {error.message}{hint}", error.at, error.kind
+        ) from None
 
 
 def _no_further(name: str) -> Span:

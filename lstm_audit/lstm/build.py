@@ -1,20 +1,22 @@
 """A group whose kind is settled into an `Lstm`: every bias cut into its gates.
 
-Comes in: a `Group`, its convention and hidden size. Goes out: an `Lstm`, or the `Skipped` that says why not. Promise:
-a bias is cut only where its length fits the hidden size that the weights gave.
+Comes in: a `Group`, its convention and hidden size. Goes out: an `Lstm`, or the `Skipped` that says
+why not. Promise: a bias is cut only where its length fits the hidden size that the weights gave.
 """
 
 from collections.abc import Iterator, Mapping
 
 from ..errors import Skipped
 from ..formats import shape_of
-from ..tensor import Block, Tensor, whole_block
+from ..raw.tensor import Block, Tensor, whole_block
+from .conventions import Convention
 from .group import Group, Part
 from .layer import GATES, Lstm, Term
-from .naming import Convention
 
 MAX_BIAS = 1 << 19
-"""Elements of one bias: H = 131072, far beyond any model, and a second of statistics and forensics."""
+"""Elements of one bias: H = 131072, far beyond any model, and a second of statistics and
+forensics.
+"""
 
 FACTORS = ("mask", "log_scale")
 """The roles of tensors by which a half's bias is multiplied."""
@@ -26,7 +28,9 @@ Factors = Mapping[tuple[str, str], str]
 
 def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> Lstm | Skipped:
     """The recurrence with all its terms, or the reason for which it cannot be judged."""
-    problem = _refusal(convention, group, tensors) or _disagreement(convention, group, hidden, tensors)
+    problem = _refusal(convention, group, tensors) or _disagreement(
+        convention, group, hidden, tensors
+    )
     if problem is not None:
         return problem
     gates: dict[str, tuple[Term, ...]] = dict.fromkeys(GATES, ())
@@ -39,18 +43,26 @@ def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -
             for gate, term in terms.items():
                 gates[gate] += (term,)
     if not gates["f"] and (other := _single_bias(convention, group, hidden, tensors)):
-        return Skipped(group.module, "ambiguous", f"{other} is as long as a bias of four gates, by no known convention")
+        return Skipped(
+            group.module,
+            "ambiguous",
+            f"{other} is as long as a bias of four gates, by no known convention",
+        )
     counts = {gate: len(terms) for gate, terms in gates.items()}
     if len(set(counts.values())) > 1:
         missing = ", ".join(gate for gate, n in counts.items() if n < max(counts.values()))
-        return Skipped(group.module, "conflicting-evidence", f"no bias for gate {missing}, but for the others")
+        return Skipped(
+            group.module, "conflicting-evidence", f"no bias for gate {missing}, but for the others"
+        )
     return _lstm(convention, group, hidden, tensors, gates)
 
 
 def _refusal(convention: Convention, group: Group, tensors: Tensors) -> Skipped | None:
     """A bias whose values cannot be had from its stored elements."""
     if name := group.first.get("refuse"):
-        return Skipped(group.module, "parametrized", f"{name}: only the framework can compute the bias from it")
+        return Skipped(
+            group.module, "parametrized", f"{name}: only the framework can compute the bias from it"
+        )
     for (_, key), name in group.parts.items():
         role = convention.slots[key].role
         if role == "bias" or role in FACTORS:
@@ -67,8 +79,12 @@ def _refusal(convention: Convention, group: Group, tensors: Tensors) -> Skipped 
     return None
 
 
-def _disagreement(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> Skipped | None:
-    """An input weight whose gate axis does not fit H: the group's tensors do not belong together."""
+def _disagreement(
+    convention: Convention, group: Group, hidden: int, tensors: Tensors
+) -> Skipped | None:
+    """An input weight whose gate axis does not fit H: the group's tensors do not belong
+    together.
+    """
     name = group.first.get("input")
     if name is None or convention.convolution or group.separate:
         return None
@@ -84,7 +100,9 @@ def _fits(convention: Convention, size: int, hidden: int) -> bool:
 
 
 def _single_bias(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> str | None:
-    """A `bias` beside the weights of a pair that has no biases of its own: Equinox has one, of all four gates."""
+    """A `bias` beside the weights of a pair that has no biases of its own: Equinox has one, of all
+    four gates.
+    """
     name = f"{group.module}.bias" if group.module else "bias"
     single = convention.pairs and name in tensors and shape_of(tensors, name) == (4 * hidden,)
     return name if single else None
@@ -96,7 +114,9 @@ def _misfit(group: Group, name: str, tensor: Tensor, hidden: int) -> Skipped:
 
 
 def _factors(convention: Convention, group: Group) -> Factors:
-    """What multiplies the biases of each half: pruning masks, and the scales of icefall's ScaledLSTM."""
+    """What multiplies the biases of each half: pruning masks, and the scales of icefall's
+    ScaledLSTM.
+    """
     if not any(role in group.first for role in FACTORS):
         return {}
     slots = [(convention.slots[key], name) for (_, key), name in group.parts.items()]
@@ -104,7 +124,12 @@ def _factors(convention: Convention, group: Group) -> Factors:
 
 
 def _terms(
-    convention: Convention, group: Group, part: Part, hidden: int, tensors: Tensors, factors: Factors
+    convention: Convention,
+    group: Group,
+    part: Part,
+    hidden: int,
+    tensors: Tensors,
+    factors: Factors,
 ) -> dict[str, Term] | None:
     """One bias tensor cut into its gates; None when it does not fit."""
     gate, key = part
@@ -125,8 +150,12 @@ def _terms(
     }
 
 
-def _slices(convention: Convention, gate: str, hidden: int, tensor: Tensor) -> dict[str, Block] | None:
-    """Which elements of a bias belong to which gate; None when its length allows no such division."""
+def _slices(
+    convention: Convention, gate: str, hidden: int, tensor: Tensor
+) -> dict[str, Block] | None:
+    """Which elements of a bias belong to which gate; None when its length allows no such
+    division.
+    """
     if sum([size != 1 for size in tensor.shape]) > 1:
         return None
     whole = whole_block(tensor)
@@ -150,9 +179,8 @@ def _copy(convention: Convention, group: Group, part: Part, tensors: Tensors) ->
 def _aligned(group: Group) -> bool:
     """Whether the second names mean the same tensors.
 
-    Paddle deals them out in order and has none for `weight_ho`: with a projection all but the first cell's are shifted
-    (`bias_ih_l1` is a weight, `bias_hh_l1` the bias_ih of layer 1).
-    """
+    Paddle deals them out in order and has none for `weight_ho`: with a projection all but the first
+    cell's are shifted (`bias_ih_l1` is a weight, `bias_hh_l1` the bias_ih of layer 1)."""
     return "projection" not in group.first or (group.layer == 0 and group.direction == "forward")
 
 
@@ -165,7 +193,11 @@ def mirrored(convention: Convention, group: Group, tensors: Tensors, *roles: str
 
 
 def _lstm(
-    convention: Convention, group: Group, hidden: int, tensors: Tensors, gates: Mapping[str, tuple[Term, ...]]
+    convention: Convention,
+    group: Group,
+    hidden: int,
+    tensors: Tensors,
+    gates: Mapping[str, tuple[Term, ...]],
 ) -> Lstm:
     halves = {term.name: term.half for gate in GATES for term in gates[gate]}
     names = tuple(halves)
@@ -190,7 +222,10 @@ def _notes(convention: Convention, gates: Mapping[str, tuple[Term, ...]]) -> Ite
     """What a reader of the numbers must know of this recurrence."""
     halves = {term.half for term in gates["f"]}
     if not halves:
-        yield "no bias (bias=False): only the run-time offset, if any, enters the gates, and nothing can be patched"
+        yield (
+            "no bias (bias=False): only the run-time offset, if any, enters the gates, and "
+            "nothing can be patched"
+        )
     elif convention.pairs and halves != {"ih", "hh"}:
         yield f"{'bias_hh' if 'ih' in halves else 'bias_ih'} is missing and counted as 0"
     if any(term.mask for terms in gates.values() for term in terms):

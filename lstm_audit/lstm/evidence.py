@@ -1,16 +1,18 @@
 """The shape of a recurrent weight, weighed: what kind of cell is it, and how large?
 
-Comes in: shapes and claims. Goes out: a `Verdict`. Promise: divisibility of a bias decides nothing; `nn.GRU` and
-`nn.RNN` use the very names of `nn.LSTM`, and only the recurrent weight's two sizes tell them apart.
-"""
+Comes in: shapes and claims. Goes out: a `Verdict`. Promise: divisibility of a bias decides nothing;
+`nn.GRU` and `nn.RNN` use the very names of `nn.LSTM`, and only the recurrent weight's two sizes
+tell them apart."""
 
 from typing import NamedTuple
 
-from .naming import Convention
+from .conventions import Convention
 
 
 class Verdict(NamedTuple):
-    """`kind` is lstm, gru, rnn or unclear; `hidden_size` holds for lstm; `detail` is the evidence in words."""
+    """`kind` is lstm, gru, rnn or unclear; `hidden_size` holds for lstm; `detail` is the evidence
+    in words.
+    """
 
     kind: str
     hidden_size: int = 0
@@ -18,13 +20,16 @@ class Verdict(NamedTuple):
 
 
 def weigh_shape(
-    convention: Convention, shape: tuple[int, ...], separate: bool, projected: bool, input_rows: int | None
+    convention: Convention,
+    shape: tuple[int, ...],
+    separate: bool,
+    projected: bool,
+    input_rows: int | None,
 ) -> Verdict:
     """What a recurrent weight of `shape` belongs to.
 
-    `separate`: each gate has a weight of its own. `projected`: a projection weight stands beside it. `input_rows`:
-    the size of the input weight's gate axis, where there is one.
-    """
+    `separate`: each gate has a weight of its own. `projected`: a projection weight stands beside
+    it. `input_rows`: the size of the input weight's gate axis, where there is one."""
     wanted = (3, 4, 5) if convention.convolution else (2,)
     if len(shape) not in wanted or 0 in shape:
         return Verdict("unclear", detail=f"a recurrent weight of shape {shape}")
@@ -48,8 +53,12 @@ def _convolution(shape: tuple[int, ...]) -> Verdict:
     return Verdict("lstm", rows // 4)
 
 
-def _fused(convention: Convention, shape: tuple[int, ...], projected: bool, input_rows: int | None) -> Verdict:
-    """R rows over C columns: 4C LSTM, 3C GRU, C RNN, more than 4C an LSTM whose output is projected to C < H."""
+def _fused(
+    convention: Convention, shape: tuple[int, ...], projected: bool, input_rows: int | None
+) -> Verdict:
+    """R rows over C columns: 4C LSTM, 3C GRU, C RNN, more than 4C an LSTM whose output is projected
+    to C < H.
+    """
     rows, columns = shape[convention.gate_axis], shape[1 - convention.gate_axis]
     said = f"a recurrent weight of {rows} x {columns}"
     if projected and rows % 4 == 0:
@@ -61,5 +70,8 @@ def _fused(convention: Convention, shape: tuple[int, ...], projected: bool, inpu
     if rows % columns == 0 and rows // columns in convention.blocks:
         return Verdict("lstm", columns)
     if rows > 4 * columns and rows % 4 == 0 and input_rows == rows:
-        return Verdict("unclear", detail=f"{said} would be an LSTM with a projection, but the projection is missing")
+        return Verdict(
+            "unclear",
+            detail=f"{said} would be an LSTM with a projection, but the projection is missing",
+        )
     return Verdict("unclear", detail=f"{said} fits no LSTM, GRU or RNN")

@@ -1,8 +1,8 @@
 """Names, shapes and claims into LSTMs.
 
-Comes in: a `Checkpoint`. Goes out: `Found`, the LSTMs in the order of a report, and what was skipped. Promise: what
-cannot be decided is `Skipped` with its reason, never guessed; one stored bias is one row, however many names it has.
-"""
+Comes in: a `Checkpoint`. Goes out: `Found`, the LSTMs in the order of a report, and what was
+skipped. Promise: what cannot be decided is `Skipped` with its reason, never guessed; one stored
+bias is one row, however many names it has."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -10,15 +10,17 @@ from typing import NamedTuple
 
 from ..errors import MalformedFile, Skipped
 from ..formats import Checkpoint, Claim, shape_of
-from ..tensor import Tensor
+from ..raw.tensor import Tensor
 from .build import FACTORS, MAX_BIAS, build, mirrored
+from .conventions import CONVENTIONS, OPTIMIZER_WORDS, Convention
 from .evidence import Verdict, weigh_shape
 from .group import UNKNOWN, Group, Key, grouped, placed
 from .layer import Lookalike, Lstm, Term
-from .naming import CONVENTIONS, OPTIMIZER_WORDS, Convention
 
 MAX_LSTMS = 1024
-"""Recurrences of one file: more is an attack, and the report would be of no use. Each takes about a millisecond."""
+"""Recurrences of one file: more is an attack, and the report would be of no use. Each takes about a
+millisecond.
+"""
 
 MAX_OUTCOMES = 8192
 """Groups of names that look recurrent, with those that are skipped."""
@@ -27,7 +29,9 @@ Outcome = Lstm | Skipped | Lookalike
 
 
 class Found(NamedTuple):
-    """What one checkpoint holds; `lookalikes` are also in `skipped`, which says why they are no LSTMs."""
+    """What one checkpoint holds; `lookalikes` are also in `skipped`, which says why they are no
+    LSTMs.
+    """
 
     lstms: tuple[Lstm, ...]
     skipped: tuple[Skipped, ...]
@@ -41,12 +45,16 @@ def find_lstms(checkpoint: Checkpoint) -> Found:
     everything = "\n".join(names)
     for convention in CONVENTIONS:
         if convention.hint in everything:
-            got, taken = _apply(convention, names, checkpoint, {outcome.module for outcome in outcomes})
+            got, taken = _apply(
+                convention, names, checkpoint, {outcome.module for outcome in outcomes}
+            )
             outcomes += got
             names = [name for name in names if name not in taken] if taken else names
     lstms = [outcome for outcome in outcomes if isinstance(outcome, Lstm)]
     if len(lstms) > MAX_LSTMS:
-        raise MalformedFile(f"{len(lstms)} LSTMs in one file; at most {MAX_LSTMS} are read", kind="limit")
+        raise MalformedFile(
+            f"{len(lstms)} LSTMs in one file; at most {MAX_LSTMS} are read", kind="limit"
+        )
     skipped += [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
     said = {entry.module for entry in skipped}
     unread = list(_relevant(checkpoint.skipped))
@@ -58,7 +66,8 @@ def find_lstms(checkpoint: Checkpoint) -> Found:
 
 
 def _without_optimizers(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]]:
-    """The names that may be weights; the paths under which an optimizer keeps its own copies are said once.
+    """The names that may be weights; the paths under which an optimizer keeps its own copies are
+    said once.
 
     A module that says by its class what it is, is none of an optimizer's, whatever it is called.
     """
@@ -75,17 +84,19 @@ def _without_optimizers(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped
             names.append(name)
         elif "bias_" in name:
             paths[".".join(parts[: found + 1])] = None
-    return names, [Skipped(path, "optimizer-state", "an optimizer's tensors are not biases") for path in paths]
+    return names, [
+        Skipped(path, "optimizer-state", "an optimizer's tensors are not biases") for path in paths
+    ]
 
 
 def _apply(
     convention: Convention, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
 ) -> tuple[list[Outcome], set[str]]:
-    """One row of the table over the names that no row before it took; `settled` are the modules that one spoke of.
+    """One row of the table over the names that no row before it took; `settled` are the modules
+    that one spoke of.
 
-    Biases without a weight in such a module are what conversion left behind: a dynamically quantised cell keeps the
-    attributes of the one it was made from.
-    """
+    Biases without a weight in such a module are what conversion left behind: a dynamically
+    quantised cell keeps the attributes of the one it was made from."""
     outcomes: list[Outcome] = []
     taken: set[str] = set()
     for group in grouped(convention, names, checkpoint):
@@ -103,7 +114,9 @@ def _apply(
 
 def _bound(count: int) -> None:
     if count > MAX_OUTCOMES:
-        raise MalformedFile(f"over {MAX_OUTCOMES} groups of names in one file look like recurrences", kind="limit")
+        raise MalformedFile(
+            f"over {MAX_OUTCOMES} groups of names in one file look like recurrences", kind="limit"
+        )
 
 
 def _tried(convention: Convention, group: Group, checkpoint: Checkpoint) -> Outcome | None:
@@ -117,7 +130,9 @@ def _tried(convention: Convention, group: Group, checkpoint: Checkpoint) -> Outc
 
 
 def _resolve(convention: Convention, group: Group, checkpoint: Checkpoint) -> Outcome | None:
-    """One group judged: an LSTM, something else that is said, or None when it is no recurrence at all."""
+    """One group judged: an LSTM, something else that is said, or None when it is no recurrence at
+    all.
+    """
     tensors = checkpoint.tensors
     if convention.mirror and not mirrored(convention, group, tensors):
         return None
@@ -127,20 +142,32 @@ def _resolve(convention: Convention, group: Group, checkpoint: Checkpoint) -> Ou
     if verdict.kind != "lstm":
         return Skipped(group.module, verdict.kind, verdict.detail)
     if group.direction == UNKNOWN:
-        return Skipped(group.module, "ambiguous", "input and hidden state are equally wide: one direction or two?")
+        return Skipped(
+            group.module,
+            "ambiguous",
+            "input and hidden state are equally wide: one direction or two?",
+        )
     known = not convention.formats or checkpoint.format.startswith(convention.formats)
-    if not known or (convention.foreign and any(convention.foreign in name for name in group.parts.values())):
+    if not known or (
+        convention.foreign and any(convention.foreign in name for name in group.parts.values())
+    ):
         detail = f"{convention.name} and other frameworks use these names with another gate order"
         return Skipped(group.module, "ambiguous", detail)
     return build(convention, group, verdict.hidden_size, tensors)
 
 
-def _lookalike(convention: Convention, group: Group, tensors: Mapping[str, Tensor], kind: str) -> Iterator[Lookalike]:
+def _lookalike(
+    convention: Convention, group: Group, tensors: Mapping[str, Tensor], kind: str
+) -> Iterator[Lookalike]:
     """The cell that is no LSTM, if its hidden size is known and it has biases that can be read."""
     recurrent = group.first.get("recurrent")
     names = [name for (_, key), name in group.parts.items() if convention.slots[key].role == "bias"]
     biases = {name: tensors[name] for name in names}
-    if recurrent and biases and all(t.dtype.decode and t.elements <= MAX_BIAS for t in biases.values()):
+    if (
+        recurrent
+        and biases
+        and all(t.dtype.decode and t.elements <= MAX_BIAS for t in biases.values())
+    ):
         hidden = shape_of(tensors, recurrent)[1 - convention.gate_axis]
         yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
 
@@ -148,7 +175,9 @@ def _lookalike(convention: Convention, group: Group, tensors: Mapping[str, Tenso
 def _verdict(
     convention: Convention, group: Group, tensors: Mapping[str, Tensor], claim: Claim | None
 ) -> Verdict | None:
-    """Shapes and claims together: `lstm`, or one of the reasons of `Skipped`; None when nothing is recurrent."""
+    """Shapes and claims together: `lstm`, or one of the reasons of `Skipped`; None when nothing is
+    recurrent.
+    """
     recurrent, source = group.first.get("recurrent"), group.first.get("input")
     biased = "bias" in group.first or "refuse" in group.first
     if recurrent is None:
@@ -157,13 +186,20 @@ def _verdict(
         return None
     verdict = _verdict_of_shapes(convention, group, tensors, recurrent, source)
     if claim is not None and claim.kind != verdict.kind:
-        detail = f"its class {claim.class_name} says {claim.kind}, but {verdict.detail or 'its shapes say lstm'}"
+        detail = (
+            f"its class {claim.class_name} says {claim.kind}, but "
+            f"{verdict.detail or 'its shapes say lstm'}"
+        )
         return Verdict("conflicting-evidence", detail=detail)
     return verdict
 
 
 def _verdict_of_shapes(
-    convention: Convention, group: Group, tensors: Mapping[str, Tensor], recurrent: str, source: str | None
+    convention: Convention,
+    group: Group,
+    tensors: Mapping[str, Tensor],
+    recurrent: str,
+    source: str | None,
 ) -> Verdict:
     shape = shape_of(tensors, source) if source else ()
     rows = shape[convention.gate_axis] if len(shape) > 1 else None
@@ -177,12 +213,16 @@ def _verdict_of_biases(group: Group, claim: Claim | None) -> Verdict:
     if claim is not None and claim.facts.get("hidden_size"):
         return Verdict(claim.kind, claim.facts["hidden_size"], f"its class is {claim.class_name}")
     names = ", ".join(sorted(group.parts.values()))
-    detail = f"only biases ({names}); without the recurrent weight this may be an LSTM, a GRU or an RNN"
+    detail = (
+        f"only biases ({names}); without the recurrent weight this may be an LSTM, a GRU or an RNN"
+    )
     return Verdict("ambiguous", detail=detail)
 
 
 def _relevant(skipped: Iterable[Skipped]) -> Iterator[tuple[Skipped, Key | None]]:
-    """Of what a reader could not read, that which a convention names, with the recurrence whose bias it is."""
+    """Of what a reader could not read, that which a convention names, with the recurrence whose
+    bias it is.
+    """
     count = 0
     for entry in skipped:
         if entry.reason in ("frozen", "packed"):
@@ -196,7 +236,9 @@ def _relevant(skipped: Iterable[Skipped]) -> Iterator[tuple[Skipped, Key | None]
 
 
 def _first_placed(name: str) -> tuple[Key, bool] | None:
-    """The recurrence to which the first row that fits a name assigns it, and whether the name is of its bias."""
+    """The recurrence to which the first row that fits a name assigns it, and whether the name is of
+    its bias.
+    """
     for convention in CONVENTIONS:
         if (found := placed(convention, name)) is not None:
             key, (_, slot) = found
@@ -205,17 +247,25 @@ def _first_placed(name: str) -> tuple[Key, bool] | None:
 
 
 def _merge_aliases(lstms: Iterable[Lstm], tensors: Mapping[str, Tensor]) -> Iterator[Lstm]:
-    """One row for each stored bias: the first name in the report's order stands, the others are its aliases."""
+    """One row for each stored bias: the first name in the report's order stands, the others are its
+    aliases.
+    """
     rows: dict[object, Lstm] = {}
     for lstm in sorted(lstms, key=report_order):
-        key: tuple[object, ...] = tuple(tensors[name].identity for name in lstm.bias_tensors) or (id(lstm),)
+        key: tuple[object, ...] = tuple(tensors[name].identity for name in lstm.bias_tensors) or (
+            id(lstm),
+        )
         factors = [term for term in lstm.gates["f"] if term.mask or term.log_scale]
         key += tuple(tensor.identity for term in factors for tensor in _factors_of(term))
         kept = rows.get(key)
         if kept is None:
             rows[key] = lstm
         else:
-            others = (name for name in (*lstm.bias_tensors, *lstm.aliases) if name not in kept.bias_tensors)
+            others = (
+                name
+                for name in (*lstm.bias_tensors, *lstm.aliases)
+                if name not in kept.bias_tensors
+            )
             rows[key] = kept._replace(aliases=tuple(dict.fromkeys((*kept.aliases, *others))))
     return iter(rows.values())
 
@@ -236,4 +286,7 @@ def report_order(lstm: Lstm) -> tuple[object, ...]:
 def natural(text: str) -> list[tuple[int, int, str]]:
     """A sort key under which runs of digits compare as numbers."""
     parts = re.split(r"(\d+)", text)
-    return [(1, int(part[:18]), part) if part.isascii() and part.isdigit() else (0, 0, part) for part in parts]
+    return [
+        (1, int(part[:18]), part) if part.isascii() and part.isdigit() else (0, 0, part)
+        for part in parts
+    ]

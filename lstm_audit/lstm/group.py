@@ -1,8 +1,7 @@
 """Names into groups: the tensors of one recurrence, gathered by module, layer and direction.
 
-Comes in: a row of the table of conventions and the names of a checkpoint. Goes out: `Group`s. Promise: names are
-matched whole, never by a part.
-"""
+Comes in: a row of the table of conventions and the names of a checkpoint. Goes out: `Group`s.
+Promise: names are matched whole, never by a part."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,7 +9,7 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 from ..formats import Checkpoint, shape_of
-from .naming import CONVENTIONS, HEAD, Convention
+from .conventions import CONVENTIONS, HEAD, Convention
 
 UNKNOWN = "unknown"
 """The direction of a numbered cell when one direction and two would both fit."""
@@ -25,8 +24,8 @@ Part = tuple[str, str]
 class Group(NamedTuple):
     """The tensors of one recurrence under one convention: part to name.
 
-    `first` gives for each role that is there the name of its first tensor, in the order of the row's slots.
-    """
+    `first` gives for each role that is there the name of its first tensor, in the order of the
+    row's slots."""
 
     module: str
     layer: int
@@ -48,7 +47,9 @@ class Group(NamedTuple):
         return f"{self.module}.{tail}" if self.module else tail
 
 
-def grouped(convention: Convention, names: Sequence[str], checkpoint: Checkpoint) -> Iterator[Group]:
+def grouped(
+    convention: Convention, names: Sequence[str], checkpoint: Checkpoint
+) -> Iterator[Group]:
     """The names that fit the row, as groups that have everything the row requires."""
     groups: dict[Key, Group] = {}
     for name in _marked(names, convention.marks):
@@ -64,17 +65,27 @@ def grouped(convention: Convention, names: Sequence[str], checkpoint: Checkpoint
         groups = _unfold_cells(groups, checkpoint)
     for group in groups.values():
         if {key for _, key in group.parts}.issuperset(convention.required):
-            yield Group(group.module, group.layer, group.direction, group.parts, _firsts(convention, group.parts))
+            yield Group(
+                group.module,
+                group.layer,
+                group.direction,
+                group.parts,
+                _firsts(convention, group.parts),
+            )
 
 
 def placed(convention: Convention, name: str) -> tuple[Key, Part] | None:
-    """The recurrence and the part of it that a name means under the row; None when it does not fit."""
+    """The recurrence and the part of it that a name means under the row; None when it does not
+    fit.
+    """
     return _placed(convention.tail, name)
 
 
 @lru_cache(maxsize=1024)
 def _placed(tail: str, name: str) -> tuple[Key, Part] | None:
-    """Remembered: the checkpoints of a run have the same names. (A row is known by its tail, which can be hashed.)"""
+    """Remembered: the checkpoints of a run have the same names. (A row is known by its tail, which
+    can be hashed.)
+    """
     match, convention = _pattern(tail).fullmatch(name), _ROWS[tail]
     found = None if match is None else _parse(convention, match)
     return found if found and found[1][1] in convention.slots else None
@@ -89,7 +100,9 @@ _ROWS = {convention.tail: convention for convention in CONVENTIONS}
 
 
 def _marked(names: Sequence[str], marks: Sequence[str]) -> Sequence[str]:
-    """The names that contain a mark, once for each that they contain; all of them, where there are no marks."""
+    """The names that contain a mark, once for each that they contain; all of them, where there are
+    no marks.
+    """
     return [name for name in names for mark in marks if mark in name] if marks else names
 
 
@@ -118,14 +131,18 @@ def _parse(convention: Convention, match: re.Match[str]) -> tuple[Key, Part]:
 
 
 def _drop_computed(convention: Convention, parts: dict[Part, str]) -> None:
-    """torch.nn.utils.prune keeps the masked tensor as an attribute, which a pickled module has beside `_orig`."""
+    """torch.nn.utils.prune keeps the masked tensor as an attribute, which a pickled module has
+    beside `_orig`.
+    """
     for key, copy in convention.computed.items():
         if ("", key) in parts:
             parts.pop(("", copy), None)
 
 
 def _adopt_dropped_weights(groups: dict[Key, Group]) -> None:
-    """fastai keeps the raw recurrent weight of a weight-dropped LSTM one level above the module with the biases."""
+    """fastai keeps the raw recurrent weight of a weight-dropped LSTM one level above the module
+    with the biases.
+    """
     raw = ("", "weight_hh_raw")
     for (module, layer, direction), inner in groups.items():
         parent, _, last = module.rpartition(".")
@@ -135,7 +152,9 @@ def _adopt_dropped_weights(groups: dict[Key, Group]) -> None:
 
 
 def _unfold_cells(groups: dict[Key, Group], checkpoint: Checkpoint) -> dict[Key, Group]:
-    """Cell numbers are layer * directions + direction; the module's class or the widths tell the directions."""
+    """Cell numbers are layer * directions + direction; the module's class or the widths tell the
+    directions.
+    """
     unfolded = {}
     for (module, number, _), group in groups.items():
         ways = _directions([g for g in groups.values() if g.module == module], checkpoint)
@@ -164,7 +183,12 @@ def _directions(cells: Sequence[Group], checkpoint: Checkpoint) -> int | None:
 
 
 def _widths_fit(widths: dict[int, tuple[int, int]], ways: int) -> bool:
-    """Whether a stack of so many directions would give every numbered cell the input width it has."""
+    """Whether a stack of so many directions would give every numbered cell the input width it
+    has.
+    """
     if sorted(widths) != list(range(len(widths))) or len(widths) % ways:
         return False
-    return all(width == (ways * hidden if n >= ways else widths[0][0]) for n, (width, hidden) in widths.items())
+    return all(
+        width == (ways * hidden if n >= ways else widths[0][0])
+        for n, (width, hidden) in widths.items()
+    )

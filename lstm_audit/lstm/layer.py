@@ -1,13 +1,13 @@
 """The layer types: one recurrence, its gates, and the terms that add up to each gate's bias.
 
-Comes in: nothing. Goes out: `Lstm`, facts about one module x layer x direction, and `Lookalike`. Promise: whatever
-framework the names came from, `gates["f"]` are the stored numbers whose sum, plus `offset`, enters the forget gate.
-"""
+Comes in: nothing. Goes out: `Lstm`, facts about one module x layer x direction, and `Lookalike`.
+Promise: whatever framework the names came from, `gates["f"]` are the stored numbers whose sum, plus
+`offset`, enters the forget gate."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from ..tensor import Block, Tensor
+from ..raw.tensor import Block, Tensor
 
 GATES = ("i", "f", "g", "o")
 """Input, forget, cell candidate, output: the order of torch.nn.LSTM, and of every report."""
@@ -16,10 +16,10 @@ GATES = ("i", "f", "g", "o")
 class Term(NamedTuple):
     """One stored summand of a gate's bias, `hidden_size` elements.
 
-    `half` is `ih`, `hh`, or `b` where the convention keeps a single bias. The value is
-    `block * mask * exp(log_scale)`; pruning gives the mask, icefall's ScaledLSTM the scale. `copies` are further
-    stored places that hold the same numbers under another name (Paddle saves every bias twice).
-    """
+    `half` is `ih`, `hh`, or `b` where the convention keeps a single bias. The value is `block *
+    mask * exp(log_scale)`; pruning gives the mask, icefall's ScaledLSTM the scale. `copies` are
+    further stored places that hold the same numbers under another name (Paddle saves every bias
+    twice)."""
 
     half: str
     name: str
@@ -32,10 +32,10 @@ class Term(NamedTuple):
 class Lstm(NamedTuple):
     """One recurrence: a module, a layer (from 0), a direction (forward or reverse).
 
-    `gates` maps i, f, g, o to their terms (none for bias=False); `offset` is what the framework adds to the forget
-    gate at run time; `activation_function` is that gate's: sigmoid or hard_sigmoid. `notes` are sentences that a
-    reader of the numbers must know (a missing half counted as 0).
-    """
+    `gates` maps i, f, g, o to their terms (none for bias=False); `offset` is what the framework
+    adds to the forget gate at run time; `activation_function` is that gate's: sigmoid or
+    hard_sigmoid. `notes` are sentences that a reader of the numbers must know (a missing half
+    counted as 0)."""
 
     module: str
     layer: int
@@ -57,12 +57,16 @@ class Lstm(NamedTuple):
 
     @property
     def two_halves(self) -> bool:
-        """Whether the convention keeps a bias_ih and a bias_hh, so that their difference means something."""
+        """Whether the convention keeps a bias_ih and a bias_hh, so that their difference means
+        something.
+        """
         return {term.half for term in self.gates["f"]} == {"ih", "hh"}
 
 
 class Lookalike(NamedTuple):
-    """A GRU or RNN (`kind` gru or rnn) whose biases can be read; `biases` maps their names to the tensors."""
+    """A GRU or RNN (`kind` gru or rnn) whose biases can be read; `biases` maps their names to the
+    tensors.
+    """
 
     module: str
     layer: int

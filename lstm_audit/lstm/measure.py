@@ -1,9 +1,8 @@
 """An LSTM's numbers: per-unit effective biases, activations, time scales, and their statistics.
 
-Comes in: an `Lstm` whose source is still open. Goes out: `Values` (per unit) and `Measures` (over units), all in
-float64. Promise: every statistic is of the per-unit values: the mean of the activations, never the activation of the
-mean.
-"""
+Comes in: an `Lstm` whose source is still open. Goes out: `Values` (per unit) and `Measures` (over
+units), all in float64. Promise: every statistic is of the per-unit values: the mean of the
+activations, never the activation of the mean."""
 
 import math
 from bisect import bisect_left
@@ -13,7 +12,7 @@ from math import dist, exp, log1p, sqrt
 from operator import add, sub
 from typing import NamedTuple
 
-from ..tensor import Block, read_block, read_numbers, whole_block
+from ..raw.tensor import Block, read_block, read_numbers, whole_block
 from .layer import GATES, Lstm, Term
 
 LN2 = math.log(2.0)
@@ -27,8 +26,8 @@ SHARES = (0.05, 0.5, 0.95)
 class Stats(NamedTuple):
     """Statistics over the units of one recurrence.
 
-    `std` is the population's; percentiles interpolate linearly between order statistics (numpy's default).
-    """
+    `std` is the population's; percentiles interpolate linearly between order statistics (numpy's
+    default)."""
 
     mean: float
     std: float
@@ -42,9 +41,8 @@ class Stats(NamedTuple):
 class Values(NamedTuple):
     """The per-unit numbers of one LSTM, gates in the order i, f, g, o.
 
-    `halves` maps ih and hh (or b) to the four sequences that the file holds, after masks and scales; `effective` are
-    the four sums, the run-time offset included in f.
-    """
+    `halves` maps ih and hh (or b) to the four sequences that the file holds, after masks and
+    scales; `effective` are the four sums, the run-time offset included in f."""
 
     halves: Mapping[str, tuple[Sequence[float], ...]]
     effective: tuple[Sequence[float], ...]
@@ -58,9 +56,9 @@ class Values(NamedTuple):
 class Measures(NamedTuple):
     """What a report shows of one LSTM.
 
-    `gates`: the effective bias of i, f, g, o. `difference`: of bias_hh - bias_ih per gate, None for a single bias.
-    `activation`: of the forget gate at x=0, h=0. `time_scale` and `half_life`: in steps. `histogram`: how many units'
-    activations fall into each of `BINS` equal bins of [0, 1].
+    `gates`: the effective bias of i, f, g, o. `difference`: of bias_hh - bias_ih per gate, None for
+    a single bias. `activation`: of the forget gate at x=0, h=0. `time_scale` and `half_life`: in
+    steps. `histogram`: how many units' activations fall into each of `BINS` equal bins of [0, 1].
     """
 
     gates: Mapping[str, Stats]
@@ -82,7 +80,10 @@ def read_values(lstm: Lstm) -> Values:
             parts[term.half][k].append(_term_values(term, cache))
     zero = [0.0] * lstm.hidden_size
     halves = {half: tuple([_add(part, zero) for part in parts[half]]) for half in sorted(parts)}
-    effective = [_add(part, zero) for part in (zip(*halves.values(), strict=True) if halves else [()] * len(GATES))]
+    effective = [
+        _add(part, zero)
+        for part in (zip(*halves.values(), strict=True) if halves else [()] * len(GATES))
+    ]
     if lstm.offset:
         effective[1] = [value + lstm.offset for value in effective[1]]
     return Values(halves, tuple(effective))
@@ -136,7 +137,9 @@ def hard_sigmoid(x: float) -> float:
 
 
 def time_scale(x: float) -> float:
-    """-1 / ln sigmoid(x) = 1 / ln(1 + e^-x), in steps; exact where sigmoid(x) itself has rounded to 1."""
+    """-1 / ln sigmoid(x) = 1 / ln(1 + e^-x), in steps; exact where sigmoid(x) itself has rounded to
+    1.
+    """
     if x < -30.0:
         return -1.0 / x  # ln(1 + e^-x) = -x to the last bit
     decay = math.log1p(math.exp(-x)) if x < 745.0 or x != x else 0.0
@@ -150,11 +153,16 @@ def time_scale_of(activation: float) -> float:
     return math.inf if activation >= 1.0 else -1.0 / math.log(activation)
 
 
-ACTIVATIONS: Mapping[str, Callable[[float], float]] = {"sigmoid": sigmoid, "hard_sigmoid": hard_sigmoid}
+ACTIVATIONS: Mapping[str, Callable[[float], float]] = {
+    "sigmoid": sigmoid,
+    "hard_sigmoid": hard_sigmoid,
+}
 
 
 def measure(lstm: Lstm, values: Values) -> Measures:
-    """All statistics of one LSTM. The activation rises with the bias, so one sorting serves all three of its kind."""
+    """All statistics of one LSTM. The activation rises with the bias, so one sorting serves all
+    three of its kind.
+    """
     biases = sorted(values.forget)
     active, scales = _active(biases, lstm.activation_function)
     activation, scale = of_sorted(active), of_sorted(scales)
@@ -165,19 +173,25 @@ def measure(lstm: Lstm, values: Values) -> Measures:
         activation=activation,
         time_scale=scale,
         half_life=Stats._make([value * LN2 for value in scale]),
-        histogram=_histogram(active if activation.mean == activation.mean else sorted(f for f in active if f == f)),
+        histogram=_histogram(
+            active if activation.mean == activation.mean else sorted(f for f in active if f == f)
+        ),
     )
 
 
 def _active(biases: Sequence[float], function: str) -> tuple[list[float], list[float]]:
-    """Activations and time scales of sorted biases; where no exponential can overflow, without a call a unit."""
+    """Activations and time scales of sorted biases; where no exponential can overflow, without a
+    call a unit.
+    """
     if function != "sigmoid":
         active = [ACTIVATIONS[function](b) for b in biases]
         return active, [time_scale_of(f) for f in active]
     if biases and -30.0 < biases[0] <= biases[-1] < 700.0:
         try:
             exponentials = [exp(-b) for b in biases]
-            return [1.0 / (1.0 + e) for e in exponentials], [1.0 / decay for decay in map(log1p, exponentials)]
+            return [1.0 / (1.0 + e) for e in exponentials], [
+                1.0 / decay for decay in map(log1p, exponentials)
+            ]
         except (OverflowError, ZeroDivisionError):
             pass  # a NaN has no order: among them the first and the last are not the bounds
     return [sigmoid(b) for b in biases], [time_scale(b) for b in biases]
@@ -200,7 +214,9 @@ def of_sorted(values: Sequence[float]) -> Stats:
     if not n:
         return _of_odd(values)
     mean, low, high = sum(values) / n, values[0], values[-1]
-    if mean - mean != 0 or high - low == math.inf:  # an infinity, a NaN, or a sum or a way beyond float64
+    if (
+        mean - mean != 0 or high - low == math.inf
+    ):  # an infinity, a NaN, or a sum or a way beyond float64
         return _of_odd(values)
     if low == high:
         return Stats(low, 0.0, low, low, low, low, low)
@@ -234,13 +250,17 @@ def _of_large(values: Sequence[float]) -> Stats:
 
 @lru_cache(maxsize=64)
 def _positions(n: int) -> list[tuple[int, float]]:
-    """p05, p50, p95 stand at position q (n - 1), as in numpy.percentile: the rank below, and the part of the way on."""
+    """p05, p50, p95 stand at position q (n - 1), as in numpy.percentile: the rank below, and the
+    part of the way on.
+    """
     positions = [share * (n - 1) for share in SHARES]
     return [(int(position), position % 1.0) for position in positions]
 
 
 def _toward(values: Sequence[float], k: int, part: float) -> float:
-    """The value at rank k, or that part of the way to the next one, where the way may be endless."""
+    """The value at rank k, or that part of the way to the next one, where the way may be
+    endless.
+    """
     low = values[k]
     if not part or low == values[k + 1] or (math.isinf(low) and math.isfinite(values[k + 1])):
         return low

@@ -1,11 +1,12 @@
 """The findings that a project has accepted: `lstm-audit/baseline/1`.
 
-Comes in: findings, and a baseline file. Goes out: what is new, what is known, what is stale; and the file, written
-anew. Promise: a finding is known only while its measured value is the accepted one, or nearer to what is expected;
-the file is the same, byte for byte, on every machine, and a kill leaves the old one or the new one.
+Comes in: findings, and a baseline file. Goes out: what is new, what is known, what is stale; and
+the file, written anew. Promise: a finding is known only while its measured value is the accepted
+one, or nearer to what is expected; the file is the same, byte for byte, on every machine, and a
+kill leaves the old one or the new one.
 
-A key is `CODE:PATH:ADDRESS` with the path as seen from the baseline's folder, so commit the file and keep it in place.
-"""
+A key is `CODE:PATH:ADDRESS` with the path as seen from the baseline's folder, so commit the file
+and keep it in place."""
 
 import math
 import os
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import BadPolicy
-from ..finding import Audit, Finding, number
+from ..facts import Audit, Finding, number
 from .globs import layer_matches, relative
 from .kinds import Place, mistyped, table_of, text_of, wrong
 from .load import shown_path
@@ -30,7 +31,8 @@ Measured = float | str | None
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An accepted place: the rule, the path from the baseline's folder, the address, and every value accepted there.
+    """An accepted place: the rule, the path from the baseline's folder, the address, and every
+    value accepted there.
 
     A rule may find several things at one place, so `measured` has one value a finding.
     """
@@ -58,9 +60,8 @@ class Baseline:
 class Compared:
     """Findings against a baseline.
 
-    A `new` one whose place is known but whose value has moved says so in its message. `stale` entries accept something
-    that was judged and is no longer found.
-    """
+    A `new` one whose place is known but whose value has moved says so in its message. `stale`
+    entries accept something that was judged and is no longer found."""
 
     new: tuple[Finding, ...]
     known: tuple[Finding, ...]
@@ -77,7 +78,9 @@ def everything(entry: Entry) -> bool:
 
 
 def judged_in(audit: Audit, policy: Policy, folder: str, layers: tuple[str, ...] = ()) -> Judged:
-    """What a run over some files, some layers and some rules could have found; a file that is gone counts as judged."""
+    """What a run over some files, some layers and some rules could have found; a file that is gone
+    counts as judged.
+    """
     paths = {relative(file.path, folder): file.path for file in audit.files}
 
     def judged(entry: Entry) -> bool:
@@ -85,22 +88,36 @@ def judged_in(audit: Audit, policy: Policy, folder: str, layers: tuple[str, ...]
             return not os.path.lexists(os.path.join(folder, entry.path))
         if layers and not layer_matches(entry.address.partition(":")[0], entry.address, layers):
             return False
-        everywhere = merged(policy.settings, (o for o in overrides_for(policy, paths[entry.path]) if not o.layers))
+        everywhere = merged(
+            policy.settings, (o for o in overrides_for(policy, paths[entry.path]) if not o.layers)
+        )
         return selects(everywhere, entry.code)
 
     return judged
 
 
-def compare(findings: Iterable[Finding], baseline: Baseline, judged: Judged = everything) -> Compared:
+def compare(
+    findings: Iterable[Finding], baseline: Baseline, judged: Judged = everything
+) -> Compared:
     """Sort findings into new and known, and name the entries that are stale."""
-    findings, left = tuple(findings), {key: list(entry.measured) for key, entry in baseline.entries.items()}
+    findings, left = (
+        tuple(findings),
+        {key: list(entry.measured) for key, entry in baseline.entries.items()},
+    )
     accepted = [left.get(key_of(finding, baseline.folder), []) for finding in findings]
     known: set[int] = set()
-    for covers in (_same, _milder):  # the same values first: a milder finding must not use up another one's entry
+    for covers in (
+        _same,
+        _milder,
+    ):  # the same values first: a milder finding must not use up another one's entry
         for n, finding in enumerate(findings):
             if n not in known and _taken(finding, accepted[n], covers):
                 known.add(n)
-    stale = (replace(e, measured=tuple(left[key])) for key, e in baseline.entries.items() if left[key] and judged(e))
+    stale = (
+        replace(e, measured=tuple(left[key]))
+        for key, e in baseline.entries.items()
+        if left[key] and judged(e)
+    )
     return Compared(
         tuple(_hinted(f, accepted[n]) for n, f in enumerate(findings) if n not in known),
         tuple(f for n, f in enumerate(findings) if n in known),
@@ -113,7 +130,9 @@ def key_of(finding: Finding, folder: str) -> str:
     return f"{finding.code}:{relative(finding.path, folder)}:{finding.address}"
 
 
-def _taken(finding: Finding, accepted: list[Measured], covers: Callable[[Finding, Measured], bool]) -> bool:
+def _taken(
+    finding: Finding, accepted: list[Measured], covers: Callable[[Finding, Measured], bool]
+) -> bool:
     """Use up the first accepted value that covers the finding."""
     for k, old in enumerate(accepted):
         if covers(finding, old):
@@ -136,7 +155,9 @@ def _same(finding: Finding, old: Measured) -> bool:
 def _milder(finding: Finding, old: Measured) -> bool:
     """Nearer to a number that is expected than what was accepted, on the same side of it."""
     value, expected = _stored(finding.measured), finding.expected
-    if not (isinstance(value, float) and isinstance(old, float) and isinstance(expected, (int, float))):
+    if not (
+        isinstance(value, float) and isinstance(old, float) and isinstance(expected, (int, float))
+    ):
         return False
     return old <= value <= expected or expected <= value <= old
 
@@ -145,11 +166,15 @@ def _hinted(finding: Finding, accepted: list[Measured]) -> Finding:
     """What the baseline accepted at the same place: the finding is not unknown, it has changed."""
     if not accepted:
         return finding
-    values = ", ".join(f"{v:.6g}" if isinstance(v, float) else "none" if v is None else v for v in accepted)
+    values = ", ".join(
+        f"{v:.6g}" if isinstance(v, float) else "none" if v is None else v for v in accepted
+    )
     return finding._replace(message=f"{finding.message} (the baseline accepts {values} here)")
 
 
-def updated(baseline: Baseline, findings: Iterable[Finding], judged: Judged = everything) -> Baseline:
+def updated(
+    baseline: Baseline, findings: Iterable[Finding], judged: Judged = everything
+) -> Baseline:
     """The baseline that accepts `findings`, and still what this run could not have judged."""
     kept = {key: entry for key, entry in baseline.entries.items() if not judged(entry)}
     found: dict[str, Entry] = {}
@@ -167,11 +192,15 @@ def empty_baseline(path: str) -> Baseline:
 
 
 def load_baseline(path: str) -> Baseline:
-    """The baseline in a file; raises `BadPolicy` for one that is not there or not to be believed."""
+    """The baseline in a file; raises `BadPolicy` for one that is not there or not to be
+    believed.
+    """
     place = Place(shown_path(path))
     table = table_of(_parsed(path, place), place)
     if table.get("schema") != SCHEMA:
-        raise wrong(place, f"no baseline: its schema is not {SCHEMA!r}; write one with --update-baseline")
+        raise wrong(
+            place, f"no baseline: its schema is not {SCHEMA!r}; write one with --update-baseline"
+        )
     if extra := sorted(set(table) - {"schema", "entries"}):
         raise wrong(place.child(extra[0]), "no such key")
     above = place.child("entries")
@@ -194,7 +223,9 @@ def _parsed(path: str, place: Place) -> object:
         raise wrong(place, f"cannot read the baseline: {error.strerror}{hint}") from None
     except RecursionError:
         raise wrong(place, "nested too deeply for a baseline") from None
-    except ValueError as error:  # JSONDecodeError, UnicodeDecodeError, and an integer of over 4300 digits
+    except (
+        ValueError
+    ) as error:  # JSONDecodeError, UnicodeDecodeError, and an integer of over 4300 digits
         raise wrong(place, f"not valid JSON: {error}") from None
     return value
 
@@ -239,7 +270,9 @@ def _measured(value: object, place: Place) -> Measured:
 
 
 def save_baseline(baseline: Baseline, path: str) -> None:
-    """Write the file through one beside it; links are followed. Raises `BadPolicy` when that cannot be done."""
+    """Write the file through one beside it; links are followed. Raises `BadPolicy` when that cannot
+    be done.
+    """
     target = os.path.realpath(path)
     temporary = f"{target}.tmp{os.getpid()}"
     try:
@@ -249,7 +282,9 @@ def save_baseline(baseline: Baseline, path: str) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        raise BadPolicy(f"{shown_path(path)}: cannot write the baseline: {error.strerror}") from None
+        raise BadPolicy(
+            f"{shown_path(path)}: cannot write the baseline: {error.strerror}"
+        ) from None
     finally:
         if os.path.lexists(temporary):
             os.unlink(temporary)
@@ -260,7 +295,12 @@ def baseline_text(baseline: Baseline) -> str:
     import json
 
     entries = {
-        key: {"code": e.code, "path": e.path, "address": e.address, "measured": sorted(e.measured, key=_order)}
+        key: {
+            "code": e.code,
+            "path": e.path,
+            "address": e.address,
+            "measured": sorted(e.measured, key=_order),
+        }
         for key, e in sorted(baseline.entries.items())
     }
     return json.dumps({"schema": SCHEMA, "entries": entries}, indent=1, allow_nan=False) + "\n"

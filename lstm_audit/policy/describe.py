@@ -1,7 +1,7 @@
 """A policy in words: every key that is in force, its value as TOML, and where it was set.
 
-Comes in: a `Policy`. Goes out: lines for `lstm-audit config`. Promise: nothing that a verdict depends on is missing.
-"""
+Comes in: a `Policy`. Goes out: lines for `lstm-audit config`. Promise: nothing that a verdict
+depends on is missing."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,9 +17,8 @@ Line = tuple[str, str, str]
 def describe(policy: Policy) -> list[Line]:
     """(key, value, origin) of everything in force; the origin is `FILE: KEY`, a flag, or `default`.
 
-    A bound that is not set is `false`, as one would write it. A rule's options are those that hold, defaults
-    included.
-    """
+    A bound that is not set is `false`, as one would write it. A rule's options are those that hold,
+    defaults included."""
     plain: dict[str, Any] = {"select": policy.settings.select, "ignore": policy.settings.ignore}
     plain |= {"fail-on": policy.fail_on, "require-lstm": policy.require_lstm}
     lines = [(key, toml(value)) for key, value in plain.items()]
@@ -35,7 +34,9 @@ def describe(policy: Policy) -> list[Line]:
 def _rules(settings: Settings) -> Iterator[tuple[str, str]]:
     for rule in sorted(RULES.values(), key=lambda rule: rule.code):
         own = {} if rule.code in SET_BY else dict(rule.options)
-        options = {k: v for k, v in {**own, **settings.rules.get(rule.code, {})}.items() if v is not None}
+        options = {
+            k: v for k, v in {**own, **settings.rules.get(rule.code, {})}.items() if v is not None
+        }
         if options:
             yield f"rules.{rule.code}", _table(options)
 
@@ -74,7 +75,9 @@ def toml(value: Any) -> str:
 
 
 def _string(text: str) -> str:
-    """A basic string: JSON's escapes are among TOML's, but TOML has no surrogate pairs, so the rest stays as it is."""
+    """A basic string: JSON's escapes are among TOML's, but TOML has no surrogate pairs, so the rest
+    stays as it is.
+    """
     from json import dumps
 
     return dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,8 +1,8 @@
 """The flags of the command line over the policy of the file.
 
-Comes in: a `Policy`, and the flags that were given. Goes out: another `Policy`. Promise: a flag holds for every file
-and layer, whatever an override says; what no flag names stays as it was, so that a flag never loosens a bound unseen.
-"""
+Comes in: a `Policy`, and the flags that were given. Goes out: another `Policy`. Promise: a flag
+holds for every file and layer, whatever an override says; what no flag names stays as it was, so
+that a flag never loosens a bound unseen."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -33,12 +33,13 @@ def with_flags(
     require_lstm: bool | None = None,
     verify: bool = False,
 ) -> Policy:
-    """The policy under flags; what is None or empty was not given. Raises `BadPolicy`, naming the flag.
+    """The policy under flags; what is None or empty was not given. Raises `BadPolicy`, naming the
+    flag.
 
-    A number replaces that part of a bound wherever the bound is set, and sets it where it is not; `forget_bias`
-    replaces min and max. `select` replaces every selection and beats an equal `ignore`; `ignore` adds to every one.
-    `verify` checks every stored checksum over a bias, however large (LA902).
-    """
+    A number replaces that part of a bound wherever the bound is set, and sets it where it is not;
+    `forget_bias` replaces min and max. `select` replaces every selection and beats an equal
+    `ignore`; `ignore` adds to every one. `verify` checks every stored checksum over a bias, however
+    large (LA902)."""
     numbers = {
         "--forget-bias": ("bias", "target", forget_bias),
         "--tolerance": ("bias", "tolerance", tolerance),
@@ -47,7 +48,11 @@ def with_flags(
         "--min-time-scale": ("time-scale", "min", min_time_scale),
     }
     for key in ("bias", "activation", "time-scale"):
-        given = {flag: (part, value) for flag, (k, part, value) in numbers.items() if k == key and value is not None}
+        given = {
+            flag: (part, value)
+            for flag, (k, part, value) in numbers.items()
+            if k == key and value is not None
+        }
         if given:
             policy = _bound(policy, key, given)
     policy = _selected(policy, tuple(select), tuple(ignore))
@@ -65,7 +70,10 @@ def _verifying(settings: Settings, before: str) -> Settings:
     if before and CHECKSUM not in settings.rules:
         return settings
     return settings._replace(
-        rules={**settings.rules, CHECKSUM: {**settings.rules.get(CHECKSUM, {}), "limit": EVERYTHING}}
+        rules={
+            **settings.rules,
+            CHECKSUM: {**settings.rules.get(CHECKSUM, {}), "limit": EVERYTHING},
+        }
     )
 
 
@@ -74,9 +82,12 @@ def _noted(policy: Policy, origins: Mapping[str, str]) -> Policy:
 
 
 def _everywhere(policy: Policy, change: Callable[[Settings, str], Settings]) -> Policy:
-    """The policy with its settings and those of every override changed; `change` gets the prefix of their keys."""
+    """The policy with its settings and those of every override changed; `change` gets the prefix of
+    their keys.
+    """
     overrides = tuple(
-        Override(o.files, o.layers, change(o.settings, f"override #{n}.")) for n, o in enumerate(policy.overrides, 1)
+        Override(o.files, o.layers, change(o.settings, f"override #{n}."))
+        for n, o in enumerate(policy.overrides, 1)
     )
     return policy._replace(settings=change(policy.settings, ""), overrides=overrides)
 
@@ -104,7 +115,9 @@ def _bound(policy: Policy, key: str, given: Mapping[str, tuple[str, float]]) -> 
 
 def _has_target(policy: Policy) -> bool:
     every = [policy.settings, *(o.settings for o in policy.overrides)]
-    return any(isinstance(b := s.forget.get("bias"), Bounds) and b.target is not None for s in every)
+    return any(
+        isinstance(b := s.forget.get("bias"), Bounds) and b.target is not None for s in every
+    )
 
 
 def _applies(bounds: Bounds | None, parts: Parts) -> bool:
@@ -115,7 +128,9 @@ def _applies(bounds: Bounds | None, parts: Parts) -> bool:
 def _refined(bounds: Bounds | None, parts: Parts) -> Bounds:
     old = bounds or Bounds()
     if "target" in parts:
-        return Bounds(old.stat, target=parts["target"], tolerance=parts.get("tolerance", old.tolerance))
+        return Bounds(
+            old.stat, target=parts["target"], tolerance=parts.get("tolerance", old.tolerance)
+        )
     low, high = parts.get("min", old.min), parts.get("max", old.max)
     return Bounds(old.stat, low, high, old.target, parts.get("tolerance", old.tolerance))
 
@@ -126,7 +141,10 @@ def _selected(policy: Policy, select: tuple[str, ...], ignore: tuple[str, ...]) 
     if ignore:
         ignore = read_selectors(_split(ignore), Place("--ignore"))
     if set(select) & set(ignore):
-        raise wrong(Place("--ignore"), f"{', '.join(sorted(set(select) & set(ignore)))} is selected by --select too")
+        raise wrong(
+            Place("--ignore"),
+            f"{', '.join(sorted(set(select) & set(ignore)))} is selected by --select too",
+        )
     origins = dict(policy.origins)
 
     def change(settings: Settings, before: str) -> Settings:

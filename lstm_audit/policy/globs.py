@@ -1,9 +1,8 @@
 """Which files and which layers a pattern means.
 
-Comes in: a path or an address, and globs. Goes out: whether one matches, and paths that read the same on every
-machine. Promise: matching takes time linear in pattern times path, whatever the pattern, and never touches a file's
-contents.
-"""
+Comes in: a path or an address, and globs. Goes out: whether one matches, and paths that read the
+same on every machine. Promise: matching takes time linear in pattern times path, whatever the
+pattern, and never touches a file's contents."""
 
 import os
 from collections.abc import Iterable
@@ -14,13 +13,17 @@ ROOT = "(root)"
 
 
 def layer_matches(module: str | None, address: str, patterns: Iterable[str]) -> bool:
-    """Whether a glob matches the address (`encoder.lstm:l0:reverse`) or the module alone; `*` crosses dots."""
+    """Whether a glob matches the address (`encoder.lstm:l0:reverse`) or the module alone; `*`
+    crosses dots.
+    """
     names = {address, module or ROOT} if address or module else {ROOT}
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
 
 
 def file_matches(path: str, folder: str, patterns: Iterable[str]) -> bool:
-    """Whether a glob matches the path as given, or relative to `folder` (the one of the configuration file)."""
+    """Whether a glob matches the path as given, or relative to `folder` (the one of the
+    configuration file).
+    """
     candidates = {slashed(os.path.normpath(path))}
     if folder:
         candidates.add(relative(path, folder))
@@ -28,7 +31,9 @@ def file_matches(path: str, folder: str, patterns: Iterable[str]) -> bool:
 
 
 def _match(path: str, pattern: str) -> bool:
-    """As in .gitignore: `**` is any number of folders, no `/` is a name in any folder, an end in `/` is all below."""
+    """As in .gitignore: `**` is any number of folders, no `/` is a name in any folder, an end in
+    `/` is all below.
+    """
     pattern = slashed(pattern).removeprefix("./")
     if "/" not in pattern:
         pattern = f"**/{pattern}"
@@ -38,10 +43,16 @@ def _match(path: str, pattern: str) -> bool:
 
 
 def _match_parts(parts: list[str], globs: list[str]) -> bool:
-    """All readings of `**` at once: the positions in `globs` that the parts so far can have led to."""
+    """All readings of `**` at once: the positions in `globs` that the parts so far can have led
+    to.
+    """
     alive = _behind_stars({0}, globs)
     for part in parts:
-        step = {n if globs[n] == "**" else n + 1 for n in alive if n < len(globs) and _fits(part, globs[n])}
+        step = {
+            n if globs[n] == "**" else n + 1
+            for n in alive
+            if n < len(globs) and _fits(part, globs[n])
+        }
         alive = _behind_stars(step, globs)
     return len(globs) in alive
 
@@ -62,8 +73,8 @@ def _behind_stars(alive: set[int], globs: list[str]) -> set[int]:
 def relative(path: str, folder: str) -> str:
     """A path as seen from a folder, with forward slashes.
 
-    Names are compared as they are spelled; where that leads out of the folder, links are resolved first, so that
-    `/tmp/x` and `/private/tmp/x` are one place. An object's `<LSTM>` stays as it is.
+    Names are compared as they are spelled; where that leads out of the folder, links are resolved
+    first, so that `/tmp/x` and `/private/tmp/x` are one place. An object's `<LSTM>` stays as it is.
     """
     if path.startswith("<") and path.endswith(">"):
         return path

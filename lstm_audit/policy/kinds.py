@@ -1,8 +1,7 @@
 """The types that a policy's values may have, and words for those they have.
 
-Comes in: values out of TOML, and rules. Goes out: the value, checked, or `BadPolicy`. Promise: every refusal names the
-file, the key, what was expected and what was found.
-"""
+Comes in: values out of TOML, and rules. Goes out: the value, checked, or `BadPolicy`. Promise:
+every refusal names the file, the key, what was expected and what was found."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,13 @@ from ..rules import Rule
 if TYPE_CHECKING:  # 6 ms that only a `rules` table and the schema need
     from inspect import Parameter
 
-KINDS = {bool: "true or false", int: "an integer", float: "a number", str: "a string", tuple: "a list of strings"}
+KINDS = {
+    bool: "true or false",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    tuple: "a list of strings",
+}
 """How each type that an option may have is called."""
 
 
@@ -61,7 +66,11 @@ def found(value: object) -> str:
 
 
 def _shown(value: int | float) -> str:
-    return repr(value) if isinstance(value, float) or value.bit_length() < 200 else "with over 60 digits"
+    return (
+        repr(value)
+        if isinstance(value, float) or value.bit_length() < 200
+        else "with over 60 digits"
+    )
 
 
 def mistyped(place: Place, expected: str, value: object) -> BadPolicy:
@@ -70,7 +79,9 @@ def mistyped(place: Place, expected: str, value: object) -> BadPolicy:
 
 
 def near(name: object, choices: Iterable[str], shown: Iterable[str] = ()) -> str:
-    """`did you mean ...?`, or what there is to choose from (`shown`, where the choices are many)."""
+    """`did you mean ...?`, or what there is to choose from (`shown`, where the choices are
+    many).
+    """
     from difflib import get_close_matches
 
     choices = list(choices)
@@ -137,7 +148,9 @@ def choice_of(value: object, choices: Sequence[str], place: Place) -> str:
     """One of some words."""
     text = text_of(value, place)
     if text not in choices:
-        raise wrong(place, f"{_quoted(text)} is none of {', '.join(choices)}; {near(text, choices)}")
+        raise wrong(
+            place, f"{_quoted(text)} is none of {', '.join(choices)}; {near(text, choices)}"
+        )
     return text
 
 
@@ -151,10 +164,11 @@ def typed(value: object, kind: type, place: Place) -> Any:
 
 
 def options_of(rule: Rule) -> dict[str, type]:
-    """A rule's options and their types, by the annotations of its keyword-only parameters, else by their defaults.
+    """A rule's options and their types, by the annotations of its keyword-only parameters, else by
+    their defaults.
 
-    `float | None` is a float: an option that is not set is left out. What is no type of `KINDS` is a string.
-    """
+    `float | None` is a float: an option that is not set is left out. What is no type of `KINDS` is
+    a string."""
     from inspect import signature
 
     parameters = signature(rule.check, eval_str=True).parameters.values()

@@ -1,8 +1,8 @@
 """Which configuration file holds, and what is in it.
 
-Comes in: a folder to start from, or a file's name. Goes out: a `Policy`. Promise: the nearest file decides alone, the
-search never leaves the repository, and a file that is there but cannot be obeyed is an error, never passed over.
-"""
+Comes in: a folder to start from, or a file's name. Goes out: a `Policy`. Promise: the nearest file
+decides alone, the search never leaves the repository, and a file that is there but cannot be obeyed
+is an error, never passed over."""
 
 import os
 from collections.abc import Iterator
@@ -18,8 +18,11 @@ MAX_BYTES = 1 << 20
 """A configuration file is text that a person wrote."""
 
 
-def load_policy(config: str | None = None, *, use_config: bool = True, start: str | None = None) -> Policy:
-    """The policy in force: of `config`, else of the nearest file above `start` (the working directory), else defaults.
+def load_policy(
+    config: str | None = None, *, use_config: bool = True, start: str | None = None
+) -> Policy:
+    """The policy in force: of `config`, else of the nearest file above `start` (the working
+    directory), else defaults.
 
     Raises `BadPolicy`.
     """
@@ -30,10 +33,11 @@ def load_policy(config: str | None = None, *, use_config: bool = True, start: st
 
 
 def find_config(start: str) -> str | None:
-    """The nearest `lstm-audit.toml`, or `pyproject.toml` with a `[tool.lstm-audit]`, in a folder or above it.
+    """The nearest `lstm-audit.toml`, or `pyproject.toml` with a `[tool.lstm-audit]`, in a folder or
+    above it.
 
-    `lstm-audit.toml` wins in one folder. A folder that holds `.git` is the last one that is searched.
-    """
+    `lstm-audit.toml` wins in one folder. A folder that holds `.git` is the last one that is
+    searched."""
     for folder in _upwards(os.path.abspath(start)):
         own, shared = os.path.join(folder, OWN), os.path.join(folder, SHARED)
         if os.path.isfile(own):
@@ -53,7 +57,9 @@ def _upwards(folder: str) -> Iterator[str]:
 
 
 def _concerns(path: str) -> bool:
-    """Whether a pyproject.toml has our table; what never names us is not even parsed, so it may be broken."""
+    """Whether a pyproject.toml has our table; what never names us is not even parsed, so it may be
+    broken.
+    """
     data = _read(path)
     if TABLE.encode() not in data and TABLE.replace("-", "_").encode() not in data:
         return False
@@ -80,7 +86,9 @@ def _tool_table(document: dict[str, Any], path: str) -> object | None:
     if not isinstance(tool, dict):
         return None
     if (other := TABLE.replace("-", "_")) in tool:
-        raise BadPolicy(f"{shown_path(path)}: tool.{other}: no such key; did you mean 'tool.{TABLE}'?")
+        raise BadPolicy(
+            f"{shown_path(path)}: tool.{other}: no such key; did you mean 'tool.{TABLE}'?"
+        )
     table: object | None = tool.get(TABLE)
     return table
 
@@ -90,7 +98,9 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise BadPolicy(f"{shown_path(path)}: cannot read the configuration: {error.strerror}") from None
+        raise BadPolicy(
+            f"{shown_path(path)}: cannot read the configuration: {error.strerror}"
+        ) from None
     if len(data) > MAX_BYTES:
         raise BadPolicy(f"{shown_path(path)}: over {MAX_BYTES} bytes is no configuration file")
     return data
@@ -103,7 +113,9 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
         return tomllib.loads(data.decode("utf-8-sig"))
     except RecursionError:
         raise BadPolicy(f"{shown_path(path)}: nested too deeply") from None
-    except ValueError as error:  # TOMLDecodeError, UnicodeDecodeError, and an integer of over 4300 digits
+    except (
+        ValueError
+    ) as error:  # TOMLDecodeError, UnicodeDecodeError, and an integer of over 4300 digits
         raise BadPolicy(f"{shown_path(path)}: not valid TOML: {error}") from None
 
 

@@ -1,8 +1,8 @@
 """What a policy is: which rules are on, with which options, for which files and layers.
 
-Comes in: nothing. Goes out: `Policy`, frozen and picklable, and the `Options` that the rules are called with. Promise:
-every value knows where it was set, and the last override that fits a place and names a key decides it.
-"""
+Comes in: nothing. Goes out: `Policy`, frozen and picklable, and the `Options` that the rules are
+called with. Promise: every value knows where it was set, and the last override that fits a place
+and names a key decides it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -39,7 +39,9 @@ SEVERITY = "severity"
 
 
 class Bounds(NamedTuple):
-    """What a statistic must keep to: `min` and `max`, or `target` give or take `tolerance`. None: not set."""
+    """What a statistic must keep to: `min` and `max`, or `target` give or take `tolerance`. None:
+    not set.
+    """
 
     stat: str = "mean"
     min: float | None = None
@@ -60,9 +62,8 @@ Demand = Bounds | str | None
 class Settings(NamedTuple):
     """What an override can replace. None, or a key that is missing: not set here.
 
-    `select` and `ignore` hold prefixes of codes; `forget` maps bias, activation, time-scale and init; `rules` maps a
-    code to its options.
-    """
+    `select` and `ignore` hold prefixes of codes; `forget` maps bias, activation, time-scale and
+    init; `rules` maps a code to its options."""
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
@@ -84,9 +85,9 @@ DEFAULTS = Settings(select=("LA",), ignore=())
 class Policy(NamedTuple):
     """Everything that a verdict depends on.
 
-    `folder` is the one that `files` globs are relative to, empty without a configuration file. `origins` maps the
-    keys that `describe` shows to where they were set; what is missing there is a default.
-    """
+    `folder` is the one that `files` globs are relative to, empty without a configuration file.
+    `origins` maps the keys that `describe` shows to where they were set; what is missing there is a
+    default."""
 
     settings: Settings = DEFAULTS
     overrides: tuple[Override, ...] = ()
@@ -97,11 +98,11 @@ class Policy(NamedTuple):
     origins: Mapping[str, str] = {}
 
     def options_for(self, path: str) -> Options:
-        """What `rules.judge` asks for: the options of a rule on an LSTM of the file, or None where it is off.
+        """What `rules.judge` asks for: the options of a rule on an LSTM of the file, or None where
+        it is off.
 
-        A rule that judges the file as a whole is on when it is on anywhere in it; `verdict.settle` then drops what it
-        found where it is off.
-        """
+        A rule that judges the file as a whole is on when it is on anywhere in it; `verdict.settle`
+        then drops what it found where it is off."""
         of_place = options_at(self, path)
         fitting = overrides_for(self, path)
 
@@ -136,16 +137,24 @@ def options_at(policy: Policy, path: str) -> Place:
 
 def overrides_for(policy: Policy, path: str) -> tuple[Override, ...]:
     """The overrides whose `files` match, in their order."""
-    return tuple(o for o in policy.overrides if not o.files or file_matches(path, policy.folder, o.files))
+    return tuple(
+        o for o in policy.overrides if not o.files or file_matches(path, policy.folder, o.files)
+    )
 
 
 def covers(override: Override, module: str | None, address: str) -> bool:
-    """Whether an override's `layers` match a place; the file as a whole (no module) is in no layer."""
-    return not override.layers or (module is not None and layer_matches(module, address, override.layers))
+    """Whether an override's `layers` match a place; the file as a whole (no module) is in no
+    layer.
+    """
+    return not override.layers or (
+        module is not None and layer_matches(module, address, override.layers)
+    )
 
 
 def merged(settings: Settings, overrides: Iterable[Override]) -> Settings:
-    """The settings under overrides: each replaces the keys that it names, whole, and leaves the rest."""
+    """The settings under overrides: each replaces the keys that it names, whole, and leaves the
+    rest.
+    """
     for override in overrides:
         new = override.settings
         settings = Settings(
@@ -184,7 +193,9 @@ def _options(policy: Policy, settings: Settings, code: str) -> Mapping[str, Any]
 
 
 def _anywhere(policy: Policy, fitting: Iterable[Override], code: str) -> Mapping[str, Any] | None:
-    """The options of a rule that judges a whole file: the file's own, else those of the first layers it is on for."""
+    """The options of a rule that judges a whole file: the file's own, else those of the first
+    layers it is on for.
+    """
     fitting = tuple(fitting)
     for layered in (None, *(o for o in fitting if o.layers)):
         here = [o for o in fitting if not o.layers or o is layered]

@@ -1,14 +1,14 @@
 """A table out of TOML into a `Policy`.
 
-Comes in: the table, and where it stood. Goes out: a `Policy`, or `BadPolicy`. Promise: nothing that is not understood
-is passed over: a key, code, option, statistic or preset that does not exist is refused with what was perhaps meant.
-"""
+Comes in: the table, and where it stood. Goes out: a `Policy`, or `BadPolicy`. Promise: nothing that
+is not understood is passed over: a key, code, option, statistic or preset that does not exist is
+refused with what was perhaps meant."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import BadPolicy
-from ..finding import SEVERITIES
+from ..facts import SEVERITIES
 from ..rules import RULES, Rule
 from .kinds import (
     Place,
@@ -48,12 +48,17 @@ RANGES = {"activation": (0.0, 1.0), "time-scale": (0.0, float("inf"))}
 
 
 def read_policy(table: object, file: str, folder: str = "", prefix: str = "") -> Policy:
-    """The policy that a table holds; `prefix` is the table's own place in the file (`tool.lstm-audit`)."""
+    """The policy that a table holds; `prefix` is the table's own place in the file
+    (`tool.lstm-audit`).
+    """
     place = Place(file, prefix)
     top = table_of(table, place)
     known_keys(top, KEYS, place)
     if top.get("select") == []:
-        raise wrong(place.child("select"), 'selects no rule: nothing could ever fail; to want that, fail-on = "never"')
+        raise wrong(
+            place.child("select"),
+            'selects no rule: nothing could ever fail; to want that, fail-on = "never"',
+        )
     overrides = _overrides(top.get("override", []), place)
     return Policy(
         settings=merged(DEFAULTS, [Override((), (), read_settings(top, place))]),
@@ -73,7 +78,11 @@ def _origins(top: Mapping[str, Any], place: Place) -> dict[str, str]:
     for n, entry in enumerate(top.get("override", []), 1):
         here = f"override #{n}"
         origins |= _settings_origins(entry, place.child(here), f"{here}.")
-        origins |= {f"{here}.{key}": str(place.child(here).child(key)) for key in ("files", "layers") if key in entry}
+        origins |= {
+            f"{here}.{key}": str(place.child(here).child(key))
+            for key in ("files", "layers")
+            if key in entry
+        }
     return origins
 
 
@@ -88,10 +97,16 @@ def _settings_origins(table: Mapping[str, Any], place: Place, before: str) -> di
 
 
 def read_settings(table: Mapping[str, Any], place: Place, layered: bool = False) -> Settings:
-    """What a table says of rules, on the top or in an override (`layered`: one that is for some layers only)."""
+    """What a table says of rules, on the top or in an override (`layered`: one that is for some
+    layers only).
+    """
     return Settings(
-        select=read_selectors(table["select"], place.child("select")) if "select" in table else None,
-        ignore=read_selectors(table["ignore"], place.child("ignore")) if "ignore" in table else None,
+        select=read_selectors(table["select"], place.child("select"))
+        if "select" in table
+        else None,
+        ignore=read_selectors(table["ignore"], place.child("ignore"))
+        if "ignore" in table
+        else None,
         forget=_forget(table.get("forget", {}), place.child("forget")),
         rules=_rules(table.get("rules", {}), place.child("rules"), layered),
     )
@@ -107,7 +122,9 @@ def read_selectors(value: object, place: Place) -> tuple[str, ...]:
 
 
 def _near_code(text: object) -> str:
-    """What was meant by something that is no code: the start of one, another spelling, or a rule's name."""
+    """What was meant by something that is no code: the start of one, another spelling, or a rule's
+    name.
+    """
     codes = sorted(RULES)
     named = [rule.code for rule in RULES.values() if rule.name == text]
     begun = [code for code in codes if code.startswith(str(text))]
@@ -130,7 +147,7 @@ def _demand(key: str, value: object, place: Place) -> Demand:
 
 
 def _preset(value: object, place: Place) -> str:
-    from ..presets import parse
+    from ..lstm.presets import parse
 
     if not isinstance(value, str):
         raise mistyped(place, "a preset's name or false", value)
@@ -145,7 +162,9 @@ def read_bounds(key: str, value: object, place: Place) -> Bounds:
     if not isinstance(value, dict):
         raise mistyped(place, f"a table ({{ {', '.join(PARTS[key])} }}) or false", value)
     known_keys(value, PARTS[key], place)
-    numbers = {part: number_of(value[part], place.child(part)) for part in PARTS[key][1:] if part in value}
+    numbers = {
+        part: number_of(value[part], place.child(part)) for part in PARTS[key][1:] if part in value
+    }
     stat = choice_of(value.get("stat", "mean"), STATISTICS, place.child("stat"))
     return checked_bounds(key, Bounds(stat, **numbers), place)
 
@@ -184,7 +203,11 @@ def _rule_options(code: object, value: object, above: Place, layered: bool) -> d
     kinds = table_options(rule)
     options = table_of(value, place)
     _known_options(rule, options, tuple(kinds), place, layered)
-    given = {name: _option(name, options[name], kinds[name], place.child(name)) for name in kinds if name in options}
+    given = {
+        name: _option(name, options[name], kinds[name], place.child(name))
+        for name in kinds
+        if name in options
+    }
     if SEVERITY in options:
         given[SEVERITY] = choice_of(options[SEVERITY], SEVERITIES, place.child(SEVERITY))
     return {name.replace("-", "_"): value for name, value in given.items()}
@@ -192,19 +215,31 @@ def _rule_options(code: object, value: object, above: Place, layered: bool) -> d
 
 def table_options(rule: Rule) -> dict[str, type]:
     """What `[rules.CODE]` may set beside the severity, in TOML's spelling, with its types."""
-    return {} if rule.code in SET_BY else {name.replace("_", "-"): kind for name, kind in options_of(rule).items()}
+    return (
+        {}
+        if rule.code in SET_BY
+        else {name.replace("_", "-"): kind for name, kind in options_of(rule).items()}
+    )
 
 
-def _known_options(rule: Rule, names: Iterable[object], kinds: Sequence[str], place: Place, layered: bool) -> None:
+def _known_options(
+    rule: Rule, names: Iterable[object], kinds: Sequence[str], place: Place, layered: bool
+) -> None:
     for name in names:
         if name == SEVERITY:
             continue
         if rule.code in SET_BY:
             raise wrong(place.child(name), f"{rule.code} is set by {SET_BY[rule.code]}")
         if name not in kinds:
-            raise wrong(place.child(name), f"{rule.code} has no such option; {near(name, [*kinds, SEVERITY])}")
+            raise wrong(
+                place.child(name),
+                f"{rule.code} has no such option; {near(name, [*kinds, SEVERITY])}",
+            )
         if layered and rule.scope == "file":
-            raise wrong(place.child(name), f"{rule.code} judges a whole file: its options cannot differ between layers")
+            raise wrong(
+                place.child(name),
+                f"{rule.code} judges a whole file: its options cannot differ between layers",
+            )
 
 
 def _option(name: str, value: object, kind: type, place: Place) -> Any:
@@ -214,18 +249,26 @@ def _option(name: str, value: object, kind: type, place: Place) -> Any:
 def _overrides(value: object, place: Place) -> tuple[Override, ...]:
     if not isinstance(value, list):
         raise mistyped(place.child("override"), "tables ([[override]])", value)
-    return tuple(_override(entry, place.child(f"override #{n}")) for n, entry in enumerate(value, 1))
+    return tuple(
+        _override(entry, place.child(f"override #{n}")) for n, entry in enumerate(value, 1)
+    )
 
 
 def _override(value: object, place: Place) -> Override:
     table = table_of(value, place)
     known_keys(table, OVERRIDE_KEYS, place)
     if not table.keys() & {"files", "layers"}:
-        raise wrong(place, "names neither files nor layers; what holds everywhere belongs on the top")
+        raise wrong(
+            place, "names neither files nor layers; what holds everywhere belongs on the top"
+        )
     settings = read_settings(table, place, layered="layers" in table)
     if settings == Settings():
         raise wrong(place, f"changes nothing; give one of {', '.join(OVERRIDE_KEYS[2:])}")
-    return Override(files=_patterns(table, "files", place), layers=_patterns(table, "layers", place), settings=settings)
+    return Override(
+        files=_patterns(table, "files", place),
+        layers=_patterns(table, "layers", place),
+        settings=settings,
+    )
 
 
 def _patterns(table: Mapping[str, Any], key: str, place: Place) -> tuple[str, ...]:
@@ -233,7 +276,11 @@ def _patterns(table: Mapping[str, Any], key: str, place: Place) -> tuple[str, ..
     if key not in table:
         return ()
     value = table[key]
-    patterns = (text_of(value, place.child(key)),) if isinstance(value, str) else texts_of(value, place.child(key))
+    patterns = (
+        (text_of(value, place.child(key)),)
+        if isinstance(value, str)
+        else texts_of(value, place.child(key))
+    )
     if not patterns:
         raise wrong(place.child(key), "an empty list matches nothing; give a glob")
     return patterns

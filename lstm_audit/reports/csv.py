@@ -1,12 +1,12 @@
 """`csv`: one row an LSTM, for a spreadsheet or a data frame.
 
-Comes in: an `Audit`. Goes out: RFC 4180 with `\\n` line ends and a header, also when there is no row. Promise: numbers
-keep every digit (NaN, Infinity and -Infinity spelled as in `json`), and no cell is taken for a formula.
-"""
+Comes in: an `Audit`. Goes out: RFC 4180 with `\\n` line ends and a header, also when there is no
+row. Promise: numbers keep every digit (NaN, Infinity and -Infinity spelled as in `json`), and no
+cell is taken for a formula."""
 
 from collections.abc import Iterator
 
-from ..finding import Audit, FileAudit, Row, number
+from ..facts import Audit, FileAudit, Row, number
 from ..lstm.measure import Measures, Stats
 from . import Look, escape, report
 
@@ -14,22 +14,31 @@ FACTS = ("path", "module", "layer", "direction", "convention", "hidden_size", "d
 QUANTITIES = ("forget_bias", "activation", "time_scale", "half_life")
 ORIGIN = ("init_scheme", "init_value", "init_state", "init_confidence")
 FORMULA = ("=", "+", "-", "@")
-"""What makes a spreadsheet evaluate a cell (OWASP, CSV injection); tab and carriage return are escaped anyway."""
+"""What makes a spreadsheet evaluate a cell (OWASP, CSV injection); tab and carriage return are
+escaped anyway.
+"""
 
 
 @report("csv")
 def csv(audit: Audit, look: Look) -> str:
-    """Facts, then the statistics of the effective forget bias, the activation, the time scale and the half-life, and
-    the initialiser (empty: not asked).
-    """
+    """Facts, then the statistics of the effective forget bias, the activation, the time scale and
+    the half-life, and the initialiser (empty: not asked)."""
     import csv
     import io
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([*FACTS, *(f"{quantity}_{stat}" for quantity in QUANTITIES for stat in Stats._fields), *ORIGIN])
+    writer.writerow(
+        [
+            *FACTS,
+            *(f"{quantity}_{stat}" for quantity in QUANTITIES for stat in Stats._fields),
+            *ORIGIN,
+        ]
+    )
     rows = ((file, row) for file in audit.files for row in file.rows)
-    writer.writerows([*_facts(file, row), *_numbers(row.measures), *_origin(row)] for file, row in rows)
+    writer.writerows(
+        [*_facts(file, row), *_numbers(row.measures), *_origin(row)] for file, row in rows
+    )
     return out.getvalue()
 
 
@@ -40,7 +49,12 @@ def _facts(file: FileAudit, row: Row) -> list[str | int]:
 
 
 def _numbers(measures: Measures) -> Iterator[float | str]:
-    for stats in (measures.gates["f"], measures.activation, measures.time_scale, measures.half_life):
+    for stats in (
+        measures.gates["f"],
+        measures.activation,
+        measures.time_scale,
+        measures.half_life,
+    ):
         yield from map(number, stats)
 
 

@@ -1,13 +1,12 @@
 """`github`: workflow commands that make annotations of what was found.
 
-Comes in: an `Audit`. Goes out: a line an annotation, `::error title=...,file=...::message`; nothing where nothing was
-found. Promise: ten lines at most (GitHub shows no more of a step), most severe first, the last one saying how many
-more; and no name can end a line, a property or a command.
-"""
+Comes in: an `Audit`. Goes out: a line an annotation, `::error title=...,file=...::message`; nothing
+where nothing was found. Promise: ten lines at most (GitHub shows no more of a step), most severe
+first, the last one saying how many more; and no name can end a line, a property or a command."""
 
 from collections.abc import Iterator, Sequence
 
-from ..finding import SEVERITIES, Audit, FileError, Finding
+from ..facts import SEVERITIES, Audit, FileError, Finding
 from . import Look, commands, counted, escape, ranked, relative, remedy, report, shown_place
 
 SHOWN = 10
@@ -40,11 +39,18 @@ def _tally(said: Sequence[Said]) -> Iterator[str]:
 def _unreadable(errors: Sequence[FileError], look: Look) -> Iterator[Said]:
     for error in errors:
         place = "" if error.at is None else f"at byte {error.at}: "
-        yield "error", _line("error", f"lstm-audit ({error.kind})", error.path, [f"{place}{error.message}"], look)
+        yield (
+            "error",
+            _line(
+                "error", f"lstm-audit ({error.kind})", error.path, [f"{place}{error.message}"], look
+            ),
+        )
 
 
 def _findings(findings: Sequence[Finding], look: Look) -> Iterator[Said]:
-    """Grouped by file, rule and severity: the first one's message speaks, the others are counted."""
+    """Grouped by file, rule and severity: the first one's message speaks, the others are
+    counted.
+    """
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in ranked(findings):
         groups.setdefault((finding.path, finding.code, finding.severity), []).append(finding)
@@ -59,7 +65,9 @@ def _findings(findings: Sequence[Finding], look: Look) -> Iterator[Said]:
 
 
 def _line(severity: str, title: str, path: str, texts: Sequence[str], look: Look) -> str:
-    """The toolkit's escapes (actions/toolkit, command.ts): % and line ends in data, also : and , in properties."""
+    """The toolkit's escapes (actions/toolkit, command.ts): % and line ends in data, also : and , in
+    properties.
+    """
     file = relative(path, look.root) or path
     message = "%0A".join(_data(escape(text, limit=None)) for text in texts)
     return f"::{LEVELS[severity]} title={_property(title)},file={_property(file)}::{message}"

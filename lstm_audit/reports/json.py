@@ -1,10 +1,9 @@
 """`json`: everything, for programs.
 
-Comes in: an `Audit`. Goes out: strict JSON (RFC 8259), in ASCII, with the keys in the order of the contract. Promise:
-any JSON parser reads it; nothing is rounded, shortened or left out.
-"""
+Comes in: an `Audit`. Goes out: strict JSON (RFC 8259), in ASCII, with the keys in the order of the
+contract. Promise: any JSON parser reads it; nothing is rounded, shortened or left out."""
 
-from ..finding import Audit
+from ..facts import Audit
 from . import Look, dumps, report
 
 

@@ -1,10 +1,10 @@
 """`jsonl`: one LSTM a line, for programs that read as they go.
 
-Comes in: an `Audit`. Goes out: lines of strict JSON in ASCII. Promise: a line is the row of the `json` report behind
-its file's path and format, `init` included; findings, and what was skipped or could not be read, are in `json`.
-"""
+Comes in: an `Audit`. Goes out: lines of strict JSON in ASCII. Promise: a line is the row of the
+`json` report behind its file's path and format, `init` included; findings, and what was skipped or
+could not be read, are in `json`."""
 
-from ..finding import Audit
+from ..facts import Audit
 from . import Look, dumps, report
 
 

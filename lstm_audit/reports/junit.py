@@ -1,20 +1,29 @@
 """`junit`: XML for a CI server's list of tests.
 
-Comes in: an `Audit`, and through the `Look` the mildest severity that fails a run. Goes out: a test suite a file, a
-test case an LSTM, so that what passed is seen too. Promise: well-formed XML 1.0 whatever the names are, and a case
-fails exactly where a finding fails the run.
+Comes in: an `Audit`, and through the `Look` the mildest severity that fails a run. Goes out: a test
+suite a file, a test case an LSTM, so that what passed is seen too. Promise: well-formed XML 1.0
+whatever the names are, and a case fails exactly where a finding fails the run.
 
-A finding on one LSTM belongs to its case: in `failure` from `fail_on` up, else told in `system-out`. Every suite has
-one more case, `(file)`, for what is about a module or the file as a whole; an input that could not be read is a suite
-of that case alone, with an `error`. What was skipped is a case with `skipped`. Times are 0: a report is the same in
-every run.
-"""
+A finding on one LSTM belongs to its case: in `failure` from `fail_on` up, else told in
+`system-out`. Every suite has one more case, `(file)`, for what is about a module or the file as a
+whole; an input that could not be read is a suite of that case alone, with an `error`. What was
+skipped is a case with `skipped`. Times are 0: a report is the same in every run."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..finding import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, number
-from . import Look, commands, markup, ranked, remedy, report, shown_address, shown_module, shown_place
+from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, number
+from . import (
+    Look,
+    commands,
+    markup,
+    ranked,
+    remedy,
+    report,
+    shown_address,
+    shown_module,
+    shown_place,
+)
 
 FILE = "(file)"
 RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
@@ -22,7 +31,9 @@ RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One <testcase>: its name, escaped; how it ended (empty: it passed); and the elements inside, a line each."""
+    """One <testcase>: its name, escaped; how it ended (empty: it passed); and the elements inside,
+    a line each.
+    """
 
     name: str
     result: str
@@ -31,11 +42,15 @@ class Case:
 
 @report("junit")
 def junit(audit: Audit, look: Look) -> str:
-    """The dialect that Jenkins, GitLab and pytest share; a case's properties are written as pytest does."""
+    """The dialect that Jenkins, GitLab and pytest share; a case's properties are written as pytest
+    does.
+    """
     suites = [(markup(file.path), list(_cases(file, look))) for file in audit.files]
     suites += [(markup(error.path), [_unreadable(error)]) for error in audit.errors]
     lines = ['<?xml version="1.0" encoding="UTF-8"?>']
-    lines.append(f'<testsuites name="lstm-audit"{_counts([case for _, cases in suites for case in cases])}>')
+    lines.append(
+        f'<testsuites name="lstm-audit"{_counts([case for _, cases in suites for case in cases])}>'
+    )
     for path, cases in suites:
         lines.append(f'  <testsuite name="{path}"{_counts(cases)}>')
         lines += [line for case in cases for line in _testcase(path, case)]
@@ -44,8 +59,13 @@ def junit(audit: Audit, look: Look) -> str:
 
 
 def _counts(cases: Sequence[Case]) -> str:
-    numbers = {name: sum(case.result == result for case in cases) for name, result in RESULTS.items()}
-    return "".join(f' {name}="{n}"' for name, n in {"tests": len(cases), **numbers}.items()) + ' time="0"'
+    numbers = {
+        name: sum(case.result == result for case in cases) for name, result in RESULTS.items()
+    }
+    return (
+        "".join(f' {name}="{n}"' for name, n in {"tests": len(cases), **numbers}.items())
+        + ' time="0"'
+    )
 
 
 def _testcase(path: str, case: Case) -> Iterator[str]:
@@ -68,7 +88,8 @@ def _cases(file: FileAudit, look: Look) -> Iterator[Case]:
         yield _case(markup(shown_address(lstm, limit=None)), _properties(row), found, look)
     yield _case(FILE, (), ranked(finding for rest in places.values() for finding in rest), look)
     for skipped in file.skipped:
-        reason = f'<skipped type="{markup(skipped.reason)}" message="{markup(skipped.detail or skipped.reason)}"/>'
+        message = markup(skipped.detail or skipped.reason)
+        reason = f'<skipped type="{markup(skipped.reason)}" message="{message}"/>'
         yield Case(markup(shown_module(skipped.module)), "skipped", (reason,))
 
 
@@ -104,4 +125,6 @@ def _properties(row: Row) -> tuple[str, ...]:
 
 def _unreadable(error: FileError) -> Case:
     message = error.message if error.at is None else f"{error.message} (at byte {error.at})"
-    return Case(FILE, "error", (f'<error type="{markup(error.kind)}" message="{markup(message)}"/>',))
+    return Case(
+        FILE, "error", (f'<error type="{markup(error.kind)}" message="{markup(message)}"/>',)
+    )

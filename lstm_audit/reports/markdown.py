@@ -1,14 +1,12 @@
 """`markdown`: a report for a job summary or a merge request, in GitHub's dialect.
 
-Comes in: an `Audit`. Goes out: GitHub Flavored Markdown; a table a file, its findings, the commands that mend them, and
-behind `<details>` what was not judged.
-Promise: no name can break out of its cell or become markup, and the text stays below the 1 MiB that a job summary
-holds.
-"""
+Comes in: an `Audit`. Goes out: GitHub Flavored Markdown; a table a file, its findings, the commands
+that mend them, and behind `<details>` what was not judged. Promise: no name can break out of its
+cell or become markup, and the text stays below the 1 MiB that a job summary holds."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..finding import Audit, FileAudit, Finding, Row
+from ..facts import Audit, FileAudit, Finding, Row
 from ..lstm.forensics.schemes import short
 from . import (
     PATH_LIMIT,
@@ -56,9 +54,14 @@ def _file(file: FileAudit) -> Iterator[str]:
     if len(file.rows) > ROWS:
         yield f"{counted(len(file.rows) - ROWS, 'further row')} not shown."
     yield from _findings(file)
-    notes = [(code(shown_address(row.lstm)), prose(note)) for row in file.rows for note in row.lstm.notes]
+    notes = [
+        (code(shown_address(row.lstm)), prose(note)) for row in file.rows for note in row.lstm.notes
+    ]
     yield from _details("note", ("LSTM", "Note"), notes)
-    skipped = [(code(escape(shown_module(s.module))), prose(s.reason), prose(s.detail)) for s in file.skipped]
+    skipped = [
+        (code(escape(shown_module(s.module))), prose(s.reason), prose(s.detail))
+        for s in file.skipped
+    ]
     yield from _details("skipped", ("Module", "Reason", "Detail"), skipped)
 
 
@@ -78,7 +81,13 @@ def _rows(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
 def _cells(row: Row) -> Sequence[str]:
     lstm, measures = row.lstm, row.measures
     bias, active = measures.gates["f"], measures.activation
-    numbers = [digits(bias.mean), digits(bias.std), fraction(active.mean), fraction(active.min), fraction(active.max)]
+    numbers = [
+        digits(bias.mean),
+        digits(bias.std),
+        fraction(active.mean),
+        fraction(active.min),
+        fraction(active.max),
+    ]
     named = [code(shown_address(lstm)), str(lstm.hidden_size)]
     return [*named, *numbers, code(sparkline(measures.histogram)), digits(measures.half_life.p50)]
 
@@ -88,10 +97,14 @@ def _findings(file: FileAudit) -> Iterator[str]:
     groups = alike(file.findings)
     if not groups:
         return
-    yield _table([("Severity", "Rule", "LSTM", "Finding"), ["---"] * 4, *map(_finding, groups[:ROWS])])
+    yield _table(
+        [("Severity", "Rule", "LSTM", "Finding"), ["---"] * 4, *map(_finding, groups[:ROWS])]
+    )
     if len(groups) > ROWS:
         yield f"{counted(sum(map(len, groups[ROWS:])), 'further finding')} not shown."
-    mended = list(commands(file.path, (finding.fix for group in groups[:ROWS] for finding in group)))
+    mended = list(
+        commands(file.path, (finding.fix for group in groups[:ROWS] for finding in group))
+    )
     for safe in (True, False):
         lines = [shell(command.words) for command in mended if command.safe is safe]
         if lines:
@@ -102,7 +115,9 @@ def _findings(file: FileAudit) -> Iterator[str]:
 def _finding(group: Sequence[Finding]) -> Sequence[str]:
     """One row for all that a rule says alike; the first few of its places are named."""
     first, places = group[0], list(filter(None, map(shown_place, group)))
-    names = ", ".join(map(code, places[:NAMED])) + (f" and {len(places) - NAMED} more" if len(places) > NAMED else "")
+    names = ", ".join(map(code, places[:NAMED])) + (
+        f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
+    )
     return f"{SIGNS[first.severity]} {first.severity}", first.code, names, prose(first.message)
 
 
@@ -110,7 +125,12 @@ def _errors(audit: Audit) -> Iterator[str]:
     if not audit.errors:
         return
     rows = [
-        (code(escape(e.path, PATH_LIMIT)), prose(e.kind), "" if e.at is None else str(e.at), prose(e.message))
+        (
+            code(escape(e.path, PATH_LIMIT)),
+            prose(e.kind),
+            "" if e.at is None else str(e.at),
+            prose(e.message),
+        )
         for e in audit.errors[:ROWS]
     ]
     yield f"**{len(audit.errors)} unreadable**"
@@ -126,7 +146,9 @@ def _details(noun: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) 
 
 
 def _table(rows: Iterable[Sequence[str]]) -> str:
-    """Unpadded, so without tabulate: one long name would widen every row, and the bytes are counted."""
+    """Unpadded, so without tabulate: one long name would widen every row, and the bytes are
+    counted.
+    """
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
@@ -141,10 +163,11 @@ def _bounded(parts: Sequence[str]) -> Iterator[str]:
 
 
 def code(text: str) -> str:
-    """A name as a code span; as `<code>` with character references where a span inside of a table cannot hold it.
+    """A name as a code span; as `<code>` with character references where a span inside of a table
+    cannot hold it.
 
-    A reference never starts or ends markup (CommonMark 6.2); a `|` ends a cell even inside of a code span (GFM 4.10).
-    """
+    A reference never starts or ends markup (CommonMark 6.2); a `|` ends a cell even inside of a
+    code span (GFM 4.10)."""
     if text == text.strip() and set("`|\\").isdisjoint(text):
         return f"`{text}`"
     return f"<code>{''.join(c if c.isalnum() else f'&#{ord(c)};' for c in text)}</code>"
@@ -153,4 +176,6 @@ def code(text: str) -> str:
 def prose(text: str) -> str:
     """A sentence from this tool, in which a name from a file may stand."""
     plain = "".join(f"&#{ord(c)};" if c in MARKUP else c for c in escape(text, PATH_LIMIT))
-    return plain.replace("://", "&#58;//").replace("www.", "www&#46;")  # else GitHub makes links of them
+    return plain.replace("://", "&#58;//").replace(
+        "www.", "www&#46;"
+    )  # else GitHub makes links of them

@@ -1,28 +1,47 @@
 """`sarif` 2.1.0 (OASIS): findings for code scanning, with everything that GitHub asks for.
 
-Comes in: an `Audit`, and through the `Look` the root of the repository and the edits of fixes. Goes out: one run, its
-results most severe first. Promise: valid against the official schema, no more than GitHub keeps of a run, and the same
-bytes wherever the repository lies, as long as its files lie inside.
+Comes in: an `Audit`, and through the `Look` the root of the repository and the edits of fixes. Goes
+out: one run, its results most severe first. Promise: valid against the official schema, no more
+than GitHub keeps of a run, and the same bytes wherever the repository lies, as long as its files
+lie inside.
 
-A checkpoint has no lines. GitHub wants all four numbers of a text region and shows the finding at the file's first
-line; the true place of the forget bias stands beside them as byteOffset and byteLength, where the file has one.
-"""
+A checkpoint has no lines. GitHub wants all four numbers of a text region and shows the finding at
+the file's first line; the true place of the forget bias stands beside them as byteOffset and
+byteLength, where the file has one."""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..finding import Audit, FileAudit, FileError, Finding, number
+from ..facts import Audit, FileAudit, FileError, Finding, number
 from ..rules import RULES
 from ..version import __version__
-from . import Look, Replacement, commands, dumps, escape, ranked, relative, remedy, report, shown_place, utf8
+from . import (
+    Look,
+    Replacement,
+    commands,
+    dumps,
+    escape,
+    ranked,
+    relative,
+    remedy,
+    report,
+    shown_place,
+    utf8,
+)
 
 Json = dict[str, Any]
 
-SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+SCHEMA = (
+    "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
+)
 RESULTS = 5000  # GitHub shows no more of a run, and keeps the first
 NOTIFICATIONS = 1000
-FIX_BYTES = 1 << 21  # bytes that all fixes together carry: GitHub takes 10 MB of gzip, and base64 of noise stays noise
+FIX_BYTES = (
+    1 << 21
+    # bytes that all fixes together carry: GitHub takes 10 MB of gzip, and base64 of noise stays
+    # noise
+)
 FULL, SHORT = 1024, 255  # characters of a description
 LEVELS = {"error": "error", "warning": "warning", "info": "note"}
 TEXT = {"startLine": 1, "startColumn": 1, "endLine": 1, "endColumn": 1}
@@ -40,12 +59,16 @@ def _run(audit: Audit, look: Look) -> Json:
     rules = _rules(findings)
     notes = _notifications(audit, look, len(findings) - RESULTS)
     driver: Json = {"name": "lstm-audit", "version": __version__, "rules": list(rules.values())}
-    driver["notifications"] = [{"id": kind} for kind in sorted({note["descriptor"]["id"] for note in notes})]
+    driver["notifications"] = [
+        {"id": kind} for kind in sorted({note["descriptor"]["id"] for note in notes})
+    ]
     return {
         "tool": {"driver": driver},
         "automationDetails": {"id": "lstm-audit/"},
         "columnKind": "unicodeCodePoints",
-        "invocations": [{"executionSuccessful": not audit.errors, "toolExecutionNotifications": notes}],
+        "invocations": [
+            {"executionSuccessful": not audit.errors, "toolExecutionNotifications": notes}
+        ],
         "results": _results(audit, findings[:RESULTS], list(rules), look),
     }
 
@@ -69,26 +92,38 @@ def _rule(code: str, name: str, severity: str, manual: str) -> Json:
         "id": code,
         "name": name,
         "shortDescription": {"text": escape(" ".join(manual.split("\n\n")[0].split()), SHORT)},
-        "fullDescription": {"text": escape(" ".join(" ".join(manual.split("\n\n")[:2]).split()), FULL)},
+        "fullDescription": {
+            "text": escape(" ".join(" ".join(manual.split("\n\n")[:2]).split()), FULL)
+        },
         "help": {"text": manual, "markdown": _markdown(f"{code} {name}", manual)},
         "defaultConfiguration": {"level": LEVELS[severity]},
-        "properties": {"tags": ["lstm"], "precision": "high", "problem.severity": _problem(severity)},
+        "properties": {
+            "tags": ["lstm"],
+            "precision": "high",
+            "problem.severity": _problem(severity),
+        },
     }
 
 
 def _problem(severity: str) -> str:
-    """GitHub's words. security-severity stays away: it would make a security alert of an initialisation."""
+    """GitHub's words. security-severity stays away: it would make a security alert of an
+    initialisation.
+    """
     return "recommendation" if severity == "info" else severity
 
 
 def _markdown(title: str, manual: str) -> str:
-    """A manual in Markdown: the words that open its parts in bold, and a blank line before what is indented (code)."""
+    """A manual in Markdown: the words that open its parts in bold, and a blank line before what is
+    indented (code).
+    """
     lines, before = [f"# {title}", ""], ""
     for line in manual.splitlines():
         head, colon, rest = line.partition(":")
         if not before and colon and head[:1].isupper() and head.count(" ") < 3:
             line = f"**{head}:**{rest}"
-        lines += [""] if line.startswith("    ") and before and not before.startswith("    ") else []
+        lines += (
+            [""] if line.startswith("    ") and before and not before.startswith("    ") else []
+        )
         lines.append(line)
         before = line
     return "\n".join(lines)
@@ -97,7 +132,9 @@ def _markdown(title: str, manual: str) -> str:
 # ---- results
 
 
-def _results(audit: Audit, findings: Sequence[Finding], codes: Sequence[str], look: Look) -> list[Json]:
+def _results(
+    audit: Audit, findings: Sequence[Finding], codes: Sequence[str], look: Look
+) -> list[Json]:
     files = {file.path: file for file in audit.files}
     seen: dict[str, int] = {}
     results, left = [], FIX_BYTES
@@ -116,11 +153,15 @@ def _results(audit: Audit, findings: Sequence[Finding], codes: Sequence[str], lo
 
 def _result(finding: Finding, file: FileAudit | None, index: int, look: Look) -> Json:
     region = {**TEXT, **(_bytes(finding, file) if file else {})}
-    location: Json = {"physicalLocation": {"artifactLocation": _artifact(finding.path, look), "region": region}}
+    location: Json = {
+        "physicalLocation": {"artifactLocation": _artifact(finding.path, look), "region": region}
+    }
     place = shown_place(finding, limit=None)
     if place:
         kind = "module" if finding.layer is None else "member"
-        location["logicalLocations"] = [{"name": place.rpartition(".")[2], "fullyQualifiedName": place, "kind": kind}]
+        location["logicalLocations"] = [
+            {"name": place.rpartition(".")[2], "fullyQualifiedName": place, "kind": kind}
+        ]
     properties = {"measured": finding.measured, "expected": finding.expected}
     return {
         "ruleId": finding.code,
@@ -128,14 +169,24 @@ def _result(finding: Finding, file: FileAudit | None, index: int, look: Look) ->
         "level": LEVELS[finding.severity],
         "message": {"text": _sentence(finding, look)},
         "locations": [location],
-        "properties": {k: number(v) if isinstance(v, float) else v for k, v in properties.items() if v is not None},
+        "properties": {
+            k: number(v) if isinstance(v, float) else v
+            for k, v in properties.items()
+            if v is not None
+        },
     }
 
 
 def _sentence(finding: Finding, look: Look) -> str:
-    """SARIF 3.11.6: `[text](target)` in a message is a link, which no name of a module may become."""
+    """SARIF 3.11.6: `[text](target)` in a message is a link, which no name of a module may
+    become.
+    """
     place, fix = shown_place(finding), _command(finding, look)
-    text = f"{place}: {escape(finding.message, limit=None)}" if place else escape(finding.message, limit=None)
+    text = (
+        f"{place}: {escape(finding.message, limit=None)}"
+        if place
+        else escape(finding.message, limit=None)
+    )
     return f"{text}{f'. {fix}' if fix else ''}".replace("](", "] (")
 
 
@@ -145,7 +196,9 @@ def _command(finding: Finding, look: Look) -> str:
 
 
 def _bytes(finding: Finding, file: FileAudit) -> Json:
-    """Where the first stored part of the forget bias lies, if that is in the very file that the finding names."""
+    """Where the first stored part of the forget bias lies, if that is in the very file that the
+    finding names.
+    """
     place = finding.module, finding.layer, finding.direction
     for row in file.rows:
         if (row.lstm.module, row.lstm.layer, row.lstm.direction) == place:
@@ -157,7 +210,9 @@ def _bytes(finding: Finding, file: FileAudit) -> Json:
 
 
 def _digest(finding: Finding, look: Look) -> str:
-    """The finding's identity in a repository: other than its fingerprint it knows no folder outside of it."""
+    """The finding's identity in a repository: other than its fingerprint it knows no folder outside
+    of it.
+    """
     from hashlib import sha256
 
     text = f"{finding.code}:{_uri(finding.path, look)}:{finding.address}"
@@ -165,7 +220,9 @@ def _digest(finding: Finding, look: Look) -> str:
 
 
 def _fix(finding: Finding, edits: Sequence[Replacement], look: Look) -> Json:
-    """A change of bytes for each file (SARIF 3.55 to 3.57); the checksums that it breaks are among the edits."""
+    """A change of bytes for each file (SARIF 3.55 to 3.57); the checksums that it breaks are among
+    the edits.
+    """
     by_path: dict[str, list[Json]] = {}
     for edit in sorted(edits, key=lambda edit: (edit.path or "", edit.at)):
         by_path.setdefault(edit.path or finding.path, []).append(
@@ -174,8 +231,14 @@ def _fix(finding: Finding, edits: Sequence[Replacement], look: Look) -> Json:
                 "insertedContent": {"binary": b64encode(edit.new).decode("ascii")},
             }
         )
-    changes = [{"artifactLocation": _artifact(p, look), "replacements": parts} for p, parts in by_path.items()]
-    return {"description": {"text": _command(finding, look) or "Replace the bytes."}, "artifactChanges": changes}
+    changes = [
+        {"artifactLocation": _artifact(p, look), "replacements": parts}
+        for p, parts in by_path.items()
+    ]
+    return {
+        "description": {"text": _command(finding, look) or "Replace the bytes."},
+        "artifactChanges": changes,
+    }
 
 
 # ---- places, and what was not judged
@@ -186,7 +249,9 @@ def _artifact(path: str, look: Look) -> Json:
 
 
 def _uri(path: str, look: Look) -> str:
-    """Relative to the root; a colon is encoded as well, since it could end a scheme (RFC 3986, 4.2)."""
+    """Relative to the root; a colon is encoded as well, since it could end a scheme (RFC 3986,
+    4.2).
+    """
     import os
     from urllib.parse import quote
 
@@ -197,27 +262,41 @@ def _uri(path: str, look: Look) -> str:
 
 
 def _notifications(audit: Audit, look: Look, cut: int) -> list[Json]:
-    """Unreadable inputs as errors, what was skipped as notes, and how many findings no longer fitted."""
+    """Unreadable inputs as errors, what was skipped as notes, and how many findings no longer
+    fitted.
+    """
     found = [_unreadable(error, look) for error in audit.errors]
     found += [note for file in audit.files for note in _skipped(file, look)]
     beyond = len(found) - NOTIFICATIONS
     found = found[:NOTIFICATIONS]
     if cut > 0:
-        found.append(_notice("limit", "warning", f"{cut} more findings are not listed; GitHub keeps {RESULTS}"))
+        found.append(
+            _notice(
+                "limit", "warning", f"{cut} more findings are not listed; GitHub keeps {RESULTS}"
+            )
+        )
     if beyond > 0:
-        found.append(_notice("limit", "warning", f"{beyond} more inputs or modules were not judged"))
+        found.append(
+            _notice("limit", "warning", f"{beyond} more inputs or modules were not judged")
+        )
     return found
 
 
 def _unreadable(error: FileError, look: Look) -> Json:
-    region: Mapping[str, int] = TEXT if error.at is None else {**TEXT, "byteOffset": error.at, "byteLength": 0}
-    place = {"physicalLocation": {"artifactLocation": _artifact(error.path, look), "region": region}}
+    region: Mapping[str, int] = (
+        TEXT if error.at is None else {**TEXT, "byteOffset": error.at, "byteLength": 0}
+    )
+    place = {
+        "physicalLocation": {"artifactLocation": _artifact(error.path, look), "region": region}
+    }
     return {**_notice(error.kind, "error", error.message), "locations": [place]}
 
 
 def _skipped(file: FileAudit, look: Look) -> Iterator[Json]:
     for skipped in file.skipped:
-        place: Json = {"physicalLocation": {"artifactLocation": _artifact(file.path, look), "region": TEXT}}
+        place: Json = {
+            "physicalLocation": {"artifactLocation": _artifact(file.path, look), "region": TEXT}
+        }
         name = escape(skipped.module, limit=None) or "(root)"
         place["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "module"}]
         text = f"{name} was not judged: {skipped.detail or skipped.reason}"
@@ -225,4 +304,8 @@ def _skipped(file: FileAudit, look: Look) -> Iterator[Json]:
 
 
 def _notice(kind: str, level: str, text: str) -> Json:
-    return {"descriptor": {"id": kind}, "level": level, "message": {"text": escape(text, None).replace("](", "] (")}}
+    return {
+        "descriptor": {"id": kind},
+        "level": level,
+        "message": {"text": escape(text, None).replace("](", "] (")},
+    }

@@ -1,16 +1,15 @@
 """`table`, the default: what a person in a terminal wants to know, first things first.
 
-Comes in: an `Audit` and the `Look` of the terminal. Goes out: a block a file (a row an LSTM, findings with their fix,
-notes, what was skipped), then what could not be read, then one summary line. Promise: no line is wider than
-`look.width` (from 40 up); what does not fit is a column left out or a name shortened in its middle, and two names never
-become one by it.
-"""
+Comes in: an `Audit` and the `Look` of the terminal. Goes out: a block a file (a row an LSTM,
+findings with their fix, notes, what was skipped), then what could not be read, then one summary
+line. Promise: no line is wider than `look.width` (from 40 up); what does not fit is a column left
+out or a name shortened in its middle, and two names never become one by it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
-from ..finding import Audit, FileAudit, FileError, Finding, Row
+from ..facts import Audit, FileAudit, FileError, Finding, Row
 from ..lstm.forensics.schemes import short
 from . import (
     PATH_LIMIT,
@@ -64,9 +63,8 @@ ASCII = Signs("...", ", ", "std", "inf", ".", ":-=+*#%@")
 class Column(NamedTuple):
     """One column: its two-line heading, how a row fills it, and when it may appear.
 
-    `rank`: lower ranks are given a place first. `room`: how much of the names must still fit beside it. `style`: SGR
-    attributes of a cell. A column whose cells are all empty is left out.
-    """
+    `rank`: lower ranks are given a place first. `room`: how much of the names must still fit beside
+    it. `style`: SGR attributes of a cell. A column whose cells are all empty is left out."""
 
     title: str
     rank: int
@@ -84,17 +82,26 @@ def table(audit: Audit, look: Look) -> str:
     """One row an LSTM, grouped by file."""
     look = look._replace(width=max(look.width, NARROWEST))
     closing = _wrapped(_signs(look).separator.join(summary(audit)), look.width)
-    blocks = [*_file_blocks(audit, look), [*_without_lstm(audit, look), *_errors(audit.errors, look)], closing]
+    blocks = [
+        *_file_blocks(audit, look),
+        [*_without_lstm(audit, look), *_errors(audit.errors, look)],
+        closing,
+    ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
 def _file_blocks(audit: Audit, look: Look) -> Iterator[list[str]]:
-    """The files that have something to show, under columns that all share: the heading returns once a screen."""
+    """The files that have something to show, under columns that all share: the heading returns once
+    a screen.
+    """
     heading, body = _rows(audit.rows, look) if audit.rows else ([], [])
     lines, since = iter(body), PAGE
     for file in audit.files:
         rows = list(islice(lines, len(file.rows)))
-        remarks = [*_findings(file, look), *([] if look.quiet else [*_notes(file, look), *_skipped(file, look)])]
+        remarks = [
+            *_findings(file, look),
+            *([] if look.quiet else [*_notes(file, look), *_skipped(file, look)]),
+        ]
         if not rows and not remarks:
             continue
         due = heading if rows and since >= PAGE else []
@@ -109,7 +116,10 @@ def _title(file: FileAudit, look: Look) -> list[str]:
     detail = f"{escape(file.format, ascii=look.ascii)}, {size(file.bytes)}"
     if columns_wide(path) + 2 + len(detail) <= look.width:
         return [f"{_painted(path, look, bold=True)}  {detail}"]
-    return [*(_painted(line, look, bold=True) for line in _wrapped(path, look.width)), f"  {detail}"]
+    return [
+        *(_painted(line, look, bold=True) for line in _wrapped(path, look.width)),
+        f"  {detail}",
+    ]
 
 
 # ---- the rows
@@ -119,25 +129,30 @@ def _rows(rows: Sequence[Row], look: Look) -> tuple[list[str], list[str]]:
     """The three lines of the heading, and a line for each row."""
     names = [shown_address(row.lstm, ascii=look.ascii) for row in rows]
     columns = _fitting(rows, max(map(columns_wide, names)), look)
-    names = _shortened(names, look.width - sum(GAP + _columns_of(*filled) for filled in columns), _signs(look).dots)
+    names = _shortened(
+        names, look.width - sum(GAP + _columns_of(*filled) for filled in columns), _signs(look).dots
+    )
     left = max(map(columns_wide, [*names, "LSTM"]))
     texts = ["", "LSTM", "-" * left, *names]
     pairs = zip(texts, _grid(rows, columns, look), strict=True)
-    lines = [(text + " " * (left + GAP - columns_wide(text)) + line).rstrip() for text, line in pairs]
+    lines = [
+        (text + " " * (left + GAP - columns_wide(text)) + line).rstrip() for text, line in pairs
+    ]
     return lines[:3], lines[3:]
 
 
 def _grid(rows: Sequence[Row], columns: Sequence[Filled], look: Look) -> list[str]:
     """All columns but the names, below their headings.
 
-    By hand: tabulate takes 45 ms to import (it asks importlib.metadata for its version), more than all the rest of a
-    run, and counts a wide character as one column.
-    """
+    By hand: tabulate takes 45 ms to import (it asks importlib.metadata for its version), more than
+    all the rest of a run, and counts a wide character as one column."""
     blocks = []
     for column, cells in columns:
         wide = _columns_of(column, cells)
         heads = [_filled(title, wide, column.align == "left") for title in column.title.split("\n")]
-        blocks.append([*heads, "-" * wide, *_styled(column, rows, _aligned(column, cells, wide), look)])
+        blocks.append(
+            [*heads, "-" * wide, *_styled(column, rows, _aligned(column, cells, wide), look)]
+        )
     return [(" " * GAP).join(parts) for parts in zip(*blocks, strict=True)]
 
 
@@ -146,7 +161,9 @@ def _aligned(column: Column, cells: Sequence[str], wide: int) -> list[str]:
     if column.align != "decimal":
         return [_filled(cell, wide, column.align == "left") for cell in cells]
     places = [len(cell) - len(cell.partition(".")[0]) for cell in cells]
-    return [(cell + " " * (max(places) - n)).rjust(wide) for cell, n in zip(cells, places, strict=True)]
+    return [
+        (cell + " " * (max(places) - n)).rjust(wide) for cell, n in zip(cells, places, strict=True)
+    ]
 
 
 def _filled(text: str, wide: int, left: bool) -> str:
@@ -157,16 +174,22 @@ def _filled(text: str, wide: int, left: bool) -> str:
 def _styled(column: Column, rows: Sequence[Row], cells: list[str], look: Look) -> list[str]:
     if column.style is None:
         return cells
-    return [_painted(cell, look, **column.style(row)) for row, cell in zip(rows, cells, strict=True)]
+    return [
+        _painted(cell, look, **column.style(row)) for row, cell in zip(rows, cells, strict=True)
+    ]
 
 
 def _fitting(rows: Sequence[Row], longest: int, look: Look) -> list[Filled]:
-    """The columns that have something to say and fit beside the names, lowest rank first; equal ranks go together."""
+    """The columns that have something to say and fit beside the names, lowest rank first; equal
+    ranks go together.
+    """
     filled = [(column, [column.cell(row) for row in rows]) for column in _columns(_signs(look))]
     filled = [(column, cells) for column, cells in filled if any(cells)]
     kept: list[Filled] = []
     taken = 0
-    for _, group in groupby(sorted(filled, key=lambda pair: pair[0].rank), key=lambda pair: pair[0].rank):
+    for _, group in groupby(
+        sorted(filled, key=lambda pair: pair[0].rank), key=lambda pair: pair[0].rank
+    ):
         together = list(group)
         need = taken + sum(GAP + _columns_of(*pair) for pair in together)
         if kept and need + min(longest, together[0][0].room) > look.width:
@@ -191,7 +214,9 @@ def _columns(signs: Signs) -> tuple[Column, ...]:
         Column("\nH", 6, lambda row: str(row.lstm.hidden_size), 26),
         Column("forget\nbias", 0, gate("f"), align="decimal"),
         Column(f"\n{signs.std}", 5, lambda row: plain(row.measures.gates["f"].std), 30, "decimal"),
-        Column("\nactivation", 0, lambda row: fraction(row.measures.activation.mean), style=_openness),
+        Column(
+            "\nactivation", 0, lambda row: fraction(row.measures.activation.mean), style=_openness
+        ),
         Column("\nmin..max", 7, _extent, ROOMY),
         Column("units\n0 to 1", 2, distribution, align="left"),
         Column("half\nlife", 3, lambda row: plain(row.measures.half_life.p50)),
@@ -200,7 +225,12 @@ def _columns(signs: Signs) -> tuple[Column, ...]:
         Column("g\nbias", 9, gate("g"), ROOMY, "decimal"),
         Column("o\nbias", 9, gate("o"), ROOMY, "decimal"),
         Column("\ndtype", 10, lambda row: row.lstm.dtype, ROOMY, "left"),
-        Column("\ninit", 1, lambda row: "" if row.init is None else escape(short(row.init)), align="left"),
+        Column(
+            "\ninit",
+            1,
+            lambda row: "" if row.init is None else escape(short(row.init)),
+            align="left",
+        ),
         Column("\nconvention", 4, lambda row: peculiar(row.lstm), align="left"),
         Column("\naliases", 11, lambda row: str(len(row.lstm.aliases) or ""), ROOMY),
     )
@@ -221,11 +251,18 @@ def _openness(row: Row) -> dict[str, Any]:
 
 
 def _findings(file: FileAudit, look: Look) -> list[str]:
-    """Most severe first; what is said alike of several LSTMs is said once, and one command mends them together."""
-    groups = alike(finding for finding in file.findings if finding.severity != "info" or not look.quiet)
+    """Most severe first; what is said alike of several LSTMs is said once, and one command mends
+    them together.
+    """
+    groups = alike(
+        finding for finding in file.findings if finding.severity != "info" or not look.quiet
+    )
     lines: list[str] = []
     for group in groups[:FOUND]:
-        first, names = group[0], list(filter(None, (shown_place(f, ascii=look.ascii) for f in group)))
+        first, names = (
+            group[0],
+            list(filter(None, (shown_place(f, ascii=look.ascii) for f in group))),
+        )
         where = f" {_some(names, NAMED)}" if names else ""
         text = f"{first.code}{where}: {escape(first.message, PATH_LIMIT, look.ascii)}"
         lines += _labelled(first.severity, text, look, fg=HUES[first.severity], bold=True)
@@ -237,7 +274,9 @@ def _findings(file: FileAudit, look: Look) -> list[str]:
 def _fixes(path: str, group: Sequence[Finding], look: Look) -> Iterator[str]:
     """The commands that mend a group, told apart where something that was learned would be lost."""
     for words, safe in commands(path, (finding.fix for finding in group)):
-        warning = [] if safe else _wrapped("fix (overwrites whatever was learned):", look.width - INDENT)
+        warning = (
+            [] if safe else _wrapped("fix (overwrites whatever was learned):", look.width - INDENT)
+        )
         texts = [*([] if warning else ["fix:"]), *(quoted(word, look.ascii) for word in words)]
         for line in (*warning, *_continued(texts, look.width - INDENT)):
             yield " " * INDENT + line
@@ -256,7 +295,11 @@ def _continued(words: Sequence[str], width: int) -> Iterator[str]:
 
 
 def _notes(file: FileAudit, look: Look) -> list[str]:
-    said = [(note, shown_address(row.lstm, ascii=look.ascii)) for row in file.rows for note in row.lstm.notes]
+    said = [
+        (note, shown_address(row.lstm, ascii=look.ascii))
+        for row in file.rows
+        for note in row.lstm.notes
+    ]
     return _remarks("note", said, look, fg="cyan")
 
 
@@ -270,20 +313,33 @@ def _without_lstm(audit: Audit, look: Look) -> list[str]:
     empty = [file.path for file in audit.files if not (file.rows or file.skipped or file.findings)]
     if look.quiet or not empty:
         return []
-    return _labelled("no LSTM", _some([escape(path, PATH_LIMIT, look.ascii) for path in empty], NAMED), look)
+    return _labelled(
+        "no LSTM", _some([escape(path, PATH_LIMIT, look.ascii) for path in empty], NAMED), look
+    )
 
 
 def _errors(errors: Sequence[FileError], look: Look) -> list[str]:
-    """Every error is listed; equal ones (a folder of pointers that were not pulled) share a line."""
+    """Every error is listed; equal ones (a folder of pointers that were not pulled) share a
+    line.
+    """
     texts = [f"{e.kind}{'' if e.at is None else f' at byte {e.at}'}: {e.message}" for e in errors]
     paths = [escape(e.path, PATH_LIMIT, look.ascii) for e in errors]
-    return _remarks("error", list(zip(texts, paths, strict=True)), look, named=20, listed=len(errors), fg="red")
+    return _remarks(
+        "error", list(zip(texts, paths, strict=True)), look, named=20, listed=len(errors), fg="red"
+    )
 
 
 def _remarks(
-    label: str, said: Sequence[tuple[str, str]], look: Look, named: int = NAMED, listed: int = LISTED, **style: Any
+    label: str,
+    said: Sequence[tuple[str, str]],
+    look: Look,
+    named: int = NAMED,
+    listed: int = LISTED,
+    **style: Any,
 ) -> list[str]:
-    """`said` pairs a text with the name that it is about; equal texts are said once, for all their names."""
+    """`said` pairs a text with the name that it is about; equal texts are said once, for all their
+    names.
+    """
     names: dict[str, list[str]] = {}
     for text, name in said:
         names.setdefault(text, []).append(name)
@@ -291,12 +347,16 @@ def _remarks(
     for text in list(names)[:listed]:
         what = escape(text, PATH_LIMIT, look.ascii)
         lines += _labelled(label, f"{_some(names.pop(text), named)}: {what}", look, **style)
-    return lines + (_labelled(label, f"{sum(map(len, names.values()))} more", look, **style) if names else [])
+    return lines + (
+        _labelled(label, f"{sum(map(len, names.values()))} more", look, **style) if names else []
+    )
 
 
 def _labelled(label: str, text: str, look: Look, **style: Any) -> list[str]:
     lines = _wrapped(text, look.width - INDENT)
-    labels = [_painted(label, look, **style) + " " * (INDENT - len(label))] + [" " * INDENT] * (len(lines) - 1)
+    labels = [_painted(label, look, **style) + " " * (INDENT - len(label))] + [" " * INDENT] * (
+        len(lines) - 1
+    )
     return [(left + line).rstrip() for left, line in zip(labels, lines, strict=True)]
 
 
@@ -310,16 +370,22 @@ def _some(names: Sequence[str], limit: int) -> str:
 
 
 def columns_wide(text: str) -> int:
-    """The columns of a terminal that `text` takes: two for wide characters (UAX 11), none for combining marks."""
+    """The columns of a terminal that `text` takes: two for wide characters (UAX 11), none for
+    combining marks.
+    """
     if all(c < "\u0300" or c in NARROW for c in text):  # spares most runs the import of unicodedata
         return len(text)
     from unicodedata import category, east_asian_width
 
-    return sum(0 if category(c) in ("Mn", "Me") else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+    return sum(
+        0 if category(c) in ("Mn", "Me") else 2 if east_asian_width(c) in "WF" else 1 for c in text
+    )
 
 
 def _columns_of(column: Column, cells: Sequence[str]) -> int:
-    """What a column takes: its longest cell or line of the heading; decimal cells are split at their points."""
+    """What a column takes: its longest cell or line of the heading; decimal cells are split at
+    their points.
+    """
     head = max(map(len, column.title.split("\n")))
     if column.align != "decimal":
         return max(head, *map(columns_wide, cells))
@@ -329,7 +395,9 @@ def _columns_of(column: Column, cells: Sequence[str]) -> int:
 
 
 def _shortened(names: Sequence[str], room: int, dots: str) -> list[str]:
-    """Names cut in the middle to `room`: at the first of a few places where no two of them become alike."""
+    """Names cut in the middle to `room`: at the first of a few places where no two of them become
+    alike.
+    """
     for share in (0.4, 0.0, 0.7, 1.0):
         short = [_cut(name, room, share, dots) for name in names]
         if len(set(short)) == len(set(names)):
@@ -356,7 +424,9 @@ def _prefix(text: str, width: int) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, broken at spaces, and inside a word only where it is longer than a line."""
+    """Lines of at most `width` columns, broken at spaces, and inside a word only where it is longer
+    than a line.
+    """
     lines: list[str] = [""]
     for word in text.split(" "):
         joined = f"{lines[-1]} {word}" if lines[-1] else word
@@ -372,7 +442,9 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _painted(text: str, look: Look, fg: str = "", bold: bool = False) -> str:
-    """In colour, by SGR sequences (ECMA-48, 8.3.117): to import click for its `style` takes 30 ms."""
+    """In colour, by SGR sequences (ECMA-48, 8.3.117): to import click for its `style` takes 30
+    ms.
+    """
     if not look.color or not (fg or bold):
         return text
     return (SGR[fg] if fg else "") + (BOLD if bold else "") + text + PLAIN

@@ -1,22 +1,21 @@
 """What a rule sees, and the table of rules.
 
-Comes in: `Evidence`, one file with its LSTMs measured and its source still open. Goes out: `Finding`s. Promise: a
-rule's docstring is its manual, its keyword-only parameters are its options, and nothing but arithmetic is an error by
-default.
-"""
+Comes in: `Evidence`, one file with its LSTMs measured and its source still open. Goes out:
+`Finding`s. Promise: a rule's docstring is its manual, its keyword-only parameters are its options,
+and nothing but arithmetic is an error by default."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..errors import Skipped
-from ..finding import Finding, Fix
+from ..facts import Finding, Fix
 from ..lstm.forensics.bias import EPSILON
 from ..lstm.forensics.schemes import Init
 from ..lstm.layer import Lookalike, Lstm
 from ..lstm.measure import Measures, Values
+from ..raw.span import Span
 from ..registry import Registry
-from ..span import Span
 
 
 class Case(NamedTuple):
@@ -29,7 +28,9 @@ class Case(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """One file before the rules; its source is open, so that a rule may read what a bias span covers."""
+    """One file before the rules; its source is open, so that a rule may read what a bias span
+    covers.
+    """
 
     path: str
     format: str
@@ -62,7 +63,9 @@ def at(lstm: Lstm, message: str, **more: Any) -> Hit:
 
 
 def mend(case: Case, *arguments: str) -> Fix | None:
-    """The fix `lstm-audit patch FILE ARGUMENTS` for this LSTM alone; None where it has no bias of its own to write."""
+    """The fix `lstm-audit patch FILE ARGUMENTS` for this LSTM alone; None where it has no bias of
+    its own to write.
+    """
     if not case.lstm.gates["f"] or aliased(case.lstm):
         return None
     return Fix((*arguments, "--layers", pattern(case.lstm)), safe=proven(case.init))
@@ -74,7 +77,9 @@ def proven(init: Init | None) -> bool:
 
 
 def aliased(lstm: Lstm) -> bool:
-    """Whether the two halves of the forget bias share bytes, so that neither can be written alone."""
+    """Whether the two halves of the forget bias share bytes, so that neither can be written
+    alone.
+    """
     ih, hh = ([t.block.span for t in lstm.gates["f"] if t.half == half] for half in ("ih", "hh"))
     return any(_overlap(a, b) for a in ih for b in hh)
 
@@ -84,12 +89,16 @@ def _overlap(a: Span, b: Span) -> bool:
 
 
 def rounding(lstm: Lstm) -> float:
-    """The relative spacing of the coarsest dtype among the biases (`float16+float32` when the halves differ)."""
+    """The relative spacing of the coarsest dtype among the biases (`float16+float32` when the
+    halves differ).
+    """
     return max(EPSILON.get(name, EPSILON["float32"]) for name in lstm.dtype.split("+"))
 
 
 def pattern(lstm: Lstm) -> str:
-    """The `--layers` glob that matches one LSTM's address and no other; keys like `node['x']` hold glob's own signs."""
+    """The `--layers` glob that matches one LSTM's address and no other; keys like `node['x']` hold
+    glob's own signs.
+    """
     return re.sub(r"([*?[])", r"[\1]", lstm.address)
 
 
@@ -100,7 +109,9 @@ SECTIONS = ("What it sees", "Why it hurts", "Example", "Fix", "References")
 
 
 class Rule(NamedTuple):
-    """A rule of the catalogue. `scope` is lstm (called with each `Case`) or file (called with the `Evidence`)."""
+    """A rule of the catalogue. `scope` is lstm (called with each `Case`) or file (called with the
+    `Evidence`).
+    """
 
     code: str
     name: str
@@ -117,9 +128,16 @@ class Rule(NamedTuple):
 
     @property
     def sections(self) -> dict[str, str]:
-        """The manual cut at its headings, the first line under ""; the texts are Markdown, code indented by four."""
-        first, *rest = re.split(rf"^({'|'.join(SECTIONS)}):[ ]*\n?", self.manual, flags=re.MULTILINE)
-        return {"": first.strip(), **{head: text.rstrip() for head, text in zip(rest[::2], rest[1::2], strict=True)}}
+        """The manual cut at its headings, the first line under ""; the texts are Markdown, code
+        indented by four.
+        """
+        first, *rest = re.split(
+            rf"^({'|'.join(SECTIONS)}):[ ]*\n?", self.manual, flags=re.MULTILINE
+        )
+        return {
+            "": first.strip(),
+            **{head: text.rstrip() for head, text in zip(rest[::2], rest[1::2], strict=True)},
+        }
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -144,7 +162,9 @@ def rule(code: str, name: str, severity: str, scope: str = "lstm") -> Callable[[
 
 
 Options = Callable[[Rule, Lstm | None], Mapping[str, Any] | None]
-"""What a policy says of a rule on an LSTM (None: on the file): its options, or None when the rule is off there."""
+"""What a policy says of a rule on an LSTM (None: on the file): its options, or None when the rule
+is off there.
+"""
 
 
 def judge(evidence: Evidence, options: Options) -> Iterator[Finding]:
@@ -152,7 +172,8 @@ def judge(evidence: Evidence, options: Options) -> Iterator[Finding]:
     for rule in sorted(RULES.values(), key=lambda rule: rule.code):
         for hit in _hits(rule, evidence, options):
             yield Finding(
-                rule.code, rule.name, hit.severity or rule.severity, evidence.path, hit.module, hit.layer,
+                rule.code, rule.name, hit.severity or rule.severity, evidence.path, hit.module,
+                hit.layer,
                 hit.direction, hit.message, hit.measured, hit.expected, hit.fix,
             )  # fmt: skip
 

@@ -1,8 +1,8 @@
-"""LA201 to LA203 and LA205: what the user's policy demands. Without options none of them has anything to say.
+"""LA201 to LA203 and LA205: what the user's policy demands. Without options none of them has
+anything to say.
 
-Comes in: a `Case` and bounds. Goes out: hits. Promise: a value that equals its bound to the rounding of the stored
-dtype is within it, and so is what `patch` writes for that bound.
-"""
+Comes in: a `Case` and bounds. Goes out: hits. Promise: a value that equals its bound to the
+rounding of the stored dtype is within it, and so is what `patch` writes for that bound."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,9 @@ from . import Case, Evidence, Hit, at, mend, rounding, rule
 
 
 class Bounds(NamedTuple):
-    """From `low` to `high`, both allowed, each widened by `slack` of itself for the rounding of what is stored."""
+    """From `low` to `high`, both allowed, each widened by `slack` of itself for the rounding of
+    what is stored.
+    """
 
     low: float
     high: float
@@ -36,7 +38,11 @@ class Bounds(NamedTuple):
     def __str__(self) -> str:
         if self.low == -math.inf:
             return f"at most {self.high:.6g}"
-        return f"at least {self.low:.6g}" if self.high == math.inf else f"from {self.low:.6g} to {self.high:.6g}"
+        return (
+            f"at least {self.low:.6g}"
+            if self.high == math.inf
+            else f"from {self.low:.6g} to {self.high:.6g}"
+        )
 
 
 def _bounds(lstm: Lstm, low: float | None, high: float | None, roundings: int = 1) -> Bounds | None:
@@ -47,7 +53,9 @@ def _bounds(lstm: Lstm, low: float | None, high: float | None, roundings: int = 
 
 
 class Asked(NamedTuple):
-    """A quantity of the policy: its name, its statistics, its value unit by unit, and the patch flag that sets it."""
+    """A quantity of the policy: its name, its statistics, its value unit by unit, and the patch
+    flag that sets it.
+    """
 
     what: str
     stats: Stats
@@ -63,16 +71,28 @@ def _judged(case: Case, asked: Asked, stat: str, bounds: Bounds) -> Hit | None:
         return None
     worst = max(outside, key=bounds.excess)
     bound = bounds.nearest(worst)
-    fix = mend(case, asked.flag, f"{bound:.9g}") if stat != "std" and _reachable(asked.flag, bound) else None
+    fix = (
+        mend(case, asked.flag, f"{bound:.9g}")
+        if stat != "std" and _reachable(asked.flag, bound)
+        else None
+    )
     said = f"the {stat} {asked.what} is {worst:.4g}"
     if stat == "each":
-        said = f"{len(outside)} of {len(values)} units have a {asked.what} outside of the policy, the worst {worst:.4g}"
-    message = f"{said}; {bounds} was demanded; {'patch it, or initialise' if fix else 'initialise'} or train it so"
+        said = (
+            f"{len(outside)} of {len(values)} units have a {asked.what} outside of the policy, "
+            f"the worst {worst:.4g}"
+        )
+    message = (
+        f"{said}; {bounds} was demanded; {'patch it, or initialise' if fix else 'initialise'} or "
+        "train it so"
+    )
     return at(case.lstm, message, measured=worst, expected=str(bounds), fix=fix)
 
 
 def _reachable(flag: str, bound: float) -> bool:
-    """Whether a forget bias can give it: an activation lies between 0 and 1, a time scale above 0."""
+    """Whether a forget bias can give it: an activation lies between 0 and 1, a time scale above
+    0.
+    """
     if flag == "--activation":
         return 0.0 < bound < 1.0
     return math.isfinite(bound) and (flag == "--forget-bias" or bound > 0.0)
@@ -90,13 +110,15 @@ def forget_bias(
 ) -> Iterator[Hit]:
     """The effective forget bias is not what the policy demands.
 
-    What it sees: a statistic (`mean`, `std`, `min`, `p05`, `p50`, `p95`, `max`) of the effective forget bias, or, with
-    `each`, every unit's, is below `min`, above `max`, or further from `target` than `tolerance`.
+    What it sees: a statistic (`mean`, `std`, `min`, `p05`, `p50`, `p95`, `max`) of the effective
+    forget bias, or, with `each`, every unit's, is below `min`, above `max`, or further from
+    `target` than `tolerance`.
 
-    Why it hurts: the policy is yours. The effective bias is what the gate sees: the sum of both halves and of what the
-    framework adds at run time.
+    Why it hurts: the policy is yours. The effective bias is what the gate sees: the sum of both
+    halves and of what the framework adds at run time.
 
-    Example: `check --forget-bias 1` on a model with 1 in both halves: the mean is 2, from 0.95 to 1.05 was demanded.
+    Example: `check --forget-bias 1` on a model with 1 in both halves: the mean is 2, from 0.95 to
+    1.05 was demanded.
 
     Fix:
         lstm-audit patch FILE --forget-bias 1
@@ -123,16 +145,20 @@ def forget_bias(
 
 
 @rule("LA202", "activation", "error")
-def activation(case: Case, *, stat: str = "mean", min: float | None = None, max: float | None = None) -> Iterator[Hit]:
+def activation(
+    case: Case, *, stat: str = "mean", min: float | None = None, max: float | None = None
+) -> Iterator[Hit]:
     """The forget gate's activation at rest is not what the policy demands.
 
-    What it sees: a statistic of the activation at x = 0, h = 0 over units, or with `each` every unit's, is below `min`
-    or above `max`. The mean is that of the activations, not the activation of the mean.
+    What it sees: a statistic of the activation at x = 0, h = 0 over units, or with `each` every
+    unit's, is below `min` or above `max`. The mean is that of the activations, not the activation
+    of the mean.
 
-    Why it hurts: the activation is the share of memory that survives a step before any input speaks. The policy is
-    yours.
+    Why it hurts: the activation is the share of memory that survives a step before any input
+    speaks. The policy is yours.
 
-    Example: `check --min-activation 0.7` on PyTorch's default: the mean is 0.5, at least 0.7 was demanded.
+    Example: `check --min-activation 0.7` on PyTorch's default: the mean is 0.5, at least 0.7 was
+    demanded.
 
     Fix:
         lstm-audit patch FILE --activation 0.7
@@ -147,20 +173,27 @@ def activation(case: Case, *, stat: str = "mean", min: float | None = None, max:
     if bounds is not None:
         gate = ACTIVATIONS[case.lstm.activation_function]
         units = [gate(b) for b in case.values.forget] if stat == "each" else ()
-        hit = _judged(case, Asked("forget activation", case.measures.activation, units, "--activation"), stat, bounds)
+        hit = _judged(
+            case,
+            Asked("forget activation", case.measures.activation, units, "--activation"),
+            stat,
+            bounds,
+        )
         if hit is not None:
             yield hit
 
 
 @rule("LA203", "time-scale", "error")
-def time_scales(case: Case, *, stat: str = "mean", min: float | None = None, max: float | None = None) -> Iterator[Hit]:
+def time_scales(
+    case: Case, *, stat: str = "mean", min: float | None = None, max: float | None = None
+) -> Iterator[Hit]:
     """The time scale of the memory is not what the policy demands.
 
-    What it sees: a statistic of τ = −1/ln f in steps over units, or with `each` every unit's, is below `min` or above
-    `max`.
+    What it sees: a statistic of τ = −1/ln f in steps over units, or with `each` every unit's, is
+    below `min` or above `max`.
 
-    Why it hurts: a unit forgets all but 1/e in τ steps. Where no unit reaches the length of what must be remembered,
-    gradients over that length vanish from the start. The policy is yours.
+    Why it hurts: a unit forgets all but 1/e in τ steps. Where no unit reaches the length of what
+    must be remembered, gradients over that length vanish from the start. The policy is yours.
 
     Example: `check --min-time-scale 50` on a forget bias of 1: τ is 3.2 steps in every unit.
 
@@ -177,36 +210,42 @@ def time_scales(case: Case, *, stat: str = "mean", min: float | None = None, max
     bounds = _bounds(case.lstm, min, max, roundings=16)
     if bounds is not None:
         units = _time_scales(case) if stat == "each" else ()
-        hit = _judged(case, Asked("time scale", case.measures.time_scale, units, "--time-scale"), stat, bounds)
+        hit = _judged(
+            case, Asked("time scale", case.measures.time_scale, units, "--time-scale"), stat, bounds
+        )
         if hit is not None:
             yield hit
 
 
 def _time_scales(case: Case) -> list[float]:
     gate = ACTIVATIONS[case.lstm.activation_function]
-    return [time_scale(b) if gate is sigmoid else time_scale_of(gate(b)) for b in case.values.forget]
+    return [
+        time_scale(b) if gate is sigmoid else time_scale_of(gate(b)) for b in case.values.forget
+    ]
 
 
 @rule("LA205", "no-lstm", "error", scope="file")
 def no_lstm(evidence: Evidence, *, required: bool = False) -> Iterator[Hit]:
     """No LSTM was found where one is required.
 
-    What it sees: a checkpoint that could be read and holds no LSTM that could be judged. Off unless `required`.
+    What it sees: a checkpoint that could be read and holds no LSTM that could be judged. Off unless
+    `required`.
 
-    Why it hurts: a gate that audits nothing passes everything: a renamed layer, a wrong file or a frozen export would
-    make a build green for ever.
+    Why it hurts: a gate that audits nothing passes everything: a renamed layer, a wrong file or a
+    frozen export would make a build green for ever.
 
     Example: 0 LSTMs in a checkpoint with one GRU: "decoder: gru".
 
-    Fix: point `check` at the right file, or set `require-lstm = false`. What was skipped is listed with its reason; a
-    state dict with its names is the form in which everything can be judged: no `lstm-audit patch` is needed, but
+    Fix: point `check` at the right file, or set `require-lstm = false`. What was skipped is listed
+    with its reason; a state dict with its names is the form in which everything can be judged: no
+    `lstm-audit patch` is needed, but
 
         state = model.state_dict()
         assert any("weight_hh" in name for name in state)
         torch.save(state, "model.pt")
 
-    References: the names by which LSTMs are found are those of torch.nn.LSTM and of the conventions in the README.
-    """
+    References: the names by which LSTMs are found are those of torch.nn.LSTM and of the conventions
+    in the README."""
     if required and not evidence.cases:
         skipped = "; ".join(f"{s.module or '(root)'}: {s.reason}" for s in evidence.skipped[:5])
         aside = f" ({skipped})" if skipped else ""

@@ -1,27 +1,31 @@
 """LA901 to LA904: the file itself, whatever its LSTMs are.
 
-Comes in: the `Evidence` of a file. Goes out: hits. Promise: nothing is imported to find out what importing it would do,
-and of the data only records with a bias are read.
-"""
+Comes in: the `Evidence` of a file. Goes out: hits. Promise: nothing is imported to find out what
+importing it would do, and of the data only records with a bias are read."""
 
 import re
 from collections.abc import Iterator
 
-from ..span import Seal, Span
-from ..tensor import DTYPES
+from ..raw.dtypes import DTYPES
+from ..raw.span import Seal, Span
 from . import Evidence, Hit, rule
 
 NAMED = 5
 """Globals or places that a message lists before it says how many more there are."""
 
-_BUILTIN = "list dict set frozenset tuple int float complex bool str bytes bytearray slice range object long unicode"
+_BUILTIN = (
+    "list dict set frozenset tuple int float complex bool str bytes bytearray slice range object "
+    "long unicode"
+)
 _COLLECTIONS = "OrderedDict defaultdict Counter deque ChainMap"
 _TORCH = (
-    "Size Tensor device dtype layout memory_format strided per_tensor_affine per_channel_affine contiguous_format "
+    "Size Tensor device dtype layout memory_format strided per_tensor_affine per_channel_affine "
+    "contiguous_format "
     "preserve_format ScriptObject double float half long int short char byte"
 )
 _NUMPY = (
-    "ndarray dtype bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 complex64 complex128"
+    "ndarray dtype bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 "
+    "float64 complex64 complex128"
 )
 _ARRAYS = "_reconstruct scalar _frombuffer"
 
@@ -38,7 +42,9 @@ INERT: dict[str, frozenset[str]] = {
     "torch.serialization": frozenset({"_get_layout"}),
     "torch.nn.backends.thnn": frozenset({"_get_thnn_function_backend"}),
     "torch.backends.cudnn.rnn": frozenset({"Unserializable"}),
-    "torch.jit._pickle": frozenset({"build_tensorlist", "build_intlist", "build_doublelist", "build_boollist"}),
+    "torch.jit._pickle": frozenset(
+        {"build_tensorlist", "build_intlist", "build_doublelist", "build_boollist"}
+    ),
     "numpy": frozenset(_NUMPY.split()),
     **{
         f"numpy.{core}.{module}": frozenset(_ARRAYS.split())
@@ -46,11 +52,11 @@ INERT: dict[str, frozenset[str]] = {
         for module in ("multiarray", "numeric")
     },
 }
-"""Module to the names in it that build plain values: torch's and numpy's rebuilders, storages, dtypes, containers.
+"""Module to the names in it that build plain values: torch's and numpy's rebuilders, storages,
+dtypes, containers.
 
-A rebuilder is inert as far as its own code goes; `_load_from_bytes` opens a file within the file, whose globals are
-not in this list's care.
-"""
+A rebuilder is inert as far as its own code goes; `_load_from_bytes` opens a file within the file,
+whose globals are not in this list's care. """
 
 _STORAGE = r"\w+Storage"
 _CLASS = r"[A-Z]\w*"
@@ -62,13 +68,14 @@ _TRAILING = r"(\d+) bytes behind .+"
 def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
     """The pickle names code outside the inert set: an unsafe load of the file would import it.
 
-    What it sees: globals other than torch's rebuilders, storages, dtypes and torch.nn classes, collections, builtin
-    containers and numpy's reconstructors. A dotted name is never inert: it reaches through a module to anything. In
-    TorchScript nothing is imported, so nothing is said.
+    What it sees: globals other than torch's rebuilders, storages, dtypes and torch.nn classes,
+    collections, builtin containers and numpy's reconstructors. A dotted name is never inert: it
+    reaches through a module to anything. In TorchScript nothing is imported, so nothing is said.
 
-    Why it hurts: `torch.load(weights_only=False)` and `pickle.load` import these names and call what the file tells
-    them to call. With a whole pickled model it is only a wish for your source code, which breaks with the first
-    renaming; with a foreign file it can be anything. This audit imported none of it.
+    Why it hurts: `torch.load(weights_only=False)` and `pickle.load` import these names and call
+    what the file tells them to call. With a whole pickled model it is only a wish for your source
+    code, which breaks with the first renaming; with a foreign file it can be anything. This audit
+    imported none of it.
 
     Example: torch.save(model) names mypkg.Model: 1 global outside of the inert set.
 
@@ -82,10 +89,13 @@ def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
     """
     if evidence.format == "torchscript":
         return
-    foreign = sorted({f"{module}.{name}" for module, name in evidence.globals if not inert(module, name)})
+    foreign = sorted(
+        {f"{module}.{name}" for module, name in evidence.globals if not inert(module, name)}
+    )
     if foreign:
         message = (
-            f"an unsafe load would import {len(foreign)} name{'s' * (len(foreign) > 1)} outside of the inert set: "
+            f"an unsafe load would import {len(foreign)} name{'s' * (len(foreign) > 1)} outside "
+            "of the inert set: "
             f"{_listed(foreign)}; load with weights_only=True, or save the state dict alone"
         )
         yield Hit(message, len(foreign), 0)
@@ -104,31 +114,34 @@ def inert(module: str, name: str) -> bool:
 
 def _listed(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return ", ".join(name if len(name) <= 100 else f"{name[:100]}..." for name in names[:NAMED]) + more
+    return (
+        ", ".join(name if len(name) <= 100 else f"{name[:100]}..." for name in names[:NAMED]) + more
+    )
 
 
 @rule("LA902", "wrong-checksum", "warning", scope="file")
 def wrong_checksum(evidence: Evidence, *, limit: int = 1 << 20) -> Iterator[Hit]:
     """The stored checksum of a bias record is not that of its bytes.
 
-    What it sees: of every archive record of at most `limit` bytes that holds a bias, the CRC-32 of the directory
-    against the bytes. Larger ones are not read.
+    What it sees: of every archive record of at most `limit` bytes that holds a bias, the CRC-32 of
+    the directory against the bytes. Larger ones are not read.
 
-    Why it hurts: the bytes changed after they were saved: a disk or a copy went wrong, or a tool wrote into the file
-    and left the checksum. torch does not look, and loads whatever stands there; `unzip -t` and Python's zipfile
-    refuse.
+    Why it hurts: the bytes changed after they were saved: a disk or a copy went wrong, or a tool
+    wrote into the file and left the checksum. torch does not look, and loads whatever stands there;
+    `unzip -t` and Python's zipfile refuse.
 
-    Example: 1 of 4 bias records; the record at byte 6208 has CRC-32 2b1c59f0, the directory says 9d4e0a12.
+    Example: 1 of 4 bias records; the record at byte 6208 has CRC-32 2b1c59f0, the directory says
+    9d4e0a12.
 
-    Fix: `lstm-audit patch` keeps every checksum as right, or as wrong, as it was. Fetch the file again, or, if the
-    values are as they should be:
+    Fix: `lstm-audit patch` keeps every checksum as right, or as wrong, as it was. Fetch the file
+    again, or, if the values are as they should be:
 
         state = torch.load("model.pt", weights_only=True)
         assert all(value.isfinite().all() for value in state.values())
         torch.save(state, "model.pt")
 
-    References: APPNOTE.TXT 4.4.7 (CRC-32); caffe2/serialize/inline_container.cc, which builds miniz without the check.
-    """
+    References: APPNOTE.TXT 4.4.7 (CRC-32); caffe2/serialize/inline_container.cc, which builds miniz
+    without the check."""
     seals = _seals(evidence, limit)
     wrong = []
     for (_, seal), span in seals.items():
@@ -137,16 +150,22 @@ def wrong_checksum(evidence: Evidence, *, limit: int = 1 << 20) -> Iterator[Hit]
             wrong.append(f"byte {seal.at}: {found:08x}, stored {seal.stored:08x}")
     if wrong:
         message = (
-            f"{len(wrong)} of {len(seals)} bias records have another CRC-32 than the archive says ({_listed(wrong)}): "
-            f"they changed after they were saved; fetch the file again, or load, inspect and save it anew"
+            f"{len(wrong)} of {len(seals)} bias records have another CRC-32 than the archive says "
+            f"({_listed(wrong)}): "
+            "they changed after they were saved; fetch the file again, or load, inspect and save "
+            "it anew"
         )
         yield Hit(message, len(wrong), 0)
 
 
 def _seals(evidence: Evidence, limit: int) -> dict[tuple[int, Seal], Span]:
-    """Every checksum over a bias, once, with the bytes under it; files of a sharded checkpoint are kept apart."""
+    """Every checksum over a bias, once, with the bytes under it; files of a sharded checkpoint are
+    kept apart.
+    """
     terms = [term for case in evidence.cases for gate in case.lstm.gates.values() for term in gate]
-    spans = {id(term.block.tensor): term.block.tensor.span for term in terms}  # the four gates share a tensor
+    spans = {
+        id(term.block.tensor): term.block.tensor.span for term in terms
+    }  # the four gates share a tensor
     found = {}
     for span in spans.values():
         for seal in span.seals:
@@ -187,11 +206,11 @@ CONTENTS: dict[str, tuple[str, ...]] = {
 def extension(evidence: Evidence) -> Iterator[Hit]:
     """The file's extension says another format than its content.
 
-    What it sees: an extension with a settled meaning (`.safetensors`, `.pt`, `.pkl`, `.onnx`, ...) over bytes of
-    another format. The content was read for what it is.
+    What it sees: an extension with a settled meaning (`.safetensors`, `.pt`, `.pkl`, `.onnx`, ...)
+    over bytes of another format. The content was read for what it is.
 
-    Why it hurts: loaders that choose by extension fail (torch.load itself hands `.safetensors` to safetensors), or,
-    with a pickle named `.safetensors`, someone trusts what should not be trusted.
+    Why it hurts: loaders that choose by extension fail (torch.load itself hands `.safetensors` to
+    safetensors), or, with a pickle named `.safetensors`, someone trusts what should not be trusted.
 
     Example: model.safetensors that begins with PK: 1 torch zip.
 
@@ -218,10 +237,12 @@ def extension(evidence: Evidence) -> Iterator[Hit]:
 def trailing_bytes(evidence: Evidence) -> Iterator[Hit]:
     """Bytes stand behind the end of what a loader reads.
 
-    What it sees: bytes behind a pickle's STOP, or behind the last storage of a torch file from before 1.6.
+    What it sees: bytes behind a pickle's STOP, or behind the last storage of a torch file from
+    before 1.6.
 
-    Why it hurts: it does not: every loader stops before them. But nobody wrote a checkpoint that way on purpose: two
-    files were joined, several pickles were dumped into one file (only the first is seen), or something is hidden.
+    Why it hurts: it does not: every loader stops before them. But nobody wrote a checkpoint that
+    way on purpose: two files were joined, several pickles were dumped into one file (only the first
+    is seen), or something is hidden.
 
     Example: 512 bytes behind the last storage.
 
@@ -235,5 +256,8 @@ def trailing_bytes(evidence: Evidence) -> Iterator[Hit]:
     """
     for note in evidence.notes:
         if match := re.fullmatch(_TRAILING, note):
-            message = f"{note}: no loader reads them; if they are not meant to be there, load the file and save it anew"
+            message = (
+                f"{note}: no loader reads them; if they are not meant to be there, load the file "
+                "and save it anew"
+            )
             yield Hit(message, int(match[1]), 0)

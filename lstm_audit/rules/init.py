@@ -1,8 +1,8 @@
 """LA204: whether the biases are what a named preset makes of them.
 
-Comes in: a `Case` and the preset's name. Goes out: hits. Promise: a preset without randomness is compared to the
-rounding of the dtype, a random one by its law, at a level at which a right draw practically never fails.
-"""
+Comes in: a `Case` and the preset's name. Goes out: hits. Promise: a preset without randomness is
+compared to the rounding of the dtype, a random one by its law, at a level at which a right draw
+practically never fails."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -13,17 +13,21 @@ from ..lstm.measure import sigmoid
 from . import Case, Hit, at, mend, rounding, rule
 
 if TYPE_CHECKING:  # loaded when a preset is asked for: most runs ask for none
-    from ..presets import Chosen, Initial, Summary
+    from ..lstm.presets import Chosen, Initial, Summary
 
 FIT = 2.23
-"""√n·D beyond which a draw does not follow its law: a right one fails once in 10,000 (2 exp(−2 · 2.23²))."""
+"""√n·D beyond which a draw does not follow its law: a right one fails once in 10,000 (2 exp(−2 ·
+2.23²)).
+"""
 
 GRID = 1024
 """Quantiles that a random preset's law is tabulated at."""
 
 FAMILIES = {
-    "unit": "constant", "two": "constant", "sutskever": "constant", "zero": "zeros", "pytorch": "pytorch-default",
-    "chrono": "chrono", "chrono-even": "chrono", "uniform-gate": "uniform-gate", "linspace": "linspace",
+    "unit": "constant", "two": "constant", "sutskever": "constant", "zero": "zeros",
+    "pytorch": "pytorch-default",
+    "chrono": "chrono", "chrono-even": "chrono", "uniform-gate": "uniform-gate",
+    "linspace": "linspace",
 }  # fmt: skip
 """The scheme as which a preset is remembered by a trained model."""
 
@@ -32,12 +36,14 @@ FAMILIES = {
 def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
     """The biases are not what the required preset would have made.
 
-    What it sees: for a preset without randomness the sorted effective forget biases differ from the preset's by more
-    than the dtype's rounding; for a random one they leave its range or its law (Kolmogorov-Smirnov, at a level at which
-    one right draw in 10,000 fails). Where the preset couples the input gate, b_i = −b_f is looked for too. A trained
-    model passes if the difference of its halves remembers the preset.
+    What it sees: for a preset without randomness the sorted effective forget biases differ from the
+    preset's by more than the dtype's rounding; for a random one they leave its range or its law
+    (Kolmogorov-Smirnov, at a level at which one right draw in 10,000 fails). Where the preset
+    couples the input gate, b_i = −b_f is looked for too. A trained model passes if the difference
+    of its halves remembers the preset.
 
-    Why it hurts: the policy is yours: the configuration says one start, the checkpoint holds another.
+    Why it hurts: the policy is yours: the configuration says one start, the checkpoint holds
+    another.
 
     Example: `init = "unit"` on a model with 1 in both halves: a unit holds 2 where 1 was demanded.
 
@@ -52,7 +58,7 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
     """
     if preset is None:
         return
-    from .. import presets
+    from ..lstm import presets
 
     lstm, init, chosen = case.lstm, case.init, presets.parse(preset)
     problem = _uncoupled(case, chosen) or (_unlike(case, chosen) if chosen.preset.random else None)
@@ -60,8 +66,14 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
         problem = _differs(case, presets.initial(chosen, lstm.hidden_size, 0, "", 0, "forward"))
     if problem is None or _remembered(init, chosen, presets.summary(chosen, lstm.hidden_size)):
         return
-    aside = f" (the biases look {init.scheme}, {init.state})" if init and init.scheme != "unknown" else ""
-    message = f"{problem}, which {chosen} does not give{aside}; initialise with {chosen.preset.formula}"
+    aside = (
+        f" (the biases look {init.scheme}, {init.state})"
+        if init and init.scheme != "unknown"
+        else ""
+    )
+    message = (
+        f"{problem}, which {chosen} does not give{aside}; initialise with {chosen.preset.formula}"
+    )
     fix = mend(case, "--init", str(chosen))
     yield at(lstm, message, measured=case.measures.gates["f"].mean, expected=str(chosen), fix=fix)
 
@@ -86,7 +98,9 @@ def _differs(case: Case, start: "Initial") -> str | None:
 
 
 def _unlike(case: Case, chosen: "Chosen") -> str | None:
-    """What of a random preset's law the values break: its range or its shape, in each half if it draws both."""
+    """What of a random preset's law the values break: its range or its shape, in each half if it
+    draws both.
+    """
     from ..lstm.forensics import laws
 
     slack, samples = 2 * rounding(case.lstm), [case.values.forget]
@@ -95,11 +109,20 @@ def _unlike(case: Case, chosen: "Chosen") -> str | None:
     law = chosen.preset.law(_grid, case.lstm.hidden_size, *chosen.arguments)
     for sample in samples:
         low, high = min(sample), max(sample)
-        if not (low >= law[0] - slack * abs(law[0]) - slack and high <= law[-1] + slack * abs(law[-1]) + slack):
-            return f"the forget biases reach from {low:.4g} to {high:.4g}, not {law[0]:.4g} to {law[-1]:.4g}"
+        if not (
+            low >= law[0] - slack * abs(law[0]) - slack
+            and high <= law[-1] + slack * abs(law[-1]) + slack
+        ):
+            return (
+                f"the forget biases reach from {low:.4g} to {high:.4g}, not {law[0]:.4g} to "
+                f"{law[-1]:.4g}"
+            )
         distance = laws.ks(sample, lambda x: _share_below(law, x))
         if distance > FIT:
-            return f"the forget biases are spread otherwise (Kolmogorov-Smirnov √n·D = {distance:.2f}, allowed {FIT})"
+            return (
+                "the forget biases are spread otherwise (Kolmogorov-Smirnov √n·D = "
+                f"{distance:.2f}, allowed {FIT})"
+            )
     return None
 
 
@@ -117,9 +140,13 @@ def _share_below(law: Sequence[float], value: float) -> float:
 
 
 def _remembered(init: Init | None, chosen: "Chosen", start: "Summary") -> bool:
-    """Whether a trained model was this preset before: its scheme, and its constant to 2 % of the activation."""
+    """Whether a trained model was this preset before: its scheme, and its constant to 2 % of the
+    activation.
+    """
     if init is None or init.state != "trained" or family(init) != FAMILIES.get(chosen.preset.name):
         return False
     if family(init) != "constant":
         return True
-    return init.value is not None and math.isclose(sigmoid(init.value), start.activation, rel_tol=0.02)
+    return init.value is not None and math.isclose(
+        sigmoid(init.value), start.activation, rel_tol=0.02
+    )

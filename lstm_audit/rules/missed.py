@@ -1,17 +1,16 @@
 """LA103 and LA108 to LA111: what was left undone, lost on the way, or done to the wrong cell.
 
-Comes in: a `Case`, or the `Evidence` of a file where the neighbours count. Goes out: hits. Promise: "not set" alone is
-never more than information.
-"""
+Comes in: a `Case`, or the `Evidence` of a file where the neighbours count. Goes out: hits. Promise:
+"not set" alone is never more than information."""
 
 import math
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from ..finding import Fix
+from ..facts import Fix
 from ..lstm.forensics.schemes import Init, family
 from ..lstm.layer import Lookalike
-from ..tensor import read_block, whole_block
+from ..raw.tensor import read_block, whole_block
 from . import Case, Evidence, Hit, at, mend, pattern, proven, rule
 
 SHORTEST = 4
@@ -22,12 +21,14 @@ SHORTEST = 4
 def layer_missed(evidence: Evidence) -> Iterator[Hit]:
     """Some layers or directions of a module were initialised, others left at PyTorch's default.
 
-    What it sees: of the recurrences of one module at least one has a forget bias that was set, and at least one is as
-    torch draws it. Both must be certain; what is unknown counts for neither. When training has moved the values, the
-    difference of the halves still tells, but by statistics: then it is a warning.
+    What it sees: of the recurrences of one module at least one has a forget bias that was set, and
+    at least one is as torch draws it. Both must be certain; what is unknown counts for neither.
+    When training has moved the values, the difference of the halves still tells, but by statistics:
+    then it is a warning.
 
-    Why it hurts: `bias_ih_l0` alone was set, or a loop over `bias_hh_l{n}` forgot that the reverse direction has names
-    of its own. The missed layers forget half of their memory at every step, and the stack is no better than they are.
+    Why it hurts: `bias_ih_l0` alone was set, or a loop over `bias_hh_l{n}` forgot that the reverse
+    direction has names of its own. The missed layers forget half of their memory at every step, and
+    the stack is no better than they are.
 
     Example: l0 at 1, l1 at the default: after 10 steps l0 has kept 4 % of its memory, l1 0.1 %.
 
@@ -38,9 +39,8 @@ def layer_missed(evidence: Evidence) -> Iterator[Hit]:
             for name, bias in ((n, p) for n, p in lstm.named_parameters() if n.startswith("bias_")):
                 bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
 
-    References: google-research flood-forecasting#278 and #289: "would have silently missed every bias_hh_l*_reverse";
-    torch.nn.LSTM: weights and biases of `_reverse`.
-    """
+    References: google-research flood-forecasting#278 and #289: "would have silently missed every
+    bias_hh_l*_reverse"; torch.nn.LSTM: weights and biases of `_reverse`."""
     known = [case for case in evidence.cases if case.init is not None]
     if not known:
         return
@@ -63,8 +63,10 @@ def _missed(module: str, left: Sequence[Case], group: Sequence[Case]) -> Hit:
     fresh = all(case.init and case.init.state.startswith("fresh") for case in left)
     example, expected = was_set.lstm.address.removeprefix(module), was_set.measures.activation.mean
     message = (
-        f"{len(left)} of {len(group)} recurrences were never set: {names} {'stand' if fresh else 'started'} at "
-        f"PyTorch's default (mean forget activation {mean:.3f}{'' if fresh else ' today'}), while {example} is "
+        f"{len(left)} of {len(group)} recurrences were never set: {names} "
+        f"{'stand' if fresh else 'started'} at "
+        f"PyTorch's default (mean forget activation {mean:.3f}{'' if fresh else ' today'}), while "
+        f"{example} is "
         f"{init.scheme} ({expected:.3f}); initialise every layer and direction alike"
     )
     arguments = _like(init)
@@ -75,26 +77,32 @@ def _missed(module: str, left: Sequence[Case], group: Sequence[Case]) -> Hit:
 
 
 def _like(init: Init) -> tuple[str, ...]:
-    """The patch that would set another recurrence as this one was set; nothing where its number is not known."""
+    """The patch that would set another recurrence as this one was set; nothing where its number is
+    not known.
+    """
     if init.value is None:
         return ()
     if family(init) == "chrono":
         return "--init", f"chrono:{max(3, round(init.value))}"
-    return ("--forget-bias", f"{init.value:.3g}") if family(init) in ("constant", "one-sided", "doubled") else ()
+    return (
+        ("--forget-bias", f"{init.value:.3g}")
+        if family(init) in ("constant", "one-sided", "doubled")
+        else ()
+    )
 
 
 @rule("LA108", "default-untouched", "info")
 def default_untouched(case: Case) -> Iterator[Hit]:
     """The biases are, or were before training, PyTorch's default: a forget gate at one half.
 
-    What it sees: both halves uniform in ±1/√H, proven untouched by the generator's lattice or, after training, by the
-    difference of the halves.
+    What it sees: both halves uniform in ±1/√H, proven untouched by the generator's lattice or,
+    after training, by the difference of the halves.
 
-    Why it hurts: perhaps it does not; 1 is a good start for long memories, not a law (Dozat found it harmful for
-    parsing). But it is a choice that is mostly made by not making it.
+    Why it hurts: perhaps it does not; 1 is a good start for long memories, not a law (Dozat found
+    it harmful for parsing). But it is a choice that is mostly made by not making it.
 
-    Example: H = 128: the forget gate starts at 0.5 ± 0.02, the time scale is 1.4 steps, and after 100 steps 1e-30 of
-    the memory is left.
+    Example: H = 128: the forget gate starts at 0.5 ± 0.02, the time scale is 1.4 steps, and after
+    100 steps 1e-30 of the memory is left.
 
     Fix:
         lstm-audit patch FILE --forget-bias 1
@@ -103,21 +111,22 @@ def default_untouched(case: Case) -> Iterator[Hit]:
             for name, bias in ((n, p) for n, p in lstm.named_parameters() if n.startswith("bias_")):
                 bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
 
-    References: torch/nn/modules/rnn.py RNNBase.reset_parameters; pytorch/pytorch#9221; Jozefowicz et al. 2015;
-    clab/dynet#1097 for the other side.
-    """
+    References: torch/nn/modules/rnn.py RNNBase.reset_parameters; pytorch/pytorch#9221; Jozefowicz
+    et al. 2015; clab/dynet#1097 for the other side."""
     if case.init is None or case.init.scheme != "pytorch-default":
         return
     mean, scale = case.measures.activation.mean, case.measures.time_scale.p50
     fresh = case.init.state.startswith("fresh")
     if fresh:
         message = (
-            f"PyTorch's default: the forget gate starts at {mean:.3f} (median time scale {scale:.3g} steps); "
+            f"PyTorch's default: the forget gate starts at {mean:.3f} (median time scale "
+            f"{scale:.3g} steps); "
             f"if memory should last, choose a forget bias, 1 for instance"
         )
     else:
         message = (
-            f"trained from PyTorch's default, a forget gate at 0.5 (today {mean:.3f}, median time scale {scale:.3g} "
+            f"trained from PyTorch's default, a forget gate at 0.5 (today {mean:.3f}, median time "
+            f"scale {scale:.3g} "
             f"steps); choose a forget bias before the next training"
         )
     fix = mend(case, "--forget-bias", "1") if fresh else None
@@ -128,13 +137,14 @@ def default_untouched(case: Case) -> Iterator[Hit]:
 def chrono_uncoupled(case: Case) -> Iterator[Hit]:
     """Chrono initialisation of the forget gate, but the input gate does not mirror it.
 
-    What it sees: forget biases spread as ln U(1, T − 1) whose negatives do not stand in the input gate.
+    What it sees: forget biases spread as ln U(1, T − 1) whose negatives do not stand in the input
+    gate.
 
-    Why it hurts: the paper sets b_i = −b_f, so that a unit that keeps for T steps takes in 1/T a step. With the input
-    gate at one half such a unit sums up T inputs, and its cell grows with T.
+    Why it hurts: the paper sets b_i = −b_f, so that a unit that keeps for T steps takes in 1/T a
+    step. With the input gate at one half such a unit sums up T inputs, and its cell grows with T.
 
-    Example: T = 784 and a unit with f = 0.999: the memory of a steady input settles near 0.5/(1 − f) = 500 instead of
-    near 1.
+    Example: T = 784 and a unit with f = 0.999: the memory of a steady input settles near 0.5/(1 −
+    f) = 500 instead of near 1.
 
     Fix:
         lstm-audit patch FILE --init chrono:784
@@ -150,7 +160,8 @@ def chrono_uncoupled(case: Case) -> Iterator[Hit]:
         return
     means = case.measures.gates["i"].mean, case.measures.gates["f"].mean
     message = (
-        f"chrono in the forget gate (mean bias {means[1]:.3g}), but the input gate stands at {means[0]:.3g} in place "
+        f"chrono in the forget gate (mean bias {means[1]:.3g}), but the input gate stands at "
+        f"{means[0]:.3g} in place "
         f"of {-means[1]:.3g}: cells grow with their time scale; set b_i = −b_f"
     )
     known = init.value is not None and init.state.startswith("fresh")
@@ -166,50 +177,61 @@ def _coupled(case: Case) -> bool:
         ih, hh = case.values.halves["ih"], case.values.halves["hh"]
         d_i, d_f = ([b - a for a, b in zip(ih[g], hh[g], strict=True)] for g in (0, 1))
         pairs.append((d_i, d_f))
-    return any(math.hypot(*(a + b for a, b in zip(x, y, strict=True))) <= 0.25 * math.hypot(*y) for x, y in pairs)
+    return any(
+        math.hypot(*(a + b for a, b in zip(x, y, strict=True))) <= 0.25 * math.hypot(*y)
+        for x, y in pairs
+    )
 
 
 @rule("LA110", "runtime-offset", "info")
 def runtime_offset(case: Case) -> Iterator[Hit]:
     """The framework adds a constant to the forget gate at run time, which the file does not hold.
 
-    What it sees: a convention whose cell computes σ(f + 1). The offset is part of every number of this report.
+    What it sees: a convention whose cell computes σ(f + 1). The offset is part of every number of
+    this report.
 
-    Why it hurts: nothing here; but whoever copies these biases into torch.nn.LSTM, which adds nothing, loses the 1, and
-    the model forgets faster at every step.
+    Why it hurts: nothing here; but whoever copies these biases into torch.nn.LSTM, which adds
+    nothing, loses the 1, and the model forgets faster at every step.
 
     Example: a stored forget bias of 0 acts as 1, f = 0.731; copied as it is, it acts as 0, f = 0.5.
 
-    Fix: none is needed in this file. Into the converted one it is added by `lstm-audit patch CONVERTED --shift 1`, or
+    Fix: none is needed in this file. Into the converted one it is added by `lstm-audit patch
+    CONVERTED --shift 1`, or
 
         with torch.no_grad():
-            for name, bias in ((n, p) for n, p in lstm.named_parameters() if n.startswith("bias_ih")):
+            for name, bias in ((n, p) for n, p in lstm.named_parameters() if
+            n.startswith("bias_ih")):
                 bias[H : 2 * H] += 1.0
 
-    References: tensorflow/tensorflow#1326; asyml/texar-pytorch#149; ncps/torch/lstm.py; dm-haiku recurrent.py.
-    """
+    References: tensorflow/tensorflow#1326; asyml/texar-pytorch#149; ncps/torch/lstm.py; dm-haiku
+    recurrent.py."""
     lstm, forget = case.lstm, case.measures.gates["f"].mean
     if lstm.offset:
         stored = forget - lstm.offset
         message = (
-            f"{lstm.convention} adds {lstm.offset:g} to the forget gate at run time: the stored mean {stored:.3g} acts "
-            f"as {forget:.3g}; a conversion to torch.nn.LSTM must add it (patch --shift {lstm.offset:g})"
+            f"{lstm.convention} adds {lstm.offset:g} to the forget gate at run time: the stored "
+            f"mean {stored:.3g} acts "
+            f"as {forget:.3g}; a conversion to torch.nn.LSTM must add it (patch --shift "
+            f"{lstm.offset:g})"
         )
         yield at(lstm, message, measured=stored, expected=forget)
 
 
 @rule("LA111", "gru-sliced", "error", scope="file")
 def gru_sliced(evidence: Evidence) -> Iterator[Hit]:
-    """A GRU carries a constant block as wide as a quarter of its bias: an LSTM's slice was taken of it.
+    """A GRU carries a constant block as wide as a quarter of its bias: an LSTM's slice was taken of
+    it.
 
-    What it sees: in a GRU's bias, of length 3H, the elements [3H//4:3H//2] are one constant and those beside them are
-    not: the very slice that `n = bias.size(0); bias[n // 4 : n // 2]` takes.
+    What it sees: in a GRU's bias, of length 3H, the elements [3H//4:3H//2] are one constant and
+    those beside them are not: the very slice that `n = bias.size(0); bias[n // 4 : n // 2]` takes.
 
-    Why it hurts: a GRU keeps three gates, r, z, n, and has no forget bias. The block covers the end of the reset gate
-    and the first half of the update gate: half of the units keep their state longer, the others forget what they
-    should combine, and which is which is an accident of their number.
+    Why it hurts: a GRU keeps three gates, r, z, n, and has no forget bias. The block covers the end
+    of the reset gate and the first half of the update gate: half of the units keep their state
+    longer, the others forget what they should combine, and which is which is an accident of their
+    number.
 
-    Example: H = 64: [48:96] is 1, so r of units 48 to 63 and z of units 0 to 31 start at 0.731, all others at 0.5.
+    Example: H = 64: [48:96] is 1, so r of units 48 to 63 and z of units 0 to 31 start at 0.731, all
+    others at 0.5.
 
     Fix: `lstm-audit patch` does not write into a GRU. To keep state longer, open the update gate z:
 
@@ -221,13 +243,17 @@ def gru_sliced(evidence: Evidence) -> Iterator[Hit]:
     "(W_ir|W_iz|W_in)".
     """
     for cell in evidence.lookalikes:
-        blocks = {name: value for name in cell.biases if (value := _quarter(cell, name)) is not None}
+        blocks = {
+            name: value for name in cell.biases if (value := _quarter(cell, name)) is not None
+        }
         if blocks:
             yield _sliced(cell, blocks)
 
 
 def _quarter(cell: Lookalike, name: str) -> float | None:
-    """The constant in [n//4:n//2] of a bias of 3H (a GRU's), if there is one and it ends at just these places."""
+    """The constant in [n//4:n//2] of a bias of 3H (a GRU's), if there is one and it ends at just
+    these places.
+    """
     n = 3 * cell.hidden_size
     if cell.biases[name].elements != n or n // 2 - n // 4 < SHORTEST:
         return None
@@ -239,7 +265,8 @@ def _quarter(cell: Lookalike, name: str) -> float | None:
 def _sliced(cell: Lookalike, blocks: dict[str, float]) -> Hit:
     h, n, value = cell.hidden_size, 3 * cell.hidden_size, next(iter(blocks.values()))
     message = (
-        f"{' and '.join(blocks)} of a GRU hold {value:.4g} in [{n // 4}:{n // 2}], a quarter of {n}: a GRU has three "
+        f"{' and '.join(blocks)} of a GRU hold {value:.4g} in [{n // 4}:{n // 2}], a quarter of "
+        f"{n}: a GRU has three "
         f"gates of {h} and no forget bias; its update gate z is [{h}:{2 * h}]; initialise it again"
     )
     return Hit(message, value, None, cell.module, cell.layer, cell.direction)

@@ -1,8 +1,7 @@
 """LA301 to LA304: numbers that are broken, at an end of their range, or unlike their copy.
 
-Comes in: a `Case`, or the `Evidence` of a file where copies are compared. Goes out: hits. Promise: every limit is an
-option, and only NaN and infinity are errors.
-"""
+Comes in: a `Case`, or the `Evidence` of a file where copies are compared. Goes out: hits. Promise:
+every limit is an option, and only NaN and infinity are errors."""
 
 import math
 import re
@@ -18,7 +17,9 @@ OPEN, SHUT = 0.9999, 0.0001
 AVERAGES = frozenset({"ema", "swa", "shadow", "averaged", "polyak"})
 """Words, apart by underscores, that mark a component of a path as the averaged copy."""
 
-AVERAGE_NAMES = frozenset({"average_model", "avg_model", "model_average", "model_avg", "average", "mean_teacher"})
+AVERAGE_NAMES = frozenset(
+    {"average_model", "avg_model", "model_average", "model_avg", "average", "mean_teacher"}
+)
 
 WRAPPERS = frozenset({"module", "_orig_mod"})
 """What DataParallel and torch.compile put around a model; in one copy and not in the other."""
@@ -30,12 +31,13 @@ def not_finite(case: Case) -> Iterator[Hit]:
 
     What it sees: a gate's effective bias is NaN or infinite in at least one unit.
 
-    Why it hurts: one such unit makes the whole hidden state NaN at the first step, and every output after it.
+    Why it hurts: one such unit makes the whole hidden state NaN at the first step, and every output
+    after it.
 
     Example: 3 of 128 units of gate f are NaN after a loss that overflowed in float16.
 
-    Fix: no `lstm-audit patch` brings back what was lost, and the weights are NaN as well, most likely. Take the last
-    good checkpoint, and stop the next one from being written:
+    Fix: no `lstm-audit patch` brings back what was lost, and the weights are NaN as well, most
+    likely. Take the last good checkpoint, and stop the next one from being written:
 
         finite = all(torch.isfinite(p).all() for p in lstm.parameters())
         if not finite:
@@ -48,7 +50,8 @@ def not_finite(case: Case) -> Iterator[Hit]:
     counts = [sum(not math.isfinite(value) for value in gate) for gate in case.values.effective]
     broken = ", ".join(f"{n} in {gate}" for gate, n in zip(GATES, counts, strict=True) if n)
     message = (
-        f"NaN or infinity in {sum(counts)} of {4 * case.lstm.hidden_size} effective biases ({broken or 'their mean'}): "
+        f"NaN or infinity in {sum(counts)} of {4 * case.lstm.hidden_size} effective biases "
+        f"({broken or 'their mean'}): "
         f"the LSTM returns NaN; go back to the last finite checkpoint"
     )
     yield at(case.lstm, message, measured=sum(counts), expected=0)
@@ -58,12 +61,15 @@ def not_finite(case: Case) -> Iterator[Hit]:
 def saturated(case: Case, *, share: float = 0.05) -> Iterator[Hit]:
     """Too many units keep or drop everything and cannot learn to do otherwise.
 
-    What it sees: in more than `share` of the units the forget activation at rest is above 0.9999 or below 0.0001.
+    What it sees: in more than `share` of the units the forget activation at rest is above 0.9999 or
+    below 0.0001.
 
-    Why it hurts: the gate's gradient is f(1 − f), less than 1e-4 there: the unit stays as it is, a counter that never
-    resets or a memory of nothing. It is right for units that were trained to it, and wrong for a start.
+    Why it hurts: the gate's gradient is f(1 − f), less than 1e-4 there: the unit stays as it is, a
+    counter that never resets or a memory of nothing. It is right for units that were trained to it,
+    and wrong for a start.
 
-    Example: a forget bias of 10 is f = 0.99995, τ = 22,000 steps; its gradient is 5,000 times smaller than at 0.
+    Example: a forget bias of 10 is f = 0.99995, τ = 22,000 steps; its gradient is 5,000 times
+    smaller than at 0.
 
     Fix:
         lstm-audit patch FILE --forget-bias 3
@@ -72,8 +78,8 @@ def saturated(case: Case, *, share: float = 0.05) -> Iterator[Hit]:
             lstm.bias_ih_l0[H : 2 * H].clamp_(-4.0, 4.0)
             lstm.bias_hh_l0[H : 2 * H] = 0.0
 
-    References: Gu et al. 2020, arXiv 1910.09890, on saturation; van der Westhuizen & Lasenby 2018, arXiv 1804.04849.
-    """
+    References: Gu et al. 2020, arXiv 1910.09890, on saturation; van der Westhuizen & Lasenby 2018,
+    arXiv 1804.04849."""
     if case.measures.activation.min >= SHUT and case.measures.activation.max <= OPEN:
         return
     gate = ACTIVATIONS[case.lstm.activation_function]
@@ -82,7 +88,8 @@ def saturated(case: Case, *, share: float = 0.05) -> Iterator[Hit]:
     measured = (shut + full) / len(active)
     if measured > share:
         message = (
-            f"{full} units keep all (f > {OPEN}) and {shut} keep nothing (f < {SHUT}): {measured:.0%} of "
+            f"{full} units keep all (f > {OPEN}) and {shut} keep nothing (f < {SHUT}): "
+            f"{measured:.0%} of "
             f"{len(active)}, more than {share:.0%}; set forget biases between -9 and 9"
         )
         fix = mend(case, "--forget-bias", "3") if full > shut else mend(case, "--forget-bias", "1")
@@ -95,8 +102,9 @@ def closed(case: Case, *, below: float = 0.3) -> Iterator[Hit]:
 
     What it sees: the mean forget activation at x = 0, h = 0 is less than `below`.
 
-    Why it hurts: gradients through the memory shrink by that factor a step, so nothing older than two or three steps
-    can be learned. A negative forget bias is mostly a sign error, or a retention gate's convention turned around.
+    Why it hurts: gradients through the memory shrink by that factor a step, so nothing older than
+    two or three steps can be learned. A negative forget bias is mostly a sign error, or a retention
+    gate's convention turned around.
 
     Example: a forget bias of −1 is f = 0.27; after 5 steps 0.1 % of the memory is left.
 
@@ -112,21 +120,27 @@ def closed(case: Case, *, below: float = 0.3) -> Iterator[Hit]:
     mean = case.measures.activation.mean
     if mean < below:
         message = (
-            f"the mean forget activation at rest is {mean:.3f}, below {below:g}: {mean**5:.2g} of the memory is left "
-            f"after 5 steps; unless it learned to forget, check the sign of its bias, or open it with 1"
+            f"the mean forget activation at rest is {mean:.3f}, below {below:g}: {mean**5:.2g} of "
+            "the memory is left "
+            "after 5 steps; unless it learned to forget, check the sign of its bias, or open it "
+            "with 1"
         )
-        yield at(case.lstm, message, measured=mean, expected=below, fix=mend(case, "--forget-bias", "1"))
+        yield at(
+            case.lstm, message, measured=mean, expected=below, fix=mend(case, "--forget-bias", "1")
+        )
 
 
 @rule("LA304", "ema-disagrees", "info", scope="file")
 def ema_disagrees(evidence: Evidence, *, by: float = 0.05) -> Iterator[Hit]:
     """The averaged copy of a model and the model itself forget differently.
 
-    What it sees: two LSTMs of one name, layer, direction and size, one of them under `ema`, `state_dict_ema`, `shadow`,
-    `averaged`, `swa` or the like, whose mean forget activations differ by more than `by`.
+    What it sees: two LSTMs of one name, layer, direction and size, one of them under `ema`,
+    `state_dict_ema`, `shadow`, `averaged`, `swa` or the like, whose mean forget activations differ
+    by more than `by`.
 
-    Why it hurts: an average trails its model by a little. A large distance says that one of the two was patched,
-    re-initialised or loaded without the other, and evaluation mostly runs the copy that was not looked at.
+    Why it hurts: an average trails its model by a little. A large distance says that one of the two
+    was patched, re-initialised or loaded without the other, and evaluation mostly runs the copy
+    that was not looked at.
 
     Example: the model at f = 0.73 after a patch to 1, its EMA still at 0.50.
 
@@ -138,8 +152,8 @@ def ema_disagrees(evidence: Evidence, *, by: float = 0.05) -> Iterator[Hit]:
             for copied, own in zip(ema_model.parameters(), model.parameters()):
                 copied.copy_(own)
 
-    References: torch.optim.swa_utils.AveragedModel; timm ModelEmaV3 (state_dict_ema); Polyak & Juditsky 1992.
-    """
+    References: torch.optim.swa_utils.AveragedModel; timm ModelEmaV3 (state_dict_ema); Polyak &
+    Juditsky 1992."""
     plain = [case for case in evidence.cases if _marked(case.lstm.module) is None]
     for case in evidence.cases:
         tail = _marked(case.lstm.module)
@@ -148,14 +162,18 @@ def ema_disagrees(evidence: Evidence, *, by: float = 0.05) -> Iterator[Hit]:
             own, copy = twins[0].measures.activation.mean, case.measures.activation.mean
             if abs(own - copy) > by:
                 message = (
-                    f"the averaged copy forgets otherwise than {twins[0].lstm.address}: mean activation {copy:.3f} "
-                    f"against {own:.3f}, more than {by:g} apart; was only one of them patched or initialised?"
+                    f"the averaged copy forgets otherwise than {twins[0].lstm.address}: mean "
+                    f"activation {copy:.3f} "
+                    f"against {own:.3f}, more than {by:g} apart; was only one of them patched or "
+                    "initialised?"
                 )
                 yield at(case.lstm, message, measured=copy, expected=own)
 
 
 def _marked(module: str) -> list[str] | None:
-    """The components behind the one that says "average"; None for a module that is no averaged copy."""
+    """The components behind the one that says "average"; None for a module that is no averaged
+    copy.
+    """
     parts = re.split(r"[./:]", module)
     for place, part in enumerate(parts):
         word = part.lower()

@@ -1,1 +1,3 @@
-"""Syntaxes without tensors: each module turns a span into records or plain values, and believes no number in it."""
+"""Syntaxes without tensors: each module turns a span into records or plain values, and believes no
+number in it.
+"""

@@ -1,17 +1,18 @@
 """An inert pickle machine: it builds plain values and calls nothing.
 
-Comes in: a span and the place at which a pickle starts. Goes out: the value it describes, in which everything that
-Python would import, call or look up is only *mentioned* (`Global`, `Call`, `Persistent`). Promise: no byte of a pickle
-makes this process import, call, hash or compare anything that costs more than the byte is worth.
+Comes in: a span and the place at which a pickle starts. Goes out: the value it describes, in which
+everything that Python would import, call or look up is only *mentioned* (`Global`, `Call`,
+`Persistent`). Promise: no byte of a pickle makes this process import, call, hash or compare
+anything that costs more than the byte is worth.
 
-The C `Unpickler` with stub classes would be safe from execution, but a memo index of 2^31 makes it ask for 16 GB, a
-deep tuple as a dict key overflows its stack, and a doubled one hashes forever. Here the memo is a dict and a key is
-hashed only when that is cheap. The opcodes and what they mean: Lib/pickletools.py. Those that no pickler has written
-for torch (protocol 0 text, the extension registry, out-of-band buffers) are refused.
+The C `Unpickler` with stub classes would be safe from execution, but a memo index of 2^31 makes it
+ask for 16 GB, a deep tuple as a dict key overflows its stack, and a doubled one hashes forever.
+Here the memo is a dict and a key is hashed only when that is cheap. The opcodes and what they mean:
+Lib/pickletools.py. Those that no pickler has written for torch (protocol 0 text, the extension
+registry, out-of-band buffers) are refused.
 
-Raw bytes are not copied: a `Chunk` says where they lie, so that a tensor inside a pickle keeps its place in the file,
-and the window that is read moves past them.
-"""
+Raw bytes are not copied: a `Chunk` says where they lie, so that a tensor inside a pickle keeps its
+place in the file, and the window that is read moves past them."""
 
 import gc
 from collections.abc import Callable
@@ -20,15 +21,18 @@ from struct import Struct, error
 from typing import Any, NamedTuple
 
 from ..errors import MalformedFile
-from ..span import Span
+from ..raw.span import Span
 
 MAX_PICKLE = 32 << 20  # bytes, raw chunks aside; a state dict of 5000 tensors takes 0.6 MB
 MAX_OPS = 5_000_000  # at most about 0.5 GB and 3 s, which a flood of empty containers takes
 MAX_ENTRIES = 1_000_000  # dict entries; the costliest thing an opcode can make
 MAX_LONG = 1024  # bytes of one integer; printing longer ones takes quadratic time
 MAX_NAME = 1024  # characters of a module's or a global's name
-MAX_KEY = 4096  # characters; two equal 15 MB keys that take turns would be compared in full a million times
-MAX_TUPLE_KEYS = 4096  # the hash of a tuple of integers has no secret, so colliding ones can be made at will
+# characters; two equal 15 MB keys that take turns would be compared in full a million times
+MAX_KEY = 4096
+MAX_TUPLE_KEYS = (
+    4096  # the hash of a tuple of integers has no secret, so colliding ones can be made at will
+)
 FIRST_WINDOW = 1 << 14  # bytes read first: most data.pkl fit; doubled up to LAST_WINDOW
 LAST_WINDOW = 1 << 20
 SHORT_WINDOW = 1 << 12  # behind a chunk that was skipped another one is likely to follow soon
@@ -37,7 +41,9 @@ BINPUT, BINGET = 0x71, 0x68
 
 
 class Global(NamedTuple):
-    """Something a pickle names for import; it stays a name. (A pair, because names may hold dots and spaces.)"""
+    """Something a pickle names for import; it stays a name. (A pair, because names may hold dots
+    and spaces.)
+    """
 
     module: str
     name: str
@@ -46,13 +52,14 @@ class Global(NamedTuple):
 class Call:
     """What REDUCE or NEWOBJ would have called, and what was then put into the result.
 
-    Calling the result of a call is put as `operator.call` of it. `state` is what BUILD gave, `items` the (key, value)
-    pairs set on it, `extended` the values appended or added.
-    """
+    Calling the result of a call is put as `operator.call` of it. `state` is what BUILD gave,
+    `items` the (key, value) pairs set on it, `extended` the values appended or added."""
 
     __slots__ = ("args", "extended", "function", "items", "keywords", "state")
 
-    def __init__(self, function: Global, args: tuple[Any, ...], keywords: dict[Any, Any] | None = None) -> None:
+    def __init__(
+        self, function: Global, args: tuple[Any, ...], keywords: dict[Any, Any] | None = None
+    ) -> None:
         self.function = function
         self.args = args
         self.keywords = keywords
@@ -62,7 +69,9 @@ class Call:
 
 
 class Persistent:
-    """A reference to something outside the pickle (in torch files: a storage), by whatever identifies it."""
+    """A reference to something outside the pickle (in torch files: a storage), by whatever
+    identifies it.
+    """
 
     __slots__ = ("pid",)
 
@@ -90,7 +99,9 @@ class Opaque:
 
 
 class Decoded(NamedTuple):
-    """A pickle's value, the globals and the persistent ids it mentions, in order, and the place behind its STOP."""
+    """A pickle's value, the globals and the persistent ids it mentions, in order, and the place
+    behind its STOP.
+    """
 
     value: Any
     globals: tuple[Global, ...]
@@ -101,13 +112,14 @@ class Decoded(NamedTuple):
 def decode(span: Span, start: int = 0) -> Decoded:
     """The pickle that starts at `start`; for the next one in a row start at this one's `end`.
 
-    The value consists of None, bool, int, float, str, tuple, list, dict, `Global`, `Call`, `Persistent`, `Chunk` and,
-    as dict keys, `Opaque`. It may contain itself and share parts any number of times: walk it with a set of ids, and
-    never print, compare or hash it as a whole. Raises `MalformedFile`, kind `malformed`, `truncated`, `unsupported` or
-    `limit`.
-    """
+    The value consists of None, bool, int, float, str, tuple, list, dict, `Global`, `Call`,
+    `Persistent`, `Chunk` and, as dict keys, `Opaque`. It may contain itself and share parts any
+    number of times: walk it with a set of ids, and never print, compare or hash it as a whole.
+    Raises `MalformedFile`, kind `malformed`, `truncated`, `unsupported` or `limit`."""
     collecting = gc.isenabled()
-    gc.disable()  # millions of new containers and no garbage: collections would only traverse them, again and again
+    # millions of new containers and no garbage: collections would only traverse them, again and
+    # again
+    gc.disable()
     try:
         return _run(_Machine(span, start))
     finally:
@@ -131,10 +143,13 @@ class _ShortWindowError(Exception):
 
 
 class _Machine:
-    """The stack, the memo, and the window of the span that is in memory (`data`, which begins at `base`)."""
+    """The stack, the memo, and the window of the span that is in memory (`data`, which begins at
+    `base`).
+    """
 
     __slots__ = (
-        "base", "data", "entries", "globals", "marks", "memo", "persistents", "reach", "skipped", "span", "stack",
+        "base", "data", "entries", "globals", "marks", "memo", "persistents", "reach", "skipped",
+        "span", "stack",
         "start", "tuple_keys", "window",
     )  # fmt: skip
 
@@ -157,15 +172,15 @@ class _Machine:
 Step = Callable[[_Machine, int], int]
 """Obeys one opcode: takes the place behind it in the window, gives back the place of the next one.
 
-A step reads its whole argument before it changes anything, so that it can be repeated with a later window.
-"""
+A step reads its whole argument before it changes anything, so that it can be repeated with a later
+window. """
 
 
 def _run(m: _Machine) -> Decoded:
     """Obey opcode after opcode; the only place that turns a failure into an error with its place.
 
-    Half of a state dict's opcodes remember what is on top of the stack, or recall it; those need no call.
-    """
+    Half of a state dict's opcodes remember what is on top of the stack, or recall it; those need no
+    call."""
     steps, budget, at = _STEPS, repeat(None, MAX_OPS), 0
     stack, memo = m.stack, m.memo
     while True:
@@ -183,7 +198,9 @@ def _run(m: _Machine) -> Decoded:
                     at = steps[code](m, at + 1)
             raise _OpcodeError(f"more than {MAX_OPS} opcodes", "limit")
         except StopIteration:
-            return Decoded(m.stack.pop(), tuple(m.globals.values()), tuple(m.persistents), m.base + at + 1)
+            return Decoded(
+                m.stack.pop(), tuple(m.globals.values()), tuple(m.persistents), m.base + at + 1
+            )
         except _ShortWindowError as short:
             at = _refill(m, at, min(short.need, m.reach - at))
         except (IndexError, error):
@@ -201,11 +218,15 @@ def _run(m: _Machine) -> Decoded:
 
 def _fault(m: _Machine, at: int, message: str, kind: str = "malformed") -> MalformedFile:
     place = m.base + at
-    return MalformedFile(f"pickle: {message}", None if m.span.at is None else m.span.at + place, kind)
+    return MalformedFile(
+        f"pickle: {message}", None if m.span.at is None else m.span.at + place, kind
+    )
 
 
 def _refill(m: _Machine, at: int, need: int) -> int:
-    """Move the window so that it begins at `at` and holds `need` bytes; gives the new place of the opcode, 0."""
+    """Move the window so that it begins at `at` and holds `need` bytes; gives the new place of the
+    opcode, 0.
+    """
     place = m.base + at
     if place + need > m.span.size:
         raise _fault(m, at, "the bytes end before the pickle does", "truncated")
@@ -222,13 +243,17 @@ def _refill(m: _Machine, at: int, need: int) -> int:
 def _unknown(m: _Machine, at: int) -> int:
     code = m.data[at - 1]
     if code in _UNWRITTEN:
-        raise _OpcodeError(f"opcode {_UNWRITTEN[code]}, which no torch file holds, is not read", "unsupported")
+        raise _OpcodeError(
+            f"opcode {_UNWRITTEN[code]}, which no torch file holds, is not read", "unsupported"
+        )
     raise _OpcodeError(f"{code:#04x} is no opcode")
 
 
 _UNWRITTEN = {
-    0x46: "FLOAT", 0x49: "INT", 0x4C: "LONG", 0x50: "PERSID", 0x53: "STRING", 0x56: "UNICODE", 0x67: "GET",
-    0x69: "INST", 0x6F: "OBJ", 0x70: "PUT", 0x82: "EXT1", 0x83: "EXT2", 0x84: "EXT4", 0x97: "NEXT_BUFFER",
+    0x46: "FLOAT", 0x49: "INT", 0x4C: "LONG", 0x50: "PERSID", 0x53: "STRING", 0x56: "UNICODE",
+    0x67: "GET",
+    0x69: "INST", 0x6F: "OBJ", 0x70: "PUT", 0x82: "EXT1", 0x83: "EXT2", 0x84: "EXT4",
+    0x97: "NEXT_BUFFER",
     0x98: "READONLY_BUFFER",
 }  # fmt: skip
 _STEPS: list[Step] = [_unknown] * 256
@@ -315,7 +340,8 @@ def _dup(m: _Machine, at: int) -> int:
     return at
 
 
-# Memo: a dict, so that an index is a name and not an amount of memory; BINPUT and BINGET stand in `_run`
+# Memo: a dict, so that an index is a name and not an amount of memory; BINPUT and BINGET stand in
+# `_run`
 
 
 @_opcode(0x72, 4)
@@ -399,7 +425,9 @@ def _payload(m: _Machine, at: int, size: int) -> bytes:
     """The `size` bytes at `at`, if need be with a later window."""
     if at + size > len(m.data):
         if size > m.reach - at:
-            raise _OpcodeError(f"{size} bytes are claimed, and {m.reach - at} are left", "truncated")
+            raise _OpcodeError(
+                f"{size} bytes are claimed, and {m.reach - at} are left", "truncated"
+            )
         raise _ShortWindowError(9 + size)  # the opcode and the widest length precede the payload
     return m.data[at : at + size]
 
@@ -609,7 +637,9 @@ _CONSTANT_KEYS = {bool, type(None), float, Global, Chunk}
 
 
 def _cheap(value: Any) -> bool:
-    """Whether hashing and comparing takes bounded time: no depth, no length, no 2^61-1 to collide by."""
+    """Whether hashing and comparing takes bounded time: no depth, no length, no 2^61-1 to collide
+    by.
+    """
     kind = type(value)
     if kind is str:
         return len(value) <= MAX_KEY
@@ -620,7 +650,12 @@ def _key(m: _Machine, value: Any) -> Any:
     """The value as a dict key, boxed if hashing it may cost too much."""
     if _cheap(value):
         return value
-    if type(value) is tuple and len(value) <= 8 and m.tuple_keys < MAX_TUPLE_KEYS and all(map(_cheap, value)):
+    if (
+        type(value) is tuple
+        and len(value) <= 8
+        and m.tuple_keys < MAX_TUPLE_KEYS
+        and all(map(_cheap, value))
+    ):
         m.tuple_keys += 1
         return value
     return Opaque(value)
@@ -673,10 +708,11 @@ _CALL = Global("operator", "call")
 
 @_opcode(0x52)
 def _reduce(m: _Machine, at: int) -> int:
-    """What would be called with what; calling the result of a call is mentioned as `operator.call` of it.
+    """What would be called with what; calling the result of a call is mentioned as `operator.call`
+    of it.
 
-    Protocol 2 writes that for objects with keyword arguments: `functools.partial(cls.__new__, ...)` and then `()`.
-    """
+    Protocol 2 writes that for objects with keyword arguments: `functools.partial(cls.__new__, ...)`
+    and then `()`."""
     args, function = m.stack.pop(), m.stack[-1]
     if type(args) is tuple and type(function) is Global:
         m.stack[-1] = Call(function, args)
@@ -694,8 +730,14 @@ def _newobj(m: _Machine, at: int) -> int:
 
 
 def _called(m: _Machine, at: int, function: Any, args: Any, keywords: Any = None) -> int:
-    if type(function) is not Global or type(args) is not tuple or type(keywords) not in (dict, type(None)):
-        raise _OpcodeError(f"a {type(function).__name__} would be called with a {type(args).__name__}")
+    if (
+        type(function) is not Global
+        or type(args) is not tuple
+        or type(keywords) not in (dict, type(None))
+    ):
+        raise _OpcodeError(
+            f"a {type(function).__name__} would be called with a {type(args).__name__}"
+        )
     m.stack[-1] = Call(function, args, keywords)
     return at
 
@@ -708,7 +750,9 @@ def _newobj_ex(m: _Machine, at: int) -> int:
 
 @_opcode(0x62)
 def _build(m: _Machine, at: int) -> int:
-    """Give an object its state. On a dict (torch's `_metadata` on a converted OrderedDict) it changes no entry."""
+    """Give an object its state. On a dict (torch's `_metadata` on a converted OrderedDict) it
+    changes no entry.
+    """
     state, target = m.stack.pop(), m.stack[-1]
     if type(target) is Call:
         if target.state is not None:

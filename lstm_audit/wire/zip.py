@@ -1,13 +1,13 @@
 """A zip archive's directory, read strictly.
 
-Comes in: a span that holds one archive. Goes out: its members, and the span of each member's body. Promise: an archive
-that two zip readers could take for different bytes is refused, not interpreted.
+Comes in: a span that holds one archive. Goes out: its members, and the span of each member's body.
+Promise: an archive that two zip readers could take for different bytes is refused, not interpreted.
 
-Python's `zipfile` and the miniz inside torch disagree on prepended and concatenated archives, comments, duplicate
-names, letter case and NUL; who audits other bytes than torch loads had better not audit. So there is one layout: the
-first local header at 0, no two entries overlapping, then the central directory, the zip64 end record and its locator
-if there are any, and 22 bytes of end record, all touching. Field by field: APPNOTE.TXT 6.3.10, 4.3.7 to 4.3.16.
-"""
+Python's `zipfile` and the miniz inside torch disagree on prepended and concatenated archives,
+comments, duplicate names, letter case and NUL; who audits other bytes than torch loads had better
+not audit. So there is one layout: the first local header at 0, no two entries overlapping, then the
+central directory, the zip64 end record and its locator if there are any, and 22 bytes of end
+record, all touching. Field by field: APPNOTE.TXT 6.3.10, 4.3.7 to 4.3.16."""
 
 from functools import partial
 from itertools import pairwise
@@ -15,10 +15,15 @@ from struct import Struct
 from typing import NamedTuple
 
 from ..errors import MalformedFile
-from ..span import BytesSource, Seal, Span
+from ..raw.source import BytesSource
+from ..raw.span import Seal, Span
 
-TAIL = 1 << 14  # read at once: the end records and some 150 entries, so that most archives cost one read
-SEARCHED = (1 << 16) + 21  # an end record behind which a comment of any length stands begins within this many bytes
+TAIL = (
+    1 << 14
+)  # read at once: the end records and some 150 entries, so that most archives cost one read
+SEARCHED = (
+    1 << 16
+) + 21  # an end record behind which a comment of any length stands begins within this many bytes
 MAX_DIRECTORY = 64 << 20  # bytes; a million torch entries take some 90 MB, real archives 0.1 MB
 MAX_ENTRIES = 1_000_000  # bounds the memory for a directory of minimal entries
 MAX_NAME = 512  # bytes; longer than any file system takes
@@ -39,10 +44,10 @@ _LOCAL = Struct("<4s2x2H4xL8x2H")
 class Member(NamedTuple):
     """One entry of the directory; places count from the archive's start.
 
-    `size` is that of the contents, `stored_size` that of the body in the archive; `crc_at` is the place of the CRC-32
-    in the central directory; `limit` is where the next entry, or the directory, begins. (A named tuple because a
-    directory may hold a hundred thousand: a frozen dataclass takes four times as long to build.)
-    """
+    `size` is that of the contents, `stored_size` that of the body in the archive; `crc_at` is the
+    place of the CRC-32 in the central directory; `limit` is where the next entry, or the directory,
+    begins. (A named tuple because a directory may hold a hundred thousand: a frozen dataclass takes
+    four times as long to build.)"""
 
     name: str
     method: int
@@ -64,7 +69,9 @@ class _End(NamedTuple):
 
 
 _Entry = tuple[int, int, tuple[str, int, int, int, int, int, int, int]]
-"""Where an entry's body ends at the earliest, where its header stands, and a `Member` but for its limit."""
+"""Where an entry's body ends at the earliest, where its header stands, and a `Member` but for its
+limit.
+"""
 
 
 def is_zip(span: Span) -> bool:
@@ -75,9 +82,8 @@ def is_zip(span: Span) -> bool:
 def members(span: Span) -> dict[str, Member]:
     """The entries by name, in directory order.
 
-    Raises `MalformedFile`: `truncated` (no end record), `ambiguous` (readers could disagree), `malformed`,
-    `unsupported` (encrypted, several disks), `limit`.
-    """
+    Raises `MalformedFile`: `truncated` (no end record), `ambiguous` (readers could disagree),
+    `malformed`, `unsupported` (encrypted, several disks), `limit`."""
     tail_at = max(0, span.size - TAIL)
     tail = span[tail_at:].read()
     end = _end(span, tail)
@@ -91,30 +97,40 @@ def members(span: Span) -> dict[str, Member]:
 def body(span: Span, member: Member) -> Span:
     """The contents of a member of the archive in `span`.
 
-    A stored body is a slice of the archive, sealed by its CRC-32 at every place that holds it; a deflated one is
-    inflated in memory, under a cap, and has no place. Raises `MalformedFile`: `ambiguous` when the local header and
-    the directory disagree, `unsupported` for other methods, `malformed`, `limit`.
-    """
+    A stored body is a slice of the archive, sealed by its CRC-32 at every place that holds it; a
+    deflated one is inflated in memory, under a cap, and has no place. Raises `MalformedFile`:
+    `ambiguous` when the local header and the directory disagree, `unsupported` for other methods,
+    `malformed`, `limit`."""
     name = member.name.encode()
     header_end = member.header_at + _LOCAL.size + len(name)
     header = span[member.header_at : header_end].read()
     signature, flags, method, crc, name_size, extra_size = _LOCAL.unpack_from(header)
     if signature != b"PK\3\4":
-        raise _fault(span, f"no local header where the directory places {member.name!r}", member.header_at)
-    if (flags, method, name_size) != (member.flags, member.method, len(name)) or header[_LOCAL.size :] != name:
+        raise _fault(
+            span, f"no local header where the directory places {member.name!r}", member.header_at
+        )
+    if (flags, method, name_size) != (member.flags, member.method, len(name)) or header[
+        _LOCAL.size :
+    ] != name:
         message = f"the local header of {member.name!r} contradicts the directory"
         raise _fault(span, message, member.header_at, "ambiguous")
     end = header_end + extra_size + member.stored_size
     if end > member.limit:
-        raise _fault(span, f"{member.name!r} overlaps what follows it", member.header_at, "ambiguous")
+        raise _fault(
+            span, f"{member.name!r} overlaps what follows it", member.header_at, "ambiguous"
+        )
     stored = span[header_end + extra_size : end]
     if method == STORED:
         if not member.crc or not member.size or span.at is None:
-            return stored  # a CRC of 0 over a body: checksums were switched off (torch set_crc32_options(False))
+            # a CRC of 0 over a body: checksums were switched off (torch set_crc32_options(False))
+            return stored
         return stored.sealed_by(partial(_seal, span, stored, member, crc))
     if method == DEFLATED:
         return _inflated(span, stored, member)
-    message = f"{member.name!r} is compressed by method {method}; only stored and deflated bodies are read"
+    message = (
+        f"{member.name!r} is compressed by method {method}; only stored and deflated bodies are "
+        "read"
+    )
     raise _fault(span, message, member.header_at, "unsupported")
 
 
@@ -124,7 +140,9 @@ def _fault(span: Span, message: str, at: int, kind: str = "malformed") -> Malfor
 
 
 def _end(span: Span, tail: bytes) -> _End:
-    """The place of the directory; it must touch the end records, and they each other and the end of the span."""
+    """The place of the directory; it must touch the end records, and they each other and the end of
+    the span.
+    """
     if tail[-22:-18] != b"PK\5\6" or tail[-2:] != b"\0\0":
         raise _no_end(span)
     disk, first_disk, here, entries, size, at = _END.unpack_from(tail, len(tail) - 22)
@@ -143,25 +161,32 @@ def _end(span: Span, tail: bytes) -> _End:
 
 
 def _no_end(span: Span) -> MalformedFile:
-    """Why there is no end record in the last 22 bytes: the file is cut off, or something stands behind it."""
+    """Why there is no end record in the last 22 bytes: the file is cut off, or something stands
+    behind it.
+    """
     found = span[max(0, span.size - SEARCHED) :].read().rfind(b"PK\5\6")
     if found < 0:
         message = (
-            "the archive's end record is missing: the file is cut short (an interrupted save or download), "
+            "the archive's end record is missing: the file is cut short (an interrupted save or "
+            "download), "
             "or over 64 KiB were appended; fetch or save it again"
         )
         return _fault(span, message, span.size, "truncated")
     message = (
-        "bytes (or a comment) follow the archive's end record, and readers disagree what such a file means; "
+        "bytes (or a comment) follow the archive's end record, and readers disagree what such a "
+        "file means; "
         "remove them or save it again"
     )
     return _fault(span, message, max(0, span.size - SEARCHED) + found, "ambiguous")
 
 
 def _moved(span: Span, what: str, claimed: int, actual: int) -> MalformedFile:
-    """What should end where the next record begins is said to end elsewhere; zipfile would shift all places by that."""
+    """What should end where the next record begins is said to end elsewhere; zipfile would shift
+    all places by that.
+    """
     message = (
-        f"the {what} should end at {actual}, but is said to end at {claimed}: bytes were put before the archive, or "
+        f"the {what} should end at {actual}, but is said to end at {claimed}: bytes were put "
+        "before the archive, or "
         "two archives are joined, and readers disagree which is meant; save it again"
     )
     return _fault(span, message, actual, "ambiguous")
@@ -176,14 +201,22 @@ def _end64(span: Span, tail: bytes, end: _End) -> _End:
     disk, at, disks = _LOCATOR.unpack_from(tail, len(tail) - 42)
     if at != stop - _END64.size or len(tail) < 42 + _END64.size:
         raise _moved(span, "zip64 end record", at + _END64.size, stop)
-    signature, record_size, this, first, here, entries, size, start = _END64.unpack_from(tail, len(tail) - 98)
+    signature, record_size, this, first, here, entries, size, start = _END64.unpack_from(
+        tail, len(tail) - 98
+    )
     if signature != b"PK\6\6" or record_size != _END64.size - 12:
         raise _fault(span, "the zip64 end record is not one", at)
     if disk or this or first or disks > 1 or here != entries:
         raise _fault(span, SPLIT, at, "unsupported")
-    for short, long, huge in (end.entries, entries, HUGE16), (end.size, size, HUGE32), (end.at, start, HUGE32):
+    for short, long, huge in (
+        (end.entries, entries, HUGE16),
+        (end.size, size, HUGE32),
+        (end.at, start, HUGE32),
+    ):
         if short not in (long, huge):
-            raise _fault(span, "the two end records describe different directories", at, "ambiguous")
+            raise _fault(
+                span, "the two end records describe different directories", at, "ambiguous"
+            )
     return _End(entries, size, start)
 
 
@@ -194,8 +227,8 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
     for _ in range(end.entries):
         if len(directory) - at < _CENTRAL.size:
             raise _fault(span, "the directory holds fewer entries than it claims", end.at + at)
-        signature, flags, method, crc, stored, size, name_size, extra, comment, disk, header_at = _CENTRAL.unpack_from(
-            directory, at
+        signature, flags, method, crc, stored, size, name_size, extra, comment, disk, header_at = (
+            _CENTRAL.unpack_from(directory, at)
         )
         name_at = at + _CENTRAL.size
         after = name_at + name_size + extra + comment
@@ -204,35 +237,60 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
         name = _name(span, directory[name_at : name_at + name_size], end.at + name_at)
         if HUGE32 in (size, stored, header_at):
             fields = directory[name_at + name_size : name_at + name_size + extra]
-            size, stored, header_at = _zip64_sizes(span, fields, [size, stored, header_at], end.at + at)
+            size, stored, header_at = _zip64_sizes(
+                span, fields, [size, stored, header_at], end.at + at
+            )
         if flags & ENCRYPTED or disk:
-            raise _fault(span, f"{name!r} is encrypted or lies in another file", end.at + at, "unsupported")
+            raise _fault(
+                span, f"{name!r} is encrypted or lies in another file", end.at + at, "unsupported"
+            )
         if method == STORED and stored != size:
-            raise _fault(span, f"{name!r} is stored, but claims two sizes: {stored} and {size}", end.at + at)
+            raise _fault(
+                span, f"{name!r} is stored, but claims two sizes: {stored} and {size}", end.at + at
+            )
         least = header_at + _LOCAL.size + name_size + stored
-        entries.append((least, header_at, (name, method, size, stored, crc, header_at, end.at + at + 16, flags)))
+        entries.append(
+            (
+                least,
+                header_at,
+                (name, method, size, stored, crc, header_at, end.at + at + 16, flags),
+            )
+        )
         at = after
     if at != len(directory):
-        raise _fault(span, "the directory holds more than the entries it claims", end.at + at, "ambiguous")
+        raise _fault(
+            span, "the directory holds more than the entries it claims", end.at + at, "ambiguous"
+        )
     return entries
 
 
 def _name(span: Span, raw: bytes, at: int) -> str:
-    """A name that every reader reads alike: valid UTF-8, no control character (NUL ends it for some), no backslash."""
+    """A name that every reader reads alike: valid UTF-8, no control character (NUL ends it for
+    some), no backslash.
+    """
     if not 0 < len(raw) <= MAX_NAME:
-        raise _fault(span, f"an entry's name has {len(raw)} bytes; 1 to {MAX_NAME} are read", at, "limit")
+        raise _fault(
+            span, f"an entry's name has {len(raw)} bytes; 1 to {MAX_NAME} are read", at, "limit"
+        )
     try:
         name = raw.decode()
     except UnicodeDecodeError:
         raise _fault(span, f"an entry's name is not UTF-8: {raw!r}", at) from None
-    if "\\" in name or (not name.isprintable() and any(c < " " or "\x7f" <= c <= "\x9f" for c in name)):
-        message = f"the name {name!r} holds a backslash or a control character, which readers take differently"
+    if "\\" in name or (
+        not name.isprintable() and any(c < " " or "\x7f" <= c <= "\x9f" for c in name)
+    ):
+        message = (
+            f"the name {name!r} holds a backslash or a control character, which readers take "
+            "differently"
+        )
         raise _fault(span, message, at, "ambiguous")
     return name
 
 
 def _zip64_sizes(span: Span, extra: bytes, claimed: list[int], at: int) -> list[int]:
-    """Size, stored size and header place, each from the zip64 field where it was too large for 32 bits (4.5.3)."""
+    """Size, stored size and header place, each from the zip64 field where it was too large for 32
+    bits (4.5.3).
+    """
     found = [data for kind, data in _extra_fields(extra) if kind == 1]
     wanted = claimed.count(HUGE32)
     if len(found) != 1 or len(found[0]) < 8 * wanted:
@@ -252,11 +310,16 @@ def _extra_fields(extra: bytes) -> list[tuple[int, bytes]]:
 
 
 def _bounded(span: Span, entries: list[_Entry], directory_at: int) -> dict[str, Member]:
-    """The entries by name with their limits, once no two share a name or a byte and the first is at 0."""
+    """The entries by name with their limits, once no two share a name or a byte and the first is at
+    0.
+    """
     starts = sorted([header_at for _, header_at, _ in entries])
     starts.append(directory_at)
     if starts[0]:
-        message = f"{starts[0]} bytes stand before the first entry, and readers disagree what that means; save it again"
+        message = (
+            f"{starts[0]} bytes stand before the first entry, and readers disagree what that "
+            "means; save it again"
+        )
         raise _fault(span, message, 0, "ambiguous")
     limits = dict(pairwise(starts))
     found: dict[str, Member] = {}
@@ -264,11 +327,18 @@ def _bounded(span: Span, entries: list[_Entry], directory_at: int) -> dict[str, 
         limit = limits[header_at]
         member = Member(*facts, limit)
         if least > limit or len(limits) < len(entries):
-            raise _fault(span, f"{member.name!r} overlaps another entry", member.crc_at - 16, "ambiguous")
+            raise _fault(
+                span, f"{member.name!r} overlaps another entry", member.crc_at - 16, "ambiguous"
+            )
         found[member.name] = member
     # miniz finds names without regard to ASCII case, zipfile with; a name holds no newline
     if len(set("\n".join(found).casefold().split("\n"))) < len(entries):
-        raise _fault(span, f"{_twice([facts[0] for *_, facts in entries])!r} is there twice", directory_at, "ambiguous")
+        raise _fault(
+            span,
+            f"{_twice([facts[0] for *_, facts in entries])!r} is there twice",
+            directory_at,
+            "ambiguous",
+        )
     return found
 
 
@@ -283,14 +353,17 @@ def _twice(names: list[str]) -> str:
 
 
 def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
-    """The CRC-32 of a body, kept in the directory and either behind the body or in the local header (4.3.9).
+    """The CRC-32 of a body, kept in the directory and either behind the body or in the local header
+    (4.3.9).
 
-    Only a place that holds the directory's value counts: where writers differ, the directory alone is kept right.
-    """
+    Only a place that holds the directory's value counts: where writers differ, the directory alone
+    is kept right."""
     at, end = [member.crc_at], stored.start - span.start + stored.size
     if not member.flags & HAS_DESCRIPTOR:
         at += [member.header_at + 14] if local_crc == member.crc else []
-    elif end + 8 <= member.limit and span[end : end + 8].read() == b"PK\7\x08" + member.crc.to_bytes(4, "little"):
+    elif end + 8 <= member.limit and span[
+        end : end + 8
+    ].read() == b"PK\7\x08" + member.crc.to_bytes(4, "little"):
         at.append(end + 4)
     return Seal(stored.start, stored.size, member.crc, tuple(span.start + a for a in at))
 
@@ -300,13 +373,21 @@ def _inflated(span: Span, stored: Span, member: Member) -> Span:
     import zlib
 
     if max(member.size, stored.size) > MAX_INFLATED:
-        message = f"{member.name!r} inflates to {member.size} bytes; at most {MAX_INFLATED} are inflated"
+        message = (
+            f"{member.name!r} inflates to {member.size} bytes; at most {MAX_INFLATED} are inflated"
+        )
         raise _fault(span, message, member.header_at, "limit")
     machine = zlib.decompressobj(-15)
     try:
         data = machine.decompress(stored.read(), member.size + 1)
     except zlib.error as error:
-        raise _fault(span, f"{member.name!r} cannot be inflated: {error}", member.header_at) from None
+        raise _fault(
+            span, f"{member.name!r} cannot be inflated: {error}", member.header_at
+        ) from None
     if len(data) != member.size or not machine.eof or machine.unused_data:
-        raise _fault(span, f"{member.name!r} does not inflate to the {member.size} bytes claimed", member.header_at)
+        raise _fault(
+            span,
+            f"{member.name!r} does not inflate to the {member.size} bytes claimed",
+            member.header_at,
+        )
     return Span(BytesSource(data, f"{span.source.name}!{member.name}"), 0, len(data))

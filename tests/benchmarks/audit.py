@@ -18,7 +18,7 @@ from pathlib import Path
 from files import write
 from measure import TOOL, Timing, in_turn, table
 
-from lstm_audit.audit import audit
+from lstm_audit.fleet import audit
 from lstm_audit.formats.torch import archive
 from lstm_audit.lstm import group
 
@@ -63,7 +63,9 @@ print(f"{statistics.median(runs[1:]):.2f} ms, fastest {min(runs[1:]):.2f}")
 
 
 def whole_processes(folder: Path, rounds: int) -> str:
-    """The command against `import click` and against the script that people write; no configuration file is near."""
+    """The command against `import click` and against the script that people write; no configuration
+    file is near.
+    """
     names = [(size, kind) for size in ("20 MB", "1 GB") for kind in ("pt", "safetensors")]
     files = {f"{size} {kind}": folder / f"{size.replace(' ', '')}.{kind}" for size, kind in names}
     for name, path in files.items():
@@ -101,21 +103,33 @@ def in_process(folder: Path, rounds: int) -> str:
     lines = ["| in process | numbers only | with forensics and rules |", "|---|--:|--:|"]
     singles = [_runs(20 * rounds, path, numbers_only) for numbers_only in (True, False)]
     cells = [f"{statistics.median(runs):.2f} ms, fastest {min(runs):.2f}" for runs in singles]
-    lines.append(f"| one checkpoint of a run, 2 layers, bidirectional, H = 128 | {' | '.join(cells)} |")
-    singles = [_runs(20 * rounds, path, numbers_only, forget=True) for numbers_only in (True, False)]
+    lines.append(
+        f"| one checkpoint of a run, 2 layers, bidirectional, H = 128 | {' | '.join(cells)} |"
+    )
+    singles = [
+        _runs(20 * rounds, path, numbers_only, forget=True) for numbers_only in (True, False)
+    ]
     cells = [f"{statistics.median(runs):.2f} ms, fastest {min(runs):.2f}" for runs in singles]
     lines.append(f"| the first of its kind, whose names and pickle are new | {' | '.join(cells)} |")
     folders = [_runs(5, many, numbers_only) for numbers_only in (True, False)]
-    cells = [f"{1e6 / statistics.median(runs):.0f} files/s, fastest {1e6 / min(runs):.0f}" for runs in folders]
+    cells = [
+        f"{1e6 / statistics.median(runs):.0f} files/s, fastest {1e6 / min(runs):.0f}"
+        for runs in folders
+    ]
     lines.append(f"| a folder of 1,000 such files, one core | {' | '.join(cells)} |")
     command = [sys.executable, "-c", WITH_TORCH, str(path), str(20 * rounds)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    lines.append(f"| one checkpoint, `torch.load` and the same numbers with torch | {done.stdout.strip()} | |")
+    lines.append(
+        f"| one checkpoint, `torch.load` and the same numbers with torch | {done.stdout.strip()} "
+        "| |"
+    )
     return "\n".join(lines)
 
 
 def _runs(rounds: int, path: Path, numbers_only: bool, forget: bool = False) -> list[float]:
-    """Milliseconds of several audits, after one that warms up; `forget` what was remembered of the one before."""
+    """Milliseconds of several audits, after one that warms up; `forget` what was remembered of the
+    one before.
+    """
     runs = []
     for _ in range(rounds + 1):
         if forget:

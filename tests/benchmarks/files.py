@@ -1,8 +1,8 @@
 """The checkpoints that the benchmarks use.
 
-Comes in: a path and a size. Goes out: the file. Promise: torch is imported in a process of its own; a child's peak
-memory counts what its parent held when it was forked (getrusage(2), and Linux's exec keeps the mark), so the process
-that measures must stay small.
+Comes in: a path and a size. Goes out: the file. Promise: torch is imported in a process of its own;
+a child's peak memory counts what its parent held when it was forked (getrusage(2), and Linux's exec
+keeps the mark), so the process that measures must stay small.
 
     python tests/benchmarks/files.py PATH MEGABYTES
 """
@@ -13,7 +13,9 @@ from pathlib import Path
 
 
 def write(path: Path, megabytes: int) -> None:
-    """A two-layer bidirectional LSTM of H = 128, beside other weights of `megabytes` (0: the LSTM alone)."""
+    """A two-layer bidirectional LSTM of H = 128, beside other weights of `megabytes` (0: the LSTM
+    alone).
+    """
     subprocess.run([sys.executable, __file__, str(path), str(megabytes)], check=True)
 
 
@@ -26,7 +28,9 @@ def _written(path: Path, megabytes: int) -> None:
     state = {f"lstm.{name}": value for name, value in lstm.state_dict().items()}
     blocks = max(1, megabytes // 20)
     if megabytes:
-        state |= {f"blocks.{k}.weight": torch.randn(megabytes * 262144 // blocks) for k in range(blocks)}
+        state |= {
+            f"blocks.{k}.weight": torch.randn(megabytes * 262144 // blocks) for k in range(blocks)
+        }
     save_file(state, path) if path.suffix == ".safetensors" else torch.save(state, path)
 
 

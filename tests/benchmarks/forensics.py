@@ -1,8 +1,8 @@
-"""How often is `identify` right? Measured on LSTMs whose initialisation is known, fresh and really trained.
+"""How often is `identify` right? Measured on LSTMs whose initialisation is known, fresh and really
+trained.
 
-Run by hand:  python tests/benchmarks/forensics.py [--quick]
-Prints Markdown. One process, one thread, fixed seeds; under ten minutes whole, under one with --quick.
-"""
+Run by hand:  python tests/benchmarks/forensics.py [--quick] Prints Markdown. One process, one
+thread, fixed seeds; under ten minutes whole, under one with --quick."""
 
 import argparse
 import math
@@ -221,7 +221,9 @@ def spelled(dtype: torch.dtype) -> str:
 
 
 def train(lstm: nn.LSTM, optimiser: Optimiser, steps: int) -> Iterator[int]:
-    """Recall the first input at the end and predict the running mean meanwhile; yields after every step."""
+    """Recall the first input at the end and predict the running mean meanwhile; yields after every
+    step.
+    """
     head = nn.Linear(lstm.hidden_size, 2)
     optimizer = optimiser([*lstm.parameters(), *head.parameters()])
     for step in range(1, steps + 1):
@@ -237,9 +239,13 @@ def train(lstm: nn.LSTM, optimiser: Optimiser, steps: int) -> Iterator[int]:
 
 
 def verdict(init: Init, truth: str) -> str:
-    """right, unknown or wrong. A constant may be off by a tenth; a trained `doubled` by any amount, as it says."""
+    """right, unknown or wrong. A constant may be off by a tenth; a trained `doubled` by any amount,
+    as it says.
+    """
     if init.scheme == "unknown" or family(init) != family_of(truth):
-        return "right" if init.scheme == truth else "unknown" if init.scheme == "unknown" else "wrong"
+        return (
+            "right" if init.scheme == truth else "unknown" if init.scheme == "unknown" else "wrong"
+        )
     said, meant = (argument(scheme) for scheme in (init.scheme, truth))
     if said[0] != meant[0] or (truth.startswith("wrong-gate") and said != meant):
         return "wrong"
@@ -280,11 +286,21 @@ def judge(init: Init, recipe: str, circumstances: str) -> str:
 def measure_trained(sizes: tuple[int, ...], steps: tuple[int, ...], seeds: int) -> Tally:
     tally: Tally = Counter()
     cases = product(
-        range(seeds), enumerate((k, o) for k, group in OPTIMISERS.items() for o in group), enumerate(RECIPES)
+        range(seeds),
+        enumerate((k, o) for k, group in OPTIMISERS.items() for o in group),
+        enumerate(RECIPES),
     )
     for seed, (n, (kind, optimiser)), (m, name) in cases:
         run(
-            tally, Case(name, kind, optimiser, sizes[(m + n + seed) % len(sizes)], steps[(m + seed) % len(steps)], seed)
+            tally,
+            Case(
+                name,
+                kind,
+                optimiser,
+                sizes[(m + n + seed) % len(sizes)],
+                steps[(m + seed) % len(steps)],
+                seed,
+            ),
         )
     return tally
 
@@ -297,7 +313,9 @@ def run(tally: Tally, case: Case) -> None:
             note_state(tally, ask(lstm), f"after {step} steps", "float32")
     for dtype in map(spelled, CASTS):
         init = ask(lstm, getattr(torch, dtype))
-        answer = judge(init, case.recipe, f"{case.optimiser}, {case.steps} steps, H={case.size}, {dtype}")
+        answer = judge(
+            init, case.recipe, f"{case.optimiser}, {case.steps} steps, H={case.size}, {dtype}"
+        )
         note_state(tally, init, "trained", dtype)
         tally["trained", case.recipe, case.kind, dtype, answer] += 1
         width = "H < 16" if case.size < 16 else "H 16 to 31" if case.size < 32 else "H >= 32"
@@ -309,7 +327,9 @@ def run(tally: Tally, case: Case) -> None:
 
 def note_state(tally: Tally, init: Init, when: str, dtype: str) -> None:
     tally["state", when, dtype, init.state] += 1
-    tally["moved LSTMs called a fresh default", dtype] += init.scheme == "pytorch-default" and init.state == "fresh"
+    tally["moved LSTMs called a fresh default", dtype] += (
+        init.scheme == "pytorch-default" and init.state == "fresh"
+    )
 
 
 ANSWERS = ("right", "unknown", "wrong")
@@ -328,7 +348,12 @@ def table(tally: Tally, what: str, columns: tuple[tuple[str, str], ...]) -> None
 def cell(tally: Tally, what: str, row: str, group: str, dtype: str) -> str:
     sums = dict.fromkeys(ANSWERS, 0)
     for key, count in tally.items():
-        if key[0] == what and row in (key[1], "all") and group in (key[2], "all") and key[3] == dtype:
+        if (
+            key[0] == what
+            and row in (key[1], "all")
+            and group in (key[2], "all")
+            and key[3] == dtype
+        ):
             sums[key[4]] += count
     return " / ".join(map(str, sums.values()))
 
@@ -360,7 +385,9 @@ def timing(recipe: Recipe, size: int, steps: int) -> float:
     for _ in train(lstm, OPTIMISERS["conserving"]["Adam"], steps):
         pass
     ih, hh = (b.detach().double().view(4, -1).tolist() for b in biases(lstm))
-    return 1e6 * min(timeit.repeat(lambda: identify(ih, hh, "float32"), number=1, repeat=max(5, 10000 // size)))
+    return 1e6 * min(
+        timeit.repeat(lambda: identify(ih, hh, "float32"), number=1, repeat=max(5, 10000 // size))
+    )
 
 
 def main() -> None:
@@ -369,18 +396,41 @@ def main() -> None:
     quick = parser.parse_args().quick
     torch.set_num_threads(1)
     start = time.process_time()
-    fresh = measure_fresh((8, 16, 64) if quick else (4, 8, 12, 16, 24, 32, 64, 100, 128, 256, 1024), 1 if quick else 3)
+    fresh = measure_fresh(
+        (8, 16, 64) if quick else (4, 8, 12, 16, 24, 32, 64, 100, 128, 256, 1024), 1 if quick else 3
+    )
     sizes = (16, 48) if quick else (8, 16, 24, 32, 64, 128)
     trained = measure_trained(sizes, (60,) if quick else (80, 200, 400), 1 if quick else 2)
     print("Every cell counts LSTMs: right / unknown / wrong.\n")
     table(
-        fresh, "fresh", (("H >= 16", "float32"), ("H < 16", "float32"), ("H >= 16", "float16"), ("H >= 16", "bfloat16"))
+        fresh,
+        "fresh",
+        (
+            ("H >= 16", "float32"),
+            ("H < 16", "float32"),
+            ("H >= 16", "float16"),
+            ("H >= 16", "bfloat16"),
+        ),
     )
-    table(trained, "trained", (*((kind, "float32") for kind in OPTIMISERS), ("all", "float16"), ("all", "bfloat16")))
-    table(trained, "size", (("H < 16", "float32"), ("H 16 to 31", "float32"), ("H >= 32", "float32")))
+    table(
+        trained,
+        "trained",
+        (*((kind, "float32") for kind in OPTIMISERS), ("all", "float16"), ("all", "bfloat16")),
+    )
+    table(
+        trained, "size", (("H < 16", "float32"), ("H 16 to 31", "float32"), ("H >= 32", "float32"))
+    )
     states(fresh + trained)
-    for what in ("LSTMs that are not doubled", "of these called doubled", "moved LSTMs called a fresh default"):
-        print(f"{what}: " + ", ".join(f"{trained[what, dtype]} ({dtype})" for dtype in map(spelled, CASTS)) + "\n")
+    for what in (
+        "LSTMs that are not doubled",
+        "of these called doubled",
+        "moved LSTMs called a fresh default",
+    ):
+        print(
+            f"{what}: "
+            + ", ".join(f"{trained[what, dtype]} ({dtype})" for dtype in map(spelled, CASTS))
+            + "\n"
+        )
     print("At H=100 k is .1, so U(-.1, .1) is the default and U(-.05, .05) the halved default.\n")
     print("Every wrong answer:\n\n" + "\n".join(f"- {wrong}" for wrong in WRONG) + "\n")
     speed()

@@ -1,4 +1,6 @@
-"""What the benchmarks share: whole processes timed in turn, with their peak memory, and a Markdown table."""
+"""What the benchmarks share: whole processes timed in turn, with their peak memory, and a Markdown
+table.
+"""
 
 import os
 import statistics
@@ -35,7 +37,9 @@ def process(command: Sequence[str], folder: Path | None = None) -> tuple[float, 
     """Run a command once, in a folder: milliseconds, and MiB of peak resident memory (wait4)."""
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, cwd=folder)
+    child = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment, cwd=folder
+    )
     _, status, usage = os.wait4(child.pid, 0)
     elapsed = (time.perf_counter() - started) * 1e3
     child.returncode = os.waitstatus_to_exitcode(status)
@@ -51,7 +55,9 @@ def in_turn(
     before: Before = lambda name: None,
     folder: Path | None = None,
 ) -> list[Timing]:
-    """Every command once a round, so that a slow minute of the machine hits all alike; the first round warms up."""
+    """Every command once a round, so that a slow minute of the machine hits all alike; the first
+    round warms up.
+    """
     runs: dict[str, list[float]] = {name: [] for name in commands}
     peaks = dict.fromkeys(commands, 0.0)
     for turn in range(rounds + 1):

@@ -1,11 +1,12 @@
-"""What a patch of a large checkpoint costs, against the scripts that people write and against a plain copy.
+"""What a patch of a large checkpoint costs, against the scripts that people write and against a
+plain copy.
 
     python tests/benchmarks/patch.py [--rounds 7] [--folder DIR] [--megabytes 1024]
 
-Needs torch, and about five times the size in the folder. Every run starts from the unpatched file with all caches
-written back. The patch waits until the new bytes are on the medium and gives the old file's blocks back; the scripts
-and `cp` do neither, so the copy that does both stands beside them.
-"""
+Needs torch, and about five times the size in the folder. Every run starts from the unpatched file
+with all caches written back. The patch waits until the new bytes are on the medium and gives the
+old file's blocks back; the scripts and `cp` do neither, so the copy that does both stands beside
+them."""
 
 import argparse
 import os
@@ -51,9 +52,21 @@ def commands(zipped: Path, safe: Path, out: Path) -> dict[str, Sequence[str]]:
         "`patch`, pt": [TOOL, "patch", str(zipped), *one],
         "`patch`, safetensors": [TOOL, "patch", str(safe), *one],
         "`cp`": ["cp", "--reflink=auto", str(zipped), str(out)],
-        "`cp`, `sync`, `mv` over the old file": ["sh", "-c", durable, str(zipped), str(out.with_name("kept.bin"))],
+        "`cp`, `sync`, `mv` over the old file": [
+            "sh",
+            "-c",
+            durable,
+            str(zipped),
+            str(out.with_name("kept.bin")),
+        ],
         "load, set, save with torch": [sys.executable, "-c", TORCH, str(zipped), str(out)],
-        "load, set, save with safetensors": [sys.executable, "-c", SAFETENSORS, str(safe), str(out)],
+        "load, set, save with safetensors": [
+            sys.executable,
+            "-c",
+            SAFETENSORS,
+            str(safe),
+            str(out),
+        ],
     }
 
 
@@ -74,12 +87,19 @@ def main() -> None:
     options.add_argument("--megabytes", type=int, default=1024)
     given = options.parse_args()
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
-        zipped, safe, out = (Path(folder) / name for name in ("model.pt", "model.safetensors", "out.bin"))
+        zipped, safe, out = (
+            Path(folder) / name for name in ("model.pt", "model.safetensors", "out.bin")
+        )
         for path in (zipped, safe):
             write(path, given.megabytes)
-        timings = in_turn(commands(zipped, safe, out), given.rounds, lambda _: restored((zipped, safe), out))
+        timings = in_turn(
+            commands(zipped, safe, out), given.rounds, lambda _: restored((zipped, safe), out)
+        )
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
-    print(f"{given.megabytes} MB checkpoints, median of {given.rounds} rounds; load {load} on {os.cpu_count()} cores\n")
+    print(
+        f"{given.megabytes} MB checkpoints, median of {given.rounds} rounds; load {load} on "
+        f"{os.cpu_count()} cores\n"
+    )
     print(table(timings, "`cp`"))
 
 

@@ -1,8 +1,8 @@
 """What the rules cost an LSTM: `python tests/benchmarks/rules_speed.py`.
 
-Comes in: a state dict of 100 LSTMs, H = 128, in memory. Goes out: milliseconds an LSTM, the best of 20 runs, for the
-rules alone; values, measures and forensics are done before the clock starts. The goal is under 0.2.
-"""
+Comes in: a state dict of 100 LSTMs, H = 128, in memory. Goes out: milliseconds an LSTM, the best of
+20 runs, for the rules alone; values, measures and forensics are done before the clock starts. The
+goal is under 0.2."""
 
 import io
 import time
@@ -13,11 +13,12 @@ import torch
 from torch import nn
 
 from lstm_audit import formats
-from lstm_audit.judge import init_of
 from lstm_audit.lstm.find import find_lstms
 from lstm_audit.lstm.measure import measure, read_values
+from lstm_audit.pipeline import init_of
+from lstm_audit.raw.source import BytesSource
+from lstm_audit.raw.span import Span, whole
 from lstm_audit.rules import Case, Evidence, judge
-from lstm_audit.span import BytesSource, Span, whole
 
 POLICIES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "defaults": {},

@@ -1,11 +1,14 @@
 """torch's containers: one pickle dialect in several envelopes.
 
-Comes in: a span over a file. Goes out: a `Checkpoint`, or None. Promise: no torch, no pickle; the tensors are those
-that `torch.load` would give, located in the file byte for byte.
+Comes in: a span over a file. Goes out: a `Checkpoint`, or None. Promise: no torch, no pickle; the
+tensors are those that `torch.load` would give, located in the file byte for byte.
 
-    storage.py   torch's names for dtypes and storages         legacy.py   the five-pickle file, before torch 1.6
-    archive.py   the zip of torch.save and of TorchScript      dialect.py  pickled values into named tensors
-    export.py    torch.export's .pt2                           readers.py  which envelope a file is
+    storage.py   torch's names for dtypes and storages
+    archive.py   the zip of torch.save and of TorchScript
+    legacy.py    the five-pickle file, before torch 1.6
+    dialect.py   pickled values into named tensors
+    export.py    torch.export's .pt2
+    readers.py   which envelope a file is
 """
 
 from . import readers as readers

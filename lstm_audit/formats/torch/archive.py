@@ -1,21 +1,24 @@
 """The zip of torch.save and TorchScript.
 
-Comes in: a span that is a zip. Goes out: an `Archive`, and an `Envelope` for its data.pkl. Promise: the records are
-those that torch's reader (caffe2/serialize/inline_container.cc) would find, or the file is refused.
-"""
+Comes in: a span that is a zip. Goes out: an `Archive`, and an `Envelope` for its data.pkl. Promise:
+the records are those that torch's reader (caffe2/serialize/inline_container.cc) would find, or the
+file is refused."""
 
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
 from ...errors import MalformedFile
-from ...span import BytesSource, Span, whole
+from ...raw.source import BytesSource
+from ...raw.span import Span, whole
 from ...wire.pickle import Decoded, Persistent, decode
 from ...wire.zip import Member, body, members
 from .legacy import Envelope
 from .storage import Locate, Storage, claim_of
 
-MAX_REMEMBERED = 1 << 15  # bytes of a pickle that is kept decoded: 300 tensors; a hostile sixteen take 30 MB
+MAX_REMEMBERED = (
+    1 << 15
+)  # bytes of a pickle that is kept decoded: 300 tensors; a hostile sixteen take 30 MB
 
 
 class Archive(NamedTuple):
@@ -34,13 +37,17 @@ class Archive(NamedTuple):
 
 
 def open_archive(span: Span) -> Archive:
-    """The directory of a torch zip. All entries share one root folder, as torch's reader demands."""
+    """The directory of a torch zip. All entries share one root folder, as torch's reader
+    demands.
+    """
     found = members(span)
     root = next(iter(found), "").partition("/")[0]
     prefix = f"{root}/"
     stray = [name for name in found if not name.startswith(prefix)]
     if stray and f"{root}/data.pkl" in found:
-        raise MalformedFile(f"entry {stray[0]!r} lies outside the root folder {root!r}: torch refuses this archive")
+        raise MalformedFile(
+            f"entry {stray[0]!r} lies outside the root folder {root!r}: torch refuses this archive"
+        )
     skip = len(prefix)
     return Archive(span, root, {name[skip:]: member for name, member in found.items()})
 
@@ -54,7 +61,9 @@ def open_pickle(archive: Archive, record: str = "data.pkl", folder: str = "data"
 
 
 def _decoded(span: Span) -> Decoded:
-    """The pickle's value. The checkpoints of a run have the same one, byte for byte: it is decoded once."""
+    """The pickle's value. The checkpoints of a run have the same one, byte for byte: it is decoded
+    once.
+    """
     if span.size <= MAX_REMEMBERED:
         try:
             return _remembered(span.read())
@@ -65,7 +74,9 @@ def _decoded(span: Span) -> Decoded:
 
 @lru_cache(maxsize=16)
 def _remembered(raw: bytes) -> Decoded:
-    """Nothing changes a decoded value, and its chunks are counted from the span's start, so that it can be shared."""
+    """Nothing changes a decoded value, and its chunks are counted from the span's start, so that it
+    can be shared.
+    """
     return decode(whole(BytesSource(raw)))
 
 
@@ -80,7 +91,9 @@ def _locator(archive: Archive, folder: str) -> Locate:
         claim = claim_of(reference.pid)
         span = archive.record(f"{folder}/{claim.key}")
         if span.size != claim.size:
-            message = f"record {folder}/{claim.key} has {span.size} bytes, but {claim.size} are claimed"
+            message = (
+                f"record {folder}/{claim.key} has {span.size} bytes, but {claim.size} are claimed"
+            )
             raise MalformedFile(message, span.at)
         return Storage(claim.dtype, span, order == b"big")
 

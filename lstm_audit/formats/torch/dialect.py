@@ -1,29 +1,43 @@
 """Pickled values into named tensors.
 
-Comes in: an `Envelope`: inert values, never objects. Goes out: `Contents`: tensors by their natural dotted path, built
-when they are asked for, and what the pickled classes claim. Promise: a value is walked once, however many paths lead
-to it, and no path can make the walk endless.
-"""
+Comes in: an `Envelope`: inert values, never objects. Goes out: `Contents`: tensors by their natural
+dotted path, built when they are asked for, and what the pickled classes claim. Promise: a value is
+walked once, however many paths lead to it, and no path can make the walk endless."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from ...errors import MalformedFile, Skipped
-from ...tensor import Tensor
+from ...raw.tensor import Tensor
 from ...wire.pickle import Call, Global
 from .. import Claim
 from .legacy import Envelope
 from .rebuild import is_array, is_tensor, nested_file, unread
 
-MAX_NODES = 1 << 20  # values of one pickle that the walk visits: far beyond any model, about a second
+MAX_NODES = (
+    1 << 20
+)  # values of one pickle that the walk visits: far beyond any model, about a second
 MAX_PATH = 4096  # characters of a name; longer ones are nested on purpose
 
 _TRANSPARENT = {
     ("torch.jit._pickle", name)
-    for name in ("build_tensorlist", "build_intlist", "build_doublelist", "build_boollist", "restore_type_tag")
+    for name in (
+        "build_tensorlist",
+        "build_intlist",
+        "build_doublelist",
+        "build_boollist",
+        "restore_type_tag",
+    )
 }
 _MODULE_PARTS = frozenset({"_modules", "_parameters", "_buffers"})
-_CELLS = {"LSTM": "lstm", "LSTMCell": "lstm", "GRU": "gru", "GRUCell": "gru", "RNN": "rnn", "RNNCell": "rnn"}
+_CELLS = {
+    "LSTM": "lstm",
+    "LSTMCell": "lstm",
+    "GRU": "gru",
+    "GRUCell": "gru",
+    "RNN": "rnn",
+    "RNNCell": "rnn",
+}
 _MODES = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn"}
 _FACTS = ("hidden_size", "input_size", "proj_size", "num_layers", "bidirectional", "bias")
 
@@ -32,8 +46,8 @@ Place = tuple[str, Any]
 
 
 class Contents(NamedTuple):
-    """What the walk found: by path the calls that would build tensors, claims by module path, what has no readable
-    values, and the calls that would load a whole torch file out of bytes."""
+    """What the walk found: by path the calls that would build tensors, claims by module path, what
+    has no readable values, and the calls that would load a whole torch file out of bytes."""
 
     tensors: dict[str, Call]
     claims: dict[str, Claim]
@@ -42,7 +56,9 @@ class Contents(NamedTuple):
 
 
 def contents(envelope: Envelope) -> Contents:
-    """Walk a decoded pickle from its root; what an optimizer holds comes last, so that no model is named after it."""
+    """Walk a decoded pickle from its root; what an optimizer holds comes last, so that no model is
+    named after it.
+    """
     found, seen = Contents({}, {}, [], []), set()
     stack: list[Place] = [("", envelope.value)]
     later: list[Place] = []
@@ -51,15 +67,21 @@ def contents(envelope: Envelope) -> Contents:
         path, value = stack.pop() if stack else later.pop()
         visited += 1
         if visited > MAX_NODES or len(path) > MAX_PATH:
-            raise MalformedFile(f"more than {MAX_NODES} values, or a name over {MAX_PATH} characters", kind="limit")
+            raise MalformedFile(
+                f"more than {MAX_NODES} values, or a name over {MAX_PATH} characters", kind="limit"
+            )
         if type(value) is Call and (nested := nested_file(value)):
             found.nested.append(nested)
         if type(value) is Call and (is_tensor(value) or is_array(value)):
             _note_tensor(found, path, value)
         elif type(value) in (dict, list, tuple, Call):
             inner = list(_children(path, value))
-            if id(value) in seen:  # a second way to the same container: only the tensors right in it get a second name
-                inner = [(name, leaf) for name, leaf in inner if type(leaf) is Call and is_tensor(leaf)]
+            if (
+                id(value) in seen
+            ):  # a second way to the same container: only the tensors right in it get a second name
+                inner = [
+                    (name, leaf) for name, leaf in inner if type(leaf) is Call and is_tensor(leaf)
+                ]
             elif type(value) is Call and (claim := _claim(value)):
                 found.claims[path] = claim
             seen.add(id(value))
@@ -73,7 +95,9 @@ def _note_tensor(found: Contents, path: str, call: Call) -> None:
     if reason is not None:
         found.skipped.append(Skipped(path, *reason))
     elif found.tensors.setdefault(path, call) is not call:
-        found.skipped.append(Skipped(path, "ambiguous", "several tensors have the same path in the file"))
+        found.skipped.append(
+            Skipped(path, "ambiguous", "several tensors have the same path in the file")
+        )
 
 
 def _children(path: str, value: Any) -> Iterator[Place]:
@@ -98,7 +122,9 @@ def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[Place]:
 
 
 def _parts_of_call(path: str, call: Call) -> Iterator[Place]:
-    """A pickled object: the items of a mapping, the elements of a sequence, attributes, and constructor arguments."""
+    """A pickled object: the items of a mapping, the elements of a sequence, attributes, and
+    constructor arguments.
+    """
     name = (call.function.module, call.function.name)
     if name in _TRANSPARENT:
         yield from ((path, argument) for argument in call.args[:1])
@@ -125,27 +151,41 @@ def _ordered_pairs(arguments: Sequence[Any]) -> list[list[Any]] | None:
 
 
 def _attributes(path: str, call: Call) -> Iterator[Place]:
-    """The state of an object; a module's parameters and children stand right under the module's own name."""
+    """The state of an object; a module's parameters and children stand right under the module's own
+    name.
+    """
     for state in _states(call):
         if type(state) is dict:
             yield from ((path, value) for key, value in state.items() if key in _MODULE_PARTS)
-            yield from _pairs(path, [item for item in state.items() if item[0] not in _MODULE_PARTS])
+            yield from _pairs(
+                path, [item for item in state.items() if item[0] not in _MODULE_PARTS]
+            )
         else:
             yield from _children(path, state)
 
 
 def _states(call: Call) -> list[Any]:
-    """BUILD's argument; (dict, slots) for objects with slots; (payload, class) for torch's custom classes."""
+    """BUILD's argument; (dict, slots) for objects with slots; (payload, class) for torch's custom
+    classes.
+    """
     state = call.state
-    if (call.function.module, call.function.name) == ("torch", "ScriptObject") and type(state) is tuple:
+    if (call.function.module, call.function.name) == ("torch", "ScriptObject") and type(
+        state
+    ) is tuple:
         return [part for part in state if type(part) is tuple][:1]
-    if type(state) is tuple and len(state) == 2 and all(part is None or type(part) is dict for part in state):
+    if (
+        type(state) is tuple
+        and len(state) == 2
+        and all(part is None or type(part) is dict for part in state)
+    ):
         return [part for part in state if part is not None]
     return [] if state is None else [state]
 
 
 def _label(key: Any) -> str | None:
-    """A dictionary key as part of a path; None for what is no text, number or tuple of them, and gets a number."""
+    """A dictionary key as part of a path; None for what is no text, number or tuple of them, and
+    gets a number.
+    """
     if type(key) is tuple:
         labels = [_label(part) for part in key]
         return None if None in labels else f"({', '.join(map(str, labels))})"
@@ -157,7 +197,9 @@ def _join(path: str, name: str) -> str:
 
 
 def _claim(call: Call) -> Claim | None:
-    """What a pickled recurrent module says of itself: its class, or torch's `mode` attribute in a subclass."""
+    """What a pickled recurrent module says of itself: its class, or torch's `mode` attribute in a
+    subclass.
+    """
     state = next((s for s in _states(call) if type(s) is dict), None)
     cls = call.args[0] if call.args and type(call.args[0]) is Global else call.function
     known = "torch.nn.modules.rnn" in cls.module or "torch.ao.nn.quant" in cls.module
@@ -167,7 +209,11 @@ def _claim(call: Call) -> Claim | None:
         kind = _MODES.get(mode) if type(mode) is str else None
     if kind is None:
         return None
-    facts = {name: int(state[name]) for name in _FACTS if type(state.get(name)) in (int, bool)} if state else {}
+    facts = (
+        {name: int(state[name]) for name in _FACTS if type(state.get(name)) in (int, bool)}
+        if state
+        else {}
+    )
     return Claim(f"{cls.module}.{cls.name}", kind, facts)
 
 
@@ -180,10 +226,11 @@ def _nothing(claimed: object) -> None:
 
 
 class LazyTensors(Mapping[str, Tensor], Generic[Claimed]):
-    """Named tensors that are located by `build` when they are looked up: a model has thousands that no audit needs.
+    """Named tensors that are located by `build` when they are looked up: a model has thousands that
+    no audit needs.
 
-    `shape` gives the shape that is claimed of a tensor, where the claim alone tells it: of a weight no more is needed.
-    """
+    `shape` gives the shape that is claimed of a tensor, where the claim alone tells it: of a weight
+    no more is needed."""
 
     def __init__(
         self,

@@ -8,14 +8,16 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ...errors import MalformedFile, Skipped
-from ...tensor import DTYPES, Tensor, view
+from ...raw.dtypes import DTYPES
+from ...raw.tensor import Tensor, view
 from .archive import Archive
 
 CONFIG = "data/weights/model_weights_config.json"
 MAX_CONFIG = 32 << 20  # bytes of JSON, as for safetensors headers
 
 _DTYPES = {
-    1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32", 8: "float64",
+    1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32",
+    8: "float64",
     9: "complex32", 10: "complex64", 11: "complex128", 12: "bool", 13: "bfloat16", 28: "uint16",
     29: "float8_e4m3fn", 30: "float8_e5m2", 31: "float8_e4m3fnuz", 32: "float8_e5m2fnuz",
 }  # fmt: skip
@@ -35,15 +37,21 @@ def read_weights(archive: Archive) -> tuple[dict[str, Weight], tuple[Skipped, ..
 
     record = archive.record(CONFIG)
     if record.size > MAX_CONFIG:
-        raise MalformedFile(f"{CONFIG} has {record.size} bytes; at most {MAX_CONFIG} are read", record.at, "limit")
+        raise MalformedFile(
+            f"{CONFIG} has {record.size} bytes; at most {MAX_CONFIG} are read", record.at, "limit"
+        )
     try:
         entries = json.loads(record.read())["config"]
         pairs = [(name, dict(entry)) for name, entry in entries.items()]
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise MalformedFile(f"{CONFIG} is not the JSON that torch.export writes: {error!r:.80}", record.at) from None
+        raise MalformedFile(
+            f"{CONFIG} is not the JSON that torch.export writes: {error!r:.80}", record.at
+        ) from None
     skipped = [name for name, entry in pairs if entry.get("use_pickle")]
     found = {name: Weight(name, entry) for name, entry in pairs if not entry.get("use_pickle")}
-    return found, tuple(Skipped(n, "unsupported-dtype", "the weight is a nested pickle") for n in skipped)
+    return found, tuple(
+        Skipped(n, "unsupported-dtype", "the weight is a nested pickle") for n in skipped
+    )
 
 
 def locate(archive: Archive, weight: Weight) -> Tensor:
@@ -56,7 +64,9 @@ def locate(archive: Archive, weight: Weight) -> Tensor:
         strides = tuple(step["as_int"] for step in meta["strides"])
         offset, path = meta["storage_offset"]["as_int"], entry["path_name"]
     except (KeyError, TypeError) as error:
-        raise MalformedFile(f"{CONFIG}: the entry of {name!r} is incomplete: {error!r:.80}") from None
+        raise MalformedFile(
+            f"{CONFIG}: the entry of {name!r} is incomplete: {error!r:.80}"
+        ) from None
     if type(path) is not str:
         raise MalformedFile(f"{CONFIG}: the path of {name!r} is no text")
     return view(dtype, shape, strides, archive.record(f"data/weights/{path}"), offset)

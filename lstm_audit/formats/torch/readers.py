@@ -1,14 +1,13 @@
 """Which of torch's envelopes a file is.
 
-Comes in: a span. Goes out: a `Checkpoint`, or None when it is not torch's. Promise: content decides; a file that is
-torch's but broken is an error, never somebody else's.
-"""
+Comes in: a span. Goes out: a `Checkpoint`, or None when it is not torch's. Promise: content
+decides; a file that is torch's but broken is an error, never somebody else's."""
 
 from collections.abc import Sequence
 from functools import partial
 
 from ...errors import MalformedFile, Skipped, UnknownFormat
-from ...span import Span
+from ...raw.span import Span
 from ...wire.pickle import Call, decode
 from ...wire.zip import body, is_zip
 from .. import Beside, Checkpoint, reader
@@ -19,7 +18,9 @@ from .legacy import Envelope, is_legacy, open_legacy
 from .rebuild import claimed_shape, open_nested, rebuild
 from .storage import Storage
 
-MAX_NESTED = 4096  # nested files that are searched for globals: a plain pickle has one for each tensor
+MAX_NESTED = (
+    4096  # nested files that are searched for globals: a plain pickle has one for each tensor
+)
 MAX_CODE = 1 << 20  # bytes of TorchScript source that are searched for an LSTM
 
 
@@ -31,7 +32,9 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
     archive = open_archive(span)
     if CONFIG in archive.members:
         weights, skipped = read_weights(archive)
-        return Checkpoint("torch-export", LazyTensors(weights, partial(locate, archive)), skipped=skipped)
+        return Checkpoint(
+            "torch-export", LazyTensors(weights, partial(locate, archive)), skipped=skipped
+        )
     if ".data/extern_modules" in archive.members:
         message = "a torch.package archive is not read; save the model's state_dict with torch.save"
         raise MalformedFile(message, span.at, "unsupported")
@@ -64,7 +67,9 @@ def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
 
 
 def _no_storage(reference: object) -> Storage:
-    raise MalformedFile("the pickle refers to storages that are kept outside of it: it is a part of a torch file")
+    raise MalformedFile(
+        "the pickle refers to storages that are kept outside of it: it is a part of a torch file"
+    )
 
 
 def _checkpoint(name: str, envelope: Envelope, end: str = "the pickle's end") -> Checkpoint:
@@ -81,9 +86,13 @@ def _checkpoint(name: str, envelope: Envelope, end: str = "the pickle's end") ->
 
 
 def _globals(envelope: Envelope, nested: Sequence[Call]) -> tuple[tuple[str, str], ...]:
-    """What an unsafe load would import, in nested files too; a broken one could hide something and is refused."""
+    """What an unsafe load would import, in nested files too; a broken one could hide something and
+    is refused.
+    """
     if len(nested) > MAX_NESTED:
-        raise MalformedFile(f"{len(nested)} nested torch files; at most {MAX_NESTED} are read", kind="limit")
+        raise MalformedFile(
+            f"{len(nested)} nested torch files; at most {MAX_NESTED} are read", kind="limit"
+        )
     named = [*envelope.globals]
     for call in nested:
         named += open_nested(call, envelope).globals
@@ -91,15 +100,26 @@ def _globals(envelope: Envelope, nested: Sequence[Call]) -> tuple[tuple[str, str
 
 
 def _scripted(archive: Archive) -> Checkpoint:
-    """TorchScript: attributes of pickled objects; torch.jit.freeze moves the weights to nameless constants."""
+    """TorchScript: attributes of pickled objects; torch.jit.freeze moves the weights to nameless
+    constants.
+    """
     checkpoint = _checkpoint("torchscript", open_pickle(archive))
-    if not any(name.startswith("constants/") for name in archive.members) or not _runs_lstm(archive):
+    if not any(name.startswith("constants/") for name in archive.members) or not _runs_lstm(
+        archive
+    ):
         return checkpoint
-    detail = "torch.jit.freeze took the names away: the weights are nameless constants; audit the unfrozen model"
+    detail = (
+        "torch.jit.freeze took the names away: the weights are nameless constants; audit the "
+        "unfrozen model"
+    )
     return checkpoint._replace(skipped=(*checkpoint.skipped, Skipped("", "frozen", detail)))
 
 
 def _runs_lstm(archive: Archive) -> bool:
     """Whether the script's code calls torch.lstm or torch.lstm_cell."""
-    codes = [m for name, m in archive.members.items() if name.startswith("code/") and name.endswith(".py")]
+    codes = [
+        m
+        for name, m in archive.members.items()
+        if name.startswith("code/") and name.endswith(".py")
+    ]
     return any(m.size <= MAX_CODE and b"torch.lstm" in body(archive.span, m).read() for m in codes)

@@ -1,13 +1,14 @@
 """One pickled tensor: the call that would rebuild it, read as a view of a storage.
 
-Comes in: a `Call` that names one of torch's or numpy's rebuilding functions. Goes out: a `Tensor`. Promise: its
-arguments are checked like any header; the function is never called.
-Source: torch/_utils.py, torch/_tensor.py, numpy/_core/src/multiarray/methods.c array_reduce.
-"""
+Comes in: a `Call` that names one of torch's or numpy's rebuilding functions. Goes out: a `Tensor`.
+Promise: its arguments are checked like any header; the function is never called. Source:
+torch/_utils.py, torch/_tensor.py, numpy/_core/src/multiarray/methods.c array_reduce."""
 
 from ...errors import MalformedFile
-from ...span import BytesSource, Span, whole
-from ...tensor import DTYPES, MAX_DIMS, DType, Tensor, contiguous, strides_of, view
+from ...raw.dtypes import DTYPES, DType
+from ...raw.source import BytesSource
+from ...raw.span import Span, whole
+from ...raw.tensor import MAX_DIMS, Tensor, contiguous, strides_of, view
 from ...wire.pickle import Call, Chunk, Global, Persistent
 from ...wire.zip import is_zip
 from .archive import open_archive, open_pickle
@@ -19,27 +20,38 @@ MAX_WRAPPERS = 8  # Parameter in subclass in Parameter ...: real files have at m
 _UTILS = "torch._utils"
 _WRAPPERS = {
     (_UTILS, "_rebuild_parameter"), (_UTILS, "_rebuild_parameter_with_state"),
-    (_UTILS, "_rebuild_device_tensor_from_cpu_tensor"), (_UTILS, "_rebuild_device_tensor_from_numpy"),
+    (_UTILS, "_rebuild_device_tensor_from_cpu_tensor"), (_UTILS,
+    "_rebuild_device_tensor_from_numpy"),
     ("torch.nn.parameter", "Parameter"), ("torch.nn.parameter", "Buffer"),
 }  # fmt: skip
 _SUBCLASS = ("torch._tensor", "_rebuild_from_type_v2")
-_STRIDED = {(_UTILS, name) for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")}
+_STRIDED = {
+    (_UTILS, name) for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
+}
 _QUANTIZED = (_UTILS, "_rebuild_qtensor")
 _NESTED = ("torch.storage", "_load_from_bytes")
 _UNREAD = {
     (_UTILS, "_rebuild_sparse_tensor"): ("unsupported-dtype", "a sparse tensor"),
     (_UTILS, "_rebuild_sparse_csr_tensor"): ("unsupported-dtype", "a sparse tensor"),
     (_UTILS, "_rebuild_nested_tensor"): ("unsupported-dtype", "a nested tensor"),
-    (_UTILS, "_rebuild_wrapper_subclass"): ("unsupported-dtype", "a tensor subclass without values of its own"),
-    (_UTILS, "_rebuild_meta_tensor_no_storage"): ("missing-data", "a meta tensor: the file holds its shape only"),
+    (_UTILS, "_rebuild_wrapper_subclass"): (
+        "unsupported-dtype",
+        "a tensor subclass without values of its own",
+    ),
+    (_UTILS, "_rebuild_meta_tensor_no_storage"): (
+        "missing-data",
+        "a meta tensor: the file holds its shape only",
+    ),
 }
 _TENSORS = _WRAPPERS | _STRIDED | {_SUBCLASS, _QUANTIZED} | set(_UNREAD)
-_ARRAYS = {(module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")} | {
-    (module, "_frombuffer") for module in ("numpy.core.numeric", "numpy._core.numeric")
-}
+_ARRAYS = {
+    (module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")
+} | {(module, "_frombuffer") for module in ("numpy.core.numeric", "numpy._core.numeric")}
 _NUMPY_DTYPES = {
-    "f2": "float16", "f4": "float32", "f8": "float64", "i1": "int8", "i2": "int16", "i4": "int32", "i8": "int64",
-    "u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64", "b1": "bool", "c8": "complex64", "c16": "complex128",
+    "f2": "float16", "f4": "float32", "f8": "float64", "i1": "int8", "i2": "int16", "i4": "int32",
+    "i8": "int64",
+    "u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64", "b1": "bool",
+    "c8": "complex64", "c16": "complex128",
 }  # fmt: skip
 
 
@@ -59,7 +71,9 @@ def unread(call: Call) -> tuple[str, str] | None:
 
 
 def rebuild(call: Call, envelope: Envelope) -> Tensor:
-    """The tensor, located in the file; raises `MalformedFile` when the arguments do not fit together."""
+    """The tensor, located in the file; raises `MalformedFile` when the arguments do not fit
+    together.
+    """
     call = _unwrapped(call)
     if is_array(call):
         return _array(call, envelope)
@@ -69,7 +83,8 @@ def rebuild(call: Call, envelope: Envelope) -> Tensor:
 
 
 def claimed_shape(call: Call) -> tuple[int, ...] | None:
-    """The size that a strided tensor claims, if its storage claims to have so many elements; None where it takes more.
+    """The size that a strided tensor claims, if its storage claims to have so many elements; None
+    where it takes more.
 
     The storage itself is not looked for: of a weight, nothing but the shape is asked.
     """
@@ -77,7 +92,9 @@ def claimed_shape(call: Call) -> tuple[int, ...] | None:
     if call.function not in _STRIDED or len(call.args) < 4 or type(call.args[0]) is not Persistent:
         return None
     pid, shape, elements = call.args[0].pid, _sizes(call.args[2]), 1
-    for size in shape if len(shape) <= MAX_DIMS else (None,):  # a product of many numbers takes quadratic time
+    for size in (
+        shape if len(shape) <= MAX_DIMS else (None,)
+    ):  # a product of many numbers takes quadratic time
         if type(size) is not int or size < 0:
             return None
         elements *= size
@@ -104,9 +121,13 @@ def _unwrapped(call: Call) -> Call:
 
 
 def _strided(call: Call, envelope: Envelope) -> Tensor:
-    """(storage, offset, size, stride, requires_grad, hooks[, dtype of v3][, metadata]); quantised ones alike."""
+    """(storage, offset, size, stride, requires_grad, hooks[, dtype of v3][, metadata]); quantised
+    ones alike.
+    """
     if len(call.args) < 4:
-        raise MalformedFile(f"{call.function.name} has {len(call.args)} arguments; at least 4 were expected")
+        raise MalformedFile(
+            f"{call.function.name} has {len(call.args)} arguments; at least 4 were expected"
+        )
     reference, offset, shape, strides = call.args[:4]
     storage = _locate(reference, envelope)
     dtype = _dtype_of(call, storage.dtype)
@@ -114,7 +135,9 @@ def _strided(call: Call, envelope: Envelope) -> Tensor:
     if type(offset) is not int:
         raise MalformedFile("a tensor's storage offset is no integer", storage.span.at)
     negated = _metadata(call, storage.span)
-    return view(dtype, shape, strides, storage.span, offset, big_endian=storage.big_endian, negated=negated)
+    return view(
+        dtype, shape, strides, storage.span, offset, big_endian=storage.big_endian, negated=negated
+    )
 
 
 def _sizes(value: object) -> tuple[int, ...]:
@@ -135,7 +158,9 @@ def _dtype_of(call: Call, stored: DType | None) -> DType:
 
 
 def _metadata(call: Call, span: Span) -> bool:
-    """Whether the logical values are the negated stored ones: torch's lazy `neg` bit (a real view of a conj)."""
+    """Whether the logical values are the negated stored ones: torch's lazy `neg` bit (a real view
+    of a conj).
+    """
     metadata = [argument for argument in call.args[6:] if type(argument) is dict]
     if any(data.get("conj") for data in metadata):
         raise MalformedFile("a conjugated tensor is no bias", span.at, "unsupported")
@@ -153,7 +178,9 @@ def _locate(reference: object, envelope: Envelope) -> Storage:
 
 
 def nested_file(call: Call) -> Call | None:
-    """The call that loads a whole torch file out of bytes: this one, or a tensor's first argument."""
+    """The call that loads a whole torch file out of bytes: this one, or a tensor's first
+    argument.
+    """
     first = call.args[0] if call.args else None
     for candidate in (call, first):
         if type(candidate) is Call and candidate.function == _NESTED and candidate.args:
@@ -162,7 +189,9 @@ def nested_file(call: Call) -> Call | None:
 
 
 def open_nested(call: Call, envelope: Envelope) -> Envelope:
-    """torch/storage.py __reduce__: a storage saved by torch.save into bytes; its root is the storage itself."""
+    """torch/storage.py __reduce__: a storage saved by torch.save into bytes; its root is the
+    storage itself.
+    """
     span = _bytes(call.args[0], envelope)
     head = span[: min(span.size, 32)].read()
     if is_legacy(head):
@@ -173,7 +202,9 @@ def open_nested(call: Call, envelope: Envelope) -> Envelope:
 
 
 def _bytes(value: object, envelope: Envelope) -> Span:
-    """Raw bytes of the pickle: where they lie, or decoded ones (protocol 2 spells bytes as latin-1 text)."""
+    """Raw bytes of the pickle: where they lie, or decoded ones (protocol 2 spells bytes as latin-1
+    text).
+    """
     if type(value) is Chunk:
         return envelope.chunks[value.start : value.stop]
     if type(value) is Call and value.function == ("_codecs", "encode") and len(value.args) == 2:
@@ -182,12 +213,18 @@ def _bytes(value: object, envelope: Envelope) -> Span:
             try:
                 return whole(BytesSource(text.encode("latin-1"), envelope.chunks.source.name))
             except UnicodeEncodeError:
-                raise MalformedFile("bytes spelled as text hold a character beyond latin-1") from None
-    raise MalformedFile("array data is stored in a way that only Python 2 wrote", kind="unsupported")
+                raise MalformedFile(
+                    "bytes spelled as text hold a character beyond latin-1"
+                ) from None
+    raise MalformedFile(
+        "array data is stored in a way that only Python 2 wrote", kind="unsupported"
+    )
 
 
 def _array(call: Call, envelope: Envelope) -> Tensor:
-    """numpy's __reduce__ state (version, shape, dtype, fortran order, data), or protocol 5's _frombuffer."""
+    """numpy's __reduce__ state (version, shape, dtype, fortran order, data), or protocol 5's
+    _frombuffer.
+    """
     if call.function.name == "_frombuffer":
         if len(call.args) != 4:
             raise MalformedFile("_frombuffer has not its four arguments")
@@ -201,7 +238,9 @@ def _array(call: Call, envelope: Envelope) -> Tensor:
     return _placed_array(_bytes(data, envelope), _sizes(shape), fortran, *_numpy_dtype(dtype))
 
 
-def _placed_array(span: Span, shape: tuple[int, ...], fortran: bool, dtype: DType, big_endian: bool) -> Tensor:
+def _placed_array(
+    span: Span, shape: tuple[int, ...], fortran: bool, dtype: DType, big_endian: bool
+) -> Tensor:
     checked = contiguous(dtype, shape, span)
     strides = tuple(reversed(strides_of(tuple(reversed(shape))))) if fortran else checked.strides
     return view(dtype, shape, strides, span, big_endian=big_endian)

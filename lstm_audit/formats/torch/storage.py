@@ -1,32 +1,42 @@
 """torch's names for dtypes and storages, and what a persistent id claims.
 
-Comes in: a persistent id out of a pickle. Goes out: `StorageClaim`, checked. Promise: nothing of it is believed that
-is not a small tuple of the right types.
-"""
+Comes in: a persistent id out of a pickle. Goes out: `StorageClaim`, checked. Promise: nothing of it
+is believed that is not a small tuple of the right types."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 from ...errors import MalformedFile
-from ...span import Span
-from ...tensor import DTYPES, DType
+from ...raw.dtypes import DTYPES, DType
+from ...raw.span import Span
 from ...wire.pickle import Global
 
 _STORAGES = {
-    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64",
-    "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64",
-    "ComplexDouble": "complex128", "QInt8": "qint8", "QUInt8": "quint8", "QInt32": "qint32", "QUInt4x2": "quint4x2",
+    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
+    "Long": "int64",
+    "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
+    "ComplexFloat": "complex64",
+    "ComplexDouble": "complex128", "QInt8": "qint8", "QUInt8": "quint8", "QInt32": "qint32",
+    "QUInt4x2": "quint4x2",
     "QUInt2x4": "quint2x4",
 }  # fmt: skip
 
 STORAGE_DTYPES = {f"{name}Storage": DTYPES[dtype] for name, dtype in _STORAGES.items()}
 """torch.FloatStorage and its kin (torch/storage.py _get_dtype_from_pickle_storage_type)."""
 
-DTYPE_ALIASES = {"double": "float64", "float": "float32", "half": "float16", "long": "int64", "int": "int32"}
+DTYPE_ALIASES = {
+    "double": "float64",
+    "float": "float32",
+    "half": "float16",
+    "long": "int64",
+    "int": "int32",
+}
 
 
 class Storage(NamedTuple):
-    """The bytes behind one or more tensors. `dtype` is None for an untyped storage, which counts in bytes."""
+    """The bytes behind one or more tensors. `dtype` is None for an untyped storage, which counts in
+    bytes.
+    """
 
     dtype: DType | None
     span: Span
@@ -34,14 +44,16 @@ class Storage(NamedTuple):
 
 
 Locate = Callable[[object], Storage]
-"""Finds the bytes of a storage, given what stands in a tensor's first argument; raises `MalformedFile`."""
+"""Finds the bytes of a storage, given what stands in a tensor's first argument; raises
+`MalformedFile`.
+"""
 
 
 class StorageClaim(NamedTuple):
     """('storage', type, key, location, count[, view]) of torch/serialization.py persistent_id.
 
-    `elements` counts elements of `dtype` (bytes when it is None); `view` is (offset, count) in elements, of old files.
-    """
+    `elements` counts elements of `dtype` (bytes when it is None); `view` is (offset, count) in
+    elements, of old files."""
 
     dtype: DType | None
     key: str
@@ -59,24 +71,39 @@ def claim_of(pid: object) -> StorageClaim:
     if not (type(pid) is tuple and 5 <= len(pid) <= 6 and pid[0] == "storage"):
         raise MalformedFile("a persistent id is not ('storage', type, key, location, count)")
     _, kind, key, _, count = pid[:5]
-    if type(kind) is not Global or type(key) not in (str, int) or type(count) is not int or count < 0:
+    if (
+        type(kind) is not Global
+        or type(key) not in (str, int)
+        or type(count) is not int
+        or count < 0
+    ):
         raise MalformedFile("a persistent id holds values of the wrong type")
     if kind.name not in STORAGE_DTYPES and kind.name != "UntypedStorage":
         raise MalformedFile(f"unknown storage type {kind.module}.{kind.name}", kind="unsupported")
-    return StorageClaim(STORAGE_DTYPES.get(kind.name), str(key), count, _view_of(pid[5] if len(pid) == 6 else None))
+    return StorageClaim(
+        STORAGE_DTYPES.get(kind.name), str(key), count, _view_of(pid[5] if len(pid) == 6 else None)
+    )
 
 
 def _view_of(value: object) -> tuple[int, int] | None:
-    """(key, offset, size) in elements of the root storage: torch before 0.4 saved views of storages."""
+    """(key, offset, size) in elements of the root storage: torch before 0.4 saved views of
+    storages.
+    """
     if value is None:
         return None
-    if type(value) is tuple and len(value) == 3 and all(type(n) is int and n >= 0 for n in value[1:]):
+    if (
+        type(value) is tuple
+        and len(value) == 3
+        and all(type(n) is int and n >= 0 for n in value[1:])
+    ):
         return value[1], value[2]
     raise MalformedFile("a persistent id holds a storage view that is not (key, offset, size)")
 
 
 def dtype_named(name: str) -> DType:
-    """`torch.float32`, `torch.half` and the like; raises `MalformedFile` for a dtype that no version has."""
+    """`torch.float32`, `torch.half` and the like; raises `MalformedFile` for a dtype that no
+    version has.
+    """
     known = DTYPES.get(DTYPE_ALIASES.get(name, name))
     if known is None:
         raise MalformedFile(f"unknown dtype torch.{name}", kind="unsupported")

@@ -1,8 +1,8 @@
 """The eight blocks of one LSTM's bias, and how finely their values could be told apart.
 
-In: both halves and the dtype they are stored in. Out: a `Bias`, the thing that every test looks at. It promises
-values that arithmetic cannot trip over: finite, below 1e30, two units or more, all blocks of one length.
-"""
+In: both halves and the dtype they are stored in. Out: a `Bias`, the thing that every test looks at.
+It promises values that arithmetic cannot trip over: finite, below 1e30, two units or more, all
+blocks of one length."""
 
 import math
 from array import array
@@ -25,7 +25,8 @@ EPSILON = {
 
 
 class Bias(NamedTuple):
-    """`bound` is k = 1/√H, between whose signs torch draws; `kinds` has two letters a gate, `ih` before `hh`:
+    """`bound` is k = 1/√H, between whose signs torch draws; `kinds` has two letters a gate, `ih`
+    before `hh`:
 
     Z all 0, C one constant (bit-equal), U within ±k, N anything else.
     """
@@ -41,7 +42,11 @@ class Bias(NamedTuple):
 
     def draws(self, gates: Sequence[int] = range(4)) -> list[float]:
         """The values of all blocks that may have been drawn from ±k."""
-        blocks = ((half[g], kind) for g in gates for half, kind in zip((self.ih, self.hh), self.kinds[g], strict=True))
+        blocks = (
+            (half[g], kind)
+            for g in gates
+            for half, kind in zip((self.ih, self.hh), self.kinds[g], strict=True)
+        )
         return list(chain.from_iterable(block for block, kind in blocks if kind == "U"))
 
     def values(self) -> list[float]:
@@ -65,7 +70,9 @@ def unfit(ih: Halves, hh: Halves) -> str | None:
     if min(sizes) < 2:
         return "a single unit has no distribution"
     values = flat(ih, hh)
-    if math.hypot(*values) < 1e30:  # the quickest question that no NaN, infinity or large value passes
+    if (
+        math.hypot(*values) < 1e30
+    ):  # the quickest question that no NaN, infinity or large value passes
         return None
     if not all(map(math.isfinite, values)):
         return "NaN or infinity in the bias"
@@ -73,7 +80,9 @@ def unfit(ih: Halves, hh: Halves) -> str | None:
 
 
 def held_as(values: list[float], dtype: str) -> str:
-    """A tensor that was cast up keeps only the mantissa of the narrower type that held it before."""
+    """A tensor that was cast up keeps only the mantissa of the narrower type that held it
+    before.
+    """
     if dtype == "float64" and _is_float32(values[:SAMPLE]) and _is_float32(values):
         dtype = "float32"
     if dtype != "float32":
@@ -108,6 +117,11 @@ def sort_blocks(ih: Halves, hh: Halves, dtype: str, scale: float = 1.0) -> Bias:
     held = held_as(flat(ih, hh), dtype)
     size, epsilon = len(ih[0]), EPSILON[held]
     bound = float32(scale / math.sqrt(size))
-    kinds = [kind(a, bound * (1 + epsilon)) + kind(b, bound * (1 + epsilon)) for a, b in zip(ih, hh, strict=True)]
+    kinds = [
+        kind(a, bound * (1 + epsilon)) + kind(b, bound * (1 + epsilon))
+        for a, b in zip(ih, hh, strict=True)
+    ]
     coarse = held not in ("float64", "float32")
-    return Bias(ih, hh, size, bound, epsilon, coarse, held, (kinds[I], kinds[F], kinds[G], kinds[O]))
+    return Bias(
+        ih, hh, size, bound, epsilon, coarse, held, (kinds[I], kinds[F], kinds[G], kinds[O])
+    )

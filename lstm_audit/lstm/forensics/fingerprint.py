@@ -1,8 +1,7 @@
 """Which initialiser made this bias, and has training moved it since.
 
-In: the two bias halves of one recurrence, four gates each in the order i, f, g, o. Out: an `Init`. It promises to
-answer for any numbers whatever, and to say `unknown` rather than guess.
-"""
+In: the two bias halves of one recurrence, four gates each in the order i, f, g, o. Out: an `Init`.
+It promises to answer for any numbers whatever, and to say `unknown` rather than guess."""
 
 from collections.abc import Sequence
 
@@ -19,12 +18,16 @@ BOUNDS = (0.2, 0.1, 0.08, 0.05, 0.04, 0.02, 0.01)
 
 
 def identify(ih: Halves, hh: Halves, dtype: str) -> Init:
-    """Name the initialiser of one recurrence. `dtype` is the stored one as torch spells it (`float32`).
+    """Name the initialiser of one recurrence. `dtype` is the stored one as torch spells it
+    (`float32`).
 
-    Each half is four sequences of H floats, the gates i, f, g, o. A fresh bias is read off its values; a trained one
-    by d = hh − ih, which training keeps: both halves always receive the same gradient.
-    """
-    ih, hh = [[*gate] for gate in ih], [[*gate] for gate in hh]  # lists, for what is equal to what is asked a lot
+    Each half is four sequences of H floats, the gates i, f, g, o. A fresh bias is read off its
+    values; a trained one by d = hh − ih, which training keeps: both halves always receive the same
+    gradient."""
+    ih, hh = (
+        [[*gate] for gate in ih],
+        [[*gate] for gate in hh],
+    )  # lists, for what is equal to what is asked a lot
     refusal = unfit(ih, hh)
     if refusal:
         return unknown(refusal)
@@ -37,11 +40,11 @@ def identify(ih: Halves, hh: Halves, dtype: str) -> Init:
 
 
 def missed(inits: Sequence[Init]) -> tuple[int, ...]:
-    """Which recurrences of one module were left at the default although another was set: their places in `inits`.
+    """Which recurrences of one module were left at the default although another was set: their
+    places in `inits`.
 
-    A loop over layer 0, or over `bias_hh_l{n}` without `_reverse`, leaves exactly this trace. What is unknown or
-    zero speaks neither for nor against.
-    """
+    A loop over layer 0, or over `bias_hh_l{n}` without `_reverse`, leaves exactly this trace. What
+    is unknown or zero speaks neither for nor against."""
     plain = {"pytorch-default", "zeros", "unknown"}
     if all(family(init) in plain for init in inits):
         return ()
@@ -49,7 +52,9 @@ def missed(inits: Sequence[Init]) -> tuple[int, ...]:
 
 
 def _halved(bias: Bias) -> Init | None:
-    """Drawn from ±k and then halved with everything else, as MLPerf's RNN-T did (mlcommons/training#430)."""
+    """Drawn from ±k and then halved with everything else, as MLPerf's RNN-T did
+    (mlcommons/training#430).
+    """
     draws = bias.draws()
     if not draws or max(map(abs, draws)) > bias.bound / 2 * (1 + bias.epsilon):
         return None
@@ -67,16 +72,22 @@ def _bounded(bias: Bias) -> Init | None:
         if 0.9 * bound < top <= bound:
             proof = lattice.bits(values, bound)
             if proof >= lattice.PROOF:
-                voucher = Voucher("fresh", "certain", f"they lie on the generator's lattice ({proof:.0f} bits)")
+                voucher = Voucher(
+                    "fresh", "certain", f"they lie on the generator's lattice ({proof:.0f} bits)"
+                )
                 return voucher.unknown(f"all values were drawn from ±{bound:.2g}")
     return None
 
 
 def _remark(bias: Bias, init: Init) -> Init:
-    """A forget gate that still lies on the lattice while the others moved never received a gradient."""
+    """A forget gate that still lies on the lattice while the others moved never received a
+    gradient.
+    """
     draws = bias.draws((F,))
     if bias.held != "float32" or "N" in bias.kinds[F] or not draws:
         return init
     if lattice.bits(draws, bias.bound) < lattice.PROOF:
         return init
-    return noted(init, "the forget gate itself is untouched since it was drawn: it never received a gradient")
+    return noted(
+        init, "the forget gate itself is untouched since it was drawn: it never received a gradient"
+    )

@@ -1,8 +1,8 @@
 """Initialisations that nothing has touched: read straight off the blocks.
 
-In: a `Bias` and what vouches for its freshness. Out: an `Init`, or None when something has moved the values. It
-promises `fresh` only on proof: blocks of one bit-equal constant, or draws that still lie on the generator's lattice.
-"""
+In: a `Bias` and what vouches for its freshness. Out: an `Init`, or None when something has moved
+the values. It promises `fresh` only on proof: blocks of one bit-equal constant, or draws that still
+lie on the generator's lattice."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,27 +22,41 @@ class Voucher(NamedTuple):
     reason: str
 
     def init(self, scheme: str, value: float | None, remark: str = "") -> Init:
-        return Init(scheme, value, self.state, self.confidence, f"{remark}; {self.reason}" if remark else self.reason)
+        return Init(
+            scheme,
+            value,
+            self.state,
+            self.confidence,
+            f"{remark}; {self.reason}" if remark else self.reason,
+        )
 
     def unknown(self, remark: str) -> Init:
         return unknown(f"{remark}; {self.reason}", self.state, self.confidence)
 
 
-CONSTANT = Voucher("fresh", "certain", "every block is one bit-equal constant, which no training step leaves")
+CONSTANT = Voucher(
+    "fresh", "certain", "every block is one bit-equal constant, which no training step leaves"
+)
 
 
 def vouch(bias: Bias) -> Voucher | None:
-    """The lattice proves float32 draws; 16-bit ones can only look the part (everything is on a lattice there)."""
+    """The lattice proves float32 draws; 16-bit ones can only look the part (everything is on a
+    lattice there).
+    """
     draws = bias.draws()
     if bias.coarse:
         if not laws.looks_drawn(draws, bias.bound):
             return None
         confidence = "medium" if bias.size >= 12 else "low"
-        return Voucher("fresh?", confidence, f"the draws look untouched, which {bias.held} cannot prove")
+        return Voucher(
+            "fresh?", confidence, f"the draws look untouched, which {bias.held} cannot prove"
+        )
     proof = lattice.bits(draws, bias.bound) if draws and bias.held == "float32" else -1.0
     if proof < lattice.PROOF:
         return None
-    return Voucher("fresh", "certain", f"the draws lie on the generator's lattice ({proof:.0f} bits)")
+    return Voucher(
+        "fresh", "certain", f"the draws lie on the generator's lattice ({proof:.0f} bits)"
+    )
 
 
 def fresh(bias: Bias, voucher: Voucher | None) -> Init | None:
@@ -98,14 +112,19 @@ def _drawn(bias: Bias, voucher: Voucher) -> Init:
 def _contents(bias: Bias, gate: int) -> tuple[str, float | None, float | None]:
     """A gate's kinds and its constants; draws stand for themselves."""
     kinds = bias.kinds[gate]
-    a, b = (None if kind == "U" else h[gate][0] for kind, h in zip(kinds, (bias.ih, bias.hh), strict=True))
+    a, b = (
+        None if kind == "U" else h[gate][0]
+        for kind, h in zip(kinds, (bias.ih, bias.hh), strict=True)
+    )
     return kinds, a, b
 
 
 def _elsewhere(bias: Bias, voucher: Voucher) -> Init:
     odd = [g for g in OTHERS if "C" in bias.kinds[g]]
     if len(odd) != 1:
-        return voucher.unknown("the forget gate was left alone, the other gates were set in no listed way")
+        return voucher.unknown(
+            "the forget gate was left alone, the other gates were set in no listed way"
+        )
     _, a, b = _contents(bias, odd[0])
     return _wrong_gate(odd[0], (a or 0.0) + (b or 0.0), voucher)
 
@@ -117,7 +136,9 @@ def _wrong_gate(gate: int, value: float, voucher: Voucher) -> Init:
 
 def _one_sided(bias: Bias, voucher: Voucher) -> Init:
     half, block = ("ih", bias.ih[F]) if bias.kinds[F][0] == "C" else ("hh", bias.hh[F])
-    remark = f"bias_{half} holds {number(block[0])} in the forget gate, the other half is still drawn"
+    remark = (
+        f"bias_{half} holds {number(block[0])} in the forget gate, the other half is still drawn"
+    )
     return voucher.init(f"one-sided({half}={number(block[0])})", block[0], remark)
 
 
@@ -128,7 +149,9 @@ def _doubled(bias: Bias, voucher: Voucher) -> Init:
 
 
 def _shaped(bias: Bias, voucher: Voucher | None) -> Init | None:
-    """The forget gate has a spread of its own (chrono and its like); the other gates must be constant or drawn."""
+    """The forget gate has a spread of its own (chrono and its like); the other gates must be
+    constant or drawn.
+    """
     coupled = _coupled(bias)
     rest = {letter for g in ((G, O) if coupled else OTHERS) for letter in bias.kinds[g]}
     if rest <= {"Z", "C"}:
@@ -141,12 +164,19 @@ def _shaped(bias: Bias, voucher: Voucher | None) -> Init | None:
 
 
 def _coupled(bias: Bias) -> bool:
-    """Whether the input gate was set to minus the forget gate, in a half that is not zero (chrono's b_i = −b_f)."""
-    return any(any(h[F]) and all(f == -i for f, i in zip(h[F], h[I], strict=True)) for h in (bias.ih, bias.hh))
+    """Whether the input gate was set to minus the forget gate, in a half that is not zero (chrono's
+    b_i = −b_f).
+    """
+    return any(
+        any(h[F]) and all(f == -i for f, i in zip(h[F], h[I], strict=True))
+        for h in (bias.ih, bias.hh)
+    )
 
 
 def _both(bias: Bias, ih: Sequence[float], coupled: bool, voucher: Voucher) -> Init:
-    """Both forget halves have a spread: a law drawn twice or copied, or one value split between the halves."""
+    """Both forget halves have a spread: a law drawn twice or copied, or one value split between the
+    halves.
+    """
     hh, sums = bias.hh[F], [a + b for a, b in zip(ih, bias.hh[F], strict=True)]
     even = _law(bias, sums, coupled, voucher) if ih == hh else None
     fits = max(laws.log_uniform(ih)[0], laws.log_uniform(hh)[0])
@@ -155,7 +185,9 @@ def _both(bias: Bias, ih: Sequence[float], coupled: bool, voucher: Voucher) -> I
     if even and even.scheme == "chrono" and abs(odds := laws.split_odds(ih)) > 3:
         return even if odds > 0 else _doubled_chrono(ih, voucher)
     if even and even.scheme == "chrono":
-        return voucher.unknown("chrono in equal forget halves: one draw split between them, or copied into both")
+        return voucher.unknown(
+            "chrono in equal forget halves: one draw split between them, or copied into both"
+        )
     if fits <= laws.KS and (coupled or bias.size >= 8):
         return _doubled_chrono(ih, voucher)
     return voucher.unknown("both forget halves have a spread of no listed law")
@@ -170,14 +202,22 @@ def _law(bias: Bias, values: Sequence[float], coupled: bool, voucher: Voucher) -
     """Which law the forget gate's values follow, one value a unit."""
     ends = laws.line(values, [4 * bias.epsilon * max(abs(v), 0.01) for v in values])
     if ends:
-        return voucher.init("linspace", None, f"evenly spaced from {number(ends[0])} to {number(ends[1])}")
+        return voucher.init(
+            "linspace", None, f"evenly spaced from {number(ends[0])} to {number(ends[1])}"
+        )
     distance, steps = laws.log_uniform(values)
     if distance <= laws.KS and (coupled or bias.size >= 8):
         link = "b_i = −b_f" if coupled else "the input gate is not coupled"
         return voucher.init("chrono", steps, f"forget biases spread as ln U(1, T−1), {link}")
     distance, start, steps = laws.log_uniform_between(values)
     if coupled and distance <= laws.KS:
-        return voucher.init("chrono", steps, f"forget biases spread as ln U(T_min−1, T−1) from T_min {number(start)}")
+        return voucher.init(
+            "chrono",
+            steps,
+            f"forget biases spread as ln U(T_min−1, T−1) from T_min {number(start)}",
+        )
     if laws.uniform_gate(values, bias.epsilon):
-        return voucher.init("uniform-gate", None, "forget activations spread evenly over (1/H, 1−1/H)")
+        return voucher.init(
+            "uniform-gate", None, "forget activations spread evenly over (1/H, 1−1/H)"
+        )
     return voucher.unknown("the forget gate follows no listed law")

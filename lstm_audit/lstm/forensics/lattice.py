@@ -1,12 +1,13 @@
 """Freshness as a proof: do these float32 values still lie where only the generator puts them?
 
-In: values, and the bound k they may have been drawn between. Out: the evidence in bits that they are untouched
-draws. It promises never to hold for values that an optimiser has moved, save with probability 2^-bits.
+In: values, and the bound k they may have been drawn between. Out: the evidence in bits that they
+are untouched draws. It promises never to hold for values that an optimiser has moved, save with
+probability 2^-bits.
 
-torch draws a float32 uniform as u·2k − k with u on a grid of 2^-24. Floating point is far finer than that grid near
-zero, so a small draw carries mantissa bits that are forced by u, and the first optimiser step refills them at random.
-(ATen `TransformationHelper.h`, `uniform_real_distribution`; cuRAND's u has a grid of 2^-25 below one half.)
-"""
+torch draws a float32 uniform as u·2k − k with u on a grid of 2^-24. Floating point is far finer
+than that grid near zero, so a small draw carries mantissa bits that are forced by u, and the first
+optimiser step refills them at random. (ATen `TransformationHelper.h`, `uniform_real_distribution`;
+cuRAND's u has a grid of 2^-25 below one half.)"""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -17,14 +18,16 @@ from operator import sub
 PROOF = 20.0  # bits: one false proof in a million layers
 
 Group = tuple[int, int, list[float]]
-"""The sign and the binary exponent that some values share: their last places are equally large. A 0 tells nothing."""
+"""The sign and the binary exponent that some values share: their last places are equally large. A 0
+tells nothing.
+"""
 
 
 def bits(values: Sequence[float], bound: float) -> float:
     """Evidence that `values` are untouched draws from ±bound; -1 when one of them cannot be.
 
-    A compiler may fuse the multiplication and the addition, or not: one rounding or two. Either may hold.
-    """
+    A compiler may fuse the multiplication and the addition, or not: one rounding or two. Either may
+    hold."""
     reach = bound / 8 if len(values) >= 256 else bound / 2  # the small ones show the grid best
     near = list(_near(sorted(values), reach))
     return max(_fused(near, bound), _unfused(near, bound))
@@ -46,9 +49,8 @@ def _near(values: list[float], reach: float) -> Iterator[Group]:
 def _fused(near: Sequence[Group], bound: float) -> float:
     """One rounding: v is a grid point to within half of its own last place.
 
-    A value that was not drawn gets that close with probability twice the tolerance, hence the bits. Values whose
-    grid points are *all* divisible by 16 are fixed-point numbers, not draws.
-    """
+    A value that was not drawn gets that close with probability twice the tolerance, hence the bits.
+    Values whose grid points are *all* divisible by 16 are fixed-point numbers, not draws."""
     total, ragged, above = 0.0, False, 2.0**23 / bound
     for sign, exponent, values in near:
         steps = above if sign > 0 else 2 * above
@@ -64,7 +66,9 @@ def _fused(near: Sequence[Group], bound: float) -> float:
 
 
 def _unfused(near: Sequence[Group], bound: float) -> float:
-    """Two roundings: u·2k was a float32 before k was taken away, so v + k is one, and v has its low bits clear."""
+    """Two roundings: u·2k was a float32 before k was taken away, so v + k is one, and v has its low
+    bits clear.
+    """
     total, ragged, top, above = 0.0, False, frexp(bound)[1], 2.0**23 / bound
     for _, exponent, values in near:
         sums = [v + bound for v in values]

@@ -1,8 +1,8 @@
 """Distribution tests on plain lists: what a sample could have been drawn from.
 
-In: values. Out: distances, moments, estimates. It promises that every test is scaled so that one threshold serves
-all sample sizes: `ks` returns √n·D, of which 1.63 is the 1 % point (Kolmogorov's limit law; Smirnov 1948).
-"""
+In: values. Out: distances, moments, estimates. It promises that every test is scaled so that one
+threshold serves all sample sizes: `ks` returns √n·D, of which 1.63 is the 1 % point (Kolmogorov's
+limit law; Smirnov 1948)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -46,14 +46,17 @@ def moments(values: Sequence[float]) -> tuple[float, float]:
 
 
 def looks_drawn(draws: Sequence[float], bound: float) -> bool:
-    """Whether values within ±bound are spread as a uniform draw is: its shape, and its standard deviation ±4σ."""
+    """Whether values within ±bound are spread as a uniform draw is: its shape, and its standard
+    deviation ±4σ.
+    """
     if not draws or ks(draws, uniform(-bound, bound)) > KS:
         return False
     return abs(moments(draws)[1] * math.sqrt(3) / bound - 1) <= 1.79 / math.sqrt(len(draws))
 
 
 def log_uniform(values: Sequence[float]) -> tuple[float, float]:
-    """How far values are from ln U(1, T−1), and T: chrono's law (Tallec & Ollivier 2018, 1804.11188).
+    """How far values are from ln U(1, T−1), and T: chrono's law (Tallec & Ollivier 2018,
+    1804.11188).
 
     The top of a uniform sample of n is n/(n+1) of its range on average, whence the estimate of T.
     """
@@ -76,16 +79,19 @@ def log_uniform_between(values: Sequence[float]) -> tuple[float, float, float]:
 
 
 def split_odds(half: Sequence[float]) -> float:
-    """Log odds that ln U(1, M) was split evenly between two equal halves, against its copy into both.
+    """Log odds that ln U(1, M) was split evenly between two equal halves, against its copy into
+    both.
 
-    With u = e^half the density of u is 1/(M−1) if the half was drawn, 2u/(M²−1) if twice the half was.
-    """
+    With u = e^half the density of u is 1/(M−1) if the half was drawn, 2u/(M²−1) if twice the half
+    was."""
     times = [math.exp(v) for v in half]
     return math.fsum(math.log(2 * u / (max(times) + 1)) for u in times)
 
 
 def uniform_gate(values: Sequence[float], epsilon: float) -> bool:
-    """Whether σ(values) is U(1/H, 1−1/H): the uniform gate initialisation (Gu et al. 2020, 1910.09890)."""
+    """Whether σ(values) is U(1/H, 1−1/H): the uniform gate initialisation (Gu et al. 2020,
+    1910.09890).
+    """
     n = len(values)
     if n < 8 or not -FAR < min(values) < 0 < max(values) < FAR:
         return False
@@ -100,7 +106,10 @@ def line(values: Sequence[float], noise: Sequence[float]) -> tuple[float, float]
     if n < 4 or abs(last - first) <= 8 * max(noise):
         return None
     step = (last - first) / (n - 1)
-    even = all(abs(v - first - step * j) <= 2 * e + 1e-12 for j, (v, e) in enumerate(zip(values, noise, strict=True)))
+    even = all(
+        abs(v - first - step * j) <= 2 * e + 1e-12
+        for j, (v, e) in enumerate(zip(values, noise, strict=True))
+    )
     return (first, last) if even else None
 
 

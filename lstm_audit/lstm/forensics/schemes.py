@@ -1,8 +1,9 @@
-"""The answers to "which initialiser made this": what an `Init` says, and how sure one must be to say it.
+"""The answers to "which initialiser made this": what an `Init` says, and how sure one must be to
+say it.
 
-In: what `fresh` or `trained` worked out. Out: a frozen `Init`. It promises that a name is only ever said at
-certain, high or medium confidence; whatever is weaker leaves as `unknown`, the name kept as a hint.
-"""
+In: what `fresh` or `trained` worked out. Out: a frozen `Init`. It promises that a name is only ever
+said at certain, high or medium confidence; whatever is weaker leaves as `unknown`, the name kept as
+a hint."""
 
 from typing import NamedTuple
 
@@ -12,11 +13,11 @@ GATES = "ifgo"
 class Init(NamedTuple):
     """One LSTM's initialisation.
 
-    `scheme` is a family with its argument where it has one: `pytorch-default`, `zeros`, `constant(1)`,
-    `doubled(1)`, `one-sided(hh=3)`, `all-ones`, `wrong-gate(g)`, `chrono`, `doubled-chrono`, `uniform-gate`,
-    `linspace`, `unknown`. `value` is the number behind it (the constant; for `chrono` its T_max in steps).
-    `state` is `fresh`, `fresh?`, `trained` or `undetermined`; `confidence` is certain, high, medium or low.
-    """
+    `scheme` is a family with its argument where it has one: `pytorch-default`, `zeros`,
+    `constant(1)`, `doubled(1)`, `one-sided(hh=3)`, `all-ones`, `wrong-gate(g)`, `chrono`,
+    `doubled-chrono`, `uniform-gate`, `linspace`, `unknown`. `value` is the number behind it (the
+    constant; for `chrono` its T_max in steps). `state` is `fresh`, `fresh?`, `trained` or
+    `undetermined`; `confidence` is certain, high, medium or low."""
 
     scheme: str
     value: float | None
@@ -31,12 +32,16 @@ def number(x: float) -> str:
 
 
 def unknown(evidence: str, state: str = "undetermined", confidence: str = "low") -> Init:
-    """No law is named. The state stays undetermined unless freshness was proven: an unlisted law looks moved."""
+    """No law is named. The state stays undetermined unless freshness was proven: an unlisted law
+    looks moved.
+    """
     return Init("unknown", None, state, confidence, evidence)
 
 
 def settled(init: Init) -> Init:
-    """A `low` answer was right 86 times in 92 when it was measured: not enough to print as a name."""
+    """A `low` answer was right 86 times in 92 when it was measured: not enough to print as a
+    name.
+    """
     if init.confidence != "low" or init.scheme == "unknown":
         return init
     return unknown(f"perhaps {init.scheme}: {init.evidence}")
@@ -52,10 +57,11 @@ def family(init: Init) -> str:
 
 
 def short(init: Init) -> str:
-    """The word for a table: `default (fresh)`, `one-sided hh=3`, `doubled~1.8`, `chrono T=784`, `unknown`.
+    """The word for a table: `default (fresh)`, `one-sided hh=3`, `doubled~1.8`, `chrono T=784`,
+    `unknown`.
 
-    The tilde: once trained, equal halves keep no trace of their common value, so the mean is only today's.
-    """
+    The tilde: once trained, equal halves keep no trace of their common value, so the mean is only
+    today's."""
     name, _, argument = init.scheme.removeprefix("pytorch-").rstrip(")").partition("(")
     if name == "doubled" and init.state != "fresh":
         word = f"{name}~{argument}"

@@ -1,8 +1,7 @@
 """The trace that training cannot wipe out: d = bias_hh − bias_ih, gate by gate.
 
-In: a `Bias`. Out: its `Trace`, and the `Law` that some of its gates follow. It promises that a gate's d is called
-zero or constant only within what rounding can do, and random otherwise.
-"""
+In: a `Bias`. Out: its `Trace`, and the `Law` that some of its gates follow. It promises that a
+gate's d is called zero or constant only within what rounding can do, and random otherwise."""
 
 import math
 from collections.abc import Sequence
@@ -12,12 +11,17 @@ from . import laws
 from .bias import Bias, G, O
 from .schemes import Init
 
-SHARP, LOOSE = 64, 1024  # rounding errors of a long training, in ulps: a random walk, so ~√steps; 117 seen
+SHARP, LOOSE = (
+    64,
+    1024,
+)  # rounding errors of a long training, in ulps: a random walk, so ~√steps; 117 seen
 TRIANGLE = math.sqrt(2 / 3)  # std of a difference of two uniforms from ±1
 
 
 class Gap(NamedTuple):
-    """One gate's d = hh − ih: all zero (Z), one other constant (C, then `level`), or neither (R)."""
+    """One gate's d = hh − ih: all zero (Z), one other constant (C, then `level`), or neither
+    (R).
+    """
 
     d: list[float]
     noise: list[float]
@@ -38,14 +42,18 @@ class Trace(NamedTuple):
     word: str
 
     def init(self, scheme: str, value: float | None, confidence: str, evidence: str) -> Init:
-        """Only the gates that the scheme itself does not spread out can show that something has moved."""
+        """Only the gates that the scheme itself does not spread out can show that something has
+        moved.
+        """
         gates = (G, O) if scheme in ("chrono", "doubled-chrono", "linspace") else range(4)
         moved = any(_moved(self.bias.kinds[g], self.gaps[g].kind) for g in gates)
         return Init(scheme, value, "trained" if moved else "undetermined", confidence, evidence)
 
 
 class Law(NamedTuple):
-    """How far some gates' d are a difference of two default draws, times `scale`; `whole`: scale is 1."""
+    """How far some gates' d are a difference of two default draws, times `scale`; `whole`: scale is
+    1.
+    """
 
     scale: float
     whole: bool
@@ -73,11 +81,20 @@ def _gap(bias: Bias, gate: int) -> Gap:
     within = laws.common(d, noise)
     if within is None:
         return Gap(d, noise, mean, std, "R", 0.0)
-    return Gap(d, noise, mean, std, "Z" if within[0] <= 0 <= within[1] else "C", (within[0] + within[1]) / 2)
+    return Gap(
+        d,
+        noise,
+        mean,
+        std,
+        "Z" if within[0] <= 0 <= within[1] else "C",
+        (within[0] + within[1]) / 2,
+    )
 
 
 def rounding(bias: Bias, gate: int, ulps: int) -> list[float]:
-    """What rounding may have done to each d: in 16 bits the cast alone, else the steps of a long training."""
+    """What rounding may have done to each d: in 16 bits the cast alone, else the steps of a long
+    training.
+    """
     ih, hh, epsilon = bias.ih[gate], bias.hh[gate], bias.epsilon
     if bias.coarse:
         return [0.51 * epsilon * (abs(a) + abs(b)) for a, b in zip(ih, hh, strict=True)]
@@ -86,10 +103,11 @@ def rounding(bias: Bias, gate: int, ulps: int) -> list[float]:
 
 
 def fit(trace: Trace, gates: Sequence[int]) -> Law:
-    """Test d of `gates` for the triangle law on ±2k: mean, equal spread, bound, and last (it sorts) the shape.
+    """Test d of `gates` for the triangle law on ±2k: mean, equal spread, bound, and last (it sorts)
+    the shape.
 
-    Thresholds are 3σ (scale) and 4.5σ (mean, spread) of a default draw; σ of its standard deviation is .592/√n.
-    """
+    Thresholds are 3σ (scale) and 4.5σ (mean, spread) of a default draw; σ of its standard deviation
+    is .592/√n."""
     size, bound, gaps = trace.bias.size, trace.bias.bound, [trace.gaps[g] for g in gates]
     n, unit = size * len(gaps), TRIANGLE * bound
     scale = math.sqrt(math.fsum(g.std**2 + g.mean**2 for g in gaps) / len(gaps)) / unit
@@ -109,17 +127,20 @@ def _cast(bias: Bias) -> float:
 
 
 def flat(gap: Gap, law: Law, bias: Bias) -> bool:
-    """Uniform around a mean off zero: its spread is 1/√2 of a triangle's, its range half as wide, its shape flat.
+    """Uniform around a mean off zero: its spread is 1/√2 of a triangle's, its range half as wide,
+    its shape flat.
 
-    A constant that adaptive L2 has smeared may pass for such a draw by its spread, seldom by its shape as well. Both
-    limits are the 2 % points of true ones (measured: √n·D is small, as the centre is estimated).
-    """
+    A constant that adaptive L2 has smeared may pass for such a draw by its spread, seldom by its
+    shape as well. Both limits are the 2 % points of true ones (measured: √n·D is small, as the
+    centre is estimated)."""
     root, reach = math.sqrt(bias.size), bias.bound * law.scale
     unit = reach * TRIANGLE
     narrow = abs(gap.std / unit - math.sqrt(0.5)) <= max(0.02, 1.1 / root)
     inside = max(gap.d) - min(gap.d) <= 2 * reach * (1.02 + 1.36 / root)
     away = abs(gap.mean) > max(5 / root, 1.5) * unit
-    if not (narrow and inside and away and (law.whole or (0.1 <= law.scale < 1 and bias.size >= 64))):
+    if not (
+        narrow and inside and away and (law.whole or (0.1 <= law.scale < 1 and bias.size >= 64))
+    ):
         return False
     half = bias.bound if law.whole else reach
     return laws.ks(gap.d, laws.uniform(gap.mean - half, gap.mean + half)) <= 1.1

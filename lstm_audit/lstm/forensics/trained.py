@@ -1,13 +1,14 @@
 """Initialisations that training has moved: what the difference of the halves still says.
 
-In: a `Bias` that is not fresh. Out: an `Init`, `unknown` where nothing is certain enough. It promises to judge
-by d = bias_hh − bias_ih alone, and never to call the forget gate doubled unless its halves are equal to rounding.
+In: a `Bias` that is not fresh. Out: an `Init`, `unknown` where nothing is certain enough. It
+promises to judge by d = bias_hh − bias_ih alone, and never to call the forget gate doubled unless
+its halves are equal to rounding.
 
-The pre-activation is W x + b_ih + U h + b_hh, so both halves receive the very same gradient. Every optimiser whose
-step is an elementwise function of the gradient's history moves them alike and keeps d; decoupled weight decay, and L2
-under SGD, multiply d by one common factor; adaptive L2 shrinks it unevenly, but units that were equal stay equal.
-Only steps scaled by the norm of a whole tensor (LAMB, LARS, Adafactor) and a frozen half break it.
-"""
+The pre-activation is W x + b_ih + U h + b_hh, so both halves receive the very same gradient. Every
+optimiser whose step is an elementwise function of the gradient's history moves them alike and keeps
+d; decoupled weight decay, and L2 under SGD, multiply d by one common factor; adaptive L2 shrinks it
+unevenly, but units that were equal stay equal. Only steps scaled by the norm of a whole tensor
+(LAMB, LARS, Adafactor) and a frozen half break it."""
 
 import math
 from collections.abc import Callable
@@ -24,7 +25,9 @@ def trained(bias: Bias) -> Init:
     for step in LADDER:
         if answer := step(trace):
             return answer
-    return unknown(f"no listed pattern in the difference of the halves ({trace.word}){_sides(trace)}")
+    return unknown(
+        f"no listed pattern in the difference of the halves ({trace.word}){_sides(trace)}"
+    )
 
 
 def _single_bias(trace: Trace) -> Init | None:
@@ -37,22 +40,39 @@ def _single_bias(trace: Trace) -> Init | None:
 
 def _too_coarse(trace: Trace) -> Init | None:
     """Equal halves mean nothing where the dtype could not have shown a difference."""
-    blurred = (math.fsum(g.noise) / len(g.noise) > trace.bias.bound / 8 for g in trace.gaps if g.kind != "R")
-    return unknown(f"stored too coarsely in {trace.bias.held} to compare the halves") if any(blurred) else None
+    blurred = (
+        math.fsum(g.noise) / len(g.noise) > trace.bias.bound / 8
+        for g in trace.gaps
+        if g.kind != "R"
+    )
+    return (
+        unknown(f"stored too coarsely in {trace.bias.held} to compare the halves")
+        if any(blurred)
+        else None
+    )
 
 
 def _constants(trace: Trace) -> Init | None:
-    """Nothing was drawn: every gate's d is one constant, so zeros or single numbers were written over the draws."""
+    """Nothing was drawn: every gate's d is one constant, so zeros or single numbers were written
+    over the draws.
+    """
     levels = [gap.level for gap in trace.gaps]
     value, half = abs(levels[F]), _half(levels[F])
     match trace.word:
         case "ZZZZ":
-            return unknown("equal halves: zeros, or every gate set alike in both", confidence="high")
+            return unknown(
+                "equal halves: zeros, or every gate set alike in both", confidence="high"
+            )
         case "ZCZZ":
-            evidence = f"the forget halves differ by {number(value)} in every unit ({half} was set), the others not"
+            evidence = (
+                f"the forget halves differ by {number(value)} in every unit ({half} was set), the "
+                "others not"
+            )
             return trace.init(f"constant({number(value)})", value, "high", evidence)
         case "CCCC" if max(levels) - min(levels) <= 1e-3 * value:
-            return trace.init("all-ones", value, "medium", f"the halves of every gate differ by {number(value)}")
+            return trace.init(
+                "all-ones", value, "medium", f"the halves of every gate differ by {number(value)}"
+            )
     if trace.word.count("Z") == 3 and "C" in trace.word:
         gate = trace.word.index("C")
         return _misplaced(trace, gate, abs(levels[gate]), "high")
@@ -66,7 +86,10 @@ def _half(level: float) -> str:
 
 def _misplaced(trace: Trace, gate: int, value: float, confidence: str) -> Init:
     name = GATES[gate]
-    evidence = f"the halves of gate {name} differ by {number(value)}, those of the forget gate show nothing set"
+    evidence = (
+        f"the halves of gate {name} differ by {number(value)}, those of the forget gate show "
+        "nothing set"
+    )
     return trace.init(f"wrong-gate({name})", value, confidence, evidence)
 
 
@@ -76,7 +99,9 @@ def _linspace(trace: Trace) -> Init | None:
     if ends is None or (rest != "ZZZ" and "Z" in trace.word[G:]):
         return None
     sign = math.copysign(1.0, gap.mean)
-    evidence = f"the forget halves differ evenly from {number(sign * ends[0])} to {number(sign * ends[1])}"
+    evidence = (
+        f"the forget halves differ evenly from {number(sign * ends[0])} to {number(sign * ends[1])}"
+    )
     sure = rest == "ZZZ" or fit(trace, (G, O)).whole
     return trace.init("linspace", None, "high" if sure else "medium", evidence)
 
@@ -84,30 +109,44 @@ def _linspace(trace: Trace) -> Init | None:
 def _coupled(trace: Trace) -> Init | None:
     """d_i = −d_f in every unit: the input gate was coupled, as chrono prescribes."""
     i, f = trace.gaps[I], trace.gaps[F]
-    if trace.word[:G] != "RR" or any(abs(a + b) > m + n for a, b, m, n in zip(i.d, f.d, i.noise, f.noise, strict=True)):
+    if trace.word[:G] != "RR" or any(
+        abs(a + b) > m + n for a, b, m, n in zip(i.d, f.d, i.noise, f.noise, strict=True)
+    ):
         return None
     if not f.one_sign() or trace.bias.size < 8:
-        return unknown("b_i = −b_f with both signs: the uniform gate, or chrono drawn twice", confidence="high")
+        return unknown(
+            "b_i = −b_f with both signs: the uniform gate, or chrono drawn twice", confidence="high"
+        )
     distance, steps = laws.log_uniform([abs(x) for x in f.d])
-    evidence = f"the forget halves differ by draws of one sign, the input halves by the same negated ({_half(f.mean)})"
+    evidence = (
+        "the forget halves differ by draws of one sign, the input halves by the same negated "
+        f"({_half(f.mean)})"
+    )
     if distance <= laws.KS:
         return trace.init("chrono", steps, "high", evidence)
     return trace.init("chrono", None, "medium", evidence)
 
 
 def _twin_chrono(trace: Trace) -> Init | None:
-    """i and f equal in both halves, g and o drawn: one chrono draw was copied into both (or split between them)."""
+    """i and f equal in both halves, g and o drawn: one chrono draw was copied into both (or split
+    between them).
+    """
     if trace.word != "ZZRR" or not (_equal(trace, I) and _equal(trace, F)):
         return None
     law, forget = fit(trace, (G, O)), laws.moments(trace.bias.ih[F])[0]
     if law.whole and law.fits and forget > 0 > laws.moments(trace.bias.ih[I])[0]:
-        evidence = "the halves of i and f are equal, those of g and o drawn: one draw was copied into both, or split"
+        evidence = (
+            "the halves of i and f are equal, those of g and o drawn: one draw was copied into "
+            "both, or split"
+        )
         return trace.init("doubled-chrono", None, "medium", evidence)
     return unknown("the halves of i and f are equal, those of g and o are not")
 
 
 def _equal(trace: Trace, gate: int) -> bool:
-    """Equal in, equal out: both halves took every step alike, so they may differ by rounding only."""
+    """Equal in, equal out: both halves took every step alike, so they may differ by rounding
+    only.
+    """
     gap = trace.gaps[gate]
     if trace.bias.coarse:
         return 2 * gap.d.count(0.0) >= len(gap.d)
@@ -115,23 +154,34 @@ def _equal(trace: Trace, gate: int) -> bool:
 
 
 def _drawn(trace: Trace) -> Init | None:
-    """All four gaps look random: the default everywhere, or the default with one half of one gate set."""
+    """All four gaps look random: the default everywhere, or the default with one half of one gate
+    set.
+    """
     if trace.word != "RRRR":
         return None
     law, size = fit(trace, range(4)), trace.bias.size
     if size >= 12 and law.fits and max(map(abs, trace.gaps[F].d)) <= trace.bias.bound * 1.0001:
-        return unknown("the forget halves differ by one draw's width: one of them may have been zeroed")
+        return unknown(
+            "the forget halves differ by one draw's width: one of them may have been zeroed"
+        )
     if size >= 8 and law.fits and law.whole:
         confidence = "high" if size >= 24 else "medium" if size >= 12 else "low"
-        return trace.init("pytorch-default", None, confidence, "all halves differ as two default draws do")
+        return trace.init(
+            "pytorch-default", None, confidence, "all halves differ as two default draws do"
+        )
     if size >= 8 and law.fits:
         why = "a decayed default, or another bound" if law.scale < 1 else "another bound"
-        return unknown(f"the halves are random at {law.scale:.2f} of the default's spread: {why}{_sides(trace)}")
+        return unknown(
+            f"the halves are random at {law.scale:.2f} of the default's spread: "
+            f"{why}{_sides(trace)}"
+        )
     return _shifted(trace) or _forget_chrono(trace) if size >= 8 else None
 
 
 def _shifted(trace: Trace) -> Init | None:
-    """One gate's d stands off zero and is flat, not triangular: one half is a constant, the other still drawn."""
+    """One gate's d stands off zero and is flat, not triangular: one half is a constant, the other
+    still drawn.
+    """
     for gate in (F, I, G, O):
         gap, rest = trace.gaps[gate], [g for g in range(4) if g != gate]
         if abs(gap.mean) <= 1.5 * min(trace.gaps[g].std for g in rest):
@@ -143,29 +193,42 @@ def _shifted(trace: Trace) -> Init | None:
         confidence = "high" if size >= 32 and law.whole else "medium" if size >= 16 else "low"
         if gate != F:
             return _misplaced(trace, gate, value, confidence)
-        evidence = f"the forget halves differ by {number(value)} and one uniform draw, the others by two"
+        evidence = (
+            f"the forget halves differ by {number(value)} and one uniform draw, the others by two"
+        )
         return trace.init(f"one-sided({half}={number(value)})", value, confidence, evidence)
     return None
 
 
 def _forget_chrono(trace: Trace) -> Init | None:
-    """Chrono in the forget gate alone, in one half, the other half zeroed there; the rest drawn, or zero."""
+    """Chrono in the forget gate alone, in one half, the other half zeroed there; the rest drawn, or
+    zero.
+    """
     gap, size = trace.gaps[F], trace.bias.size
     values = [abs(x) for x in gap.d]
-    if size < 32 or not gap.one_sign() or min(values) >= max(values) / 2 or max(values) <= 8 * trace.bias.bound:
+    if (
+        size < 32
+        or not gap.one_sign()
+        or min(values) >= max(values) / 2
+        or max(values) <= 8 * trace.bias.bound
+    ):
         return None
     law = fit(trace, (I, G, O)) if trace.word == "RRRR" else None
     distance, steps = laws.log_uniform(values)
     if distance > 1.36 or (law and not (law.fits and law.whole)):
         return None
-    return trace.init("chrono", steps, "medium", "the forget halves differ as ln U(1, T−1), not coupled to i")
+    return trace.init(
+        "chrono", steps, "medium", "the forget halves differ as ln U(1, T−1), not coupled to i"
+    )
 
 
 def _lone_forget(trace: Trace) -> Init | None:
     """Only the forget halves differ."""
     if trace.word != "ZRZZ":
         return None
-    return _forget_chrono(trace) or unknown("only the forget halves differ, by no listed law", confidence="medium")
+    return _forget_chrono(trace) or unknown(
+        "only the forget halves differ, by no listed law", confidence="medium"
+    )
 
 
 def _settled_gate(trace: Trace) -> Init | None:
@@ -173,10 +236,16 @@ def _settled_gate(trace: Trace) -> Init | None:
     if trace.word.count("R") != 3:
         return None
     gate = next(g for g in range(4) if trace.word[g] != "R")
-    law, constant, size = fit(trace, [g for g in range(4) if g != gate]), trace.word[gate] == "C", trace.bias.size
+    law, constant, size = (
+        fit(trace, [g for g in range(4) if g != gate]),
+        trace.word[gate] == "C",
+        trace.bias.size,
+    )
     blurred = trace.bias.coarse and constant
     if not law.fits or not (law.whole or (0.25 <= law.scale < 1 and not blurred)):
-        return unknown(f"the halves of gate {GATES[gate]} agree, those of the others follow no listed law")
+        return unknown(
+            f"the halves of gate {GATES[gate]} agree, those of the others follow no listed law"
+        )
     certain = law.whole and not (blurred and size < 16)
     confidence = "low" if not certain else "high" if size >= 16 else "medium"
     if size < 8 and (gate != F or constant or size < 4 or min(map(abs, trace.bias.ih[F])) <= 0.02):
@@ -188,7 +257,10 @@ def _set_apart(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
     value = law.undecayed(abs(trace.gaps[gate].level))
     if gate != F:
         return _misplaced(trace, gate, value, confidence)
-    evidence = f"the forget halves differ by {number(value)} in every unit ({_half(trace.gaps[F].level)} holds more)"
+    evidence = (
+        f"the forget halves differ by {number(value)} in every unit ({_half(trace.gaps[F].level)} "
+        "holds more)"
+    )
     return trace.init(f"constant({number(value)})", value, confidence, evidence)
 
 
@@ -196,22 +268,32 @@ def _set_alike(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
     """Halves equal to rounding, and not because decay has eaten them both: they were set alike."""
     ih = trace.bias.ih[gate]
     if not _equal(trace, gate) or sorted(map(abs, ih))[len(ih) // 2] < 0.02:
-        return unknown(f"the halves of gate {GATES[gate]} are nearly equal: decay, or a zeroed gate")
+        return unknown(
+            f"the halves of gate {GATES[gate]} are nearly equal: decay, or a zeroed gate"
+        )
     value = laws.moments(ih)[0]
-    evidence = f"both halves of gate {GATES[gate]} were set alike (today's mean {number(value)}), the others drawn"
+    evidence = (
+        f"both halves of gate {GATES[gate]} were set alike (today's mean {number(value)}), the "
+        "others drawn"
+    )
     scheme = f"doubled({number(value)})" if gate == F else f"wrong-gate({GATES[gate]})"
     return trace.init(scheme, value, confidence, evidence)
 
 
 def _sides(trace: Trace) -> str:
-    """Signs outlive even adaptive L2: on which side of zero the forget gate's d lies, by a 3σ sign test."""
+    """Signs outlive even adaptive L2: on which side of zero the forget gate's d lies, by a 3σ sign
+    test.
+    """
     d, size = trace.gaps[F].d, trace.bias.size
     above = sum(x > 0 for x in d)
     if size < 16 or trace.word != "RRRR":
         return ""
     if abs(2 * above - size) <= 3 * math.sqrt(size):
         return "; by its signs neither half of the forget gate was set"
-    return f"; by its signs one half of the forget gate was set ({_half(2 * above - size)}, if to a positive value)"
+    return (
+        f"; by its signs one half of the forget gate was set ({_half(2 * above - size)}, if to a "
+        "positive value)"
+    )
 
 
 LADDER: tuple[Callable[[Trace], Init | None], ...] = (

@@ -1,13 +1,13 @@
 """`html`: one page with plots, to be opened from a disk, mailed, or kept as a build's artifact.
 
-Comes in: an `Audit`. Goes out: one self-contained document: an overview of all LSTMs on one axis, then each file with
-its findings and a card an LSTM. Promise: it loads nothing and runs nothing (its own Content-Security-Policy forbids
-both), every name is escaped, and it is readable from 400 pixels up, in light and dark.
-"""
+Comes in: an `Audit`. Goes out: one self-contained document: an overview of all LSTMs on one axis,
+then each file with its findings and a card an LSTM. Promise: it loads nothing and runs nothing (its
+own Content-Security-Policy forbids both), every name is escaped, and it is readable from 400 pixels
+up, in light and dark."""
 
 from collections.abc import Iterator, Sequence
 
-from ...finding import Audit, FileAudit, Finding, Row
+from ...facts import Audit, FileAudit, Finding, Row
 from ...lstm.forensics.schemes import short
 from ...lstm.layer import GATES
 from .. import (
@@ -90,7 +90,8 @@ def _overview(files: Sequence[tuple[FileAudit, Numbered]]) -> Iterator[str]:
     yield "<section><h2>Activation of the forget gate at the start</h2>"
     yield (
         '<p class="muted">The share of memory that survives one step, at x = 0 and h = 0. '
-        f"{plots.LEGEND} Dashed: 0.5, what a bias of 0 gives, and 0.731, what a bias of 1 gives.</p>"
+        f"{plots.LEGEND} Dashed: 0.5, what a bias of 0 gives, and 0.731, what a bias of 1 "
+        "gives.</p>"
     )
     yield '<div class="overview">'
     several = sum(bool(rows) for _, rows in files) > 1
@@ -119,7 +120,12 @@ def _worst(findings: Sequence[Finding]) -> dict[str, str]:
 def _file(file: FileAudit, rows: Numbered) -> Iterator[str]:
     yield "<section>"
     yield f'<h2 class="path">{markup(file.path)}</h2>'
-    facts = [markup(file.format), size(file.bytes), counted(len(file.rows), "LSTM"), *tally(file.findings)]
+    facts = [
+        markup(file.format),
+        size(file.bytes),
+        counted(len(file.rows), "LSTM"),
+        *tally(file.findings),
+    ]
     yield f'<p class="muted">{" · ".join(facts)}</p>'
     yield from _findings(file)
     if rows:
@@ -193,11 +199,17 @@ def _more(row: Row) -> Iterator[str]:
     columns = ("mean", "std", "min", "max")
     yield f"<table><tr><th>bias</th>{''.join(f'<th>{c}</th>' for c in columns)}</tr>"
     for gate in GATES:
-        cells = "".join(f"<td>{markup(digits(getattr(row.measures.gates[gate], c)))}</td>" for c in columns)
+        cells = "".join(
+            f"<td>{markup(digits(getattr(row.measures.gates[gate], c)))}</td>" for c in columns
+        )
         yield f"<tr><th>{gate}</th>{cells}</tr>"
     yield "</table>"
     lines = [row.init.evidence] if row.init else []
-    lines += [*row.lstm.notes, *_named("Read from", row.lstm.bias_tensors), *_named("Also", row.lstm.aliases)]
+    lines += [
+        *row.lstm.notes,
+        *_named("Read from", row.lstm.bias_tensors),
+        *_named("Also", row.lstm.aliases),
+    ]
     yield f"{''.join(f'<p>{markup(line)}</p>' for line in lines)}</details>"
 
 

@@ -1,8 +1,8 @@
 """The plots of the page, as inline SVG.
 
-Comes in: `Measures`. Goes out: SVG whose horizontal places are percentages of its width, so that it follows the page
-without a script and nothing is distorted. Promise: no name stands in it, and NaN draws nothing but a word.
-"""
+Comes in: `Measures`. Goes out: SVG whose horizontal places are percentages of its width, so that it
+follows the page without a script and nothing is distorted. Promise: no name stands in it, and NaN
+draws nothing but a word."""
 
 from collections.abc import Iterator
 
@@ -23,11 +23,15 @@ def lane(measures: Measures) -> str:
 
 def axis() -> str:
     """The numbers below the lanes."""
-    return f'<svg class="plot" width="100%" height="18" aria-hidden="true">{"".join(_ticks(13))}</svg>'
+    return (
+        f'<svg class="plot" width="100%" height="18" aria-hidden="true">{"".join(_ticks(13))}</svg>'
+    )
 
 
 def histogram(measures: Measures) -> str:
-    """How many units' activations fall into each bin of [0, 1], over the same box as in the overview."""
+    """How many units' activations fall into each bin of [0, 1], over the same box as in the
+    overview.
+    """
     top = max(measures.histogram) or 1
     wide = 100 / len(measures.histogram)
     bars = []
@@ -38,7 +42,9 @@ def histogram(measures: Measures) -> str:
         title = f"<title>{low:.4g} to {high:.4g}: {n} unit{'' if n == 1 else 's'}</title>"
         bars.append(f'<rect class="bar" rx="2" {place}>{title}</rect>' if n else "")
     ground = f'<line class="ground" x1="0" x2="100%" y1="{HIGH + 4.5}" y2="{HIGH + 4.5}"/>'
-    body = "".join([*_dashes(4, HIGH + 4), *bars, ground, *_box(measures, HIGH + 17), *_ticks(HIGH + 38)])
+    body = "".join(
+        [*_dashes(4, HIGH + 4), *bars, ground, *_box(measures, HIGH + 17), *_ticks(HIGH + 38)]
+    )
     size = f'width="100%" height="{HIGH + 42}"'
     return f'<svg class="plot" {size} role="img" aria-label="{_said(measures)}">{body}</svg>'
 

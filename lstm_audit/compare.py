@@ -1,0 +1,122 @@
+"""Two audits, gate by gate.
+
+Comes in: two `Audit`s. Goes out: a `Comparison`: pairs matched by module, layer and direction, and
+what has no partner. Promise: every LSTM of both sides stands in exactly one place."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from .errors import Skipped
+from .facts import Audit, Row, number
+from .lstm.layer import GATES
+from .policy.verdict import NO_LSTM
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One LSTM before and after."""
+
+    address: str
+    a: Row
+    b: Row
+
+    @property
+    def moved(self) -> dict[str, float]:
+        """By how much each gate's mean effective bias moved."""
+        means = {g: (self.a.measures.gates[g].mean, self.b.measures.gates[g].mean) for g in GATES}
+        return {gate: after - before for gate, (before, after) in means.items()}
+
+    @property
+    def changed(self) -> bool:
+        """Whether any statistic of any gate differs, or the size does."""
+        if self.a.lstm.hidden_size != self.b.lstm.hidden_size:
+            return True
+        pairs = [(self.a.measures.gates[g], self.b.measures.gates[g]) for g in GATES]
+        return any(not _equal(x, y) for a, b in pairs for x, y in zip(a, b, strict=True))
+
+
+def _equal(x: float, y: float) -> bool:
+    return x == y or (x != x and y != y)
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Pairs in the order of A; of both sides, the LSTMs that the other lacks, and those that could
+    not be judged.
+    """
+
+    pairs: tuple[Pair, ...]
+    only: tuple[tuple[Row, ...], tuple[Row, ...]]
+    skipped: tuple[tuple[Skipped, ...], tuple[Skipped, ...]] = ((), ())
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything that was compared differs."""
+        return any(self.only) or any(pair.changed for pair in self.pairs)
+
+    @property
+    def unjudged(self) -> bool:
+        """Whether a side has an LSTM, or what may be one, that was not compared."""
+        return any(self.skipped)
+
+    def to_dict(self) -> dict[str, Any]:
+        """`lstm-audit/diff/1`, as plain JSON values."""
+        return {
+            "schema": "lstm-audit/diff/1",
+            "changed": self.changed,
+            "pairs": [_pair(pair) for pair in self.pairs],
+            "only_a": [row.lstm.address for row in self.only[0]],
+            "only_b": [row.lstm.address for row in self.only[1]],
+            "skipped_a": [_skipped(skip) for skip in self.skipped[0]],
+            "skipped_b": [_skipped(skip) for skip in self.skipped[1]],
+        }
+
+
+def compare(a: Audit, b: Audit) -> Comparison:
+    """Match two audits of one checkpoint each."""
+    left, right = _by_address(a.rows), _by_address(b.rows)
+    return Comparison(
+        pairs=tuple(
+            Pair(address, row, right[address]) for address, row in left.items() if address in right
+        ),
+        only=(
+            tuple(row for address, row in left.items() if address not in right),
+            tuple(row for address, row in right.items() if address not in left),
+        ),
+        skipped=(_unjudged(a), _unjudged(b)),
+    )
+
+
+def _unjudged(side: Audit) -> tuple[Skipped, ...]:
+    return tuple(skip for file in side.files for skip in file.skipped if skip.reason not in NO_LSTM)
+
+
+def _skipped(skip: Skipped) -> dict[str, str]:
+    return {"module": skip.module, "reason": skip.reason, "detail": skip.detail}
+
+
+def _by_address(rows: Iterable[Row]) -> dict[str, Row]:
+    return {row.lstm.address: row for row in rows}
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        "module": pair.a.lstm.module,
+        "layer": pair.a.lstm.layer,
+        "direction": pair.a.lstm.direction,
+        "changed": pair.changed,
+        "a": _side(pair.a),
+        "b": _side(pair.b),
+        "moved": {gate: number(by) for gate, by in pair.moved.items()},
+    }
+
+
+def _side(row: Row) -> dict[str, Any]:
+    measures = row.measures
+    return {
+        "hidden_size": row.lstm.hidden_size,
+        "bias": number(measures.gates["f"].mean),
+        "activation": number(measures.activation.mean),
+        "time_scale": number(measures.time_scale.p50),
+    }

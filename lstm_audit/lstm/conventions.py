@@ -1,0 +1,337 @@
+"""The table of conventions: how each framework names and lays out an LSTM's tensors. A row a
+framework.
+
+Comes in: nothing. Goes out: `CONVENTIONS`, the most specific first. Promise: gate order, axis,
+number of biases and run-time offset are data that stand here; no code elsewhere knows any
+framework.
+
+A name is `MODULE` + separator + tail. The tail is a regular expression, anchored at both ends
+(`bias_ih_l1` is a prefix of `bias_ih_l10` and of `bias_ih_l1_reverse`), with these groups where
+they apply:
+
+    layer     the layer's number
+    tensor, form   one after the other, the key into `slots`
+    cell_name one of several cells of a module, which has it in its name unless it is `lstm_cell`
+    way       the direction, see `backward`
+    gate      the word for a gate, see `gate_words`
+    odd       a layer number that runs backward when it is odd
+    cell      layer * directions + direction, in one number
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+HEAD = r"(?:(?P<module>.*?)[./:])??"
+"""What stands before a tail: the module's path, with the separator of torch, Keras or Paddle. It is
+lazy: what a tail can take (`layers.0.`, `parametrizations.`) belongs to the tail, at the root of a
+file too."""
+
+
+class Slot(NamedTuple):
+    """What a tensor is to its recurrence.
+
+    Roles: `bias` (a term of the gates' bias, belonging to `half`), `mask` and `log_scale` (factors
+    of that half's bias), `recurrent` (the hidden-to-hidden weight: its shape tells the kind of cell
+    and H), `input` (the input-to-hidden weight), `projection`, `marker` (its presence tells the
+    convention), `refuse` (a bias that is stored in a form whose value only the framework can
+    compute)."""
+
+    role: str
+    half: str = "b"
+
+
+class Convention(NamedTuple):
+    """One framework's way.
+
+    `order` names the blocks along the gate axis; extra blocks (highway gates) stand behind them and
+    are listed in `blocks`, the multiples of H that the recurrent weight may have. `gate_axis` is
+    that axis of the recurrent weight. With `gate_words` each gate has tensors of its own.
+    `required` are slot keys without which a group of names is not this convention's. `hint` is a
+    text that some name must contain, so that most rows cost nothing; `marks` are texts of which
+    every name contains one, where the hint is too weak to spare a large model's names the tail.
+    `pairs`: both halves belong to it, one without the other is worth a note. `mirror`: the second
+    name under which the framework saves the same numbers. `formats`: the containers in which the
+    names are known to mean this; elsewhere another framework uses them too, and so it does where a
+    name contains `foreign`. `computed` maps a slot to the one that the framework computes from it:
+    beside the first, the second is a copy of today. `convolution`: weights have kernel axes behind
+    the two of a matrix, and (x, h) may be one input."""
+
+    name: str
+    source: str
+    hint: str
+    tail: str
+    slots: Mapping[str, Slot]
+    marks: tuple[str, ...] = ()
+    order: str = "ifgo"
+    blocks: tuple[int, ...] = (4,)
+    gate_axis: int = 0
+    gate_words: Mapping[str, str] = {}
+    required: tuple[str, ...] = ()
+    backward: tuple[str, ...] = ()
+    offset: float = 0.0
+    notes: tuple[str, ...] = ()
+    pairs: bool = False
+    convolution: bool = False
+    mirror: str = ""
+    formats: tuple[str, ...] = ()
+    foreign: str = ""
+    computed: Mapping[str, str] = {}
+
+
+def _torch_slots() -> dict[str, Slot]:
+    """The torch names with what weight normalisation, pruning, weight drop and ScaledLSTM do to
+    them.
+
+    Of a normalised weight only the two-dimensional part tells the shape: `_orig`, `_raw`, `_v`,
+    `original`, `original1`; `_g` and `original0` are (4H, 1), and beside `_orig` spectral
+    normalisation's `_v` is a vector."""
+    slots: dict[str, Slot] = {}
+    for form in ("", "_raw", "_orig", "_v", ".original", ".original1"):
+        slots[f"weight_hr{form}"] = Slot("projection")
+        slots[f"weight_hh{form}"] = Slot("recurrent", "hh")
+        slots[f"weight_ih{form}"] = Slot("input", "ih")
+    for half in ("ih", "hh"):
+        slots[f"bias_{half}"] = slots[f"bias_{half}_orig"] = Slot("bias", half)
+        slots[f"bias_{half}_mask"] = Slot("mask", half)
+        slots[f"bias_{half}_scale"] = Slot("log_scale", half)
+        for form in ("_g", "_v", "_u", ".original", ".original0", ".original1"):
+            slots[f"bias_{half}{form}"] = Slot("refuse", half)
+    return slots
+
+
+_CELL = {
+    "weight_ih": Slot("input", "ih"),
+    "weight_hh": Slot("recurrent", "hh"),
+    "bias_ih": Slot("bias", "ih"),
+    "bias_hh": Slot("bias", "hh"),
+}
+_HALVES = {"igates": "ih", "hgates": "hh"}
+_WORDS = {"input": "i", "forget": "f", "cell": "g", "output": "o"}
+_LETTERS = {"i": "i", "f": "f", "c": "g", "o": "o"}
+_KERNELS = {"recurrent_kernel": Slot("recurrent"), "kernel": Slot("input"), "bias": Slot("bias")}
+_LINEARITIES = {
+    "state_linearity.weight": Slot("recurrent"),
+    "input_linearity.weight": Slot("input"),
+    "state_linearity.bias": Slot("bias", "hh"),
+    "input_linearity.bias": Slot("bias", "ih"),
+    "state_projection.weight": Slot("projection"),
+}
+
+CONVENTIONS: tuple[Convention, ...] = (
+    Convention(
+        name="torch-quantizable",
+        source="torch/ao/nn/quantizable/modules/rnn.py; quantized: "
+        "torch/ao/nn/quantized/modules/rnn.py",
+        hint="gates.",
+        tail=r"(?:layers\.(?P<layer>\d{1,9})\.layer_(?P<way>fw|bw)\.cell\.)?(?P<tensor>[ih]gates)"
+        r"(?:\.(?P<gate>input|forget|cell|output))?(?P<form>\.weight|\.bias|\._packed_params\._packed_params\.[01])",
+        slots={
+            **{
+                f"{g}.weight": Slot("recurrent" if h == "hh" else "input", h)
+                for g, h in _HALVES.items()
+            },
+            **{f"{g}.bias": Slot("bias", h) for g, h in _HALVES.items()},
+            **{
+                f"{g}._packed_params._packed_params.0": Slot(
+                    "recurrent" if h == "hh" else "input", h
+                )
+                for g, h in _HALVES.items()
+            },
+            **{f"{g}._packed_params._packed_params.1": Slot("bias", h) for g, h in _HALVES.items()},
+        },
+        gate_words=_WORDS,
+        backward=("bw",),
+        pairs=True,
+    ),
+    Convention(
+        name="torch-dynamic-quantized",
+        source="torch/ao/nn/quantized/dynamic/modules/rnn.py; "
+        "aten/src/ATen/native/quantized/cpu: CellParamsBase state",
+        hint="_all_weight_values.",
+        tail=r"_all_weight_values\.(?P<cell>\d{1,9})\.param\.4\.(?P<tensor>[01])(?P<form>\.[01])",
+        slots={
+            "0.0": Slot("input", "ih"),
+            "1.0": Slot("recurrent", "hh"),
+            "0.1": Slot("bias", "ih"),
+            "1.1": Slot("bias", "hh"),
+        },
+        pairs=True,
+    ),
+    Convention(
+        name="torch-dynamic-quantized",
+        source="torch/ao/nn/quantized/dynamic/modules/rnn.py LSTMCell: "
+        "LinearPackedParamsBase state",
+        hint="_packed_weight_hh",
+        tail=r"_packed_weight_(?P<tensor>ih|hh)(?P<form>\.[01])",
+        slots={
+            "ih.0": Slot("input", "ih"),
+            "hh.0": Slot("recurrent", "hh"),
+            "ih.1": Slot("bias", "ih"),
+            "hh.1": Slot("bias", "hh"),
+        },
+        pairs=True,
+    ),
+    Convention(
+        name="paddle",
+        source="paddle/nn/layer/rnn.py: every parameter is saved as `{k}.cell.*` and "
+        "again as `*_l{k}`",
+        hint=".cell",
+        tail=r"(?P<layer>\d{1,9})\.cell(?:_(?P<way>fw|bw))?\.(?P<tensor>(?:weight|bias)_(?:ih|hh)|weight_ho)",
+        slots={**_CELL, "weight_ho": Slot("projection")},
+        backward=("bw",),
+        pairs=True,
+        mirror="{tensor}_l{layer}{reverse}",
+    ),
+    Convention(
+        name="layernorm-lstm",
+        source="pytorch/benchmarks/fastrnns/custom_lstms.py; NeMo common/parts/rnn.py: at x=0, "
+        "h=0 LN(0) is its beta",
+        hint="layernorm_h",
+        tail=r"(?:layers\.(?P<layer>\d{1,9})\.)?(?:directions\.(?P<way>[01])\.)?(?:cell\.)?"
+        r"(?P<tensor>weight_ih|weight_hh|layernorm_i\.bias|layernorm_h\.bias)",
+        slots={
+            "weight_ih": Slot("input", "ih"),
+            "weight_hh": Slot("recurrent", "hh"),
+            "layernorm_i.bias": Slot("bias", "ih"),
+            "layernorm_h.bias": Slot("bias", "hh"),
+        },
+        required=("layernorm_i.bias", "layernorm_h.bias", "weight_hh"),
+        backward=("1",),
+    ),
+    Convention(
+        name="torchaudio-rnnt",
+        source="torchaudio/models/rnnt.py _CustomLSTM",
+        hint="p2g",
+        tail=r"(?P<tensor>x2g\.weight|x2g\.bias|p2g\.weight|g_norm\.bias)",
+        slots={
+            "x2g.weight": Slot("input"),
+            "x2g.bias": Slot("bias"),
+            "p2g.weight": Slot("recurrent"),
+            "g_norm.bias": Slot("bias"),
+        },
+        required=("p2g.weight", "x2g.weight"),
+    ),
+    Convention(
+        name="allennlp",
+        source="allennlp/modules/augmented_lstm.py, stacked_bidirectional_lstm.py, "
+        "lstm_cell_with_projection.py",
+        hint="state_linearity",
+        tail=r"(?:(?:(?P<way>forward|backward)_layers?[_.](?P<layer>\d{1,9})|layer_(?P<odd>\d{1,9}))\.)?(?:cell\.)?"
+        r"(?P<tensor>(?:input|state)_linearity\.(?:weight|bias)|state_projection\.weight)",
+        slots=_LINEARITIES,
+        blocks=(4, 5, 6),
+        required=("state_linearity.weight", "input_linearity.weight"),
+        backward=("backward",),
+    ),
+    Convention(
+        name="keras-torch",
+        source="keras/src/layers/rnn/lstm.py under the torch backend "
+        "(keras/src/backend/torch/layer.py)",
+        hint="_torch_params.",
+        tail=r"(?:(?P<way>forward|backward)_[^/.]*/)?(?P<cell_name>(?:lstm_cell|gru_cell|simple_rnn_cell)(?:_\d+)?)/"
+        r"(?P<tensor>recurrent_kernel|kernel|bias)",
+        slots=_KERNELS,
+        gate_axis=1,
+        required=("recurrent_kernel",),
+        backward=("backward",),
+        notes=("recurrent_activation is not stored: assumed sigmoid, the default",),
+    ),
+    Convention(
+        name="haste",
+        source="lmnt-com/haste frameworks/pytorch/lstm.py",
+        hint="recurrent_kernel",
+        tail=r"(?P<tensor>recurrent_kernel|kernel|bias)",
+        slots=_KERNELS,
+        order="igfo",
+        gate_axis=1,
+        required=("recurrent_kernel", "kernel"),
+        formats=("torch", "pickle", "live"),
+        foreign="/",
+    ),
+    Convention(
+        name="ncps",
+        source="ncps/torch/lstm.py LSTMCell.forward: sigmoid(f + 1)",
+        hint="recurrent_map",
+        tail=r"(?P<tensor>input_map\.weight|input_map\.bias|recurrent_map\.weight)",
+        slots={
+            "input_map.weight": Slot("input"),
+            "input_map.bias": Slot("bias"),
+            "recurrent_map.weight": Slot("recurrent"),
+        },
+        order="gifo",
+        offset=1.0,
+        required=("recurrent_map.weight", "input_map.weight"),
+    ),
+    Convention(
+        name="mlx",
+        source="mlx/nn/layers/recurrent.py LSTM",
+        hint="Wh",
+        tail=r"(?P<tensor>Wx|Wh|bias)",
+        slots={"Wx": Slot("input"), "Wh": Slot("recurrent"), "bias": Slot("bias")},
+        required=("Wx", "Wh"),
+    ),
+    Convention(
+        name="burn",
+        source="burn-nn lstm_module.rs, gate_controller.rs; weights are (in, out)",
+        hint="_gate.hidden_transform",
+        tail=r"(?:(?P<way>forward|reverse)\.)?(?P<gate>input|forget|cell|output)_gate\."
+        r"(?P<tensor>input_transform|hidden_transform)(?P<form>\.weight|\.bias)",
+        slots={
+            "input_transform.weight": Slot("input", "ih"),
+            "hidden_transform.weight": Slot("recurrent", "hh"),
+            "input_transform.bias": Slot("bias", "ih"),
+            "hidden_transform.bias": Slot("bias", "hh"),
+        },
+        gate_words=_WORDS,
+        gate_axis=1,
+        backward=("reverse",),
+        notes=(
+            "gate_activation and input_forget are not stored: assumed sigmoid and false, the "
+            "defaults",
+        ),
+    ),
+    Convention(
+        name="convlstm",
+        source="ndrplz/ConvLSTM_pytorch convlstm.py: one convolution over (x, h), split i, f, o, g",
+        hint="cell_list.",
+        tail=r"cell_list\.(?P<layer>\d{1,9})\.conv\.(?P<tensor>weight|bias)",
+        slots={"weight": Slot("recurrent"), "bias": Slot("bias")},
+        order="ifog",
+        required=("weight",),
+        convolution=True,
+    ),
+    Convention(
+        name="convlstm-separate",
+        source="automan000/Convolutional_LSTM_PyTorch convolution_lstm.py; its "
+        "peepholes are not saved and start at 0",
+        hint=".Wh",
+        tail=r"cell(?P<layer>\d{1,9})\.W(?P<tensor>[xh])(?P<gate>[ifco])(?P<form>\.weight|\.bias)",
+        slots={"x.weight": Slot("input"), "h.weight": Slot("recurrent"), "x.bias": Slot("bias")},
+        gate_words=_LETTERS,
+        convolution=True,
+    ),
+    Convention(
+        name="torch",
+        source="torch/nn/modules/rnn.py LSTM, LSTMCell",
+        hint="_",
+        marks=("_ih", "_hh", "_hr"),
+        tail=r"(?:parametrizations\.)?(?P<tensor>(?:weight|bias)_(?:ih|hh|hr))(?:_l(?P<layer>\d{1,9})(?:_(?P<way>reverse))?)?"
+        r"(?P<form>_raw|_g|_v|_u|_orig|_mask|_scale|\.original[01]?)?",
+        slots=_torch_slots(),
+        computed={"bias_ih_orig": "bias_ih", "bias_hh_orig": "bias_hh"},
+        backward=("reverse",),
+        pairs=True,
+    ),
+)
+
+OPTIMIZER_WORDS = frozenset(
+    {
+        "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg",
+        "acc_delta",
+        "exp_inf", "prev_grad", "optimizer", "optimizers", "optimizer_state", "optimizer_states",
+        "optimizer_state_dict", "optimizer_state_dicts", "optim", "opt_state", "fp32_flat_groups",
+    }
+)  # fmt: skip
+"""Components of a path under which lie an optimizer's own tensors: shaped like biases, never
+biases.
+"""

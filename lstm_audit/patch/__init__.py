@@ -1,1 +1,0 @@
-"""Fixes into bytes: plan (values into changes), edits (changes and checksums), apply and undo; crash-safe."""

@@ -1,0 +1,115 @@
+"""A live model patched: the same plan, written through torch.
+
+Comes in: a `torch.nn.Module` and a `Target`. Goes out: the `GatePlan`s that were carried out.
+Promise: every Parameter stays the object that it was (an optimizer that holds it still does), and
+nothing but the planned elements changes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import NotPatchable
+from ..formats.live import read_module
+from ..lstm.find import find_lstms
+from ..lstm.layer import GATES
+from ..lstm.measure import read_values
+from ..pipeline import selected
+from ..raw.tensor import Block
+from .overlap import refuse_contradictions, refuse_sharing
+from .plan import GatePlan, Place, Write, changes_of, changes_of_write, plan_gates, stored_values
+from .target import Target
+
+
+def patch_module(
+    model: Any, target: Target, layers: tuple[str, ...] = (), place: Place = "ih"
+) -> tuple[tuple[GatePlan, ...], bool]:
+    """Patch the LSTMs of a model in place; the plans, and whether a number had to be written.
+
+    Raises `NotPatchable` before anything is written.
+    """
+    checkpoint = read_module(model)
+    found = find_lstms(checkpoint)
+    chosen = [lstm for lstm in found.lstms if selected(lstm, layers)]
+    if not chosen:
+        there = ", ".join(lstm.address for lstm in found.lstms) or "none"
+        skipped = "".join(
+            f"; {s.module or '(root)'}: {s.detail} ({s.reason})"
+            for s in dict.fromkeys(found.skipped)
+        )
+        raise NotPatchable(f"no LSTM of this model was chosen; there are: {there}{skipped}")
+    plans = tuple(
+        gate for lstm in chosen for gate in plan_gates(lstm, read_values(lstm), target, place)
+    )
+    changes = list(changes_of(plans))
+    refuse_contradictions(changes)
+    refuse_sharing(checkpoint.tensors, found.lstms, chosen, changes)
+    tensors = _tensors(model)
+    missing = sorted(
+        {w.term.name for plan in plans for w in plan.writes if w.term.name not in tensors}
+    )
+    if missing:
+        raise NotPatchable(
+            f"{missing[0]} is no parameter of the model: a quantised module keeps its bias packed"
+        )
+    _refuse_inference(plans, tensors)
+    writes = [write for plan in plans for write in plan.writes if _differs(write)]
+    for write in writes:
+        _write(tensors[write.term.name], write)
+    _verify(plans)
+    return plans, bool(writes)
+
+
+def _differs(write: Write) -> bool:
+    """Whether it would change a byte; else even the parameter's version counter is left alone."""
+    return any(change.span.read() != change.new for change in changes_of_write(write, ""))
+
+
+def _tensors(model: Any) -> dict[str, Any]:
+    """Parameters and buffers by the names under which `read_module` found them; aliases
+    included.
+    """
+    from torch.nn import Module
+
+    named = (
+        Module.named_parameters(model, "", True, False),
+        Module.named_buffers(model, "", True, False),
+    )
+    return {name: tensor for pairs in named for name, tensor in pairs}
+
+
+def _refuse_inference(plans: tuple[GatePlan, ...], tensors: Mapping[str, Any]) -> None:
+    """A tensor made under inference_mode may not be written to outside of it (torch raises in the
+    middle).
+    """
+    for plan in plans:
+        for write in plan.writes:
+            if tensors[write.term.name].is_inference():
+                raise NotPatchable(
+                    f"{write.term.name} was made under torch.inference_mode and cannot be written "
+                    "to"
+                )
+
+
+def _write(tensor: Any, write: Write) -> None:
+    """Copy the values into their elements: as the plan rounded them, for torch rounds twice on the
+    way to float16.
+    """
+    import torch
+
+    with torch.no_grad():
+        values = torch.tensor(stored_values(write), dtype=torch.float64).to(tensor.dtype)
+        elements(tensor, write.term.block).copy_(values)
+
+
+def elements(tensor: Any, block: Block) -> Any:
+    """The view of a torch tensor, one axis long, that a block names."""
+    where = [0] * tensor.dim()
+    flat = tensor[tuple(slice(None) if axis == block.axis else k for axis, k in enumerate(where))]
+    return flat[block.start : block.stop : block.step]
+
+
+def _verify(plans: tuple[GatePlan, ...]) -> None:
+    """Read the model again: every planned gate has what was planned."""
+    for plan in plans:
+        found = read_values(plan.lstm).effective[GATES.index(plan.gate)]
+        if any(a != b and a == a for a, b in zip(plan.after, found, strict=True)):
+            raise NotPatchable(f"{plan.lstm.address}: the model does not read back as planned")

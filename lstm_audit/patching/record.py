@@ -1,0 +1,275 @@
+"""The undo record beside a patched file: a stack of patches, each with its old and new bytes.
+
+Comes in: edits that are about to be made, or `NAME.undo.json`. Goes out: strict JSON,
+`lstm-audit/undo/1`. Promise: what is in the record was checked (shape, bounds, digest) before it is
+used, and the record is replaced whole or not at all.
+
+A record is written before its bytes are, so a crash can leave one whose newest patch never
+happened, or was undone already. Such a patch is known by the file: it holds the old bytes
+everywhere. It is dropped by whoever looks next."""
+
+import binascii
+import os
+import stat
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
+
+from ..errors import AuditError, MalformedFile, NotPatchable
+from . import clone, files
+from .edits import Edit
+from .files import Held
+from .journal import packed
+
+SCHEMA = "lstm-audit/undo/1"
+MAX_RECORD = 64 << 20  # bytes of JSON
+MAX_PATCHES = 10_000
+
+Read = Callable[[int, int], bytes]
+
+
+class Patch(NamedTuple):
+    """One patch of the stack.
+
+    `inode` and `mtime_ns` are those of the file as the patch left it, None where an in-place write
+    could not know them beforehand: a hint that the file was written to since, never a proof.
+    `batch` is the same in all shards that one patch of a sharded checkpoint touched, and larger
+    than any before it; 0 where a file stands for itself."""
+
+    tool: str
+    edits: tuple[Edit, ...]
+    inode: int
+    mtime_ns: int | None
+    batch: int = 0
+
+
+class Record(NamedTuple):
+    """All patches of one file that can be undone, the oldest first. `size` is the file's, which no
+    patch changes.
+    """
+
+    file: str
+    size: int
+    patches: tuple[Patch, ...] = ()
+
+    @property
+    def batch(self) -> int:
+        """The batch of the newest patch."""
+        return self.patches[-1].batch if self.patches else 0
+
+
+def name_of(path: str) -> str:
+    """Where the undo record of a (resolved) file lies."""
+    return path + ".undo.json"
+
+
+def load(path: str) -> Record | None:
+    """The record beside a file, or None; raises `MalformedFile` for one that cannot be believed."""
+    data = _stored(name_of(path))
+    return None if data is None else parse(data)
+
+
+def _stored(name: str) -> bytes | None:
+    try:
+        fd = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    except FileNotFoundError:
+        return None
+    try:
+        found = os.fstat(fd)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_RECORD:
+            raise MalformedFile(f"the undo record is no regular file of at most {MAX_RECORD} bytes")
+        return files.read_at(fd, found.st_size, 0)
+    finally:
+        os.close(fd)
+
+
+def parse(data: bytes) -> Record:
+    """The record in `data`, every number of it checked."""
+    import json
+
+    try:
+        raw = json.loads(data)
+        if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
+            raise ValueError(f"its schema is not {SCHEMA}")
+        size = _whole(raw, "size")
+        patches = _list(raw, "patches", MAX_PATCHES)
+        return Record(_text(raw, "file"), size, tuple(_patch(patch, size) for patch in patches))
+    except (
+        ValueError,
+        KeyError,
+        RecursionError,
+    ) as error:  # JSON that is no JSON, or nested a million deep
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise MalformedFile(f"the undo record (.undo.json) is damaged: {reason}") from error
+
+
+def _patch(raw: object, size: int) -> Patch:
+    fields = _dict(raw)
+    edits = tuple(_edit(edit) for edit in _list(fields, "edits", MAX_RECORD))
+    end = 0
+    for edit in edits:
+        if (
+            not edit.old
+            or len(edit.old) != len(edit.new)
+            or not end <= edit.at <= size - len(edit.old)
+        ):
+            raise ValueError(f"the edit at {edit.at} is empty, out of order or out of bounds")
+        end = edit.end
+    if not edits or _text(fields, "sha256") != digest(edits):
+        raise ValueError("its digest does not match its bytes")
+    mtime = None if fields["mtime_ns"] is None else _whole(fields, "mtime_ns", least=-(1 << 63))
+    batch = _whole({"batch": 0, **fields}, "batch")
+    return Patch(_text(fields, "tool"), edits, _whole(fields, "inode"), mtime, batch)
+
+
+def _edit(raw: object) -> Edit:
+    fields = _dict(raw)
+    return Edit(
+        _whole(fields, "at"), _bytes(fields, "old"), _bytes(fields, "new"), _text(fields, "reason")
+    )
+
+
+def _dict(raw: object) -> dict[str, Any]:
+    if not isinstance(raw, dict):
+        raise ValueError("an object was expected")
+    return raw
+
+
+def _list(fields: Mapping[str, Any], key: str, most: int) -> list[Any]:
+    if not isinstance(fields[key], list) or len(fields[key]) > most:
+        raise ValueError(f"{key} is no list of at most {most}")
+    return list(fields[key])
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    if not isinstance(fields[key], str):
+        raise ValueError(f"{key} is no text")
+    return str(fields[key])
+
+
+def _bytes(fields: Mapping[str, Any], key: str) -> bytes:
+    return binascii.a2b_base64(_text(fields, key), strict_mode=True)
+
+
+def _whole(fields: Mapping[str, Any], key: str, least: int = 0) -> int:
+    value = fields[key]
+    if type(value) is not int or not least <= value < 1 << 64:
+        raise ValueError(f"{key} is no whole number within bounds")
+    return value
+
+
+def digest(edits: tuple[Edit, ...]) -> str:
+    """SHA-256 over the places and bytes of a patch, as the journal packs them."""
+    import hashlib
+
+    return hashlib.sha256(packed(edits)).hexdigest()
+
+
+def written(record: Record) -> bytes:
+    """The record as JSON."""
+    import json
+
+    raw = {
+        "schema": SCHEMA,
+        "file": record.file,
+        "size": record.size,
+        "patches": [_patch_json(patch) for patch in record.patches],
+    }
+    data = json.dumps(raw, indent=1, allow_nan=False).encode() + b"\n"
+    if len(data) > MAX_RECORD:
+        raise NotPatchable(
+            f"the undo record would be larger than {MAX_RECORD} bytes: use --no-undo, or keep a "
+            "copy"
+        )
+    return data
+
+
+def _patch_json(patch: Patch) -> dict[str, object]:
+    return {
+        "tool": patch.tool,
+        "inode": patch.inode,
+        "mtime_ns": patch.mtime_ns,
+        "batch": patch.batch,
+        "sha256": digest(patch.edits),
+        "edits": [
+            {"at": e.at, "old": _base64(e.old), "new": _base64(e.new), "reason": e.reason}
+            for e in patch.edits
+        ],
+    }
+
+
+def _base64(data: bytes) -> str:
+    return binascii.b2a_base64(data, newline=False).decode("ascii")
+
+
+def standing(patch: Patch, read: Read) -> Literal["made", "not made", "neither"]:
+    """What the file says of a patch: it holds all of its new bytes, all of its old ones, or
+    something else.
+    """
+    if all(read(e.at, len(e.new)) == e.new for e in patch.edits):
+        return "made"
+    if all(read(e.at, len(e.old)) == e.old for e in patch.edits):
+        return "not made"
+    return "neither"
+
+
+def without_unmade(record: Record, read: Read) -> Record:
+    """The record less the newest patches that the file does not hold: they were interrupted, or
+    undone already.
+    """
+    patches = list(record.patches)
+    while patches and standing(patches[-1], read) == "not made":
+        patches.pop()
+    return Record(record.file, record.size, tuple(patches))
+
+
+def fitting(record: Record | None, held: Held, read: Read) -> tuple[Record, list[str]]:
+    """The stack that a new patch goes on top of; a record of what the file used to be is given up,
+    with a note.
+    """
+    empty = Record(os.path.basename(held.path), held.stat.st_size)
+    if record is None:
+        return empty, []
+    if record.size == held.stat.st_size:
+        kept = without_unmade(record, read)
+        if not kept.patches or standing(kept.patches[-1], read) == "made":
+            return kept, []
+    return empty, [
+        "the file was written to since it was last patched: the earlier undo record no longer "
+        "fits it"
+    ]
+
+
+def pushed(
+    record: Record, edits: tuple[Edit, ...], inode: int, mtime_ns: int | None, batch: int = 0
+) -> Record:
+    """The record with one more patch on top."""
+    from ..version import __version__
+
+    return Record(
+        record.file,
+        record.size,
+        (*record.patches, Patch(__version__, edits, inode, mtime_ns, batch)),
+    )
+
+
+def store(held: Held, record: Record | None) -> None:
+    """Replace the record, durably up to the name (`files.sync_folder` does that); an empty one is
+    removed.
+    """
+    if record is None or not record.patches:
+        with suppress(FileNotFoundError):
+            os.unlink(name_of(held.path))
+        return
+    data = written(record)
+    with files.temporary(held.path) as temp:
+        files.write_at(temp.fd, data, 0)
+        clone.dress(temp.fd, held.stat)
+        files.sync(temp.fd)
+        os.replace(temp.path, name_of(held.path))
+
+
+def refusal(path: str, why: str) -> AuditError:
+    """Undo's answer to a file that is not what the record says it is."""
+    message = f"{os.path.basename(name_of(path))} does not fit the file: {why}; nothing was written"
+    return NotPatchable(message, kind="changed")

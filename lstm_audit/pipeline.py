@@ -1,0 +1,160 @@
+"""One input through the whole walk: open, read, find, measure, judge.
+
+Comes in: a path, a live model, or a state dict, and what is asked of it. Goes out: a `FileAudit`,
+or the error that prevented it. Promise: nothing is changed, and what could not be judged is in the
+result with its reason."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+from . import formats
+from .errors import AuditError, MalformedFile, UnknownFormat
+from .facts import FileAudit, FileError, Row, sort_skipped
+from .formats import Checkpoint
+from .inputs import STDIN, Input, spooled_stdin
+from .interrupted import hot, interrupted
+from .lstm.find import find_lstms
+from .lstm.layer import Lstm
+from .lstm.measure import measure, read_values
+from .raw.source import FileSource
+from .raw.span import Span, whole
+
+if TYPE_CHECKING:
+    from .policy.model import Policy
+
+MAX_UNITS = 1 << 19
+"""Bias elements of one file that are measured: 32 layers of H = 4096; a bounded run on a hostile
+file.
+"""
+
+FileResult = FileAudit | FileError | None
+
+
+class Request(NamedTuple):
+    """What is asked of every file: which layers, which policy's rules, and whether numbers alone
+    are wanted.
+    """
+
+    layers: tuple[str, ...] = ()
+    policy: "Policy | None" = None
+    numbers_only: bool = False
+
+
+EVERYTHING = Request()
+
+
+def audit_input(given: Input, request: Request = EVERYTHING) -> FileResult:
+    """One file: its audit, the error that prevented it, or None for a file in a folder that is no
+    checkpoint.
+    """
+    try:
+        return audit_file(given.path, request if given.named else _of_many(request))
+    except AuditError as error:
+        if (
+            not given.expected
+            and isinstance(error, (UnknownFormat, MalformedFile))
+            and error.kind != "lfs-pointer"
+        ):
+            return None
+        return FileError(given.path, error.kind, error.message, error.at)
+
+
+class Opened(NamedTuple):
+    """A checkpoint whose files are open; `sources` are the file itself and the shards that were
+    needed.
+    """
+
+    checkpoint: Checkpoint
+    sources: tuple[FileSource, ...]
+
+
+@contextmanager
+def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
+    """Read a checkpoint and keep its files open; raises an `AuditError` when that fails.
+
+    A file with the journal of an interrupted patch is refused, unless it is the patch itself that
+    reads it back.
+
+    At the end the files are held against what they were at opening: numbers from a file that was
+    being written to are numbers of no file."""
+    with ExitStack() as stack:
+        sources: list[FileSource] = []
+
+        def open_span(name: str) -> Span:
+            if hot(name) and not despite_journal:
+                raise interrupted()
+            readable = stack.enter_context(spooled_stdin()) if name == STDIN else name
+            sources.append(stack.enter_context(FileSource(readable)))
+            return whole(sources[-1])
+
+        folder = os.path.dirname(path)
+        checkpoint = formats.read(
+            open_span(path), lambda name: open_span(os.path.join(folder, name))
+        )
+        yield Opened(checkpoint, tuple(sources))
+        for source in sources:
+            source.settle()
+
+
+def _of_many(request: Request) -> Request:
+    """What is asked of a file that nobody named: other checkpoints may stand beside the LSTM's in a
+    folder.
+    """
+    if request.policy is None or not request.policy.require_lstm:
+        return request
+    return request._replace(policy=request.policy._replace(require_lstm=False))
+
+
+def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:
+    """One checkpoint; raises an `AuditError` when it cannot be read."""
+    with opened(path) as file:
+        size = sum(source.size for source in file.sources)
+        return _judge(path, size, file.checkpoint, request)
+
+
+def audit_object(target: object, request: Request) -> FileAudit:
+    """A live model or a state dict."""
+    from .formats.live import read_mapping, read_module
+
+    checkpoint = read_mapping(target) if isinstance(target, Mapping) else read_module(target)
+    return _judge(f"<{type(target).__name__}>", 0, checkpoint, request)
+
+
+def _judge(path: str, size: int, checkpoint: Checkpoint, request: Request) -> FileAudit:
+    """Find, measure, and hold against the rules: the part of the pipeline that knows no
+    container.
+    """
+    found = find_lstms(checkpoint)
+    lstms = [lstm for lstm in found.lstms if selected(lstm, request.layers)]
+    _bound(lstms)
+    values = [read_values(lstm) for lstm in lstms]
+    measures = [measure(lstm, read) for lstm, read in zip(lstms, values, strict=True)]
+    skipped = sort_skipped(found.skipped)
+    if request.numbers_only:
+        rows = tuple(Row(lstm, measured) for lstm, measured in zip(lstms, measures, strict=True))
+        return FileAudit(path, checkpoint.format, size, rows, skipped)
+    from .judge import judged
+
+    rows, findings = judged(path, checkpoint, found, lstms, values, measures, request.policy)
+    return FileAudit(path, checkpoint.format, size, rows, skipped, findings)
+
+
+def _bound(lstms: Sequence[Lstm]) -> None:
+    units = sum(4 * lstm.hidden_size for lstm in lstms)
+    if units > MAX_UNITS:
+        raise MalformedFile(
+            f"{units} bias elements in one file; at most {MAX_UNITS} are measured", kind="limit"
+        )
+
+
+def selected(lstm: Lstm, layers: tuple[str, ...]) -> bool:
+    """Whether one of the globs matches the LSTM's address or its module; no glob selects
+    everything.
+    """
+    if not layers:
+        return True
+    from .policy.globs import layer_matches
+
+    return layer_matches(lstm.module, lstm.address, layers)

@@ -1,0 +1,1 @@
+"""Bytes and numbers, before any format: sources, spans, checksums, dtypes, tensors."""

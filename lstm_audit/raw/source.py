@@ -1,0 +1,108 @@
+"""Where bytes come from: a local file, or memory.
+
+Comes in: a path, or bytes. Goes out: a `Source`: something with a size, from which ranges can be
+read. Promise: nothing is read beyond what was asked for (`pread` only: never a whole-file read,
+never `mmap`), and nobody else opens a file that is audited."""
+
+import os
+import stat
+from types import TracebackType
+from typing import Protocol, Self
+
+from ..errors import Unreadable
+
+
+class Source(Protocol):
+    """Something with a size from which a range of bytes can be read.
+
+    `placed` says that an offset here is a place in a file that could be written to.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def placed(self) -> bool: ...
+    def read(self, at: int, n: int) -> bytes: ...
+
+
+class FileSource:
+    """A regular local file, read with `pread` on one descriptor (so a rename under us changes
+    nothing).
+
+    Raises `Unreadable` when the file cannot be opened, is no regular file (a FIFO would hang), or
+    shrinks while it is being read."""
+
+    placed = True
+
+    def __init__(self, path: str) -> None:
+        self.name = path
+        self._fd = -1
+        try:
+            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            self._stat = os.fstat(self._fd)
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise Unreadable(f"cannot open: {reason}") from None
+        if not stat.S_ISREG(self._stat.st_mode):
+            self.close()
+            raise Unreadable("not a regular file")
+        self.size = self._stat.st_size
+
+    def read(self, at: int, n: int) -> bytes:
+        """Exactly `n` bytes from `at`."""
+        try:
+            data = os.pread(self._fd, n, at)
+            while len(data) < n and (more := os.pread(self._fd, n - len(data), at + len(data))):
+                data += more
+        except OSError as error:
+            raise Unreadable(f"cannot read: {error.strerror}", at) from None
+        if len(data) < n:
+            raise Unreadable("the file shrank while it was being read; try again", at, "changed")
+        return data
+
+    @property
+    def identity(self) -> tuple[int, int, int, int]:
+        """(device, inode, size, mtime in ns) as it was at opening."""
+        return self._stat.st_dev, self._stat.st_ino, self._stat.st_size, self._stat.st_mtime_ns
+
+    def settle(self) -> None:
+        """Raise `Unreadable` (kind `changed`) if the file was written to since it was opened."""
+        now = os.fstat(self._fd)
+        if (now.st_size, now.st_mtime_ns) != (self._stat.st_size, self._stat.st_mtime_ns):
+            raise Unreadable("the file changed while it was being read; try again", kind="changed")
+
+    def close(self) -> None:
+        """Give the descriptor back; reading afterwards is an error."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class BytesSource:
+    """Bytes that were computed (inflated, decoded) and so have no place in a file: judged, never
+    patched.
+    """
+
+    placed = False
+
+    def __init__(self, data: bytes, name: str = "memory") -> None:
+        self.name = name
+        self.size = len(data)
+        self._data = data
+
+    def read(self, at: int, n: int) -> bytes:
+        """Exactly `n` bytes from `at`; a `Span` has checked the bounds."""
+        return self._data[at : at + n]

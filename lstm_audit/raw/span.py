@@ -1,0 +1,96 @@
+"""Bytes that know where they lie, and the checksums that cover them.
+
+Comes in: a `Source`. Goes out: `Span`, a bounds-checked slice that reads lazily and remembers its
+absolute place through any nesting. Promise: an absolute offset is computed here and nowhere else.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple
+
+from ..errors import MalformedFile
+from .source import Source
+
+
+class Seal(NamedTuple):
+    """A stored CRC-32: over `size` bytes from the absolute offset `at`, kept little-endian at each
+    of `places`.
+    """
+
+    at: int
+    size: int
+    stored: int
+    places: tuple[int, ...]
+
+
+Sealer = Callable[[], Seal | None]
+"""Looks up where a checksum is stored; None where there is none. Most spans are never changed, and
+none then looks.
+"""
+
+
+class Span:
+    """`size` bytes of `source` from `start`, and the checksums that a change to them would break.
+
+    A plain class, though nothing ever changes one: a hundred are made for every file, and a frozen
+    dataclass would take a microsecond each."""
+
+    __slots__ = ("sealers", "size", "source", "start")
+
+    def __init__(
+        self, source: Source, start: int, size: int, sealers: tuple[Sealer, ...] = ()
+    ) -> None:
+        self.source = source
+        self.start = start
+        self.size = size
+        self.sealers = sealers
+
+    def __repr__(self) -> str:
+        return f"Span({self.source.name!r}, {self.start}, {self.size})"
+
+    @property
+    def at(self) -> int | None:
+        """The absolute place in the file, or None where the bytes have none (then they cannot be
+        patched).
+        """
+        return self.start if self.source.placed else None
+
+    @property
+    def seals(self) -> tuple[Seal, ...]:
+        """The checksums over these bytes, innermost first; the source must be open."""
+        return tuple(seal for look in self.sealers if (seal := look()) is not None)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, part: slice) -> "Span":
+        """The sub-span `[a:b]`, both counted from this span's start; raises `MalformedFile` beyond
+        its end.
+        """
+        a: int = part.start or 0
+        b: int = self.size if part.stop is None else part.stop
+        if not 0 <= a <= b <= self.size:
+            message = f"bytes {a} to {b} are needed, but there are only {self.size}"
+            raise MalformedFile(message, self.start + min(max(a, 0), self.size), "truncated")
+        return Span(self.source, self.start + a, b - a, self.sealers)
+
+    def read(self) -> bytes:
+        """The bytes themselves; the caller has bounded `size`."""
+        return self.source.read(self.start, self.size)
+
+    def sealed_by(self, look: Sealer) -> "Span":
+        """The same bytes under one more, inner checksum, looked up when it is asked for."""
+        return Span(self.source, self.start, self.size, (look, *self.sealers))
+
+    def sealed(self, stored: int, *places: int) -> "Span":
+        """The same bytes under one more, inner CRC-32 kept at the absolute `places`."""
+        return self.sealed_by(partial(_known, Seal(self.start, self.size, stored, places)))
+
+
+def _known(seal: Seal) -> Seal:
+    return seal
+
+
+def whole(source: Source) -> Span:
+    """The span of everything in a source."""
+    return Span(source, 0, source.size)

@@ -1,0 +1,488 @@
+"""Every row of the table of conventions against the framework's own formulas, unit by unit; and
+what is no LSTM.
+"""
+
+import math
+import pickle
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+import cells
+from safetensors.torch import load_file
+
+from lstm_audit import formats
+from lstm_audit.lstm.conventions import CONVENTIONS
+from lstm_audit.lstm.find import find_lstms
+from lstm_audit.lstm.measure import read_values, sigmoid
+from lstm_audit.pipeline import audit_file
+from lstm_audit.raw.source import FileSource
+from lstm_audit.raw.span import whole
+
+FIXTURES = Path(__file__).parents[2] / "fixtures"
+
+# torch's quantised modules warn that they will move to torchao
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file: what each address must be, as the pattern of its parameters' names ({} is the cell's
+    own name).
+    """
+
+    file: str
+    convention: str
+    cell: cells.Cell
+    rows: Mapping[str, str]
+    size: int = 4
+    offset: float = 0.0
+
+
+def both_ways(
+    module: str, pattern: str, layers: int, ways: tuple[str, str] = ("", "_reverse")
+) -> dict[str, str]:
+    """The rows of a bidirectional stack; the pattern has {layer} and {way}."""
+    return {
+        f"{module}:l{layer}{suffix}": pattern.replace("{layer}", str(layer)).replace("{way}", way)
+        for layer in range(layers)
+        for way, suffix in zip(ways, ("", ":reverse"), strict=True)
+    }
+
+
+FW_BW = ("forward", "backward")
+TORCH = "torch", cells.torch_cell
+CASES = [
+    Case("mixed/default.pt", *TORCH, both_ways("", "{}_l{layer}{way}", 2), size=8),
+    Case("mixed/twelve_layers.pt", *TORCH, both_ways("", "{}_l{layer}{way}", 12), size=3),
+    Case("mixed/gru_and_lstm.pt", *TORCH, {"lstm:l0": "lstm.{}_l0"}, size=6),
+    Case("mixed/aliased.pt", *TORCH, {"decoder:l0": "decoder.{}_l0"}, size=8),
+    Case("mixed/optimizer.pt", *TORCH, both_ways("model", "model.{}_l{layer}{way}", 1), size=8),
+    Case(
+        "mixed/ema.pt",
+        *TORCH,
+        {
+            "state_dict.lstm:l0": "state_dict.lstm.{}_l0",
+            "state_dict_ema.lstm:l0": "state_dict_ema.lstm.{}_l0",
+        },
+        size=8,
+    ),
+    Case(
+        "mixed/quantizable.pt",
+        "torch-quantizable",
+        cells.quantizable,
+        both_ways("lstm", "lstm.layers.{layer}.layer_{way}.cell.{}", 2, ("fw", "bw")),
+        size=6,
+    ),
+    Case(
+        "mixed/quantizable_split.pt",
+        "torch-quantizable",
+        cells.quantizable_split,
+        {"lstm:l0": "lstm.layers.0.layer_fw.cell.{}"},
+        size=6,
+    ),
+    Case(
+        "mixed/quantized_static.pt",
+        "torch-quantizable",
+        cells.quantized_static,
+        {"lstm:l0": "lstm.layers.0.layer_fw.cell.{}"},
+        size=6,
+    ),
+    Case(
+        "mixed/quantized_dynamic.pt",
+        "torch-dynamic-quantized",
+        cells.torch_cell,
+        {
+            f"lstm:l{n // 2}{':reverse' * (n % 2)}": f"lstm._all_weight_values.{n}.param.{{}}"
+            for n in range(4)
+        },
+        size=6,
+    ),
+    Case(
+        "mixed/quantized_dynamic_fp16.pt",
+        "torch-dynamic-quantized",
+        cells.torch_cell,
+        {"lstm:l0": "lstm._all_weight_values.0.param.{}"},
+        size=6,
+    ),
+    Case(
+        "mixed/quantized_dynamic_cell.pt",
+        "torch-dynamic-quantized",
+        lambda p, c: cells.torch_cell({"bias_ih": p["ih.bias"], "bias_hh": p["hh.bias"]}, c),
+        {"lstm:l0": "lstm._packed_weight_{}"},
+        size=6,
+    ),
+    Case("conventions/torch.pt", *TORCH, both_ways("projected", "projected.{}_l{layer}{way}", 2)),
+    Case("conventions/torch.pt", *TORCH, {"cell:l0": "cell.{}"}),
+    Case("conventions/torch.pt", "torch", cells.pruned, {"pruned:l0": "pruned.{}"}),
+    Case(
+        "conventions/torch.pt",
+        *TORCH,
+        {f"{m}:l0": f"{m}.{{}}_l0" for m in ("weight_norm", "spectral")},
+    ),
+    Case("conventions/torch.pt", *TORCH, {"parametrized:l0": "parametrized.{}_l0"}),
+    Case(
+        "conventions/awd_salesforce.pt",
+        *TORCH,
+        {f"rnns.{k}.module:l0": f"rnns.{k}.module.{{}}_l0" for k in (0, 1)},
+    ),
+    Case(
+        "conventions/awd_fastai2.pt",
+        *TORCH,
+        {f"model.0.rnns.{k}.module:l0": f"model.0.rnns.{k}.module.{{}}_l0" for k in (0, 1)},
+    ),
+    Case(
+        "conventions/awd_fastai1.pt",
+        *TORCH,
+        {"model.0.rnns.0.module:l0": "model.0.rnns.0.module.{}_l0"},
+    ),
+    Case("conventions/weight_drop.pt", *TORCH, {"rnn:l0": "rnn.{}_l0"}),
+    Case("conventions/scaled.pt", "torch", cells.scaled, {"lstm:l0": "lstm.{}"}),
+    Case(
+        "conventions/allennlp.pt",
+        "allennlp",
+        cells.augmented,
+        both_ways("_module", "_module.{way}_layer_{layer}.{}", 2, FW_BW),
+    ),
+    Case(
+        "conventions/allennlp_alternating.pt",
+        "allennlp",
+        cells.augmented,
+        {":l0": "layer_0.{}", ":l1:reverse": "layer_1.{}", ":l2": "layer_2.{}"},
+    ),
+    Case(
+        "conventions/allennlp_cell.pt",
+        "allennlp",
+        cells.augmented,
+        both_ways("stacked", "stacked.{way}_layer_{layer}.cell.{}", 2, FW_BW)
+        | both_ways("bi", "bi.{way}_layers.{layer}.cell.{}", 2, FW_BW),
+    ),
+    Case(
+        "conventions/elmo.pt",
+        "allennlp",
+        cells.augmented,
+        both_ways("_elmo_lstm", "_elmo_lstm.{way}_layer_{layer}.{}", 2, FW_BW),
+    ),
+    Case(
+        "conventions/haste.pt", "haste", cells.haste, {"rnn:l0": "rnn.{}", "normed:l0": "normed.{}"}
+    ),
+    Case("conventions/ncps.pt", "ncps", cells.ncps, {"rnn.lstm:l0": "rnn.lstm.{}"}, offset=1.0),
+    Case(
+        "conventions/mlx.safetensors",
+        "mlx",
+        cells.mlx,
+        {
+            f"decoder.prediction.dec_rnn.lstm.{k}:l0": f"decoder.prediction.dec_rnn.lstm.{k}.{{}}"
+            for k in (0, 1)
+        },
+    ),
+    Case("conventions/burn.safetensors", "burn", cells.burn, {"lstm:l0": "lstm.{}"}),
+    Case(
+        "conventions/burn_bidirectional.safetensors",
+        "burn",
+        cells.burn,
+        {":l0": "forward.{}", ":l0:reverse": "reverse.{}"},
+    ),
+    Case(
+        "conventions/keras.pt",
+        "keras-torch",
+        cells.keras,
+        {
+            "_functional._torch_params.sequential/lstm_a:l0": (
+                "_torch_params.sequential/lstm_a/lstm_cell/{}"
+            )
+        }
+        | both_ways(
+            "_functional._torch_params.sequential/bidirectional",
+            "_torch_params.sequential/bidirectional/{way}_lstm_b/lstm_cell/{}",
+            1,
+            FW_BW,
+        ),
+    ),
+    Case(
+        "conventions/paddle.pdparams",
+        "paddle",
+        cells.paddle,
+        {f"lstm:l{k}": f"lstm.{k}.cell.{{}}" for k in (0, 1)},
+    ),
+    Case(
+        "conventions/paddle_bidirectional.pdparams",
+        "paddle",
+        cells.paddle,
+        both_ways("", "{layer}.cell_{way}.{}", 2, ("fw", "bw")),
+    ),
+    Case(
+        "conventions/paddle_projected.pdparams",
+        "paddle",
+        cells.paddle,
+        {f":l{k}": f"{k}.cell.{{}}" for k in (0, 1)},
+    ),
+    Case(
+        "conventions/torchaudio.pt",
+        "torchaudio-rnnt",
+        cells.rnnt,
+        {f"predictor.lstm_layers.{k}:l0": f"predictor.lstm_layers.{k}.{{}}" for k in (0, 1)},
+    ),
+    Case(
+        "conventions/layernorm.pt",
+        "layernorm-lstm",
+        cells.layer_normed,
+        {f":l{k}": f"layers.{k}.cell.{{}}" for k in (0, 1)},
+    ),
+    Case(
+        "conventions/layernorm_bidirectional.pt",
+        "layernorm-lstm",
+        cells.layer_normed,
+        both_ways("rnn", "rnn.layers.{layer}.directions.{way}.cell.{}", 2, ("0", "1")),
+    ),
+    Case(
+        "conventions/convlstm.pt",
+        "convlstm",
+        cells.convlstm,
+        {f"net:l{k}": f"net.cell_list.{k}.conv.{{}}" for k in (0, 1)},
+    ),
+    Case(
+        "conventions/convlstm_separate.pt",
+        "convlstm-separate",
+        cells.convlstm_separate,
+        {f":l{k}": f"cell{k}.{{}}" for k in (0, 1)},
+    ),
+]
+
+SKIPPED = {
+    "mixed/gru.pt": {("", "gru")},
+    "mixed/rnn.pt": {("", "rnn")},
+    "mixed/gru_and_lstm.pt": {("gru", "gru")},
+    "mixed/biases_only.pt": {("lstm", "ambiguous"), ("gru", "ambiguous")},
+    "mixed/quantized_dynamic.pt": {("gru", "gru")},
+    "mixed/quantized_dynamic_fp16.pt": {("gru", "gru")},
+    "mixed/quantized_dynamic_cell.pt": {("gru", "gru")},
+    "mixed/quantized_dynamic_square.pt": {("lstm", "ambiguous")},
+    "mixed/frozen.pt": {("", "frozen")},
+    "mixed/parametrized_bias.pt": {("", "parametrized")},
+    "mixed/mismatched.pt": {("", "conflicting-evidence")},
+    "mixed/optimizer.pt": {("optimizer", "optimizer-state"), ("exp_avg", "optimizer-state")},
+    "conventions/haste.safetensors": {("rnn", "ambiguous")},
+    "conventions/keras.pt": {("_torch_params.sequential/gru/gru_cell", "gru")},
+    "conventions/mlx.safetensors": {("gru", "gru")},
+}
+BIASLESS = {
+    "mixed/bias_false.pt": 1,
+    "mixed/half_missing.safetensors": 1,
+}  # rows that have tests of their own
+FILES = sorted(
+    str(path.relative_to(FIXTURES))
+    for family in ("mixed", "conventions")
+    for path in (FIXTURES / family).iterdir()
+)
+
+
+def flattened(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """The tensors in nested dicts and tuples, as doubles; packed parameters by the biases they
+    hold.
+    """
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from flattened(inner, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, tuple):
+        for k, inner in enumerate(value):
+            yield from flattened(inner, f"{path}.{k}")
+    elif isinstance(value, torch.ScriptObject):
+        yield from unpacked(value, path)
+    elif isinstance(value, (torch.Tensor, np.ndarray)) and not getattr(
+        value, "is_quantized", False
+    ):
+        yield path, torch.as_tensor(value).detach().double()
+
+
+def unpacked(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """What torch's own code says that a packed object holds: LinearPackedParams, or CellParams over
+    two of them.
+    """
+    state = value.__getstate__()[0]
+    if isinstance(state[0], str):
+        for half, packed in zip(("ih", "hh"), state[4], strict=True):
+            yield f"{path}.bias_{half}", packed.__getstate__()[0][1].detach().double()
+    else:
+        yield f"{path}.bias", state[1].detach().double()
+
+
+def loaded(file: str) -> dict[str, Any]:
+    """A fixture by its own framework's loader."""
+    path = FIXTURES / file
+    if path.suffix == ".safetensors":
+        return dict(flattened(load_file(path)))
+    if path.suffix == ".pdparams":
+        return dict(flattened(pickle.loads(path.read_bytes())))
+    return dict(flattened(torch.load(path, weights_only=False)))
+
+
+def parameters(tensors: Mapping[str, Any], pattern: str) -> dict[str, Any]:
+    """The parameters of one cell, under the cell's own names for them."""
+    anchored = re.compile(re.escape(pattern).replace(r"\{\}", "(.+)"))
+    return {
+        match[1]: tensor for name, tensor in tensors.items() if (match := anchored.fullmatch(name))
+    }
+
+
+def units(file: str) -> dict[str, tuple[Any, Any]]:
+    """Every LSTM of a file by its address, with its per-unit values."""
+    with FileSource(str(FIXTURES / file)) as source:
+        found = find_lstms(formats.read(whole(source), lambda name: pytest.fail(f"opens {name}")))
+        return {lstm.address: (lstm, read_values(lstm)) for lstm in found.lstms}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file}-{next(iter(case.rows))}")
+def test_row_against_its_own_cell(case: Case) -> None:
+    tensors, rows = loaded(case.file), units(case.file)
+    assert set(case.rows) <= set(rows)
+    for address, pattern in case.rows.items():
+        lstm, values = rows[address]
+        p = parameters(tensors, pattern)
+        assert (lstm.convention, lstm.hidden_size, lstm.offset) == (
+            case.convention,
+            case.size,
+            case.offset,
+        )
+        forget = cells.forget_gate(case.cell, p, case.size).numpy()
+        np.testing.assert_allclose([sigmoid(b) for b in values.forget], forget, rtol=1e-12)
+        written = [
+            sigmoid(i) * math.tanh(g)
+            for i, g in zip(values.effective[0], values.effective[2], strict=True)
+        ]
+        np.testing.assert_allclose(
+            written, cells.written(case.cell, p, case.size).numpy(), rtol=1e-12
+        )
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.file}-{next(iter(case.rows))}")
+def test_statistics_of_the_report(case: Case) -> None:
+    tensors = loaded(case.file)
+    rows = {row.lstm.address: row for row in audit_file(str(FIXTURES / case.file)).rows}
+    for address, pattern in case.rows.items():
+        forget = cells.forget_gate(case.cell, parameters(tensors, pattern), case.size).numpy()
+        measured = rows[address].measures.activation
+        percentiles = np.percentile(forget, [5, 50, 95])
+        expected = [forget.mean(), forget.std(), forget.min(), *percentiles, forget.max()]
+        np.testing.assert_allclose(measured, expected, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_no_row_too_many_and_every_skip_with_its_reason(file: str) -> None:
+    result = audit_file(str(FIXTURES / file))
+    expected = sum(len(case.rows) for case in CASES if case.file == file) + BIASLESS.get(file, 0)
+    assert len(result.rows) == expected
+    assert {(s.module, s.reason) for s in result.skipped} == SKIPPED.get(file, set())
+    assert len(result.skipped) == len(SKIPPED.get(file, set()))
+    assert all(s.detail for s in result.skipped)
+
+
+def test_without_bias_half_survives() -> None:
+    (row,) = audit_file(str(FIXTURES / "mixed/bias_false.pt")).rows
+    assert (row.lstm.bias_tensors, row.lstm.hidden_size, row.measures.difference) == ((), 8, None)
+    assert set(row.measures.activation) == {0.0, 0.5}  # the spread, and everything else
+    assert "bias=False" in row.lstm.notes[0]
+
+
+def test_missing_half_is_zero_and_said() -> None:
+    (row,) = audit_file(str(FIXTURES / "mixed/half_missing.safetensors")).rows
+    bias = loaded("mixed/half_missing.safetensors")["bias_ih_l0"][8:16]
+    assert row.lstm.bias_tensors == ("bias_ih_l0",)
+    assert row.lstm.notes == ("bias_hh is missing and counted as 0",)
+    assert (row.measures.gates["f"].min, row.measures.gates["f"].max) == (
+        bias.min().item(),
+        bias.max().item(),
+    )
+
+
+ALIASES = {
+    "mixed/aliased.pt": {"decoder:l0": {"encoder.bias_ih_l0", "encoder.bias_hh_l0"}},
+    "conventions/keras.pt": {
+        "_functional._torch_params.sequential/lstm_a:l0": {
+            "_torch_params.sequential/lstm_a/lstm_cell/bias"
+        },
+    },
+    "conventions/paddle.pdparams": {"lstm:l1": {"lstm.bias_ih_l1", "lstm.bias_hh_l1"}},
+    "conventions/paddle_bidirectional.pdparams": {
+        ":l1:reverse": {"bias_ih_l1_reverse", "bias_hh_l1_reverse"}
+    },
+    # with a projection the second names are shifted behind the first cell: bias_ih_l1 is a weight
+    "conventions/paddle_projected.pdparams": {":l0": {"bias_ih_l0", "bias_hh_l0"}, ":l1": set()},
+}
+
+
+@pytest.mark.parametrize("file", ALIASES)
+def test_names_that_are_one_row(file: str) -> None:
+    rows = units(file)
+    tensors = loaded(file)
+    for address, names in ALIASES[file].items():
+        lstm, _ = rows[address]
+        assert set(lstm.aliases) == names
+        stored = [tensors[name].tolist() for name in lstm.bias_tensors]
+        assert all(tensors[alias].tolist() in stored for alias in lstm.aliases)
+
+
+def test_paddle_keeps_both_places_for_the_patcher() -> None:
+    """Both arrays of the pickle hold the number: a patch of one alone would be undone by the
+    loader.
+    """
+    for file, address, copies in [
+        ("paddle.pdparams", "lstm:l1", 1),
+        ("paddle_projected.pdparams", ":l0", 1),
+        ("paddle_projected.pdparams", ":l1", 0),
+    ]:
+        lstm, _ = units(f"conventions/{file}")[address]
+        assert {len(term.copies) for gate in lstm.gates.values() for term in gate} == {copies}
+
+
+def test_averaged_copy_has_values_of_its_own() -> None:
+    rows = units("mixed/ema.pt")
+    model, average = rows["state_dict.lstm:l0"][1], rows["state_dict_ema.lstm:l0"][1]
+    assert average.forget == [b / 2 for b in model.forget]
+
+
+def test_twelve_layers_stay_apart_and_in_order() -> None:
+    rows = audit_file(str(FIXTURES / "mixed/twelve_layers.pt")).rows
+    addresses = [(row.lstm.layer, row.lstm.direction) for row in rows]
+    assert addresses == [(layer, way) for layer in range(12) for way in ("forward", "reverse")]
+    assert rows[2].lstm.bias_tensors == ("bias_ih_l1", "bias_hh_l1")
+
+
+def test_input_half_stands_first() -> None:
+    """In every convention with two halves the report names bias_ih's kin before bias_hh's."""
+    for case in CASES:
+        for lstm, _ in units(case.file).values():
+            if lstm.two_halves:
+                halves = {term.name: term.half for terms in lstm.gates.values() for term in terms}
+                assert [halves[name] for name in lstm.bias_tensors] == sorted(
+                    halves.values(), reverse=True
+                )
+
+
+def test_difference_only_where_there_are_two_halves() -> None:
+    single = {
+        "haste",
+        "ncps",
+        "mlx",
+        "keras-torch",
+        "torchaudio-rnnt",
+        "convlstm",
+        "convlstm-separate",
+    }
+    for case in CASES:
+        for row in audit_file(str(FIXTURES / case.file)).rows:
+            if row.lstm.address in case.rows and case.file not in ("conventions/elmo.pt",):
+                stacked = row.lstm.module == "stacked"  # AllenNLP without an input bias: one half
+                assert (row.measures.difference is None) == (case.convention in single or stacked)
+
+
+def test_no_two_rows_have_one_tail() -> None:
+    """A row of the table is looked up by its tail."""
+    assert len({convention.tail for convention in CONVENTIONS}) == len(CONVENTIONS)

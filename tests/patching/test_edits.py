@@ -1,0 +1,265 @@
+"""Changes into edits: merged, refused where they contradict, and every checksum that covers them
+kept true.
+"""
+
+import os
+import random
+import struct
+import zlib
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lstm_audit.errors import NotPatchable
+from lstm_audit.patching.edits import Change, Edit, edits_of
+from lstm_audit.raw.source import BytesSource, FileSource
+from lstm_audit.raw.span import Seal, Span, whole
+
+
+class Memory:
+    """Bytes with a place."""
+
+    name, placed = "memory", True
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.size = len(data)
+
+    def read(self, at: int, n: int) -> bytes:
+        return self.data[at : at + n]
+
+
+def made(data: bytes, edits: tuple[Edit, ...]) -> bytes:
+    out = bytearray(data)
+    for edit in edits:
+        assert out[edit.at : edit.end] == edit.old
+        out[edit.at : edit.end] = edit.new
+    return bytes(out)
+
+
+def crc(data: bytes) -> bytes:
+    return struct.pack("<I", zlib.crc32(data))
+
+
+def test_change_becomes_one_edit_with_the_old_bytes() -> None:
+    span = whole(Memory(b"0123456789"))
+    assert edits_of([Change(span[2:4], b"ab", "why")]) == (Edit(2, b"23", b"ab", "why"),)
+
+
+def test_nothing_to_do_gives_no_edits() -> None:
+    span = whole(Memory(b"0123456789")).sealed(7, 0)
+    assert edits_of([Change(span[2:4], b"23", "why")]) == ()
+    assert edits_of([]) == ()
+
+
+def test_edits_are_sorted_and_disjoint() -> None:
+    span = whole(Memory(bytes(20)))
+    edits = edits_of([Change(span[k : k + 2], b"xy", "r") for k in (12, 4, 8, 0)])
+    assert [e.at for e in edits] == [0, 4, 8, 12]
+
+
+def test_aliases_are_written_once() -> None:
+    span = whole(Memory(bytes(8)))
+    edits = edits_of([Change(span[0:4], b"abcd", "one"), Change(span[0:4], b"abcd", "two")])
+    assert edits == (Edit(0, bytes(4), b"abcd", "one; two"),)
+
+
+def test_overlaps_that_agree_are_joined() -> None:
+    span = whole(Memory(b"01234567"))
+    edits = edits_of(
+        [
+            Change(span[2:6], b"cdef", "r"),
+            Change(span[0:4], b"abcd", "r"),
+            Change(span[3:5], b"de", "r"),
+        ]
+    )
+    assert edits == (Edit(0, b"012345", b"abcdef", "r"),)
+
+
+@pytest.mark.parametrize("other", [b"abcX", b"\0\0\0\0"])
+def test_contradiction_is_refused_even_with_a_side_that_wants_no_change(other: bytes) -> None:
+    span = whole(Memory(bytes(8)))
+    changes = [Change(span[0:4], b"abcd", "one"), Change(span[0:4], other, "two")]
+    for order in (changes, changes[::-1]):
+        with pytest.raises(NotPatchable, match="two values are wanted") as caught:
+            edits_of(order)
+        assert caught.value.at == 0
+
+
+def test_overlap_that_contradicts_is_refused() -> None:
+    span = whole(Memory(bytes(8)))
+    with pytest.raises(NotPatchable, match="two values are wanted"):
+        edits_of([Change(span[0:4], b"abcd", "one"), Change(span[3:6], b"xyz", "two")])
+
+
+def test_bytes_without_a_place_are_refused_with_the_reason() -> None:
+    span = whole(BytesSource(bytes(8)))
+    with pytest.raises(NotPatchable, match=r"lstm:l0.*no place"):
+        edits_of([Change(span[0:4], b"abcd", "lstm:l0")])
+
+
+def test_another_length_is_refused() -> None:
+    with pytest.raises(NotPatchable, match="do not fit"):
+        edits_of([Change(whole(Memory(bytes(8)))[0:4], b"abc", "r")])
+
+
+def test_two_files_at_once_are_refused() -> None:
+    with pytest.raises(NotPatchable, match="more than one file"):
+        edits_of(
+            [
+                Change(whole(Memory(bytes(4))), b"abcd", "r"),
+                Change(whole(Memory(bytes(4))), b"abcd", "r"),
+            ]
+        )
+
+
+def sealed_file(body: bytes) -> tuple[bytes, Span]:
+    """A record with its CRC in front of it and behind it."""
+    data = crc(body) + body + crc(body)
+    source = Memory(data)
+    return data, whole(source)[4 : 4 + len(body)].sealed(zlib.crc32(body), 0, 4 + len(body))
+
+
+def test_checksum_is_updated_in_all_its_places() -> None:
+    body = random.Random(1).randbytes(5000)
+    data, span = sealed_file(body)
+    after = made(
+        data,
+        edits_of([Change(span[100:116], b"q" * 16, "r"), Change(span[4000:4016], b"w" * 16, "r")]),
+    )
+    assert after[:4] == after[-4:] == crc(after[4:-4])
+    assert after[104:120] == b"q" * 16
+
+
+def test_checksum_update_joins_what_is_near_and_shifts_over_what_is_far() -> None:
+    body = bytearray(300_000)
+    data, span = sealed_file(bytes(body))
+    places = [0, 7, 50, 70_000, 70_010, 250_000, 299_999]
+    after = made(data, edits_of([Change(span[k : k + 1], b"\xa5", "r") for k in places]))
+    assert after[:4] == crc(after[4:-4])
+
+
+def test_a_zip_in_a_zip_is_sealed_from_the_inside_out() -> None:
+    inner = random.Random(2).randbytes(400)
+    record = crc(inner) + b"between" + inner + b"behind"
+    data = b"header" + record + crc(record)
+    span = whole(Memory(data))[6 : 6 + len(record)].sealed(zlib.crc32(record), 6 + len(record))
+    span = span[11 : 11 + len(inner)].sealed(zlib.crc32(inner), 6)
+    edits = edits_of([Change(span[200:204], b"1234", "r")])
+    after = made(data, edits)
+    assert len(edits) == 3
+    assert after[6:10] == crc(after[17 : 17 + len(inner)])
+    assert after[-4:] == crc(after[6:-4])
+
+
+def test_two_records_under_one_outer_seal() -> None:
+    a, b = bytes(50), bytes(range(60))
+    record = a + crc(a) + b + crc(b)
+    data = record + crc(record)
+    outer = whole(Memory(data))[: len(record)].sealed(zlib.crc32(record), len(record))
+    first = outer[0:50].sealed(zlib.crc32(a), 50)
+    second = outer[54:114].sealed(zlib.crc32(b), 114)
+    after = made(
+        data, edits_of([Change(first[1:5], b"abcd", "r"), Change(second[1:5], b"efgh", "r")])
+    )
+    assert (after[50:54], after[114:118]) == (crc(after[:50]), crc(after[54:114]))
+    assert after[-4:] == crc(after[:-4])
+
+
+def test_checksums_that_were_switched_off_stay_off() -> None:
+    data = bytes(4) + b"body"
+    span = whole(Memory(data))[4:8].sealed(0, 0)
+    assert edits_of([Change(span, b"BODY", "r")]) == (Edit(4, b"body", b"BODY", "r"),)
+
+
+def test_a_wrong_checksum_stays_as_wrong_as_it_was() -> None:
+    wrong = zlib.crc32(b"body") ^ 0x1234
+    data = struct.pack("<I", wrong) + b"body"
+    after = made(data, edits_of([Change(whole(Memory(data))[4:8].sealed(wrong, 0), b"BODY", "r")]))
+    assert struct.unpack("<I", after[:4])[0] == zlib.crc32(b"BODY") ^ 0x1234
+
+
+@pytest.mark.parametrize("place", [1, 6, 1 << 40, -1])
+def test_checksum_that_is_not_where_it_should_be_is_refused(place: int) -> None:
+    data = crc(b"body") + b"body"
+    with pytest.raises(NotPatchable, match="not stored where") as caught:
+        edits_of(
+            [Change(whole(Memory(data))[4:8].sealed(zlib.crc32(b"body"), place), b"BODY", "r")]
+        )
+    assert caught.value.at == place
+
+
+def test_checksum_kept_inside_what_it_covers_is_refused() -> None:
+    data = bytearray(b"....body....")
+    seal = Seal(0, 12, zlib.crc32(b"x"), (8,))
+    data[8:12] = struct.pack("<I", seal.stored)
+    with pytest.raises(NotPatchable, match="covers the place"):
+        edits_of([Change(Span(Memory(bytes(data)), 4, 4, (lambda: seal,)), b"BODY", "r")])
+
+
+def test_checksum_inside_changed_bytes_is_refused() -> None:
+    data = crc(b"body") + b"body"
+    source = Memory(data)
+    changes = [
+        Change(whole(source)[4:8].sealed(zlib.crc32(b"body"), 0), b"BODY", "r"),
+        Change(whole(source)[2:4], b"zz", "hostile"),
+    ]
+    with pytest.raises(NotPatchable, match="inside bytes that something else changes"):
+        edits_of(changes)
+
+
+def test_only_the_slice_and_its_checksums_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "big"
+    path.write_bytes(bytes(4))
+    os.truncate(path, 1 << 33)
+    reads: list[int] = []
+
+    class Counted(FileSource):
+        def read(self, at: int, n: int) -> bytes:
+            reads.append(n)
+            return super().read(at, n)
+
+    stored = 0x12345678
+    path.open("r+b").write(struct.pack("<I", stored))
+    with Counted(str(path)) as source:
+        span = whole(source)[8 : 1 << 33].sealed(stored, 0)
+        edits = edits_of([Change(span[1 << 20 : (1 << 20) + 8], b"forgets!", "r")])
+    assert [e.at for e in edits] == [0, 8 + (1 << 20)]
+    assert sum(reads) == 8 + 4
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_any_changes_leave_every_checksum_true(data: st.DataObject) -> None:
+    inner = data.draw(st.binary(min_size=8, max_size=200))
+    before, behind = data.draw(st.binary(max_size=30)), data.draw(st.binary(max_size=30))
+    record = before + crc(inner) + inner + behind
+    file = record + crc(record)
+    start = len(before) + 4
+    span = whole(Memory(file))[: len(record)].sealed(zlib.crc32(record), len(record))
+    span = span[start : start + len(inner)].sealed(zlib.crc32(inner), len(before))
+    wanted = bytearray(inner)
+    changes = []
+    for a in data.draw(
+        st.lists(st.integers(0, len(inner) - 1), min_size=1, max_size=6, unique=True)
+    ):
+        wanted[a] ^= data.draw(st.integers(0, 255))
+    for a, b in data.draw(
+        st.lists(st.tuples(st.integers(0, len(inner)), st.integers(0, len(inner))), max_size=6)
+    ):
+        changes.append(
+            Change(span[min(a, b) : max(a, b)], bytes(wanted[min(a, b) : max(a, b)]), "r")
+        )
+    edits = edits_of(changes)
+    after = made(file, edits)
+    assert (
+        after[len(before) : start] == crc(after[start : start + len(inner)])
+        or zlib.crc32(inner) == 0
+    )
+    assert after[len(record) :] == crc(after[: len(record)]) or zlib.crc32(record) == 0
+    assert all(a.end <= b.at for a, b in pairwise(edits))
+    for change in changes:
+        assert after[change.span.start :][: change.span.size] == change.new
