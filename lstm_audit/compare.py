@@ -1,7 +1,8 @@
 """Two audits, gate by gate.
 
 Comes in: two `Audit`s. Goes out: a `Comparison`: pairs matched by module, layer and direction, and
-what has no partner. Promise: every LSTM of both sides stands in exactly one place."""
+what has no partner. Promise: every LSTM of both sides stands in exactly one place.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -3,7 +3,8 @@
 Comes in: nothing. Goes out: the exceptions that the rest raises, and `Skipped`, the value that
 stands for "this part could not be judged". Promise: every failure that a user's file, policy or
 flag can cause is an `AuditError` with a kind, a message that says what to do, and, where there is
-one, the byte at which it happened."""
+one, the byte at which it happened.
+"""
 
 from typing import NamedTuple
 
@@ -12,7 +13,8 @@ class AuditError(Exception):
     """The root of all expected failures.
 
     `kind` is one of the words that `errors[].kind` of the JSON report may hold; `at` is the
-    absolute byte offset in the file at which the trouble was seen, or None."""
+    absolute byte offset in the file at which the trouble was seen, or None.
+    """
 
     kind = "io"
 
@@ -28,7 +30,8 @@ class MalformedFile(AuditError):
     """The bytes break their own format's rules.
 
     Kinds: `malformed`, `truncated`, `ambiguous` (two readers could read different bytes), `limit`
-    (beyond what is read), `unsupported` (a known format, or a part of one, that is not read)."""
+    (beyond what is read), `unsupported` (a known format, or a part of one, that is not read).
+    """
 
     kind = "malformed"
 
@@ -63,7 +66,8 @@ class Skipped(NamedTuple):
     """Something that looks recurrent but was not judged: where, why in one word, why in a sentence.
 
     `reason` is one of gru, rnn, ambiguous, frozen, packed, unsupported-dtype, conflicting-evidence,
-    optimizer-state, parametrized, missing-data, limit."""
+    optimizer-state, parametrized, missing-data, limit.
+    """
 
     module: str
     reason: str

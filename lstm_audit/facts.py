@@ -1,7 +1,8 @@
 """The results: what an audit says, as typed values and as the JSON of `lstm-audit/report/1`.
 
 Comes in: facts and measures. Goes out: `Audit`, frozen, sorted, without timestamps. Promise:
-`to_dict()` is strict JSON and equal, byte for byte, in two runs over the same files."""
+`to_dict()` is strict JSON and equal, byte for byte, in two runs over the same files.
+"""
 
 import math
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,8 @@
 """Many inputs, one after the other or over processes.
 
 Comes in: what a caller names. Goes out: an `Audit`. Promise: results stand in the order of the
-inputs, and one broken file never hides another."""
+inputs, and one broken file never hides another.
+"""
 
 import gc
 import os
@@ -46,7 +47,8 @@ def audit(
     processes share the files (0: one a core). Nothing is executed and nothing is written.
 
     Raises `BadPolicy` when a path does not exist, `UnknownFormat` for an object that holds no
-    tensors. A file that cannot be read is no exception but an entry of `Audit.errors`."""
+    tensors. A file that cannot be read is no exception but an entry of `Audit.errors`.
+    """
     request = Request(tuple(layers), policy, numbers_only)
     if isinstance(target, (str, bytes, os.PathLike)):
         target = [target]

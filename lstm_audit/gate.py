@@ -3,7 +3,8 @@ scripts.
 
 Comes in: anything that `audit` takes, and a policy. Goes out: `Checked`, or an `AssertionError`
 that says what was measured, what was expected and what to do. Promise: the same verdict as
-`lstm-audit check`."""
+`lstm-audit check`.
+"""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +30,8 @@ class Checked:
     it.
 
     `incomplete` says in a sentence why the verdict could not be reached: an unreadable input, an
-    LSTM that could not be judged, or none at all."""
+    LSTM that could not be judged, or none at all.
+    """
 
     audit: Audit
     policy: Policy
@@ -55,7 +57,8 @@ def check(
     `policy` is a `Policy`, a mapping with the keys of the TOML, the path of a TOML file, or None
     for the defaults. `flags` override it, named as the options of the command: forget_bias,
     tolerance, min_activation, max_activation, min_time_scale, select, ignore, fail_on,
-    require_lstm. Raises `BadPolicy`."""
+    require_lstm. Raises `BadPolicy`.
+    """
     chosen = with_flags(policy_of(policy), **flags)
     result = audit(target, layers=layers, policy=chosen, jobs=jobs)
     failures = tuple(finding for finding in result.findings if fails(finding, chosen))
@@ -100,7 +103,8 @@ def assert_forget_gate(
     (least, most); an infinity leaves that end open. `init` is a preset. `stat` is the statistic
     over units that is bounded: mean, std, min, max, p05, p50, p95, or "each". Raises
     AssertionError, `BadPolicy` for bounds that make no sense, `UnknownFormat` for what cannot be
-    audited."""
+    audited.
+    """
     forget: dict[str, Any] = {}
     for key, bounds in (("activation", activation), ("time-scale", time_scale)):
         if bounds is not None:

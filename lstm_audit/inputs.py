@@ -2,7 +2,8 @@
 
 Comes in: what the user typed. Goes out: `Input`s in a stable order. Promise: symlink loops end, a
 folder with an index file and its shards is one checkpoint, and a path that does not exist is said
-before anything is read."""
+before anything is read.
+"""
 
 import os
 from collections.abc import Iterator, Sequence

@@ -2,7 +2,8 @@
 file.
 
 Comes in: a path. Goes out: whether a journal lies beside it. Promise: two system calls a file, and
-nothing imported."""
+nothing imported.
+"""
 
 import os
 

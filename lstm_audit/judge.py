@@ -2,7 +2,8 @@
 
 Comes in: one file's LSTMs with their values, the source still open, and a policy. Goes out: rows
 with their `Init`, and the findings that stand. Promise: a rule sees what the report shows, and
-nothing of it is computed twice."""
+nothing of it is computed twice.
+"""
 
 from collections.abc import Sequence
 

@@ -2,7 +2,8 @@
 
 Comes in: a path, a live model, or a state dict, and what is asked of it. Goes out: a `FileAudit`,
 or the error that prevented it. Promise: nothing is changed, and what could not be judged is in the
-result with its reason."""
+result with its reason.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +79,8 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
     reads it back.
 
     At the end the files are held against what they were at opening: numbers from a file that was
-    being written to are numbers of no file."""
+    being written to are numbers of no file.
+    """
     with ExitStack() as stack:
         sources: list[FileSource] = []
 

@@ -1,7 +1,8 @@
 """A pytest plugin: one fixture, off unless a test asks for it.
 
 Comes in: a test that names `assert_forget_gate`. Goes out: the function of that name. Promise: a
-run that does not use it imports nothing of this package but this file."""
+run that does not use it imports nothing of this package but this file.
+"""
 
 from collections.abc import Callable
 

@@ -2,7 +2,8 @@
 
 Comes in: a package whose modules register functions with a decorator. Goes out: the filled table,
 in registration order. Promise: adding a reader, a rule or a report is adding one module; nothing
-else lists it."""
+else lists it.
+"""
 
 import importlib
 import os
@@ -16,7 +17,8 @@ def module_names(folders: Iterable[str]) -> list[str]:
     """The modules and packages in a package's folders, sorted.
 
     `pkgutil.iter_modules` without what it imports, which takes longer than all our readers; it
-    still serves where the package does not lie in a folder (a zip)."""
+    still serves where the package does not lie in a folder (a zip).
+    """
     names: set[str] = set()
     for folder in folders:
         try:

@@ -2,7 +2,8 @@
 
 Comes in: the tables of rules, statistics and severities. Goes out: plain JSON values. Promise: a
 report that `Audit.to_dict` writes and a table that `read_policy` accepts satisfy them, and an
-unknown key satisfies neither."""
+unknown key satisfies neither.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any

@@ -3,7 +3,8 @@ test_conventions.
 
 Comes in: a cell's parameters under their own names, and the memory c. Goes out: the new memory,
 before any norm or clip of it. Promise: each is written from the source it cites and knows nothing
-of lstm_audit."""
+of lstm_audit.
+"""
 
 from collections.abc import Callable, Mapping
 

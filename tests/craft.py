@@ -2,7 +2,8 @@
 
 Comes in: entries and the fields to falsify. Goes out: the archive's bytes. Promise: what is not
 falsified is a valid archive, laid out as torch does when `descriptor` is set and as `zipfile` does
-when it is not. Contents are harmless."""
+when it is not. Contents are harmless.
+"""
 
 import struct
 import zlib
@@ -69,7 +70,8 @@ def build(
 
     `prefix` shifts the absolute places with it; `gap` stands between the directory and the end
     records; `end` and `end64` override the end records' `disk`, `here`, `entries`, `size`, `at`
-    (and `record_size`, `locator_at`)."""
+    (and `record_size`, `locator_at`).
+    """
     out, directory, listed = bytearray(prefix), bytearray(), 0
     for item in entries:
         header_at = len(out)

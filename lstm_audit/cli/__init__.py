@@ -5,7 +5,8 @@ Promise: stdout carries the chosen format and nothing else, no traceback reaches
 error never shares an exit code with a finding.
 
 Start-up time is a feature: what most runs ask for is understood by `plain`; click, and the module
-of each command, are imported when they are needed."""
+of each command, are imported when they are needed.
+"""
 
 import gc
 import os
@@ -26,7 +27,8 @@ def main() -> NoReturn:
 
     A tenth of a second is all that most commands take, and a tenth of that went into collecting
     garbage that is not there and into tearing the interpreter down piece by piece: so neither is
-    done."""
+    done.
+    """
     gc.disable()
     sys.excepthook = _crashed
     code = _run()

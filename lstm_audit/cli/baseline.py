@@ -1,7 +1,8 @@
 """A run held against its baseline, or accepted into it.
 
 Comes in: an `Audit` and the baseline's path. Goes out: the findings that it does not accept.
-Promise: what the baseline hides is counted, and what it hides for nothing is named."""
+Promise: what the baseline hides is counted, and what it hides for nothing is named.
+"""
 
 import os
 

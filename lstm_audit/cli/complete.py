@@ -1,7 +1,8 @@
 """What a shell offers after the Tab key.
 
 Comes in: the words typed so far, as click parsed them. Goes out: completions. Promise: never a
-message and never a traceback; where nothing can be offered, nothing is."""
+message and never a traceback; where nothing can be offered, nothing is.
+"""
 
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING

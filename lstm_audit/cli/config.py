@@ -28,7 +28,8 @@ def command(config: str | None, no_config: bool, **given: Any) -> None:
     """Show the policy in force, and where it was set.
 
     Every key that a verdict of `check` depends on, its value, and the file or flag that it comes
-    from."""
+    from.
+    """
     from tabulate import tabulate
 
     policy = policy_of(config, no_config, **given)

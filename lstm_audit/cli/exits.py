@@ -1,7 +1,8 @@
 """Exit codes, and which one wins when several hold.
 
 Comes in: an `Audit`. Goes out: a number. Promise: an unreadable input (3) is never hidden by a
-finding (1), nor a finding by an empty run (4)."""
+finding (1), nor a finding by an empty run (4).
+"""
 
 import os
 import sys
@@ -74,7 +75,8 @@ def of_check(
     """The code of `check`: 3 before 1 before 4.
 
     `new` are the findings that no baseline knows (all of them, without one). A missing LSTM (LA205)
-    is 4 and never 1, whatever `fail-on` says; `exit_zero` turns 1 into 0 and nothing else."""
+    is 4 and never 1, whatever `fail-on` says; `exit_zero` turns 1 into 0 and nothing else.
+    """
     from ..policy.model import REQUIRE
     from ..policy.verdict import fails, lacks_lstm, unjudged
 

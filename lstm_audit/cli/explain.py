@@ -22,7 +22,8 @@ def command(code: str) -> None:
     """Print a rule's manual.
 
     That is: what the rule sees, why it hurts, an example in numbers, the fix, and references. CODE
-    is a code (LA101) or a name (doubled-forget-bias)."""
+    is a code (LA101) or a name (doubled-forget-bias).
+    """
     wanted = code.strip()
     found = [
         rule

@@ -1,7 +1,8 @@
 """Findings' fixes as bytes, for reports that carry them.
 
 Comes in: an `Audit`. Goes out: for each finding that a patch mends, the edits. Promise: a fix that
-cannot be planned is left out; the finding stands with its command."""
+cannot be planned is left out; the finding stands with its command.
+"""
 
 from collections.abc import Callable
 

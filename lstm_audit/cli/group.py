@@ -1,7 +1,8 @@
 """The click commands, and what click does otherwise than this program.
 
 Comes in: any command line. Goes out: the command that it names, called. Promise: a command is
-imported when it is named, and none of click's own exit codes collides with a verdict."""
+imported when it is named, and none of click's own exit codes collides with a verdict.
+"""
 
 import importlib
 

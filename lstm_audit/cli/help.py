@@ -1,7 +1,8 @@
 """How the manual of a command is laid out.
 
 Comes in: a command's options, and which of them belong together. Goes out: the text of --help.
-Promise: no option is left out, and no line is wider than a terminal of 80 columns."""
+Promise: no option is left out, and no line is wider than a terminal of 80 columns.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,7 +1,8 @@
 """The options that commands share.
 
 Comes in: a click command. Goes out: the command with one more family of options. Promise: an option
-is spelled, typed and explained here and nowhere else."""
+is spelled, typed and explained here and nowhere else.
+"""
 
 from collections.abc import Callable
 from typing import Any, TypeVar

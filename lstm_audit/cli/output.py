@@ -1,7 +1,8 @@
 """Where a report goes, and what is said beside it.
 
 Comes in: an `Audit` and the user's choice of formats. Goes out: text, to stdout or to files.
-Promise: a report is written whole or not at all, and colour appears only where a person reads."""
+Promise: a report is written whole or not at all, and colour appears only where a person reads.
+"""
 
 import os
 import sys

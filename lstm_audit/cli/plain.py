@@ -5,7 +5,8 @@ read them. Promise: what is understood here means what click takes it for; help,
 whatever is not listed are click's alone.
 
 Importing click takes 30 ms, twice as long as auditing a checkpoint, and most runs are `audit FILE`
-or `check FILE` with an option or two."""
+or `check FILE` with an option or two.
+"""
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,7 +25,8 @@ class Grammar(NamedTuple):
 
     `flags` give the parameter and what the flag sets it to; `values` the parameter and what makes
     its value of the next word (a ValueError: click shall say what is wrong); `many` the parameter
-    that collects every value."""
+    that collects every value.
+    """
 
     flags: Mapping[str, tuple[str, bool]]
     values: Mapping[str, tuple[str, Callable[[str], Any]]]

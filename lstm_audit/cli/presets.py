@@ -30,7 +30,8 @@ def command(hidden_size: int) -> None:
     """List the named initialisations.
 
     Each with its formula, its paper, and the activation and time scale at which a forget gate then
-    starts."""
+    starts.
+    """
     from tabulate import tabulate
 
     rows = [_row(preset, hidden_size) for preset in PRESETS.values()]

@@ -1,7 +1,8 @@
 """`audit` and `check`, once their arguments are understood.
 
 Comes in: the arguments as values. Goes out: reports, and an exit code. Promise: nothing here needs
-click, whose import takes longer than an audit."""
+click, whose import takes longer than an audit.
+"""
 
 from typing import TYPE_CHECKING, Any
 

@@ -2,7 +2,8 @@
 
 Comes in: a span over a whole file. Goes out: a `Checkpoint`. Promise: whatever the bytes, a reader
 returns tensors, answers None ("not mine"), or raises an `AuditError`; nothing in the bytes is
-executed, imported or believed."""
+executed, imported or believed.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -18,7 +19,8 @@ class Claim(NamedTuple):
     type.
 
     `kind` is lstm, gru or rnn; `facts` are the integers that came with it: hidden_size, proj_size,
-    num_layers, bidirectional, bias."""
+    num_layers, bidirectional, bias.
+    """
 
     class_name: str
     kind: str
@@ -31,7 +33,8 @@ class Checkpoint(NamedTuple):
     `tensors` go by their natural dotted path; `claims` by module path; `skipped` are tensors or
     modules that the container holds in a form that cannot be read; `globals` are the (module, name)
     pairs that an unsafe load of the file would import; `notes` say how many bytes stand where no
-    reader of the format looks."""
+    reader of the format looks.
+    """
 
     format: str
     tensors: Mapping[str, Tensor]
@@ -60,7 +63,8 @@ READERS: Registry[Reader] = Registry(__name__, first=("torch", "safetensors"))
 WEAK: set[Reader] = set()
 """Readers that go by so little that every other one is asked first: a pickle is known by two bytes,
 which a safetensors header of 128 bytes has too, and an ONNX model by three, which one of 1179912
-bytes has."""
+bytes has.
+"""
 
 
 def reader(name: str, weak: bool = False) -> Callable[[Reader], Reader]:

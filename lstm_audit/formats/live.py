@@ -3,7 +3,8 @@
 Comes in: an object. Goes out: a `Checkpoint` of format "live". Promise: the object is the same
 afterwards, to the byte, the version counter and the random state; no forward, hook or lazy
 computation runs, and of the data only the bytes that are asked for are copied. torch and numpy are
-taken from `sys.modules`, never imported."""
+taken from `sys.modules`, never imported.
+"""
 
 import re
 import sys

@@ -1,7 +1,8 @@
 """What is met where a checkpoint was expected, recognised and refused with a message that helps.
 
 Comes in: the first bytes of a file. Goes out: None, or an `UnknownFormat` that says what the file
-is and what to do. Promise: a pointer or an error page is never called a corrupt checkpoint."""
+is and what to do. Promise: a pointer or an error page is never called a corrupt checkpoint.
+"""
 
 from ..errors import UnknownFormat
 from ..raw.span import Span

@@ -3,7 +3,8 @@
 Comes in: a span over a whole file. Goes out: a `Checkpoint` whose tensors are made when they are
 asked for. Promise: whatever the reference parser (safetensors/src/tensor.rs) rejects is rejected
 here; beyond that only what two parsers could read differently is refused: a duplicate key, and the
-list forms that serde lets through beside the documented objects."""
+list forms that serde lets through beside the documented objects.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache

@@ -2,7 +2,8 @@
 
 Comes in: a span over a `*.index.json`, and the means to open its neighbours. Goes out: one
 `Checkpoint` over all shards. Promise: an index opens nothing but plain names in its own folder,
-each once, and never another index."""
+each once, and never another index.
+"""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -54,7 +55,8 @@ def read_sharded(span: Span, beside: Beside) -> Checkpoint | None:
     """All shards of an index as one checkpoint; None when the bytes are no index.
 
     Raises `MalformedFile` for a hostile or wrong index, and whatever a shard raises with the
-    shard's name before it."""
+    shard's name before it.
+    """
     homes = _weight_map(span)
     if homes is None:
         return None

@@ -180,7 +180,8 @@ def _aligned(group: Group) -> bool:
     """Whether the second names mean the same tensors.
 
     Paddle deals them out in order and has none for `weight_ho`: with a projection all but the first
-    cell's are shifted (`bias_ih_l1` is a weight, `bias_hh_l1` the bias_ih of layer 1)."""
+    cell's are shifted (`bias_ih_l1` is a weight, `bias_hh_l1` the bias_ih of layer 1).
+    """
     return "projection" not in group.first or (group.layer == 0 and group.direction == "forward")
 
 

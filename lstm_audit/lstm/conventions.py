@@ -24,7 +24,8 @@ from typing import NamedTuple
 HEAD = r"(?:(?P<module>.*?)[./:])??"
 """What stands before a tail: the module's path, with the separator of torch, Keras or Paddle. It is
 lazy: what a tail can take (`layers.0.`, `parametrizations.`) belongs to the tail, at the root of a
-file too."""
+file too.
+"""
 
 
 class Slot(NamedTuple):
@@ -34,7 +35,8 @@ class Slot(NamedTuple):
     of that half's bias), `recurrent` (the hidden-to-hidden weight: its shape tells the kind of cell
     and H), `input` (the input-to-hidden weight), `projection`, `marker` (its presence tells the
     convention), `refuse` (a bias that is stored in a form whose value only the framework can
-    compute)."""
+    compute).
+    """
 
     role: str
     half: str = "b"
@@ -54,7 +56,8 @@ class Convention(NamedTuple):
     names are known to mean this; elsewhere another framework uses them too, and so it does where a
     name contains `foreign`. `computed` maps a slot to the one that the framework computes from it:
     beside the first, the second is a copy of today. `convolution`: weights have kernel axes behind
-    the two of a matrix, and (x, h) may be one input."""
+    the two of a matrix, and (x, h) may be one input.
+    """
 
     name: str
     source: str
@@ -84,7 +87,8 @@ def _torch_slots() -> dict[str, Slot]:
 
     Of a normalised weight only the two-dimensional part tells the shape: `_orig`, `_raw`, `_v`,
     `original`, `original1`; `_g` and `original0` are (4H, 1), and beside `_orig` spectral
-    normalisation's `_v` is a vector."""
+    normalisation's `_v` is a vector.
+    """
     slots: dict[str, Slot] = {}
     for form in ("", "_raw", "_orig", "_v", ".original", ".original1"):
         slots[f"weight_hr{form}"] = Slot("projection")

@@ -2,7 +2,8 @@
 
 Comes in: shapes and claims. Goes out: a `Verdict`. Promise: divisibility of a bias decides nothing;
 `nn.GRU` and `nn.RNN` use the very names of `nn.LSTM`, and only the recurrent weight's two sizes
-tell them apart."""
+tell them apart.
+"""
 
 from typing import NamedTuple
 
@@ -29,7 +30,8 @@ def weigh_shape(
     """What a recurrent weight of `shape` belongs to.
 
     `separate`: each gate has a weight of its own. `projected`: a projection weight stands beside
-    it. `input_rows`: the size of the input weight's gate axis, where there is one."""
+    it. `input_rows`: the size of the input weight's gate axis, where there is one.
+    """
     wanted = (3, 4, 5) if convention.convolution else (2,)
     if len(shape) not in wanted or 0 in shape:
         return Verdict("unclear", detail=f"a recurrent weight of shape {shape}")

@@ -2,7 +2,8 @@
 
 Comes in: a `Checkpoint`. Goes out: `Found`, the LSTMs in the order of a report, and what was
 skipped. Promise: what cannot be decided is `Skipped` with its reason, never guessed; one stored
-bias is one row, however many names it has."""
+bias is one row, however many names it has.
+"""
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -96,7 +97,8 @@ def _apply(
     that one spoke of.
 
     Biases without a weight in such a module are what conversion left behind: a dynamically
-    quantised cell keeps the attributes of the one it was made from."""
+    quantised cell keeps the attributes of the one it was made from.
+    """
     outcomes: list[Outcome] = []
     taken: set[str] = set()
     for group in grouped(convention, names, checkpoint):

@@ -1,7 +1,8 @@
 """Names into groups: the tensors of one recurrence, gathered by module, layer and direction.
 
 Comes in: a row of the table of conventions and the names of a checkpoint. Goes out: `Group`s.
-Promise: names are matched whole, never by a part."""
+Promise: names are matched whole, never by a part.
+"""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,8 @@ class Group(NamedTuple):
     """The tensors of one recurrence under one convention: part to name.
 
     `first` gives for each role that is there the name of its first tensor, in the order of the
-    row's slots."""
+    row's slots.
+    """
 
     module: str
     layer: int

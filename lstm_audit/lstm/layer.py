@@ -2,7 +2,8 @@
 
 Comes in: nothing. Goes out: `Lstm`, facts about one module x layer x direction, and `Lookalike`.
 Promise: whatever framework the names came from, `gates["f"]` are the stored numbers whose sum, plus
-`offset`, enters the forget gate."""
+`offset`, enters the forget gate.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -19,7 +20,8 @@ class Term(NamedTuple):
     `half` is `ih`, `hh`, or `b` where the convention keeps a single bias. The value is `block *
     mask * exp(log_scale)`; pruning gives the mask, icefall's ScaledLSTM the scale. `copies` are
     further stored places that hold the same numbers under another name (Paddle saves every bias
-    twice)."""
+    twice).
+    """
 
     half: str
     name: str
@@ -35,7 +37,8 @@ class Lstm(NamedTuple):
     `gates` maps i, f, g, o to their terms (none for bias=False); `offset` is what the framework
     adds to the forget gate at run time; `activation_function` is that gate's: sigmoid or
     hard_sigmoid. `notes` are sentences that a reader of the numbers must know (a missing half
-    counted as 0)."""
+    counted as 0).
+    """
 
     module: str
     layer: int

@@ -2,7 +2,8 @@
 
 Comes in: an `Lstm` whose source is still open. Goes out: `Values` (per unit) and `Measures` (over
 units), all in float64. Promise: every statistic is of the per-unit values: the mean of the
-activations, never the activation of the mean."""
+activations, never the activation of the mean.
+"""
 
 import math
 from bisect import bisect_left
@@ -27,7 +28,8 @@ class Stats(NamedTuple):
     """Statistics over the units of one recurrence.
 
     `std` is the population's; percentiles interpolate linearly between order statistics (numpy's
-    default)."""
+    default).
+    """
 
     mean: float
     std: float
@@ -42,7 +44,8 @@ class Values(NamedTuple):
     """The per-unit numbers of one LSTM, gates in the order i, f, g, o.
 
     `halves` maps ih and hh (or b) to the four sequences that the file holds, after masks and
-    scales; `effective` are the four sums, the run-time offset included in f."""
+    scales; `effective` are the four sums, the run-time offset included in f.
+    """
 
     halves: Mapping[str, tuple[Sequence[float], ...]]
     effective: tuple[Sequence[float], ...]

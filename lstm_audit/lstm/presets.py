@@ -8,7 +8,8 @@ for each half.
 
 A preset is one function, `(uniform, hidden_size, *arguments)` to a forget bias for each unit, under
 `@preset`, which puts it into `PRESETS`; the command line, the documentation and the tests read that
-table."""
+table.
+"""
 
 import math
 import struct
@@ -52,7 +53,8 @@ class Preset:
     `defaults`; they obey `domain`, which `holds` tests. `random`: needs the seed. `couples`: sets
     the input gate's bias to −b_f. `per_half`: a draw for bias_ih and another for bias_hh.
     `example`: arguments to show it with. `source`: for what no paper stands behind, where the value
-    is from."""
+    is from.
+    """
 
     name: str
     formula: str
@@ -105,7 +107,8 @@ class Initial:
 
     `input` is None where the preset leaves that gate alone. `halves` is (bias_ih, bias_hh) of the
     forget gate where the preset draws both, and then `forget` is their sum; else None: where the
-    value is stored is the patch's choice."""
+    value is stored is the patch's choice.
+    """
 
     forget: tuple[float, ...]
     input: tuple[float, ...] | None = None
@@ -187,7 +190,8 @@ def initial(
     """The effective biases that a preset gives one recurrence of `hidden_size` units.
 
     Layers and directions draw independently of each other, and of which others are patched along
-    with them."""
+    with them.
+    """
     return _initial(chosen, hidden_size, _stream(seed, module, layer, direction))
 
 
@@ -205,7 +209,8 @@ def _stream(seed: int, module: str, layer: int, direction: str) -> Uniform:
     shorter ones.
 
     The module's name comes last, so no two keys spell alike, and may hold what a file put there,
-    lone surrogates too."""
+    lone surrogates too.
+    """
     key = f"lstm-audit/init/1\n{seed}\n{layer}\n{direction}\n{module}".encode(
         "utf-8", "surrogatepass"
     )
@@ -274,7 +279,8 @@ def _pytorch(uniform: Uniform, hidden_size: int) -> list[float]:
 
     Exact here, it is rounded once, when it is stored, as where torch multiplies and adds in one
     step. Of the forget gate only: what another preset did to the input gate is `undo`'s to take
-    back."""
+    back.
+    """
     bound = struct.unpack("f", struct.pack("f", 1.0 / math.sqrt(max(hidden_size, 1))))[0]
     return [
         2.0 * bound * (math.floor(u * 2.0**24) * 2.0**-24) - bound for u in uniform(hidden_size)
@@ -341,7 +347,8 @@ def _mts(_: Uniform, hidden_size: int) -> list[float]:
     code.
 
     There the last one, k = H, gets T = 0 and so b_f = −∞, b_i = +∞; here it gets the middle of its
-    share, (H − ½)/H."""
+    share, (H − ½)/H.
+    """
     shares = [(k, hidden_size - k) for k in range(1, hidden_size)]
     last = [(hidden_size - 0.5, 0.5)] if hidden_size else []
     return [
@@ -370,7 +377,8 @@ def gamma_quantile(a: float, p: float, q: float) -> float:
 
     Newton's method on ln P over ln x for p ≤ ½, concave, and on ln Q over x beyond, convex for a <
     1; both climb from the lower bound x₀ = (p Γ(a+1))^(1/a) (DLMF 8.7.1: P ≤ x^a/Γ(a+1)) and cannot
-    overshoot."""
+    overshoot.
+    """
     x = math.exp((math.log(p) + math.lgamma(a + 1.0)) / a)
     while True:
         density = math.exp(a * math.log(x) - x - math.lgamma(a))  # x times it

@@ -1,7 +1,8 @@
 """`lstm_audit.patch`: the same patch from Python, for files and for live models.
 
 Comes in: a path or a model, and one target. Goes out: `Patched`. Promise: what the command line
-does, with the same refusals, as exceptions."""
+does, with the same refusals, as exceptions.
+"""
 
 import os
 from collections.abc import Iterable
@@ -18,7 +19,8 @@ from .target import Target
 
 class Patched(NamedTuple):
     """What was done: the gates with their biases before and after; for a file, what was planned and
-    written; `wrote`: a live model's numbers were changed."""
+    written; `wrote`: a live model's numbers were changed.
+    """
 
     gates: tuple[GatePlan, ...]
     planned: Planned | None = None
@@ -58,7 +60,8 @@ def patch(
     written under `no_grad`, its Parameter objects stay.
 
     Raises `BadPolicy` for a target that cannot be had, `NotPatchable` with the reason when the
-    bytes cannot be written, and what reading the file raises. Then nothing has been changed."""
+    bytes cannot be written, and what reading the file raises. Then nothing has been changed.
+    """
     given = {
         "forget_bias": forget_bias,
         "activation": activation,

@@ -3,7 +3,8 @@
 Comes in: a path, edits, and the identity of the file that they were planned on. Goes out:
 `Applied`. Promise: exactly the bytes that the edits name are changed, in a copy that takes the old
 file's name at once (`replace`), in the file itself under a journal (`in-place`), or in another new
-file (`output`); any failure leaves everything as it was. This module knows no format."""
+file (`output`); any failure leaves everything as it was. This module knows no format.
+"""
 
 import errno
 import os
@@ -22,7 +23,8 @@ Mode = Literal["replace", "in-place", "output"]
 Verify = Callable[[str], None]
 """Called with the path of the written bytes before they count; whatever it raises undoes them.
 
-That path is a temporary file, or in `in-place` the file itself, whose journal is then still hot."""
+That path is a temporary file, or in `in-place` the file itself, whose journal is then still hot.
+"""
 
 Shift = Callable[[int, int | None], Record | None]
 """From the inode and mtime that the file will have (None: unknown) to the undo record that it shall
@@ -53,7 +55,8 @@ class Ledger(NamedTuple):
     (an undo).
 
     Either way a crash in between leaves a record that says too much, and never a patched file
-    without one."""
+    without one.
+    """
 
     now: Record | None
     shift: Shift
@@ -86,7 +89,8 @@ def apply(
     `identity` is `FileSource.identity` of what was planned on; `undo` keeps an undo record beside
     the file (never for `output`, whose source stays), `batch` is noted in it. Raises an
     `AuditError` and leaves everything as it was; after a failure of the machine itself in the
-    middle of an in-place write, kind `interrupted-patch`."""
+    middle of an in-place write, kind `interrupted-patch`.
+    """
     edits = tuple(edits)
     with files.hold(path, write=mode != "output") as held:
         check_ready(held, edits, identity)
@@ -238,7 +242,8 @@ def _write_in_place(held: Held, edits: tuple[Edit, ...], job: Job) -> list[str]:
     """Journal and record, both durable; then the bytes; then the journal goes.
 
     The record comes before the bytes so that there is no instant at which the file is patched and
-    cannot be undone."""
+    cannot be undone.
+    """
     ledger = job.ledger
     after = ledger.shift(held.stat.st_ino, None) if ledger else None
     journal.begin(held, edits)

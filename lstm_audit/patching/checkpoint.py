@@ -3,7 +3,8 @@
 Comes in: a path and a `Target`. Goes out: `Planned`, and once it is applied the `Applied` of every
 file. Promise: everything that can forbid the patch is found before the first byte is written, and
 what was written is read back by the same readers that users trust, the reference safetensors reader
-among them."""
+among them.
+"""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,7 +79,8 @@ def plan(
     """Plan a patch of the checkpoint at `path`; raises `NotPatchable`, or what reading it raises.
 
     An in-place patch that was interrupted is rolled back first; without `recover`, where nothing
-    may be written, the file is refused."""
+    may be written, the file is refused.
+    """
     for name in files_of(path) if recover else ():
         journal.recover(name)
     with opened(path) as file:

@@ -2,7 +2,8 @@
 
 Comes in: two open files. Goes out: how the bytes got there, and notes on what of the owner, mode
 and attributes could not be kept. Promise: memory does not grow with the file, holes stay holes, and
-a disk that is too small is refused before it is filled."""
+a disk that is too small is refused before it is filled.
+"""
 
 import errno
 import os

@@ -3,7 +3,8 @@
 Comes in: `Change`, new bytes for a span and the reason. Goes out: `Edit`, sorted, never
 overlapping, old bytes beside new. Promise: after the edits every CRC-32 that covers a changed byte
 is as right (or as wrong) as it was before, and the cost follows the size of the change, never of
-the file."""
+the file.
+"""
 
 import struct
 from bisect import bisect_left, insort
@@ -53,7 +54,8 @@ def edits_of(changes: Sequence[Change]) -> tuple[Edit, ...]:
 
     All changes lie in one file. The same bytes may be named more than once (aliases). Raises
     `NotPatchable` for bytes without a place, for changes that contradict each other, and for a
-    checksum that is not where it should be."""
+    checksum that is not where it should be.
+    """
     if not changes:
         return ()
     source = _source(changes)

@@ -3,7 +3,8 @@
 Comes in: a path as the user gave it. Goes out: `Held`, the resolved file, open and locked, and the
 few durable steps that writing is made of. Promise: what must not be written (a hub cache's blob, a
 read-only file, one that another patch holds or that has changed since it was read) is refused here,
-before a byte is written anywhere."""
+before a byte is written anywhere.
+"""
 
 import errno
 import os
@@ -64,7 +65,8 @@ def hold(path: str, write: bool = True) -> Iterator[Held]:
 
     Raises `NotPatchable` or `Unreadable`. An `OSError` of the body is turned into one: until the
     new bytes are in their place a failure leaves the file as it was, and afterwards nothing raises
-    `OSError`."""
+    `OSError`.
+    """
     try:
         resolved = os.path.realpath(path)
         fd = _opened(resolved, write)

@@ -9,7 +9,8 @@ Commit In SQLite", hot rollback journals.)
 Layout, little-endian: magic · device, inode, size, mtime of the target (information) · the edits,
 each (at, length, old, new) · the SHA-256 of all that. A journal whose hash is wrong was never
 finished, and since the target is written only after the journal is durable, the target was never
-touched."""
+touched.
+"""
 
 import os
 import stat
@@ -34,7 +35,8 @@ MAX_JOURNAL = 64 << 20  # bytes; every one of them is held in memory
 
 Verdict = Literal["none", "dropped", "untouched", "finished", "rolled-back", "refused"]
 """What recovery does: no journal · an unfinished one removed · every byte is old · every byte is
-new · old bytes are written again · the file holds something else."""
+new · old bytes are written again · the file holds something else.
+"""
 
 Read = Callable[[int, int], bytes]
 
@@ -68,7 +70,8 @@ def read_journal(data: bytes) -> tuple[int, tuple[Edit, ...]] | None:
     """(size of the target, edits), or None when the journal was never finished.
 
     Raises `Unreadable` when the hash is right and the rest is not: then it is not ours to
-    interpret."""
+    interpret.
+    """
     import hashlib
 
     body = data[:-HASH]
@@ -98,7 +101,8 @@ def judge(journal: bytes | None, size: int, read: Read) -> tuple[Verdict, tuple[
     """What is to be done about a journal, given the target's size and bytes; touches nothing.
 
     A torn write may leave any mixture, but each byte is then still the old or the new one; anything
-    else was written by somebody else, and to "restore" that would destroy it."""
+    else was written by somebody else, and to "restore" that would destroy it.
+    """
     if journal is None:
         return "none", ()
     known = read_journal(journal)
@@ -125,7 +129,8 @@ def recover(path: str) -> Verdict:
     was none.
 
     Raises `Unreadable`: kind `interrupted-patch` when the file holds neither the old nor the new
-    bytes (the journal stays), `io` when the file is locked by a patch that is running."""
+    bytes (the journal stays), `io` when the file is locked by a patch that is running.
+    """
     if not hot(path):
         return "none"
     with files.hold(path) as held:

@@ -2,7 +2,8 @@
 
 Comes in: a `torch.nn.Module` and a `Target`. Goes out: the `GatePlan`s that were carried out.
 Promise: every Parameter stays the object that it was (an optimizer that holds it still does), and
-nothing but the planned elements changes."""
+nothing but the planned elements changes.
+"""
 
 from collections.abc import Mapping
 from typing import Any

@@ -2,7 +2,8 @@
 
 Comes in: a checkpoint's tensors, its LSTMs and the chosen ones, and the planned changes. Goes out:
 nothing, or `NotPatchable` with both names. Promise: a patch that this lets through changes no
-element of any other tensor."""
+element of any other tensor.
+"""
 
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +31,8 @@ def refuse_sharing(
     """Raise when a change touches an element of a tensor that is no bias of a chosen LSTM.
 
     A second name of exactly such a bias (a tied module, `_flat_weights`) is the same tensor and may
-    change with it, unless it is a bias of an LSTM that was not chosen."""
+    change with it, unless it is a bias of an LSTM that was not chosen.
+    """
     runs = _runs(changes)
     meant = {name for lstm in chosen for name in (*lstm.bias_tensors, *lstm.aliases)}
     spared = {name for lstm in lstms if lstm not in chosen for name in lstm.bias_tensors} - meant

@@ -3,7 +3,8 @@ wished for.
 
 Comes in: LSTMs, their values and a `Target`. Goes out: `GatePlan`s with their `Change`s. Promise:
 nothing but the wished gates' elements of the biases is named, the run-time offset, masks and scales
-are taken into account, and what the dtype cannot hold exactly is said."""
+are taken into account, and what the dtype cannot hold exactly is said.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -224,7 +225,8 @@ def stored_values(write: Write) -> list[float]:
 
 def encode(term: Term, values: Sequence[float]) -> bytes:
     """A term's values as the bytes of its tensor, elements in the block's order; raises
-    `NotPatchable` beyond its range."""
+    `NotPatchable` beyond its range.
+    """
     tensor = term.block.tensor
     if tensor.dtype.encode is None:
         raise NotPatchable(f"{term.name}: {tensor.dtype.name} values cannot be written")

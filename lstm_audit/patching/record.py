@@ -6,7 +6,8 @@ used, and the record is replaced whole or not at all.
 
 A record is written before its bytes are, so a crash can leave one whose newest patch never
 happened, or was undone already. Such a patch is known by the file: it holds the old bytes
-everywhere. It is dropped by whoever looks next."""
+everywhere. It is dropped by whoever looks next.
+"""
 
 import binascii
 import os
@@ -34,7 +35,8 @@ class Patch(NamedTuple):
     `inode` and `mtime_ns` are those of the file as the patch left it, None where an in-place write
     could not know them beforehand: a hint that the file was written to since, never a proof.
     `batch` is the same in all shards that one patch of a sharded checkpoint touched, and larger
-    than any before it; 0 where a file stands for itself."""
+    than any before it; 0 where a file stands for itself.
+    """
 
     tool: str
     edits: tuple[Edit, ...]

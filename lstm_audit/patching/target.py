@@ -2,7 +2,8 @@
 
 Comes in: a `Target` and an LSTM with its values. Goes out: a `Wish`: effective biases unit by unit.
 Promise: a wish is always of the effective value; where it is stored, and in how many halves, is the
-plan's choice."""
+plan's choice.
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,8 @@ class Target(NamedTuple):
 
 class Wish(NamedTuple):
     """Effective biases, one for each unit: of f, of i where the preset couples it, and both halves
-    of f (ih, hh) where the preset draws them apart."""
+    of f (ih, hh) where the preset draws them apart.
+    """
 
     forget: tuple[float, ...]
     input: tuple[float, ...] | None = None

@@ -1,7 +1,8 @@
 """The newest patch of a file, taken back.
 
 Comes in: a path. Goes out: `Undone`. Promise: the bytes that the patch replaced are there again,
-exactly; a file that has been written to since is refused, and nothing is ever guessed."""
+exactly; a file that has been written to since is refused, and nothing is ever guessed.
+"""
 
 import os
 from typing import Literal, NamedTuple
@@ -22,7 +23,8 @@ class Undone(NamedTuple):
     `restored`: the newest patch was taken back. `rolled-back`: an in-place patch had been
     interrupted and the file is as it was before it. `dropped`: the record named a patch that never
     got as far as the file, or was undone already. `nothing`: there is no record. `remaining`
-    patches can still be undone."""
+    patches can still be undone.
+    """
 
     path: str
     state: State
@@ -41,7 +43,8 @@ def undo(
     """Take back the newest patch of the file at `path`.
 
     Raises `NotPatchable` (kind `changed`) when the file does not hold what the patch wrote,
-    `MalformedFile` for a damaged record, and whatever `apply` raises."""
+    `MalformedFile` for a damaged record, and whatever `apply` raises.
+    """
     with files.hold(path) as held:
         recovered, interrupted = journal.recover_held(held)
         known = record.load(held.path)

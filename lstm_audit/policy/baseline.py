@@ -6,7 +6,8 @@ one, or nearer to what is expected; the file is the same, byte for byte, on ever
 kill leaves the old one or the new one.
 
 A key is `CODE:PATH:ADDRESS` with the path as seen from the baseline's folder, so commit the file
-and keep it in place."""
+and keep it in place.
+"""
 
 import math
 import os
@@ -61,7 +62,8 @@ class Compared:
     """Findings against a baseline.
 
     A `new` one whose place is known but whose value has moved says so in its message. `stale`
-    entries accept something that was judged and is no longer found."""
+    entries accept something that was judged and is no longer found.
+    """
 
     new: tuple[Finding, ...]
     known: tuple[Finding, ...]

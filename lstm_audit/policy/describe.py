@@ -1,7 +1,8 @@
 """A policy in words: every key that is in force, its value as TOML, and where it was set.
 
 Comes in: a `Policy`. Goes out: lines for `lstm-audit config`. Promise: nothing that a verdict
-depends on is missing."""
+depends on is missing.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +19,8 @@ def describe(policy: Policy) -> list[Line]:
     """(key, value, origin) of everything in force; the origin is `FILE: KEY`, a flag, or `default`.
 
     A bound that is not set is `false`, as one would write it. A rule's options are those that hold,
-    defaults included."""
+    defaults included.
+    """
     plain: dict[str, Any] = {"select": policy.settings.select, "ignore": policy.settings.ignore}
     plain |= {"fail-on": policy.fail_on, "require-lstm": policy.require_lstm}
     lines = [(key, toml(value)) for key, value in plain.items()]

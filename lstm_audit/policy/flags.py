@@ -2,7 +2,8 @@
 
 Comes in: a `Policy`, and the flags that were given. Goes out: another `Policy`. Promise: a flag
 holds for every file and layer, whatever an override says; what no flag names stays as it was, so
-that a flag never loosens a bound unseen."""
+that a flag never loosens a bound unseen.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -39,7 +40,8 @@ def with_flags(
     A number replaces that part of a bound wherever the bound is set, and sets it where it is not;
     `forget_bias` replaces min and max. `select` replaces every selection and beats an equal
     `ignore`; `ignore` adds to every one. `verify` checks every stored checksum over a bias, however
-    large (LA902)."""
+    large (LA902).
+    """
     numbers = {
         "--forget-bias": ("bias", "target", forget_bias),
         "--tolerance": ("bias", "tolerance", tolerance),

@@ -2,7 +2,8 @@
 
 Comes in: a path or an address, and globs. Goes out: whether one matches, and paths that read the
 same on every machine. Promise: matching takes time linear in pattern times path, whatever the
-pattern, and never touches a file's contents."""
+pattern, and never touches a file's contents.
+"""
 
 import os
 from collections.abc import Iterable

@@ -1,7 +1,8 @@
 """The types that a policy's values may have, and words for those they have.
 
 Comes in: values out of TOML, and rules. Goes out: the value, checked, or `BadPolicy`. Promise:
-every refusal names the file, the key, what was expected and what was found."""
+every refusal names the file, the key, what was expected and what was found.
+"""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -168,7 +169,8 @@ def options_of(rule: Rule) -> dict[str, type]:
     their defaults.
 
     `float | None` is a float: an option that is not set is left out. What is no type of `KINDS` is
-    a string."""
+    a string.
+    """
     from inspect import signature
 
     parameters = signature(rule.check, eval_str=True).parameters.values()

@@ -2,7 +2,8 @@
 
 Comes in: a folder to start from, or a file's name. Goes out: a `Policy`. Promise: the nearest file
 decides alone, the search never leaves the repository, and a file that is there but cannot be obeyed
-is an error, never passed over."""
+is an error, never passed over.
+"""
 
 import os
 from collections.abc import Iterator
@@ -37,7 +38,8 @@ def find_config(start: str) -> str | None:
     above it.
 
     `lstm-audit.toml` wins in one folder. A folder that holds `.git` is the last one that is
-    searched."""
+    searched.
+    """
     for folder in _upwards(os.path.abspath(start)):
         own, shared = os.path.join(folder, OWN), os.path.join(folder, SHARED)
         if os.path.isfile(own):

@@ -2,7 +2,8 @@
 
 Comes in: nothing. Goes out: `Policy`, frozen and picklable, and the `Options` that the rules are
 called with. Promise: every value knows where it was set, and the last override that fits a place
-and names a key decides it."""
+and names a key decides it.
+"""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -63,7 +64,8 @@ class Settings(NamedTuple):
     """What an override can replace. None, or a key that is missing: not set here.
 
     `select` and `ignore` hold prefixes of codes; `forget` maps bias, activation, time-scale and
-    init; `rules` maps a code to its options."""
+    init; `rules` maps a code to its options.
+    """
 
     select: tuple[str, ...] | None = None
     ignore: tuple[str, ...] | None = None
@@ -87,7 +89,8 @@ class Policy(NamedTuple):
 
     `folder` is the one that `files` globs are relative to, empty without a configuration file.
     `origins` maps the keys that `describe` shows to where they were set; what is missing there is a
-    default."""
+    default.
+    """
 
     settings: Settings = DEFAULTS
     overrides: tuple[Override, ...] = ()
@@ -102,7 +105,8 @@ class Policy(NamedTuple):
         it is off.
 
         A rule that judges the file as a whole is on when it is on anywhere in it; `verdict.settle`
-        then drops what it found where it is off."""
+        then drops what it found where it is off.
+        """
         of_place = options_at(self, path)
         fitting = overrides_for(self, path)
 

@@ -2,7 +2,8 @@
 
 Comes in: the table, and where it stood. Goes out: a `Policy`, or `BadPolicy`. Promise: nothing that
 is not understood is passed over: a key, code, option, statistic or preset that does not exist is
-refused with what was perhaps meant."""
+refused with what was perhaps meant.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -2,7 +2,8 @@
 
 Comes in: findings, a `Policy`. Goes out: those that stand, at the severity that holds, and whether
 one fails the run. Promise: what a policy ignores at a place is not reported there, whichever rule
-found it."""
+found it.
+"""
 
 from collections.abc import Iterable
 from typing import Any
@@ -31,7 +32,8 @@ def settle(findings: Iterable[Finding], policy: Policy) -> tuple[Finding, ...]:
     policy sets.
 
     `judge` asks a rule that sees a whole file once; only here is it known which layers its findings
-    are about."""
+    are about.
+    """
     places: dict[str, Place] = {}
     settled = []
     for finding in findings:
@@ -68,7 +70,8 @@ def lacks_lstm(audit: Audit, policy: Policy, findings: Iterable[Finding]) -> boo
     """Whether nothing was audited: no checkpoint, or no LSTM where one is required.
 
     `findings` are those that no baseline knows. An empty run is never a pass for want of a
-    `select`ed LA205."""
+    `select`ed LA205.
+    """
     if not audit.files or any(finding.code == REQUIRE for finding in findings):
         return True
     if (

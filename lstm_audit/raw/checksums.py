@@ -7,7 +7,8 @@ logarithm of what follows it.
 CRC-32 is linear over GF(2): the checksums of two records of one length differ by the bare CRC (no
 initial value, no final inversion) of their difference, and a bare CRC moves past n more bytes when
 it is multiplied by x^(8n) modulo the polynomial. The method is that of `crc32_combine` in zlib's
-crc32.c. Polynomials are reflected, as in all of zip: bit 31 is the coefficient of x^0."""
+crc32.c. Polynomials are reflected, as in all of zip: bit 31 is the coefficient of x^0.
+"""
 
 from functools import cache
 

@@ -1,7 +1,8 @@
 """How one element of a tensor is stored, under torch's names.
 
 Comes in: little-endian bytes, or floats. Goes out: floats, or bytes. Promise: a value is rounded to
-nearest-even, and one beyond a dtype's range is an OverflowError, never an infinity."""
+nearest-even, and one beyond a dtype's range is an OverflowError, never an infinity.
+"""
 
 import struct
 import sys
@@ -19,7 +20,8 @@ class DType(NamedTuple):
     plain floats.
 
     `decode` takes little-endian bytes; `encode` rounds to nearest-even and raises OverflowError
-    beyond the range."""
+    beyond the range.
+    """
 
     name: str
     itemsize: int

@@ -2,7 +2,8 @@
 
 Comes in: a path, or bytes. Goes out: a `Source`: something with a size, from which ranges can be
 read. Promise: nothing is read beyond what was asked for (`pread` only: never a whole-file read,
-never `mmap`), and nobody else opens a file that is audited."""
+never `mmap`), and nobody else opens a file that is audited.
+"""
 
 import os
 import stat
@@ -32,7 +33,8 @@ class FileSource:
     nothing).
 
     Raises `Unreadable` when the file cannot be opened, is no regular file (a FIFO would hang), or
-    shrinks while it is being read."""
+    shrinks while it is being read.
+    """
 
     placed = True
 

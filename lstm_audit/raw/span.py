@@ -33,7 +33,8 @@ class Span:
     """`size` bytes of `source` from `start`, and the checksums that a change to them would break.
 
     A plain class, though nothing ever changes one: a hundred are made for every file, and a frozen
-    dataclass would take a microsecond each."""
+    dataclass would take a microsecond each.
+    """
 
     __slots__ = ("sealers", "size", "source", "start")
 

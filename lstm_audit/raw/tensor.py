@@ -2,7 +2,8 @@
 
 Comes in: a span and a header's claims about it. Goes out: numbers as Python floats, and for the
 patcher the runs of bytes they lie in. Promise: the claims are checked against the span before a
-byte is read."""
+byte is read.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -22,7 +23,8 @@ class Tensor(NamedTuple):
 
     `span` runs from the first byte of the first element to the last byte of the last; `strides` are
     in elements and never negative. `big_endian` and `negated` are how the container says the bytes
-    must be read."""
+    must be read.
+    """
 
     dtype: DType
     shape: tuple[int, ...]
@@ -74,7 +76,8 @@ def view(
     """A tensor over a storage, after every number of the claim was checked.
 
     `offset` and `strides` are in elements. Raises `MalformedFile` when a number is no natural
-    number or the view reaches beyond the storage."""
+    number or the view reaches beyond the storage.
+    """
     reach = _extent(shape, strides, offset, storage.at) * dtype.itemsize
     first = offset * dtype.itemsize
     return Tensor(dtype, shape, strides, storage[first : first + reach], big_endian, negated)
@@ -120,7 +123,8 @@ class Block(NamedTuple):
     """Elements `start:stop:step` of a tensor along `axis`; all its other axes have size 1.
 
     With `start = H, stop = 2H` it is the forget gate of a torch bias; with `start = 2, step = 4` an
-    interleaved one."""
+    interleaved one.
+    """
 
     tensor: Tensor
     axis: int

@@ -2,7 +2,8 @@
 
 Comes in: an `Audit` and a `Look`. Goes out: the whole text, ending in a newline unless it is empty.
 Promise: the same audit and look give the same text, and nothing that a file says reaches a terminal
-unescaped."""
+unescaped.
+"""
 
 import importlib
 import os
@@ -41,7 +42,8 @@ class Look(NamedTuple):
     errors, warnings and the summary stay. `fail_on` is the mildest severity that fails a run
     (`never`: none does). Paths are said relative to `root` (empty: the working directory) where a
     report is about a repository. `edits` maps a finding's fingerprint to the bytes that its fix
-    would replace; without an entry the fix is only told as a command."""
+    would replace; without an entry the fix is only told as a command.
+    """
 
     width: int = 80
     color: bool = False
@@ -60,7 +62,8 @@ class Reports(Registry[Report]):
     own name.
 
     So the names are known, and one format can be fetched, without importing the others: start-up
-    time is a feature."""
+    time is a feature.
+    """
 
     def __getitem__(self, name: str) -> Report:
         if name not in self._entries and name in iter(self):
@@ -323,7 +326,8 @@ def dumps(value: Any, indent: int | None = None) -> str:
     """Strict JSON in ASCII, keys as they come.
 
     RFC 8259 section 8.2: parsers differ on a lone surrogate, so those are written as the six
-    characters \\udXXX."""
+    characters \\udXXX.
+    """
     import json
 
     text = json.dumps(value, indent=indent, allow_nan=False)

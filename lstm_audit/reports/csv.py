@@ -2,7 +2,8 @@
 
 Comes in: an `Audit`. Goes out: RFC 4180 with `\\n` line ends and a header, also when there is no
 row. Promise: numbers keep every digit (NaN, Infinity and -Infinity spelled as in `json`), and no
-cell is taken for a formula."""
+cell is taken for a formula.
+"""
 
 from collections.abc import Iterator
 
@@ -22,7 +23,8 @@ escaped anyway.
 @report("csv")
 def csv(audit: Audit, look: Look) -> str:
     """Facts, then the statistics of the effective forget bias, the activation, the time scale and
-    the half-life, and the initialiser (empty: not asked)."""
+    the half-life, and the initialiser (empty: not asked).
+    """
     import csv
     import io
 

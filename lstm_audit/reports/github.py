@@ -2,7 +2,8 @@
 
 Comes in: an `Audit`. Goes out: a line an annotation, `::error title=...,file=...::message`; nothing
 where nothing was found. Promise: ten lines at most (GitHub shows no more of a step), most severe
-first, the last one saying how many more; and no name can end a line, a property or a command."""
+first, the last one saying how many more; and no name can end a line, a property or a command.
+"""
 
 from collections.abc import Iterator, Sequence
 

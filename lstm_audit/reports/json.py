@@ -1,7 +1,8 @@
 """`json`: everything, for programs.
 
 Comes in: an `Audit`. Goes out: strict JSON (RFC 8259), in ASCII, with the keys in the order of the
-contract. Promise: any JSON parser reads it; nothing is rounded, shortened or left out."""
+contract. Promise: any JSON parser reads it; nothing is rounded, shortened or left out.
+"""
 
 from ..facts import Audit
 from . import Look, dumps, report

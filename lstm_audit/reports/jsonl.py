@@ -2,7 +2,8 @@
 
 Comes in: an `Audit`. Goes out: lines of strict JSON in ASCII. Promise: a line is the row of the
 `json` report behind its file's path and format, `init` included; findings, and what was skipped or
-could not be read, are in `json`."""
+could not be read, are in `json`.
+"""
 
 from ..facts import Audit
 from . import Look, dumps, report

@@ -7,7 +7,8 @@ whatever the names are, and a case fails exactly where a finding fails the run.
 A finding on one LSTM belongs to its case: in `failure` from `fail_on` up, else told in
 `system-out`. Every suite has one more case, `(file)`, for what is about a module or the file as a
 whole; an input that could not be read is a suite of that case alone, with an `error`. What was
-skipped is a case with `skipped`. Times are 0: a report is the same in every run."""
+skipped is a case with `skipped`. Times are 0: a report is the same in every run.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

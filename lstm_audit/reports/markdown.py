@@ -2,7 +2,8 @@
 
 Comes in: an `Audit`. Goes out: GitHub Flavored Markdown; a table a file, its findings, the commands
 that mend them, and behind `<details>` what was not judged. Promise: no name can break out of its
-cell or become markup, and the text stays below the 1 MiB that a job summary holds."""
+cell or become markup, and the text stays below the 1 MiB that a job summary holds.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -167,7 +168,8 @@ def code(text: str) -> str:
     cannot hold it.
 
     A reference never starts or ends markup (CommonMark 6.2); a `|` ends a cell even inside of a
-    code span (GFM 4.10)."""
+    code span (GFM 4.10).
+    """
     if text == text.strip() and set("`|\\").isdisjoint(text):
         return f"`{text}`"
     return f"<code>{''.join(c if c.isalnum() else f'&#{ord(c)};' for c in text)}</code>"

@@ -7,7 +7,8 @@ lie inside.
 
 A checkpoint has no lines. GitHub wants all four numbers of a text region and shows the finding at
 the file's first line; the true place of the forget bias stands beside them as byteOffset and
-byteLength, where the file has one."""
+byteLength, where the file has one.
+"""
 
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence

@@ -3,7 +3,8 @@
 Comes in: an `Audit` and the `Look` of the terminal. Goes out: a block a file (a row an LSTM,
 findings with their fix, notes, what was skipped), then what could not be read, then one summary
 line. Promise: no line is wider than `look.width` (from 40 up); what does not fit is a column left
-out or a name shortened in its middle, and two names never become one by it."""
+out or a name shortened in its middle, and two names never become one by it.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
@@ -64,7 +65,8 @@ class Column(NamedTuple):
     """One column: its two-line heading, how a row fills it, and when it may appear.
 
     `rank`: lower ranks are given a place first. `room`: how much of the names must still fit beside
-    it. `style`: SGR attributes of a cell. A column whose cells are all empty is left out."""
+    it. `style`: SGR attributes of a cell. A column whose cells are all empty is left out.
+    """
 
     title: str
     rank: int
@@ -145,7 +147,8 @@ def _grid(rows: Sequence[Row], columns: Sequence[Filled], look: Look) -> list[st
     """All columns but the names, below their headings.
 
     By hand: tabulate takes 45 ms to import (it asks importlib.metadata for its version), more than
-    all the rest of a run, and counts a wide character as one column."""
+    all the rest of a run, and counts a wide character as one column.
+    """
     blocks = []
     for column, cells in columns:
         wide = _columns_of(column, cells)

@@ -2,7 +2,8 @@
 
 Comes in: `Evidence`, one file with its LSTMs measured and its source still open. Goes out:
 `Finding`s. Promise: a rule's docstring is its manual, its keyword-only parameters are its options,
-and nothing but arithmetic is an error by default."""
+and nothing but arithmetic is an error by default.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping

@@ -2,7 +2,8 @@
 anything to say.
 
 Comes in: a `Case` and bounds. Goes out: hits. Promise: a value that equals its bound to the
-rounding of the stored dtype is within it, and so is what `patch` writes for that bound."""
+rounding of the stored dtype is within it, and so is what `patch` writes for that bound.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -245,7 +246,8 @@ def no_lstm(evidence: Evidence, *, required: bool = False) -> Iterator[Hit]:
         torch.save(state, "model.pt")
 
     References: the names by which LSTMs are found are those of torch.nn.LSTM and of the conventions
-    in the README."""
+    in the README.
+    """
     if required and not evidence.cases:
         skipped = "; ".join(f"{s.module or '(root)'}: {s.reason}" for s in evidence.skipped[:5])
         aside = f" ({skipped})" if skipped else ""

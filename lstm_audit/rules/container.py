@@ -1,7 +1,8 @@
 """LA901 to LA904: the file itself, whatever its LSTMs are.
 
 Comes in: the `Evidence` of a file. Goes out: hits. Promise: nothing is imported to find out what
-importing it would do, and of the data only records with a bias are read."""
+importing it would do, and of the data only records with a bias are read.
+"""
 
 import re
 from collections.abc import Iterator
@@ -56,7 +57,8 @@ INERT: dict[str, frozenset[str]] = {
 dtypes, containers.
 
 A rebuilder is inert as far as its own code goes; `_load_from_bytes` opens a file within the file,
-whose globals are not in this list's care. """
+whose globals are not in this list's care.
+"""
 
 _STORAGE = r"\w+Storage"
 _CLASS = r"[A-Z]\w*"
@@ -141,7 +143,8 @@ def wrong_checksum(evidence: Evidence, *, limit: int = 1 << 20) -> Iterator[Hit]
         torch.save(state, "model.pt")
 
     References: APPNOTE.TXT 4.4.7 (CRC-32); caffe2/serialize/inline_container.cc, which builds miniz
-    without the check."""
+    without the check.
+    """
     seals = _seals(evidence, limit)
     wrong = []
     for (_, seal), span in seals.items():

@@ -3,7 +3,8 @@ meant.
 
 Comes in: a `Case`, above all the initialiser that its numbers betray. Goes out: hits. Promise: an
 error only where the values still are as they were written, so that it is arithmetic; what training
-has blurred is a warning."""
+has blurred is a warning.
+"""
 
 import math
 from collections.abc import Iterator
@@ -114,7 +115,8 @@ def wrong_gate(case: Case, *, least: float = 0.5) -> Iterator[Hit]:
             lstm.bias_ih_l0[H : 2 * H], lstm.bias_hh_l0[H : 2 * H] = 1.0, 0.0
 
     References: torch.nn.LSTM, "(W_ii|W_if|W_ig|W_io)"; onnx/onnx Operators.md, LSTM;
-    tensorflow/tensorflow#29308; apple/coremltools#93."""
+    tensorflow/tensorflow#29308; apple/coremltools#93.
+    """
     init = _scheme(case, "wrong-gate")
     if init is None or init.value is None or init.value < least:
         return
@@ -158,7 +160,8 @@ def one_sided(case: Case) -> Iterator[Hit]:
             lstm.bias_ih_l0[H : 2 * H] = 0.0
 
     References: neuralhydrology modelzoo/cudalstm.py; torch/nn/modules/rnn.py
-    RNNBase.reset_parameters (the ±1/√H)."""
+    RNNBase.reset_parameters (the ±1/√H).
+    """
     init = _scheme(case, "one-sided")
     if init is None or init.value is None:
         return
@@ -207,7 +210,8 @@ def all_gates(case: Case, *, least: float = 0.5) -> Iterator[Hit]:
             lstm.bias_ih_l0[H : 2 * H], lstm.bias_hh_l0[H : 2 * H] = 1.0, 0.0
 
     References: Gers et al. 2000, Learning to forget; Jozefowicz et al. 2015: the forget gate alone;
-    pytorch/pytorch#750 asks "should both be initialized with ones?"."""
+    pytorch/pytorch#750 asks "should both be initialized with ones?".
+    """
     init = _scheme(case, "all-ones")
     if init is None or init.value is None or init.value < least:
         return
@@ -241,7 +245,8 @@ def doubled_chrono(case: Case) -> Iterator[Hit]:
             lstm.bias_ih_l0[:H], lstm.bias_hh_l0[: 2 * H] = -lstm.bias_ih_l0[H : 2 * H], 0.0
 
     References: Tallec & Ollivier 2018, arXiv 1804.11188; 0h-n0/chrono_initialization draws it for
-    every bias."""
+    every bias.
+    """
     init = _scheme(case, "doubled-chrono")
     if init is None:
         return
@@ -283,7 +288,8 @@ def zeroed(case: Case) -> Iterator[Hit]:
                 bias[H : 2 * H] = 1.0  # after the loop that zeroes, not before it
 
     References: vwxyzjn/cleanrl ppo_atari_lstm.py; discuss.pytorch.org/t/23605; Jozefowicz et al.
-    2015."""
+    2015.
+    """
     measures, lstm = case.measures, case.lstm
     if lstm.offset or not lstm.gates["f"]:
         return

@@ -2,7 +2,8 @@
 
 Comes in: a `Case` and the preset's name. Goes out: hits. Promise: a preset without randomness is
 compared to the rounding of the dtype, a random one by its law, at a level at which a right draw
-practically never fails."""
+practically never fails.
+"""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,8 @@
 """LA103 and LA108 to LA111: what was left undone, lost on the way, or done to the wrong cell.
 
 Comes in: a `Case`, or the `Evidence` of a file where the neighbours count. Goes out: hits. Promise:
-"not set" alone is never more than information."""
+"not set" alone is never more than information.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -40,7 +41,8 @@ def layer_missed(evidence: Evidence) -> Iterator[Hit]:
                 bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
 
     References: google-research flood-forecasting#278 and #289: "would have silently missed every
-    bias_hh_l*_reverse"; torch.nn.LSTM: weights and biases of `_reverse`."""
+    bias_hh_l*_reverse"; torch.nn.LSTM: weights and biases of `_reverse`.
+    """
     known = [case for case in evidence.cases if case.init is not None]
     if not known:
         return
@@ -112,7 +114,8 @@ def default_untouched(case: Case) -> Iterator[Hit]:
                 bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
 
     References: torch/nn/modules/rnn.py RNNBase.reset_parameters; pytorch/pytorch#9221; Jozefowicz
-    et al. 2015; clab/dynet#1097 for the other side."""
+    et al. 2015; clab/dynet#1097 for the other side.
+    """
     if case.init is None or case.init.scheme != "pytorch-default":
         return
     mean, scale = case.measures.activation.mean, case.measures.time_scale.p50
@@ -204,7 +207,8 @@ def runtime_offset(case: Case) -> Iterator[Hit]:
                 bias[H : 2 * H] += 1.0
 
     References: tensorflow/tensorflow#1326; asyml/texar-pytorch#149; ncps/torch/lstm.py; dm-haiku
-    recurrent.py."""
+    recurrent.py.
+    """
     lstm, forget = case.lstm, case.measures.gates["f"].mean
     if lstm.offset:
         stored = forget - lstm.offset

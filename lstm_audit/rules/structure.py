@@ -1,7 +1,8 @@
 """LA401 to LA405: an LSTM that lacks a part, or parts that do not fit together.
 
 Comes in: a `Case`, or what a file's search skipped. Goes out: hits. Promise: nothing is said twice;
-what was skipped for other reasons (a GRU, an optimizer's state) is no finding."""
+what was skipped for other reasons (a GRU, an optimizer's state) is no finding.
+"""
 
 from collections.abc import Iterator
 
@@ -94,7 +95,8 @@ def half_missing(case: Case) -> Iterator[Hit]:
         torch.save(state, "model.pt")
 
     References: torch.nn.Module.load_state_dict, `strict`; pytorch/pytorch#750 on the redundant
-    half."""
+    half.
+    """
     lstm = case.lstm
     halves = {term.half for term in lstm.gates["f"]}
     if len(halves) == 1 and lstm.convention in PAIRED:

@@ -1,7 +1,8 @@
 """LA301 to LA304: numbers that are broken, at an end of their range, or unlike their copy.
 
 Comes in: a `Case`, or the `Evidence` of a file where copies are compared. Goes out: hits. Promise:
-every limit is an option, and only NaN and infinity are errors."""
+every limit is an option, and only NaN and infinity are errors.
+"""
 
 import math
 import re
@@ -79,7 +80,8 @@ def saturated(case: Case, *, share: float = 0.05) -> Iterator[Hit]:
             lstm.bias_hh_l0[H : 2 * H] = 0.0
 
     References: Gu et al. 2020, arXiv 1910.09890, on saturation; van der Westhuizen & Lasenby 2018,
-    arXiv 1804.04849."""
+    arXiv 1804.04849.
+    """
     if case.measures.activation.min >= SHUT and case.measures.activation.max <= OPEN:
         return
     gate = ACTIVATIONS[case.lstm.activation_function]
@@ -153,7 +155,8 @@ def ema_disagrees(evidence: Evidence, *, by: float = 0.05) -> Iterator[Hit]:
                 copied.copy_(own)
 
     References: torch.optim.swa_utils.AveragedModel; timm ModelEmaV3 (state_dict_ema); Polyak &
-    Juditsky 1992."""
+    Juditsky 1992.
+    """
     plain = [case for case in evidence.cases if _marked(case.lstm.module) is None]
     for case in evidence.cases:
         tail = _marked(case.lstm.module)

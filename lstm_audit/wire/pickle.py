@@ -12,7 +12,8 @@ Lib/pickletools.py. Those that no pickler has written for torch (protocol 0 text
 registry, out-of-band buffers) are refused.
 
 Raw bytes are not copied: a `Chunk` says where they lie, so that a tensor inside a pickle keeps its
-place in the file, and the window that is read moves past them."""
+place in the file, and the window that is read moves past them.
+"""
 
 import gc
 from collections.abc import Callable
@@ -53,7 +54,8 @@ class Call:
     """What REDUCE or NEWOBJ would have called, and what was then put into the result.
 
     Calling the result of a call is put as `operator.call` of it. `state` is what BUILD gave,
-    `items` the (key, value) pairs set on it, `extended` the values appended or added."""
+    `items` the (key, value) pairs set on it, `extended` the values appended or added.
+    """
 
     __slots__ = ("args", "extended", "function", "items", "keywords", "state")
 
@@ -115,7 +117,8 @@ def decode(span: Span, start: int = 0) -> Decoded:
     The value consists of None, bool, int, float, str, tuple, list, dict, `Global`, `Call`,
     `Persistent`, `Chunk` and, as dict keys, `Opaque`. It may contain itself and share parts any
     number of times: walk it with a set of ids, and never print, compare or hash it as a whole.
-    Raises `MalformedFile`, kind `malformed`, `truncated`, `unsupported` or `limit`."""
+    Raises `MalformedFile`, kind `malformed`, `truncated`, `unsupported` or `limit`.
+    """
     collecting = gc.isenabled()
     # millions of new containers and no garbage: collections would only traverse them, again and
     # again
@@ -173,14 +176,16 @@ Step = Callable[[_Machine, int], int]
 """Obeys one opcode: takes the place behind it in the window, gives back the place of the next one.
 
 A step reads its whole argument before it changes anything, so that it can be repeated with a later
-window. """
+window.
+"""
 
 
 def _run(m: _Machine) -> Decoded:
     """Obey opcode after opcode; the only place that turns a failure into an error with its place.
 
     Half of a state dict's opcodes remember what is on top of the stack, or recall it; those need no
-    call."""
+    call.
+    """
     steps, budget, at = _STEPS, repeat(None, MAX_OPS), 0
     stack, memo = m.stack, m.memo
     while True:
@@ -712,7 +717,8 @@ def _reduce(m: _Machine, at: int) -> int:
     of it.
 
     Protocol 2 writes that for objects with keyword arguments: `functools.partial(cls.__new__, ...)`
-    and then `()`."""
+    and then `()`.
+    """
     args, function = m.stack.pop(), m.stack[-1]
     if type(args) is tuple and type(function) is Global:
         m.stack[-1] = Call(function, args)

@@ -7,7 +7,8 @@ Python's `zipfile` and the miniz inside torch disagree on prepended and concaten
 comments, duplicate names, letter case and NUL; who audits other bytes than torch loads had better
 not audit. So there is one layout: the first local header at 0, no two entries overlapping, then the
 central directory, the zip64 end record and its locator if there are any, and 22 bytes of end
-record, all touching. Field by field: APPNOTE.TXT 6.3.10, 4.3.7 to 4.3.16."""
+record, all touching. Field by field: APPNOTE.TXT 6.3.10, 4.3.7 to 4.3.16.
+"""
 
 from functools import partial
 from itertools import pairwise
@@ -47,7 +48,8 @@ class Member(NamedTuple):
     `size` is that of the contents, `stored_size` that of the body in the archive; `crc_at` is the
     place of the CRC-32 in the central directory; `limit` is where the next entry, or the directory,
     begins. (A named tuple because a directory may hold a hundred thousand: a frozen dataclass takes
-    four times as long to build.)"""
+    four times as long to build.)
+    """
 
     name: str
     method: int
@@ -83,7 +85,8 @@ def members(span: Span) -> dict[str, Member]:
     """The entries by name, in directory order.
 
     Raises `MalformedFile`: `truncated` (no end record), `ambiguous` (readers could disagree),
-    `malformed`, `unsupported` (encrypted, several disks), `limit`."""
+    `malformed`, `unsupported` (encrypted, several disks), `limit`.
+    """
     tail_at = max(0, span.size - TAIL)
     tail = span[tail_at:].read()
     end = _end(span, tail)
@@ -100,7 +103,8 @@ def body(span: Span, member: Member) -> Span:
     A stored body is a slice of the archive, sealed by its CRC-32 at every place that holds it; a
     deflated one is inflated in memory, under a cap, and has no place. Raises `MalformedFile`:
     `ambiguous` when the local header and the directory disagree, `unsupported` for other methods,
-    `malformed`, `limit`."""
+    `malformed`, `limit`.
+    """
     name = member.name.encode()
     header_end = member.header_at + _LOCAL.size + len(name)
     header = span[member.header_at : header_end].read()
@@ -357,7 +361,8 @@ def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
     (4.3.9).
 
     Only a place that holds the directory's value counts: where writers differ, the directory alone
-    is kept right."""
+    is kept right.
+    """
     at, end = [member.crc_at], stored.start - span.start + stored.size
     if not member.flags & HAS_DESCRIPTOR:
         at += [member.header_at + 14] if local_crc == member.crc else []

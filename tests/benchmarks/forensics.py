@@ -2,7 +2,8 @@
 trained.
 
 Run by hand:  python tests/benchmarks/forensics.py [--quick] Prints Markdown. One process, one
-thread, fixed seeds; under ten minutes whole, under one with --quick."""
+thread, fixed seeds; under ten minutes whole, under one with --quick.
+"""
 
 import argparse
 import math

@@ -6,7 +6,8 @@ plain copy.
 Needs torch, and about five times the size in the folder. Every run starts from the unpatched file
 with all caches written back. The patch waits until the new bytes are on the medium and gives the
 old file's blocks back; the scripts and `cp` do neither, so the copy that does both stands beside
-them."""
+them.
+"""
 
 import argparse
 import os

@@ -2,7 +2,8 @@
 
 Comes in: a state dict of 100 LSTMs, H = 128, in memory. Goes out: milliseconds an LSTM, the best of
 20 runs, for the rules alone; values, measures and forensics are done before the clock starts. The
-goal is under 0.2."""
+goal is under 0.2.
+"""
 
 import io
 import time

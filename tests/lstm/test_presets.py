@@ -314,7 +314,7 @@ def test_the_draws_never_change(text: str) -> None:
 
 def test_the_draws_do_not_hang_on_the_process() -> None:
     code = (
-        "from lstm_audit.presets import *; print(initial(parse('chrono:784'), 3, 7, 'a', 1, "
+        "from lstm_audit.lstm.presets import *; print(initial(parse('chrono:784'), 3, 7, 'a', 1, "
         "'reverse').forget)"
     )
     for salt in ("1", "2"):
@@ -394,7 +394,7 @@ def test_a_summary_is_what_many_seeds_give(chosen: Chosen) -> None:
 
 def test_nothing_heavy_is_loaded() -> None:
     code = (
-        "import sys, lstm_audit.presets; print({'hashlib', 'difflib', 'torch', 'numpy', 'random'} "
+        "import sys, lstm_audit.lstm.presets; print({'hashlib', 'difflib', 'torch', 'numpy', 'random'} "
         "& set(sys.modules))"
     )
     run = subprocess.run(

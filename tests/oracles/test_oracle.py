@@ -2,7 +2,8 @@
 containers.
 
 One step of the real cell with x = 0, h = 0 and c = 1, then c = 0: what of the memory differs
-afterwards is the activation of the forget gate, unit by unit."""
+afterwards is the activation of the forget gate, unit by unit.
+"""
 
 import io
 import pickle

@@ -5,7 +5,8 @@ A child is forked for each fault: at the N-th call that creates, writes, syncs, 
 unlinks, truncates or changes a mode it raises an error, writes half, or is killed before or after
 the call. Then the next command is run, as a user would. Beside the kills there are power cuts,
 which also lose what was not synced: they are computed from the traced calls (`Disk`).
-`test_no_other_call_changes_the_folder` has strace say that no call was overlooked."""
+`test_no_other_call_changes_the_folder` has strace say that no call was overlooked.
+"""
 
 import errno
 import fcntl
@@ -413,7 +414,8 @@ class Disk:
     """Traced calls, and what a disk may hold when the power goes in the middle of them.
 
     A write that was not synced is, sector by sector, there or not; a name that was made, moved or
-    removed without a sync of the folder is there or not."""
+    removed without a sync of the folder is there or not.
+    """
 
     names: dict[str, int]
     start: dict[int, bytes]

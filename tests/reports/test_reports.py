@@ -1,7 +1,8 @@
 """Reports: whole outputs against snapshots, and what must hold whatever a file calls its tensors.
 
 `LSTM_AUDIT_UPDATE_SNAPSHOTS=1 pytest tests/reports/test_reports.py` writes the snapshots anew; read their
-diff."""
+diff.
+"""
 
 import csv
 import io

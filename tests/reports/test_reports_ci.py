@@ -3,7 +3,8 @@ for people.
 
 `LSTM_AUDIT_UPDATE_SNAPSHOTS=1 pytest tests/reports/test_reports_ci.py` writes the snapshots anew; read
 their diff. SARIF is checked against `data/sarif-2.1.0-subset.json`, which was written from the text
-of the standard."""
+of the standard.
+"""
 
 import base64
 import json

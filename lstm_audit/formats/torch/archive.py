@@ -2,7 +2,8 @@
 
 Comes in: a span that is a zip. Goes out: an `Archive`, and an `Envelope` for its data.pkl. Promise:
 the records are those that torch's reader (caffe2/serialize/inline_container.cc) would find, or the
-file is refused."""
+file is refused.
+"""
 
 from collections.abc import Mapping
 from functools import lru_cache

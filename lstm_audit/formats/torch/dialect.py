@@ -2,7 +2,8 @@
 
 Comes in: an `Envelope`: inert values, never objects. Goes out: `Contents`: tensors by their natural
 dotted path, built when they are asked for, and what the pickled classes claim. Promise: a value is
-walked once, however many paths lead to it, and no path can make the walk endless."""
+walked once, however many paths lead to it, and no path can make the walk endless.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -47,7 +48,8 @@ Place = tuple[str, Any]
 
 class Contents(NamedTuple):
     """What the walk found: by path the calls that would build tensors, claims by module path, what
-    has no readable values, and the calls that would load a whole torch file out of bytes."""
+    has no readable values, and the calls that would load a whole torch file out of bytes.
+    """
 
     tensors: dict[str, Call]
     claims: dict[str, Claim]
@@ -230,7 +232,8 @@ class LazyTensors(Mapping[str, Tensor], Generic[Claimed]):
     no audit needs.
 
     `shape` gives the shape that is claimed of a tensor, where the claim alone tells it: of a weight
-    no more is needed."""
+    no more is needed.
+    """
 
     def __init__(
         self,

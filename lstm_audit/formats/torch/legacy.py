@@ -2,7 +2,8 @@
 
 Comes in: a span that starts with torch's magic pickle. Goes out: an `Envelope`. Promise: every
 storage's place is computed from the persistent ids and held against the length that stands before
-the bytes. Source: torch/serialization.py _legacy_save, _legacy_load."""
+the bytes. Source: torch/serialization.py _legacy_save, _legacy_load.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -1,7 +1,8 @@
 """Which of torch's envelopes a file is.
 
 Comes in: a span. Goes out: a `Checkpoint`, or None when it is not torch's. Promise: content
-decides; a file that is torch's but broken is an error, never somebody else's."""
+decides; a file that is torch's but broken is an error, never somebody else's.
+"""
 
 from collections.abc import Sequence
 from functools import partial

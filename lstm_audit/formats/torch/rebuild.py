@@ -2,7 +2,8 @@
 
 Comes in: a `Call` that names one of torch's or numpy's rebuilding functions. Goes out: a `Tensor`.
 Promise: its arguments are checked like any header; the function is never called. Source:
-torch/_utils.py, torch/_tensor.py, numpy/_core/src/multiarray/methods.c array_reduce."""
+torch/_utils.py, torch/_tensor.py, numpy/_core/src/multiarray/methods.c array_reduce.
+"""
 
 from ...errors import MalformedFile
 from ...raw.dtypes import DTYPES, DType

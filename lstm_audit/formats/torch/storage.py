@@ -1,7 +1,8 @@
 """torch's names for dtypes and storages, and what a persistent id claims.
 
 Comes in: a persistent id out of a pickle. Goes out: `StorageClaim`, checked. Promise: nothing of it
-is believed that is not a small tuple of the right types."""
+is believed that is not a small tuple of the right types.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -53,7 +54,8 @@ class StorageClaim(NamedTuple):
     """('storage', type, key, location, count[, view]) of torch/serialization.py persistent_id.
 
     `elements` counts elements of `dtype` (bytes when it is None); `view` is (offset, count) in
-    elements, of old files."""
+    elements, of old files.
+    """
 
     dtype: DType | None
     key: str

@@ -2,7 +2,8 @@
 
 In: both halves and the dtype they are stored in. Out: a `Bias`, the thing that every test looks at.
 It promises values that arithmetic cannot trip over: finite, below 1e30, two units or more, all
-blocks of one length."""
+blocks of one length.
+"""
 
 import math
 from array import array

@@ -1,7 +1,8 @@
 """Which initialiser made this bias, and has training moved it since.
 
 In: the two bias halves of one recurrence, four gates each in the order i, f, g, o. Out: an `Init`.
-It promises to answer for any numbers whatever, and to say `unknown` rather than guess."""
+It promises to answer for any numbers whatever, and to say `unknown` rather than guess.
+"""
 
 from collections.abc import Sequence
 
@@ -23,7 +24,8 @@ def identify(ih: Halves, hh: Halves, dtype: str) -> Init:
 
     Each half is four sequences of H floats, the gates i, f, g, o. A fresh bias is read off its
     values; a trained one by d = hh − ih, which training keeps: both halves always receive the same
-    gradient."""
+    gradient.
+    """
     ih, hh = (
         [[*gate] for gate in ih],
         [[*gate] for gate in hh],
@@ -44,7 +46,8 @@ def missed(inits: Sequence[Init]) -> tuple[int, ...]:
     places in `inits`.
 
     A loop over layer 0, or over `bias_hh_l{n}` without `_reverse`, leaves exactly this trace. What
-    is unknown or zero speaks neither for nor against."""
+    is unknown or zero speaks neither for nor against.
+    """
     plain = {"pytorch-default", "zeros", "unknown"}
     if all(family(init) in plain for init in inits):
         return ()

@@ -2,7 +2,8 @@
 
 In: a `Bias` and what vouches for its freshness. Out: an `Init`, or None when something has moved
 the values. It promises `fresh` only on proof: blocks of one bit-equal constant, or draws that still
-lie on the generator's lattice."""
+lie on the generator's lattice.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple

@@ -7,7 +7,8 @@ probability 2^-bits.
 torch draws a float32 uniform as u·2k − k with u on a grid of 2^-24. Floating point is far finer
 than that grid near zero, so a small draw carries mantissa bits that are forced by u, and the first
 optimiser step refills them at random. (ATen `TransformationHelper.h`, `uniform_real_distribution`;
-cuRAND's u has a grid of 2^-25 below one half.)"""
+cuRAND's u has a grid of 2^-25 below one half.)
+"""
 
 from array import array
 from bisect import bisect_left, bisect_right
@@ -27,7 +28,8 @@ def bits(values: Sequence[float], bound: float) -> float:
     """Evidence that `values` are untouched draws from ±bound; -1 when one of them cannot be.
 
     A compiler may fuse the multiplication and the addition, or not: one rounding or two. Either may
-    hold."""
+    hold.
+    """
     reach = bound / 8 if len(values) >= 256 else bound / 2  # the small ones show the grid best
     near = list(_near(sorted(values), reach))
     return max(_fused(near, bound), _unfused(near, bound))
@@ -50,7 +52,8 @@ def _fused(near: Sequence[Group], bound: float) -> float:
     """One rounding: v is a grid point to within half of its own last place.
 
     A value that was not drawn gets that close with probability twice the tolerance, hence the bits.
-    Values whose grid points are *all* divisible by 16 are fixed-point numbers, not draws."""
+    Values whose grid points are *all* divisible by 16 are fixed-point numbers, not draws.
+    """
     total, ragged, above = 0.0, False, 2.0**23 / bound
     for sign, exponent, values in near:
         steps = above if sign > 0 else 2 * above

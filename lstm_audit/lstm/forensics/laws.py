@@ -2,7 +2,8 @@
 
 In: values. Out: distances, moments, estimates. It promises that every test is scaled so that one
 threshold serves all sample sizes: `ks` returns √n·D, of which 1.63 is the 1 % point (Kolmogorov's
-limit law; Smirnov 1948)."""
+limit law; Smirnov 1948).
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -83,7 +84,8 @@ def split_odds(half: Sequence[float]) -> float:
     both.
 
     With u = e^half the density of u is 1/(M−1) if the half was drawn, 2u/(M²−1) if twice the half
-    was."""
+    was.
+    """
     times = [math.exp(v) for v in half]
     return math.fsum(math.log(2 * u / (max(times) + 1)) for u in times)
 

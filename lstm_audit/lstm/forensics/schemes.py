@@ -3,7 +3,8 @@ say it.
 
 In: what `fresh` or `trained` worked out. Out: a frozen `Init`. It promises that a name is only ever
 said at certain, high or medium confidence; whatever is weaker leaves as `unknown`, the name kept as
-a hint."""
+a hint.
+"""
 
 from typing import NamedTuple
 
@@ -17,7 +18,8 @@ class Init(NamedTuple):
     `constant(1)`, `doubled(1)`, `one-sided(hh=3)`, `all-ones`, `wrong-gate(g)`, `chrono`,
     `doubled-chrono`, `uniform-gate`, `linspace`, `unknown`. `value` is the number behind it (the
     constant; for `chrono` its T_max in steps). `state` is `fresh`, `fresh?`, `trained` or
-    `undetermined`; `confidence` is certain, high, medium or low."""
+    `undetermined`; `confidence` is certain, high, medium or low.
+    """
 
     scheme: str
     value: float | None
@@ -61,7 +63,8 @@ def short(init: Init) -> str:
     `unknown`.
 
     The tilde: once trained, equal halves keep no trace of their common value, so the mean is only
-    today's."""
+    today's.
+    """
     name, _, argument = init.scheme.removeprefix("pytorch-").rstrip(")").partition("(")
     if name == "doubled" and init.state != "fresh":
         word = f"{name}~{argument}"

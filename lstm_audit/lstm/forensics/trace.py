@@ -1,7 +1,8 @@
 """The trace that training cannot wipe out: d = bias_hh − bias_ih, gate by gate.
 
 In: a `Bias`. Out: its `Trace`, and the `Law` that some of its gates follow. It promises that a
-gate's d is called zero or constant only within what rounding can do, and random otherwise."""
+gate's d is called zero or constant only within what rounding can do, and random otherwise.
+"""
 
 import math
 from collections.abc import Sequence
@@ -107,7 +108,8 @@ def fit(trace: Trace, gates: Sequence[int]) -> Law:
     the shape.
 
     Thresholds are 3σ (scale) and 4.5σ (mean, spread) of a default draw; σ of its standard deviation
-    is .592/√n."""
+    is .592/√n.
+    """
     size, bound, gaps = trace.bias.size, trace.bias.bound, [trace.gaps[g] for g in gates]
     n, unit = size * len(gaps), TRIANGLE * bound
     scale = math.sqrt(math.fsum(g.std**2 + g.mean**2 for g in gaps) / len(gaps)) / unit
@@ -132,7 +134,8 @@ def flat(gap: Gap, law: Law, bias: Bias) -> bool:
 
     A constant that adaptive L2 has smeared may pass for such a draw by its spread, seldom by its
     shape as well. Both limits are the 2 % points of true ones (measured: √n·D is small, as the
-    centre is estimated)."""
+    centre is estimated).
+    """
     root, reach = math.sqrt(bias.size), bias.bound * law.scale
     unit = reach * TRIANGLE
     narrow = abs(gap.std / unit - math.sqrt(0.5)) <= max(0.02, 1.1 / root)

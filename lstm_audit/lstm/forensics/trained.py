@@ -8,7 +8,8 @@ The pre-activation is W x + b_ih + U h + b_hh, so both halves receive the very s
 optimiser whose step is an elementwise function of the gradient's history moves them alike and keeps
 d; decoupled weight decay, and L2 under SGD, multiply d by one common factor; adaptive L2 shrinks it
 unevenly, but units that were equal stay equal. Only steps scaled by the norm of a whole tensor
-(LAMB, LARS, Adafactor) and a frozen half break it."""
+(LAMB, LARS, Adafactor) and a frozen half break it.
+"""
 
 import math
 from collections.abc import Callable

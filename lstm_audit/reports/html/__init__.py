@@ -3,7 +3,8 @@
 Comes in: an `Audit`. Goes out: one self-contained document: an overview of all LSTMs on one axis,
 then each file with its findings and a card an LSTM. Promise: it loads nothing and runs nothing (its
 own Content-Security-Policy forbids both), every name is escaped, and it is readable from 400 pixels
-up, in light and dark."""
+up, in light and dark.
+"""
 
 from collections.abc import Iterator, Sequence
 

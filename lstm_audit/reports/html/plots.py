@@ -2,7 +2,8 @@
 
 Comes in: `Measures`. Goes out: SVG whose horizontal places are percentages of its width, so that it
 follows the page without a script and nothing is distorted. Promise: no name stands in it, and NaN
-draws nothing but a word."""
+draws nothing but a word.
+"""
 
 from collections.abc import Iterator
 
