@@ -6,17 +6,23 @@ inputs, and one broken file never hides another.
 
 import gc
 import os
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import UnknownFormat
 from .facts import Audit, FileAudit, FileError
-from .inputs import Input, expand
+from .inputs import STDIN, Input, expand
 from .pipeline import EVERYTHING, FileResult, Request, audit_input, audit_object
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor, Future
+
     from .policy.model import Policy
+
+WINDOW = 256
+"""Inputs of an executor that are under way, or whose results wait for an earlier one."""
 
 FILES_A_COLLECTION = 16
 """Files after which the collector looks at what they left: only a hostile one leaves more than a
@@ -36,6 +42,7 @@ def audit(
     policy: "Policy | None" = None,
     numbers_only: bool = False,
     jobs: int = 1,
+    executor: "Executor | None" = None,
     progress: Progress | None = None,
 ) -> Audit:
     """Audit checkpoints, or a live object.
@@ -44,7 +51,8 @@ def audit(
     of torch tensors or numpy arrays. `layers` are globs over addresses (`encoder.lstm:l0:reverse`)
     or modules; an LSTM that matches none of them is left out. `policy` says which rules are on, and
     with which bounds (None: the defaults); `numbers_only` leaves out forensics and rules. `jobs`
-    processes share the files (0: one a core). Nothing is executed and nothing is written.
+    processes share the files (0: one a core), or any `concurrent.futures.Executor` does: dask's
+    `Client.get_executor()`, mpi4py's, loky's, ray's. Nothing is executed and nothing is written.
 
     Raises `BadPolicy` when a path does not exist, `UnknownFormat` for an object that holds no
     tensors. A file that cannot be read is no exception but an entry of `Audit.errors`.
@@ -53,7 +61,7 @@ def audit(
     if isinstance(target, (str, bytes, os.PathLike)):
         target = [target]
     if isinstance(target, Sequence):
-        return audit_paths([_path(path) for path in target], request, jobs, progress)
+        return audit_paths([_path(path) for path in target], request, jobs, progress, executor)
     return Audit((audit_object(target, request),))
 
 
@@ -71,11 +79,12 @@ def audit_paths(
     request: Request = EVERYTHING,
     jobs: int = 1,
     progress: Progress | None = None,
+    executor: "Executor | None" = None,
 ) -> Audit:
     """The files that the paths mean, audited; see `audit`."""
     inputs = expand(paths)
     results: list[FileResult] = []
-    for result in _each(inputs, request, jobs or os.cpu_count() or 1):
+    for result in _each(inputs, request, jobs or os.cpu_count() or 1, executor):
         results.append(result)
         if progress is not None:
             progress(len(results), len(inputs))
@@ -86,42 +95,63 @@ def audit_paths(
     )
 
 
-def _each(inputs: Sequence[Input], request: Request, jobs: int) -> Iterator[FileResult]:
+def _each(
+    inputs: Sequence[Input], request: Request, jobs: int, executor: "Executor | None"
+) -> Iterator[FileResult]:
     """Every input's result, in order; processes only pay when there are many files."""
-    if jobs <= 1 or len(inputs) < 2:
+    if executor is not None:
+        yield from _in_order(executor, partial(audit_input, request=request), inputs)
+    elif jobs <= 1 or len(inputs) < 2:
         yield from _one_by_one(inputs, request)
-        return
-    from concurrent.futures import ProcessPoolExecutor
-    from functools import partial
-    from multiprocessing import get_context
-
-    with ProcessPoolExecutor(
-        min(jobs, len(inputs)), get_context("forkserver" if os.name == "posix" else None)
-    ) as pool:
-        with _interrupts_held():
-            results = pool.map(
-                partial(audit_input, request=request),
-                inputs,
-                chunksize=max(1, len(inputs) // (jobs * 8)),
-            )
-        yield from results
+    else:
+        yield from _over_processes(inputs, request, min(jobs, len(inputs)))
 
 
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Ctrl-C is for this process alone: workers that start meanwhile inherit the mask, and print no
-    traceback.
+def _over_processes(inputs: Sequence[Input], request: Request, jobs: int) -> Iterator[FileResult]:
+    """A thread a job, each with a process of its own, which dies with its file and no other.
+
+    Standard input belongs to this process, and is read by it.
     """
-    import signal
+    # 15 ms, which a run without --jobs need not pay
+    from concurrent.futures import ThreadPoolExecutor
+    from queue import SimpleQueue
 
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    from .worker import Worker
+
+    workers = [Worker(request) for _ in range(jobs)]
+    idle: SimpleQueue[Worker] = SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+
+    def audit_one(given: Input) -> FileResult:
+        if given.path == STDIN:
+            return audit_input(given, request)
+        worker = idle.get()
+        try:
+            return worker.audit(given)
+        finally:
+            idle.put(worker)
+
+    pool = ThreadPoolExecutor(jobs)
     try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield from _in_order(pool, audit_one, inputs)
+    finally:  # Ctrl-C too: first what the threads wait for, then the threads
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.stop()
+
+
+def _in_order(
+    executor: "Executor", audit_one: Callable[[Input], FileResult], inputs: Iterable[Input]
+) -> Iterator[FileResult]:
+    """Results in the order of the inputs, of which at most `WINDOW` are under way or waiting."""
+    waiting: deque[Future[FileResult]] = deque()
+    for given in inputs:
+        waiting.append(executor.submit(audit_one, given))
+        if len(waiting) >= WINDOW:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _one_by_one(inputs: Sequence[Input], request: Request) -> Iterator[FileResult]:

@@ -50,11 +50,13 @@ class Input(NamedTuple):
     folder.
 
     `stands_for_shards`: it is an index, and the shards that it names are not audited by themselves.
+    `problem`: what kept a folder from being listed; then there is nothing to read.
     """
 
     path: str
     named: bool
     stands_for_shards: bool = False
+    problem: str = ""
 
     @property
     def expected(self) -> bool:
@@ -126,7 +128,9 @@ def walk(folder: str) -> Iterator[Input]:
     twice.
     """
     seen: set[str] = set()
-    for root, folders, names in os.walk(folder, followlinks=True):
+    closed: list[OSError] = []
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=closed.append):
+        yield from _unlisted(closed)
         if (real := os.path.realpath(root)) in seen:
             folders.clear()
             continue
@@ -142,6 +146,18 @@ def walk(folder: str) -> Iterator[Input]:
             if target not in seen:
                 seen.add(target)
                 yield Input(path, named=False, stands_for_shards=indexes.get(name) is not None)
+    yield from _unlisted(closed)
+
+
+def _unlisted(closed: list[OSError]) -> Iterator[Input]:
+    """The folders that could not be listed since this was last asked."""
+    while closed:
+        error = closed.pop(0)
+        yield Input(
+            os.fsdecode(error.filename),
+            named=False,
+            problem=f"the folder cannot be listed: {error.strerror}",
+        )
 
 
 def shards_beside(path: str) -> list[str]:

@@ -6,9 +6,10 @@ result with its reason.
 """
 
 import os
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import formats
 from .errors import AuditError, MalformedFile, UnknownFormat
@@ -30,17 +31,27 @@ MAX_UNITS = 1 << 19
 file.
 """
 
+RECOGNISED = frozenset({"unsupported", "lfs-pointer"})
+"""Kinds of error that say what a file is: it counts, also where nobody named it."""
+
+MAX_SECONDS = 10.0
+"""What a process of our own allows a file; the budgets of the readers end it within 2 s."""
+
 FileResult = FileAudit | FileError | None
 
 
 class Request(NamedTuple):
     """What is asked of every file: which layers, which policy's rules, and whether numbers alone
     are wanted.
+
+    `seconds` of computing end a file as a last resort (0: nothing does). It takes a signal, so only
+    a process of our own asks for it, never a caller's.
     """
 
     layers: tuple[str, ...] = ()
     policy: "Policy | None" = None
     numbers_only: bool = False
+    seconds: float = 0.0
 
 
 EVERYTHING = Request()
@@ -50,16 +61,50 @@ def audit_input(given: Input, request: Request = EVERYTHING) -> FileResult:
     """One file: its audit, the error that prevented it, or None for a file in a folder that is no
     checkpoint.
     """
+    if given.problem:
+        return FileError(given.path, "io", given.problem)
     try:
-        return audit_file(given.path, request if given.named else _of_many(request))
+        with deadline(request.seconds):
+            return audit_file(given.path, request if given.named else _of_many(request))
     except AuditError as error:
-        if (
-            not given.expected
-            and isinstance(error, (UnknownFormat, MalformedFile))
-            and error.kind != "lfs-pointer"
-        ):
+        unknown = isinstance(error, (UnknownFormat, MalformedFile))
+        if unknown and not given.expected and error.kind not in RECOGNISED:
             return None
         return FileError(given.path, error.kind, error.message, error.at)
+    except (RecursionError, MemoryError, OutOfTime) as error:
+        return FileError(
+            given.path, "limit", f"it takes {EXCESS[type(error)]} than a checkpoint does"
+        )
+
+
+class OutOfTime(BaseException):
+    """Raised by `deadline` wherever the reader happens to be; no `except` of a reader means it."""
+
+
+EXCESS: Mapping[type[BaseException], str] = {
+    RecursionError: "deeper nesting",
+    MemoryError: "more memory",
+    OutOfTime: "more time",
+}
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """End what runs inside by `OutOfTime` after so much computing of this process (0: never)."""
+    if not seconds:
+        yield
+        return
+
+    def end(*_: object) -> NoReturn:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
 
 
 class Opened(NamedTuple):

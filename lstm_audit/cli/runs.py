@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import BadPolicy
 from ..fleet import audit_paths
-from ..pipeline import Request
+from ..pipeline import MAX_SECONDS, Request
 from . import exits
 from .output import Progress, emit
 
@@ -39,10 +39,10 @@ def audit(
     if no_init and (verify or config):
         raise BadPolicy("--verify and --config are about rules, and --no-init leaves the rules out")
     if no_init:
-        request = Request(layers, numbers_only=True)
+        request = Request(layers, numbers_only=True, seconds=MAX_SECONDS)
     else:
         policy = policy_of(config, no_config, verify=verify or None)
-        request = Request(layers, policy._replace(require_lstm=False))
+        request = Request(layers, policy._replace(require_lstm=False), seconds=MAX_SECONDS)
     progress = Progress(quiet)
     found = audit_paths(paths, request, jobs, progress)
     progress.end()
@@ -80,7 +80,7 @@ def check(
         raise BadPolicy("--update-baseline needs --baseline FILE")
     policy = policy_of(config, no_config, **flags)
     progress = Progress(quiet)
-    request = Request(layers, policy)
+    request = Request(layers, policy, seconds=MAX_SECONDS)
     found = shown = audit_paths(paths, request, jobs, progress)
     progress.end()
     if baseline is not None:

@@ -92,8 +92,7 @@ def doubled(case: Case, *, least: float = 1.0) -> Iterator[Hit]:
 
 @rule("LA102", "wrong-gate", "error")
 def wrong_gate(case: Case, *, least: float = 0.5) -> Iterator[Hit]:
-    """A constant that looks like a forget bias stands in another gate, and the forget gate has
-    none.
+    """A constant that looks like a forget bias stands in another gate; the forget gate has none.
 
     What it sees: one of the gates i, g, o holds a constant of at least `least` while the forget
     gate is as torch drew it (or zero). In a trained model the difference of the halves still shows

@@ -223,8 +223,7 @@ def runtime_offset(case: Case) -> Iterator[Hit]:
 
 @rule("LA111", "gru-sliced", "error", scope="file")
 def gru_sliced(evidence: Evidence) -> Iterator[Hit]:
-    """A GRU carries a constant block as wide as a quarter of its bias: an LSTM's slice was taken of
-    it.
+    """A GRU carries a constant block a quarter of its bias wide: it was sliced like an LSTM.
 
     What it sees: in a GRU's bias, of length 3H, the elements [3H//4:3H//2] are one constant and
     those beside them are not: the very slice that `n = bias.size(0); bias[n // 4 : n // 2]` takes.

@@ -655,7 +655,7 @@ def test_power_cut_control_without_the_syncs_fails(tmp_path: Path, scenario: Sce
 
 CHILD = """
 import os, sys
-from lstm_audit.patch import files
+from lstm_audit.patching import files
 from lstm_audit.patching.apply import apply
 from lstm_audit.patching.edits import Edit
 from lstm_audit.patching.undo import undo

@@ -9,9 +9,8 @@ from command import CLEAN, DOUBLED, FLAWED, FROZEN, GRU, MODEL, ONE_SIDED, TRUNC
 
 import lstm_audit
 from lstm_audit import AuditError, assert_forget_gate
-from lstm_audit import gate as check
 from lstm_audit.errors import BadPolicy, UnknownFormat
-from lstm_audit.gate import policy_of
+from lstm_audit.gate import check, policy_of
 from lstm_audit.policy.model import Policy
 
 

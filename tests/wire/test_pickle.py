@@ -565,7 +565,8 @@ def test_tuple_keys_with_one_hash_do_not_take_quadratic_time() -> None:
 KILLERS = """
 import resource, sys, threading
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-from lstm_audit.span import BytesSource, whole
+from lstm_audit.raw.source import BytesSource
+from lstm_audit.raw.span import whole
 from lstm_audit.wire.pickle import decode
 cases = [
     b"\\x80\\x02Nr\\xff\\xff\\xff\\x7f.",

@@ -1,0 +1,141 @@
+"""A process of its own for each job of `--jobs`, which a bad file may kill or hang alone.
+
+Comes in: inputs, one at a time, through a pipe. Goes out: their results, through another. Promise:
+the interpreter that is started sees the standard library and this package, and nothing of the
+working directory or the environment; it ends when its parent does.
+
+The parent's side is `Worker`, the child's is `serve`. A message is its length in eight bytes and a
+pickle, which is safe here: both ends are this program, and what a file says never becomes one.
+"""
+
+import os
+import pickle
+import select
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from queue import SimpleQueue
+from typing import Any, BinaryIO
+
+from .facts import FileError
+from .inputs import Input
+from .pipeline import MAX_SECONDS, FileResult, Request, audit_input
+
+SECONDS = 60.0
+"""What one file may take in a worker by the clock on the wall; the promise is 2 s of computing."""
+
+MEMORY = 2 << 30
+"""Bytes of address space that a worker may take; the promise is 512 MiB for a file."""
+
+# -I leaves out the working directory, PYTHON* variables and the user's site; the place of this
+# package comes last, so that no neighbour of it can stand for a module of the standard library.
+START = "import sys; sys.path.append(sys.argv[1]); from lstm_audit.worker import serve; serve()"
+HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+class Worker:
+    """One child process, started when it is first asked; another takes its place when it dies."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def audit(self, given: Input, seconds: float = SECONDS) -> FileResult:
+        """One input's result; an error of that input when the process dies or takes too long."""
+        process = self._process or self._start()
+        try:
+            _send(_pipe(process.stdin), given)
+            if _ready(_pipe(process.stdout), seconds):
+                result: FileResult = _receive(_pipe(process.stdout))
+                return result
+            problem = f"it took over {seconds:.0f} s to read"
+        except (EOFError, BrokenPipeError):
+            problem = f"the process that read it died{_cause(process)}"
+        self.stop()
+        self._process = None
+        return FileError(given.path, "limit", problem)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        """A session of its own: Ctrl-C at the terminal is for the parent alone."""
+        process = self._process = subprocess.Popen(
+            [sys.executable, "-I", "-c", START, HOME],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        _send(_pipe(process.stdin), self._request)
+        return process
+
+    def stop(self) -> None:
+        """End the process, whatever it does; whoever waits for its results sees them end."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+
+
+def _cause(process: "subprocess.Popen[bytes]") -> str:
+    """What ended a process that closed its pipe."""
+    code = process.wait()
+    return f" ({signal.Signals(-code).name})" if code < 0 else f" (exit code {code})"
+
+
+def _pipe(stream: Any) -> BinaryIO:
+    """The end of a pipe that `Popen` was asked for."""
+    pipe: BinaryIO = stream
+    return pipe
+
+
+def _ready(pipe: BinaryIO, seconds: float) -> bool:
+    return bool(select.select([pipe], [], [], seconds)[0])
+
+
+def _send(pipe: BinaryIO, value: object) -> None:
+    raw = pickle.dumps(value)
+    pipe.write(len(raw).to_bytes(8, "little") + raw)
+    pipe.flush()
+
+
+def _receive(pipe: BinaryIO) -> Any:
+    """The next message; raises EOFError when the other end is gone."""
+    head = pipe.read(8)
+    raw = pipe.read(int.from_bytes(head, "little")) if len(head) == 8 else b""
+    if not raw:
+        raise EOFError
+    return pickle.loads(raw)  # noqa: S301 # of our own process, see above
+
+
+def serve() -> None:
+    """The child: results for inputs until the parent is gone."""
+    source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints must not print into the results
+    _limit_memory()
+    request: Request = _receive(source)._replace(seconds=MAX_SECONDS)
+    waiting: SimpleQueue[Input] = SimpleQueue()
+    threading.Thread(target=_listen, args=(source, waiting.put), daemon=True).start()
+    while True:
+        _send(sink, audit_input(waiting.get(), request))
+
+
+def _listen(source: BinaryIO, put: Callable[[Input], None]) -> None:
+    """A thread that only waits sees the parent's end at once, also in the middle of a file."""
+    while True:
+        try:
+            given = _receive(source)
+        except EOFError:
+            os._exit(0)
+        put(given)
+
+
+def _limit_memory() -> None:
+    """Where the system lets us, a request for more is a MemoryError, and so that file's error."""
+    try:
+        import resource  # not every system has it
+    except ImportError:
+        return
+
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    with suppress(ValueError, OSError):  # a lower limit holds already
+        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
