@@ -1,9 +1,9 @@
 """Changes into edits: the exact bytes of one file that a patch replaces, checksums included.
 
 Comes in: `Change`, new bytes for a span and the reason. Goes out: `Edit`, sorted, never
-overlapping, old bytes beside new. Promise: after the edits every CRC-32 that covers a changed byte
-is as right (or as wrong) as it was before, and the cost follows the size of the change, never of
-the file.
+overlapping, old bytes beside new. Promise: after the edits every checksum that covers a changed
+byte is as right (or as wrong) as it was before, and the cost follows the size of the change, never
+of the file.
 """
 
 import struct
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..errors import NotPatchable
-from ..raw import checksums as crc
+from ..raw import checksums
 from ..raw.source import Source
 from ..raw.span import Seal, Span
 
@@ -22,6 +22,15 @@ MAX_GAP = (
     # does
 )
 CRC = struct.Struct("<I")
+
+NAMES = {"crc32": "CRC-32", "lookup3": "lookup3", "fletcher32": "fletcher32"}
+"""How each kind of `Seal` is called in a message."""
+
+WHOLE = {"lookup3": checksums.lookup3, "fletcher32": checksums.fletcher32}
+"""Kinds that are computed over all bytes anew: HDF5 puts them over small blocks and chunks."""
+
+MAX_SUMMED = 8 << 20
+"""Bytes under such a checksum: half a second."""
 
 
 class Change(NamedTuple):
@@ -133,20 +142,40 @@ def _resealed(source: Source, edits: list[Edit], seal: Seal) -> list[Edit]:
     inside = _within(edits, seal)
     # torch writes a CRC of 0 when torch.serialization.set_crc32_options(False) switched the sums
     # off: leave it
-    if not inside or (seal.stored == 0 and seal.size):
+    if not inside or (seal.kind == "crc32" and seal.stored == 0 and seal.size):
         return []
     for place in seal.places:
         _check_stored(source, seal, place)
-    value = seal.stored
-    for at, old, new in _runs(inside):
-        value = crc.updated(value, old, new, seal.at + seal.size - at - len(old))
+    value = _updated(seal, inside) if seal.kind == "crc32" else _summed(source, seal, inside)
     if value == seal.stored:
         return []
     old, new = CRC.pack(seal.stored), CRC.pack(value)
     return [
-        Edit(place, old, new, f"CRC-32 of the {seal.size} bytes at {seal.at}")
+        Edit(place, old, new, f"{NAMES[seal.kind]} of the {seal.size} bytes at {seal.at}")
         for place in seal.places
     ]
+
+
+def _updated(seal: Seal, inside: list[Edit]) -> int:
+    """The CRC-32 after the edits, from the old one and the edits alone."""
+    value = seal.stored
+    for at, old, new in _runs(inside):
+        value = checksums.updated(value, old, new, seal.at + seal.size - at - len(old))
+    return value
+
+
+def _summed(source: Source, seal: Seal, inside: list[Edit]) -> int:
+    """A checksum of HDF5 after the edits, over all of the bytes; it must have been right before."""
+    if seal.size > MAX_SUMMED:
+        message = f"a {NAMES[seal.kind]} covers {seal.size} bytes; at most {MAX_SUMMED} are summed"
+        raise NotPatchable(message, seal.at, "limit")
+    data = bytearray(source.read(seal.at, seal.size))
+    if WHOLE[seal.kind](bytes(data)) != seal.stored:
+        message = f"the {NAMES[seal.kind]} of these bytes is wrong already; was the file damaged?"
+        raise NotPatchable(message, seal.at)
+    for edit in inside:
+        data[edit.at - seal.at : edit.end - seal.at] = edit.new
+    return WHOLE[seal.kind](bytes(data))
 
 
 def _check_stored(source: Source, seal: Seal, place: int) -> None:
@@ -154,7 +183,8 @@ def _check_stored(source: Source, seal: Seal, place: int) -> None:
         seal.stored
     ):
         raise NotPatchable(
-            f"the CRC-32 {seal.stored:08x} is not stored where the file says it is", place
+            f"the {NAMES[seal.kind]} {seal.stored:08x} is not stored where the file says it is",
+            place,
         )
 
 

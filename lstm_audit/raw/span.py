@@ -13,14 +13,15 @@ from .source import Source
 
 
 class Seal(NamedTuple):
-    """A stored CRC-32: over `size` bytes from the absolute offset `at`, kept little-endian at each
-    of `places`.
+    """A stored checksum over `size` bytes from the absolute offset `at`, kept little-endian in four
+    bytes at each of `places`. `kind` is the algorithm: crc32, lookup3 or fletcher32.
     """
 
     at: int
     size: int
     stored: int
     places: tuple[int, ...]
+    kind: str = "crc32"
 
 
 Sealer = Callable[[], Seal | None]
@@ -83,9 +84,11 @@ class Span:
         """The same bytes under one more, inner checksum, looked up when it is asked for."""
         return Span(self.source, self.start, self.size, (look, *self.sealers))
 
-    def sealed(self, stored: int, *places: int) -> "Span":
-        """The same bytes under one more, inner CRC-32 kept at the absolute `places`."""
-        return self.sealed_by(partial(_known, Seal(self.start, self.size, stored, places)))
+    def sealed(self, stored: int, *places: int, kind: str = "crc32") -> "Span":
+        """The same bytes under one more, inner checksum of all of them, kept at the absolute
+        `places`.
+        """
+        return self.sealed_by(partial(_known, Seal(self.start, self.size, stored, places, kind)))
 
 
 def _known(seal: Seal) -> Seal:
