@@ -8,18 +8,21 @@ Start-up time is a feature: what most runs ask for is understood by `plain`; cli
 of each command, are imported when they are needed.
 """
 
-import gc
 import os
-import sys
-from contextlib import suppress
-from types import TracebackType
-from typing import NoReturn
 
-from ..errors import AuditError
-from ..reports import escape
-from .exits import INTERRUPTED, PASS, UNREADABLE, USAGE, abandon_stdout, ended_from_outside
-from .output import tell
-from .plain import understood
+try:
+    import gc
+    import sys
+    from contextlib import suppress
+    from types import TracebackType
+    from typing import NoReturn
+
+    from ..errors import AuditError
+    from .exits import INTERRUPTED, PASS, UNREADABLE, USAGE, abandon_stdout, ended_from_outside
+    from .output import tell
+    from .plain import understood
+except KeyboardInterrupt:  # Ctrl-C while Python still imports us: no traceback, the same code
+    os._exit(130)
 
 
 def main() -> NoReturn:
@@ -29,8 +32,8 @@ def main() -> NoReturn:
     garbage that is not there and into tearing the interpreter down piece by piece: so neither is
     done.
     """
-    gc.disable()
     sys.excepthook = _crashed
+    gc.disable()
     code = _run()
     for stream in (sys.stdout, sys.stderr):
         with suppress(
@@ -52,10 +55,10 @@ def _run() -> int:
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else PASS if end.code is None else USAGE
     except AuditError as error:
-        tell(f"Error: {escape(error.message, limit=None)}")
+        tell(f"Error: {error.message}")
     except OSError as error:
         abandon_stdout()
-        tell(f"Error: {escape(str(error.filename or 'output'))}: {error.strerror}")
+        tell(f"Error: {error.filename or 'output'}: {error.strerror}")
     return USAGE
 
 
@@ -67,6 +70,8 @@ def _crashed(
     """
     if issubclass(kind, KeyboardInterrupt):
         os._exit(INTERRUPTED)
-    sys.__excepthook__(kind, error, trace)
+    from traceback import format_exception
+
+    tell("".join(format_exception(kind, error, trace)), end="")
     tell("\nlstm-audit failed: a defect of its own, for which no checkpoint is to blame")
     os._exit(UNREADABLE)

@@ -1,25 +1,11 @@
 """`lstm-audit audit`: report, and never fail for what is found."""
 
-import sys
-from typing import Any
-
-import click
-
-from .help import Manual
-from .options import (
-    REPORT_OPTIONS,
-    RUN_OPTIONS,
-    config_options,
-    report_options,
-    run_options,
-    verify_option,
-)
-from .runs import audit
-
-HEADINGS = {
-    "What to audit": (*RUN_OPTIONS, "no_init", "verify", "config", "no_config"),
-    "Reports": REPORT_OPTIONS,
-}
+from ..errors import BadPolicy
+from ..pipeline import MAX_SECONDS, Request
+from . import exits
+from .options import Given
+from .output import emit
+from .runs import audit_given, policy_of
 
 EPILOG = """\b
 Examples:
@@ -29,13 +15,7 @@ Examples:
 """
 
 
-@click.command("audit", cls=Manual, headings=HEADINGS, epilog=EPILOG)
-@run_options
-@click.option("--no-init", is_flag=True, help="Numbers only: no forensics, no rules; the fastest.")
-@verify_option
-@config_options
-@report_options
-def command(**given: Any) -> None:
+def run(given: Given) -> int:
     """Report what every LSTM's forget gate starts at.
 
     PATH is a checkpoint (torch in any envelope, safetensors, an index of shards), a folder, or a
@@ -47,4 +27,17 @@ def command(**given: Any) -> None:
       0  reported            3  an input could not be read
       2  usage               4  no checkpoint among the inputs
     """
-    sys.exit(audit(**given))
+    request = _request(given)
+    found = audit_given(given, request)
+    emit(found, given, kept=[request.policy and request.policy.file])
+    return exits.of_audit(found)
+
+
+def _request(given: Given) -> Request:
+    """The policy in force says what is shown, as in `check`, but nothing asks for an LSTM."""
+    if not given.no_init:
+        policy = policy_of(given)._replace(require_lstm=False)
+        return Request(given.layers, policy, seconds=MAX_SECONDS)
+    if given.verify or given.config:
+        raise BadPolicy("--verify and --config are about rules, and --no-init leaves the rules out")
+    return Request(given.layers, numbers_only=True, seconds=MAX_SECONDS)

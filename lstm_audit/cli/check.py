@@ -1,22 +1,11 @@
 """`lstm-audit check`: the gate of a build."""
 
-import sys
-from typing import Any
-
-import click
-
-from .help import Manual
-from .options import (
-    POLICY_HEADINGS,
-    REPORT_OPTIONS,
-    RUN_OPTIONS,
-    policy_options,
-    report_options,
-    run_options,
-)
-from .runs import check
-
-VERDICT = ("baseline", "update_baseline", "allow_skipped", "exit_zero")
+from ..errors import BadPolicy
+from ..pipeline import MAX_SECONDS, Request
+from . import exits
+from .options import Given
+from .output import emit
+from .runs import audit_given, policy_of
 
 EPILOG = """\b
 Examples:
@@ -27,34 +16,7 @@ Examples:
 """
 
 
-@click.command(
-    "check",
-    cls=Manual,
-    headings={
-        "What to check": RUN_OPTIONS,
-        **POLICY_HEADINGS,
-        "Verdict": VERDICT,
-        "Reports": REPORT_OPTIONS,
-    },
-    epilog=EPILOG,
-)
-@run_options
-@policy_options
-@click.option(
-    "--baseline",
-    type=click.Path(dir_okay=False),
-    metavar="FILE",
-    help="Accept the findings that are listed there.",
-)
-@click.option(
-    "--update-baseline",
-    is_flag=True,
-    help="Write the findings of this run into --baseline, and pass.",
-)
-@click.option("--allow-skipped", is_flag=True, help="Pass although an LSTM could not be judged.")
-@click.option("--exit-zero", is_flag=True, help="Exit 0 also when there are findings.")
-@report_options
-def command(**given: Any) -> None:
+def run(given: Given) -> int:
     """Report as `audit` does, and fail when the policy is broken.
 
     The policy is the nearest lstm-audit.toml, or [tool.lstm-audit] in a pyproject.toml, at or above
@@ -68,4 +30,24 @@ def command(**given: Any) -> None:
       3  an input could not be read, or an LSTM not be judged
       4  no checkpoint, or no LSTM where one is required
     """
-    sys.exit(check(**given))
+    if given.update_baseline and given.baseline is None:
+        raise BadPolicy("--update-baseline needs --baseline FILE")
+    policy = policy_of(given)
+    request = Request(given.layers, policy, seconds=MAX_SECONDS)
+    found = shown = audit_given(given, request)
+    if given.baseline is not None:
+        from .baseline import accept, only, unaccepted
+
+        if given.update_baseline:
+            accept(given.baseline, found, request)
+            shown = only(found, ())
+        else:
+            shown = only(found, unaccepted(given.baseline, found, request, given.quiet))
+    emit(shown, given, policy.fail_on, kept=[policy.file, given.baseline])
+    return exits.of_check(
+        found,
+        policy,
+        shown.findings,
+        allow_skipped=given.allow_skipped,
+        exit_zero=given.exit_zero,
+    )

@@ -1,13 +1,9 @@
 """`lstm-audit config`: the policy in force, and where each part of it came from."""
 
-from typing import Any
-
-import click
-
 from ..policy.describe import describe
 from ..reports import escape
-from .help import Manual
-from .options import POLICY_HEADINGS, policy_options
+from .exits import PASS
+from .options import Given
 from .output import say
 from .runs import policy_of
 
@@ -22,9 +18,7 @@ Examples:
 """
 
 
-@click.command("config", cls=Manual, headings=POLICY_HEADINGS, epilog=EPILOG)
-@policy_options
-def command(config: str | None, no_config: bool, **given: Any) -> None:
+def run(given: Given) -> int:
     """Show the policy in force, and where it was set.
 
     Every key that a verdict of `check` depends on, its value, and the file or flag that it comes
@@ -32,7 +26,8 @@ def command(config: str | None, no_config: bool, **given: Any) -> None:
     """
     from tabulate import tabulate
 
-    policy = policy_of(config, no_config, **given)
+    policy = policy_of(given)
     say(f"policy: {escape(policy.file or 'defaults, no configuration file')}")
     rows = [[escape(cell, limit=None) for cell in line] for line in describe(policy)]
     say(tabulate(rows, headers=["key", "value", "set by"], disable_numparse=True))
+    return PASS

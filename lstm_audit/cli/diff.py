@@ -1,16 +1,14 @@
 """`lstm-audit diff A B`: two checkpoints, gate by gate."""
 
-import sys
-
-import click
-
 from ..compare import Comparison, Pair, compare
+from ..errors import BadPolicy
 from ..facts import Audit
 from ..fleet import audit_paths
 from ..pipeline import Request
 from ..reports import counted, digits, escape, fraction, shown_address, shown_module
-from . import complete, exits
-from .output import say
+from . import exits
+from .options import Given
+from .output import say, tell
 
 EPILOG = """\b
 Examples:
@@ -19,16 +17,7 @@ Examples:
 """
 
 
-@click.command("diff", epilog=EPILOG)
-@click.argument("a", metavar="A", shell_complete=complete.files)
-@click.argument("b", metavar="B", shell_complete=complete.files)
-@click.option(
-    "-l", "--layers", multiple=True, metavar="PATTERN", shell_complete=complete.layers,
-    help="Only LSTMs that match the glob; repeatable.",
-)  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="The comparison as JSON.")
-@click.option("--fail-on-change", is_flag=True, help="Exit 1 when anything differs.")
-def command(a: str, b: str, layers: tuple[str, ...], as_json: bool, fail_on_change: bool) -> None:
+def run(given: Given) -> int:
     """Compare two checkpoints, gate by gate.
 
     Shows what moved in forget bias, activation and time scale, and whether another gate did. LSTMs
@@ -43,29 +32,29 @@ def command(a: str, b: str, layers: tuple[str, ...], as_json: bool, fail_on_chan
          not be judged
       4  neither side has an LSTM
     """
-    request = Request(layers, numbers_only=True)
-    sides = audit_paths([a], request), audit_paths([b], request)
+    request = Request(given.layers, numbers_only=True)
+    sides = audit_paths([given.a], request), audit_paths([given.b], request)
     for side in sides:
         _refuse_unclear(side)
     if any(side.errors for side in sides):
-        sys.exit(exits.UNREADABLE)
+        return exits.UNREADABLE
     comparison = compare(*sides)
-    if as_json:
+    if given.as_json:
         from json import dumps
 
         say(dumps(comparison.to_dict(), indent=2))
     else:
         say(_text(comparison))
-    sys.exit(_code(comparison, fail_on_change))
+    return _code(comparison, given.fail_on_change)
 
 
 def _refuse_unclear(side: Audit) -> None:
     for error in side.errors:
         place = "" if error.at is None else f" at byte {error.at}"
-        click.echo(f"{escape(error.path)}: {error.kind}{place}: {error.message}", err=True)
+        tell(f"{error.path}: {error.kind}{place}: {error.message}")
     if len(side.files) > 1:
         path = escape(side.files[0].path)
-        raise click.UsageError(f"diff compares two checkpoints; {path} is one of {len(side.files)}")
+        raise BadPolicy(f"diff compares two checkpoints; {path} is one of {len(side.files)}")
 
 
 def _code(comparison: Comparison, fail_on_change: bool) -> int:

@@ -1,9 +1,9 @@
 """`lstm-audit explain CODE`: one rule's manual."""
 
-import click
-
+from ..errors import BadPolicy
 from ..rules import RULES
-from . import complete
+from .exits import PASS
+from .options import Given
 from .output import say
 
 EPILOG = """\b
@@ -16,15 +16,13 @@ Example:
 """
 
 
-@click.command("explain", epilog=EPILOG)
-@click.argument("code", shell_complete=complete.rules)
-def command(code: str) -> None:
+def run(given: Given) -> int:
     """Print a rule's manual.
 
     That is: what the rule sees, why it hurts, an example in numbers, the fix, and references. CODE
     is a code (LA101) or a name (doubled-forget-bias).
     """
-    wanted = code.strip()
+    wanted = given.code.strip()
     found = [
         rule
         for rule in RULES.values()
@@ -36,10 +34,11 @@ def command(code: str) -> None:
         names = [name for rule in RULES.values() for name in (rule.code, rule.name)]
         near = get_close_matches(wanted, names, 1, 0.5)
         hint = f"did you mean {near[0]}?" if near else "`lstm-audit rules` lists them"
-        raise click.UsageError(f"no rule is called {code!r}; {hint}")
+        raise BadPolicy(f"no rule is called {given.code!r}; {hint}")
     rule = found[0]
     say(f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}")
     if rule.options:
         say(
             "\nOptions: " + ", ".join(f"{name} = {value!r}" for name, value in rule.options.items())
         )
+    return PASS

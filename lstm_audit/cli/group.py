@@ -5,11 +5,17 @@ imported when it is named, and none of click's own exit codes collides with a ve
 """
 
 import importlib
+import sys
+from io import StringIO
+from typing import Any, NoReturn
 
 import click
 
 from ..version import __version__
-from .exits import ended_from_outside
+from .exits import PASS, ended_from_outside
+from .help import command_of
+from .options import FORMS
+from .output import tell
 
 COMMANDS = (
     "audit",
@@ -36,7 +42,10 @@ class LazyGroup(click.Group):
         """The command, or None for an unknown name (click then says what was meant)."""
         if cmd_name not in COMMANDS:
             return None
-        command = importlib.import_module(f"{__package__}.{cmd_name}").command
+        module = importlib.import_module(f"{__package__}.{cmd_name}")
+        if cmd_name in FORMS:
+            return command_of(cmd_name, module)
+        command = module.command
         assert isinstance(command, click.Command)
         return command
 
@@ -61,6 +70,19 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)
 
+    def main(self, *arguments: Any, **more: Any) -> NoReturn:
+        """As click does, but that its messages, which quote the command line, are written by the
+        one writer that knows a terminal.
+        """
+        try:
+            code = super().main(*arguments, **{**more, "standalone_mode": False})
+        except click.ClickException as error:
+            shown = StringIO()
+            error.show(shown)
+            tell(shown.getvalue(), end="")
+            sys.exit(error.exit_code)
+        sys.exit(code if isinstance(code, int) else PASS)
+
     def invoke(self, ctx: click.Context) -> object:
         """As click does, but for its exit code 1, which here means a finding, after Ctrl-C and a
         closed pipe.
@@ -77,12 +99,20 @@ Start with:
 """
 
 
-@click.group(cls=LazyGroup, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+ABOUT = """Say what an LSTM's forget gate starts at, from the checkpoint alone.
+
+Nothing in a file is ever executed, and nothing is changed by an audit.
+"""
+
+
+@click.group(
+    cls=LazyGroup,
+    help=ABOUT,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(
     __version__, "-V", "--version", prog_name="lstm-audit", message="%(prog)s %(version)s"
 )
 def group() -> None:
-    """Say what an LSTM's forget gate starts at, from the checkpoint alone.
-
-    Nothing in a file is ever executed, and nothing is changed by an audit.
-    """
+    """All commands."""

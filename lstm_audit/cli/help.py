@@ -1,13 +1,19 @@
-"""How the manual of a command is laid out.
+"""A command of click, made from its rows, and how its manual is laid out.
 
-Comes in: a command's options, and which of them belong together. Goes out: the text of --help.
-Promise: no option is left out, and no line is wider than a terminal of 80 columns.
+Comes in: a command's name and its module. Goes out: a click command. Promise: no option is left
+out of the manual, and no line of it is wider than a terminal of 80 columns.
 """
 
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
 from typing import Any
 
 import click
+
+from ..docstrings import read_docstring
+from . import complete
+from .options import FORMS, Argument, Given, Option
 
 
 class Manual(click.Command):
@@ -39,3 +45,72 @@ def _section(
     if records:
         with formatter.section(heading):
             formatter.write_dl(records)
+
+
+class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only since click 8.3
+    """A word as a row's `parse` reads it."""
+
+    name = "text"
+
+    def __init__(self, parse: Callable[[str], Any]) -> None:
+        self._parse = parse
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value of a word; a default is one already."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return self._parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+def command_of(name: str, module: ModuleType) -> click.Command:
+    """The command that `module.run` carries out; its docstring is the manual."""
+    form = FORMS[name]
+
+    def call(**given: Any) -> None:
+        sys.exit(module.run(Given(**given)))
+
+    return Manual(
+        name,
+        callback=call,
+        params=[*map(_argument, form.arguments), *map(_option, form.options)],
+        help=read_docstring(module.run),
+        epilog=module.EPILOG,
+        headings={
+            heading: [row.name for row in rows]
+            for heading, rows in form.sections.items()
+            if heading != "Options"
+        },
+    )
+
+
+def _argument(row: Argument) -> click.Argument:
+    return click.Argument(
+        [row.name],
+        nargs=-1 if row.many else 1,
+        required=row.required,
+        metavar=row.metavar,
+        type=click.Choice(row.choices()) if row.choices else str,
+        shell_complete=getattr(complete, row.complete) if row.complete else None,
+    )
+
+
+def _option(row: Option) -> click.Option:
+    words = [
+        *row.spellings[:-1],
+        f"{row.spellings[-1]}/{row.off}" if row.off else row.spellings[-1],
+    ]
+    if row.parse is None:
+        return click.Option([*words, row.name], is_flag=True, default=row.unset, help=row.help)
+    return click.Option(
+        [*words, row.name],
+        type=click.Choice(row.choices()) if row.choices else Parsed(row.parse),
+        default=row.default,
+        multiple=row.many,
+        metavar=row.metavar or None,
+        show_default=row.told,
+        help=row.help,
+        shell_complete=getattr(complete, row.complete) if row.complete else None,
+    )

@@ -1,195 +1,344 @@
-"""The options that commands share.
+"""Every option of every command, as rows of one table.
 
-Comes in: a click command. Goes out: the command with one more family of options. Promise: an option
-is spelled, typed and explained here and nowhere else.
+Comes in: nothing. Goes out: `FORMS`, a row a word that a command takes. Promise: an option is
+spelled, typed, explained and placed under its heading here and nowhere else; click's options, the
+manuals, completion and the reader without click (`plain`) are all made from these rows.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeVar
-
-import click
+from collections.abc import Callable, Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from ..reports import REPORTS
-from . import complete
-from .output import COLORS
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Given = SimpleNamespace
+"""What was given to a command: an attribute for each of its rows, its default where nothing was."""
 
-
-def _parse_reports(
-    ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]
-) -> tuple[tuple[str, str], ...]:
-    """(format, file) of every --report; before the run, since an audit may take long."""
-    return tuple(_parse_report(text) for text in texts)
+COLORS = ("auto", "always", "never")
+"""When a report is coloured."""
 
 
-def _parse_report(text: str) -> tuple[str, str]:
+class Option(NamedTuple):
+    """One option. Without `parse` it is a flag; `off` is the spelling that says no.
+
+    `parse` makes the value of a word and raises ValueError for what it does not take; `many`
+    collects the values of every use. `choices` and `complete` (a function of the module of that
+    name) are for the manual and the Tab key. A `default` is told by the manual where `told`.
+    """
+
+    name: str
+    spellings: tuple[str, ...]
+    help: str
+    parse: Callable[[str], Any] | None = None
+    metavar: str = ""
+    default: Any = None
+    many: bool = False
+    off: str = ""
+    choices: Callable[[], Sequence[str]] | None = None
+    complete: str = ""
+    told: bool = False
+
+    @property
+    def unset(self) -> Any:
+        """What stands for an option that was not given."""
+        if self.many:
+            return ()
+        is_plain_flag = self.parse is None and not self.off
+        return False if is_plain_flag and self.default is None else self.default
+
+
+class Argument(NamedTuple):
+    """Words without a dash: all of them where `many`, else just one."""
+
+    name: str
+    metavar: str
+    many: bool = False
+    required: bool = True
+    choices: Callable[[], Sequence[str]] | None = None
+    complete: str = ""
+
+
+class Form(NamedTuple):
+    """What a command takes: its arguments, and its options under their headings."""
+
+    arguments: tuple[Argument, ...]
+    sections: Mapping[str, tuple[Option, ...]]
+
+    @property
+    def options(self) -> tuple[Option, ...]:
+        """The options of all sections."""
+        return tuple(option for options in self.sections.values() for option in options)
+
+    def blank(self) -> dict[str, Any]:
+        """Every name with what it is when nothing was given."""
+        return {
+            **{a.name: () if a.many else None for a in self.arguments},
+            **{option.name: option.unset for option in self.options},
+        }
+
+
+def number(text: str) -> float:
+    """A decimal number, `nan` and infinities included: whoever uses it says what it may be."""
+    try:
+        return float(text)
+    except ValueError:
+        raise ValueError(f"a number was expected, not {text!r}") from None
+
+
+def count(text: str) -> int:
+    """A whole number, 0 or more."""
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"a whole number was expected, 0 or more, not {text!r}")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number, 1 or more."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise ValueError(f"a whole number was expected, 1 or more, not {text!r}")
+    return int(text)
+
+
+def report_file(text: str) -> tuple[str, str]:
+    """(format, file); known before the run, since an audit may take long."""
     name, equals, path = text.partition("=")
     if not equals or not path or name not in REPORTS:
-        raise click.BadParameter(
+        raise ValueError(
             f"{text}: FORMAT=FILE was expected, FORMAT one of {', '.join(sorted(REPORTS))}"
         )
     return name, path
 
 
-REPORT_OPTIONS = ("format_name", "output", "reports", "color", "quiet")
-"""What `report_options` adds, for the headings of a manual."""
+def formats() -> Sequence[str]:
+    """The names of the reports, for --format."""
+    return sorted(REPORTS)
 
 
-def report_options(command: Command) -> Command:
-    """--format, --output, --report, --color, --quiet."""
-    options = [
-        click.option(
-            "-f",
-            "--format",
-            "format_name",
-            type=click.Choice(sorted(REPORTS)),
-            default="table",
-            show_default=True,
-            help="What stdout carries.",
-        ),
-        click.option(
-            "-o",
-            "--output",
-            type=click.Path(dir_okay=False),
-            help="Write the report to a file, not stdout.",
-        ),
-        click.option(
-            "--report",
-            "reports",
-            multiple=True,
-            metavar="FORMAT=FILE",
-            callback=_parse_reports,
-            shell_complete=complete.reports,
-            help="One more report in the same run; repeatable.",
-        ),
-        click.option(
-            "--color", type=click.Choice(COLORS), default="auto", help="NO_COLOR is honoured."
-        ),
-        click.option(
-            "-q", "--quiet", is_flag=True, help="No progress, and no advice in the table."
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+# ---- rows that several commands share
 
+PATHS = Argument("paths", "PATH...", many=True, complete="files")
 
-RUN_OPTIONS = ("layers", "jobs")
-"""What `run_options` adds."""
+LAYERS = Option(
+    "layers",
+    ("-l", "--layers"),
+    "Only LSTMs whose address (encoder.lstm:l0:reverse) or module matches the glob; repeatable.",
+    parse=str,
+    metavar="PATTERN",
+    many=True,
+    complete="layers",
+)
+JOBS = Option(
+    "jobs", ("-j", "--jobs"), "Processes; 0 means one a core.", count, metavar="N", default=1
+)
+RUN = (LAYERS, JOBS)
 
-
-def run_options(command: Command) -> Command:
-    """PATH..., --layers, --jobs."""
-    options = [
-        click.argument(
-            "paths", nargs=-1, required=True, metavar="PATH...", shell_complete=complete.files
-        ),
-        click.option(
-            "-l",
-            "--layers",
-            multiple=True,
-            metavar="PATTERN",
-            shell_complete=complete.layers,
-            help="Only LSTMs whose address (encoder.lstm:l0:reverse) or module matches the glob; "
-            "repeatable.",
-        ),
-        click.option(
-            "-j",
-            "--jobs",
-            type=click.IntRange(0),
-            default=1,
-            metavar="N",
-            help="Processes; 0 means one a core.",
-        ),
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
-
-
-def config_options(command: Command) -> Command:
-    """--config, --no-config."""
-    config = click.option(
-        "--config",
-        type=click.Path(),
-        metavar="FILE",
-        help="This policy, not the nearest one above.",
-    )
-    return config(
-        click.option("--no-config", is_flag=True, help="Look for no configuration file.")(command)
-    )
-
-
-verify_option = click.option(
-    "--verify",
-    is_flag=True,
-    help="Check the checksum of every bias record, however large: reads it whole.",
+CONFIG = Option(
+    "config",
+    ("--config",),
+    "This policy, not the nearest one above.",
+    str,
+    metavar="FILE",
+    complete="files",
+)
+NO_CONFIG = Option("no_config", ("--no-config",), "Look for no configuration file.")
+VERIFY = Option(
+    "verify",
+    ("--verify",),
+    "Check the checksum of every bias record, however large: reads it whole.",
 )
 
+REPORT = (
+    Option(
+        "format_name",
+        ("-f", "--format"),
+        "What stdout carries.",
+        str,
+        default="table",
+        choices=formats,
+        told=True,
+    ),
+    Option(
+        "output",
+        ("-o", "--output"),
+        "Write the report to a file, not stdout.",
+        str,
+        metavar="FILE",
+        complete="files",
+    ),
+    Option(
+        "reports",
+        ("--report",),
+        "One more report in the same run; repeatable.",
+        report_file,
+        metavar="FORMAT=FILE",
+        many=True,
+        complete="reports",
+    ),
+    Option(
+        "color",
+        ("--color",),
+        "NO_COLOR is honoured.",
+        str,
+        default="auto",
+        choices=lambda: COLORS,
+    ),
+    Option("quiet", ("-q", "--quiet"), "No progress, and no advice in the table."),
+)
 
-POLICY_HEADINGS = {
-    "Policy": ("config", "no_config", "select", "ignore", "fail_on", "require_lstm", "verify"),
-    "Bounds of the forget gate, over the means of its units": (
+SELECTION = (
+    Option(
+        "select",
+        ("--select",),
+        "Only these rules: codes or their beginnings (LA1), comma-separated.",
+        str,
+        metavar="CODES",
+        many=True,
+        complete="selectors",
+    ),
+    Option(
+        "ignore",
+        ("--ignore",),
+        "Not these rules.",
+        str,
+        metavar="CODES",
+        many=True,
+        complete="selectors",
+    ),
+    Option(
+        "fail_on",
+        ("--fail-on",),
+        "The mildest that fails: error (default), warning, info; or never.",
+        str,
+        metavar="SEVERITY",
+        complete="severities",
+    ),
+    Option(
+        "require_lstm",
+        ("--require-lstm",),
+        "Whether a file without an LSTM fails.",
+        off="--no-require-lstm",
+    ),
+    VERIFY,
+)
+BOUNDS = (
+    Option(
         "forget_bias",
+        ("--forget-bias",),
+        "The mean effective forget bias must be B ...",
+        number,
+        metavar="B",
+    ),
+    Option(
         "tolerance",
+        ("--tolerance",),
+        "... give or take T (0.05 unless set).",
+        number,
+        metavar="T",
+    ),
+    Option(
         "min_activation",
+        ("--min-activation",),
+        "Least mean forget activation.",
+        number,
+        metavar="F",
+    ),
+    Option(
         "max_activation",
+        ("--max-activation",),
+        "Largest mean forget activation.",
+        number,
+        metavar="F",
+    ),
+    Option(
         "min_time_scale",
+        ("--min-time-scale",),
+        "Least mean time scale in steps.",
+        number,
+        metavar="T",
+    ),
+)
+POLICY: Mapping[str, tuple[Option, ...]] = {
+    "Policy": (CONFIG, NO_CONFIG, *SELECTION),
+    "Bounds of the forget gate, over the means of its units": BOUNDS,
+}
+
+VERDICT = (
+    Option(
+        "baseline",
+        ("--baseline",),
+        "Accept the findings that are listed there.",
+        str,
+        metavar="FILE",
+        complete="files",
+    ),
+    Option(
+        "update_baseline",
+        ("--update-baseline",),
+        "Write the findings of this run into --baseline, and pass.",
+    ),
+    Option("allow_skipped", ("--allow-skipped",), "Pass although an LSTM could not be judged."),
+    Option("exit_zero", ("--exit-zero",), "Exit 0 also when there are findings."),
+)
+
+# ---- the commands
+
+FORMS: Mapping[str, Form] = {
+    "audit": Form(
+        (PATHS,),
+        {
+            "What to audit": (
+                *RUN,
+                Option(
+                    "no_init",
+                    ("--no-init",),
+                    "Numbers only: no forensics, no rules; the fastest.",
+                ),
+                VERIFY,
+                CONFIG,
+                NO_CONFIG,
+            ),
+            "Reports": REPORT,
+        },
+    ),
+    "check": Form(
+        (PATHS,), {"What to check": RUN, **POLICY, "Verdict": VERDICT, "Reports": REPORT}
+    ),
+    "diff": Form(
+        (Argument("a", "A", complete="files"), Argument("b", "B", complete="files")),
+        {
+            "Options": (
+                LAYERS._replace(help="Only LSTMs that match the glob; repeatable."),
+                Option("as_json", ("--json",), "The comparison as JSON."),
+                Option("fail_on_change", ("--fail-on-change",), "Exit 1 when anything differs."),
+            )
+        },
+    ),
+    "rules": Form((), {"Options": (Option("as_json", ("--json",), "The catalogue as JSON."),)}),
+    "explain": Form((Argument("code", "CODE", complete="rules"),), {}),
+    "presets": Form(
+        (),
+        {
+            "Options": (
+                Option(
+                    "hidden_size",
+                    ("--hidden-size",),
+                    "At which activation and time scale are shown.",
+                    positive,
+                    metavar="H",
+                    default=512,
+                    told=True,
+                ),
+            )
+        },
+    ),
+    "config": Form((), POLICY),
+    "schema": Form(
+        (Argument("what", "{report|policy}", choices=lambda: ("report", "policy")),), {}
     ),
 }
-"""The sections of a manual for these options."""
 
 
-def policy_options(command: Command) -> Command:
-    """--config, --no-config, --select, --ignore, --fail-on, the bounds, --require-lstm."""
-    options = [
-        config_options,
-        click.option(
-            "--select",
-            multiple=True,
-            metavar="CODES",
-            shell_complete=complete.selectors,
-            help="Only these rules: codes or their beginnings (LA1), comma-separated.",
-        ),
-        click.option(
-            "--ignore",
-            multiple=True,
-            metavar="CODES",
-            shell_complete=complete.selectors,
-            help="Not these rules.",
-        ),
-        click.option(
-            "--fail-on",
-            metavar="SEVERITY",
-            shell_complete=complete.severities,
-            help="The mildest that fails: error (default), warning, info; or never.",
-        ),
-        click.option(
-            "--forget-bias",
-            type=float,
-            metavar="B",
-            help="The mean effective forget bias must be B ...",
-        ),
-        click.option(
-            "--tolerance", type=float, metavar="T", help="... give or take T (0.05 unless set)."
-        ),
-        click.option(
-            "--min-activation", type=float, metavar="F", help="Least mean forget activation."
-        ),
-        click.option(
-            "--max-activation", type=float, metavar="F", help="Largest mean forget activation."
-        ),
-        click.option(
-            "--min-time-scale", type=float, metavar="T", help="Least mean time scale in steps."
-        ),
-        click.option(
-            "--require-lstm/--no-require-lstm",
-            default=None,
-            help="Whether a file without an LSTM fails.",
-        ),
-        verify_option,
-    ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+def flags_of(given: Given, rows: Sequence[Option] = (*SELECTION, *BOUNDS)) -> dict[str, Any]:
+    """What was given of some rows, of those that the policy reads unless others are named."""
+    values = {row.name: getattr(given, row.name, row.unset) for row in rows}
+    return {row.name: values[row.name] for row in rows if values[row.name] != row.unset}

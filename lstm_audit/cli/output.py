@@ -13,7 +13,9 @@ from typing import Any
 from ..errors import BadPolicy
 from ..facts import Audit
 from ..inputs import shards_beside
+from ..interrupted import TAIL, sidecar
 from ..reports import REPORTS, Look, escape, utf8
+from .options import Given
 
 SPELLED = str.maketrans(
     {"→": "->", "τ": "tau", "\u2212": "-", "±": "+-", "∞": "inf", "…": "...", "·": "-", "≈": "~"}
@@ -21,27 +23,47 @@ SPELLED = str.maketrans(
 """Signs of our own texts, for streams whose encoding lacks them."""
 
 
-COLORS = ("auto", "always", "never")
-"""When a report is coloured."""
-
-
 def say(text: str) -> None:
-    """A line on stdout, whatever its encoding: signs that it lacks are spelled out."""
+    """Lines on stdout, whatever its encoding: signs that it lacks are spelled out."""
+    text = harmless(text)
     if not _can_show(sys.stdout, text):
         text = text.translate(SPELLED)
     _put(f"{text}\n".encode(_encoding(sys.stdout), "backslashreplace"))
 
 
 def tell(text: str, end: str = "\n") -> None:
-    """A line on stderr, where there is one: it takes any text, and spells out what its encoding
+    """Lines on stderr, where there is one: it takes any text, and spells out what its encoding
     lacks.
 
     A stderr that takes no more changes no exit code.
     """
+    _tell(harmless(text) + end)
+
+
+def _tell(text: str) -> None:
     if sys.stderr is not None:
         with suppress(OSError):
-            sys.stderr.write(text + end)
+            sys.stderr.write(text)
             sys.stderr.flush()
+
+
+def harmless(text: str, styled: bool = False) -> str:
+    """The lines of a text without anything that a terminal would obey: controls, bidi marks and
+    lone surrogates are spelled out. Every path to a terminal ends here, so that no command has to
+    think of it; colours pass where the text is `styled` by us.
+    """
+    lines = text.split("\n")
+    if not all(map(str.isprintable, lines)):
+        lines = [_colours_apart(line) if styled else escape(line, None) for line in lines]
+    return "\n".join(lines)
+
+
+def _colours_apart(line: str) -> str:
+    """A line escaped but for its colours."""
+    import re
+
+    parts = re.split(r"(\x1b\[[0-9;]*m)", line)
+    return "".join(part if k % 2 else escape(part, None) for k, part in enumerate(parts))
 
 
 def _put(data: bytes) -> None:
@@ -57,41 +79,40 @@ def _put(data: bytes) -> None:
 
 
 def emit(
-    audit: Audit,
-    format_name: str,
-    output: str | None,
-    reports: Sequence[tuple[str, str]],
-    color: str,
-    quiet: bool,
-    fail_on: str = "never",
-    kept: Sequence[str | None] = (),
+    audit: Audit, given: Given, fail_on: str = "never", kept: Sequence[str | None] = ()
 ) -> None:
     """Write every report that was asked for; never over an input, or over one of the files that
     must be `kept`.
     """
-    _refuse_overwriting(
-        audit, kept, [path for _, path in reports] + ([] if output is None else [output])
-    )
-    file_look = Look(width=100, quiet=quiet, fail_on=fail_on)
-    if "sarif" in (format_name, *(name for name, _ in reports)):
+    name, output = given.format_name, given.output
+    outputs = [path for _, path in given.reports] + ([] if output is None else [output])
+    _refuse_overwriting(audit, [*given.paths, *kept], outputs)
+    look = Look(width=100, quiet=given.quiet, fail_on=fail_on)
+    if "sarif" in (name, *(report_name for report_name, _ in given.reports)):
         from .fixes import edits_of
 
-        file_look = file_look._replace(edits=edits_of(audit))
-    for name, path in reports:
-        _write(path, REPORTS[name](audit, file_look))
+        look = look._replace(edits=edits_of(audit))
+    for report_name, path in given.reports:
+        _write(path, REPORTS[report_name](audit, look))
     if output is not None:
-        _write(output, REPORTS[format_name](audit, file_look))
-    elif format_name == "table":
-        look = look_of(sys.stdout, color, quiet)._replace(fail_on=fail_on)
-        _put(REPORTS[format_name](audit, look).encode(_encoding(sys.stdout), "backslashreplace"))
-    # what other programs read is UTF-8, and the same as in a file, whatever the terminal speaks
+        _write(output, REPORTS[name](audit, look))
+    elif name == "table":
+        look = look_of(sys.stdout, given.color, given.quiet)._replace(fail_on=fail_on)
+        text = harmless(REPORTS[name](audit, look), styled=look.color)
+        _put(text.encode(_encoding(sys.stdout), "backslashreplace"))
     else:
-        _put(utf8(REPORTS[format_name](audit, file_look)))
-        for error in audit.errors if format_name in WITHOUT_ERRORS else ():
-            tell(
-                f"error: {escape(error.path, limit=None)}: {error.kind}: "
-                f"{escape(error.message, limit=None)}"
-            )
+        _put_for_programs(name, REPORTS[name](audit, look), audit)
+
+
+def _put_for_programs(name: str, text: str, audit: Audit) -> None:
+    """What other programs read is UTF-8, and the same as in a file, whatever the terminal
+    speaks.
+    """
+    if sys.stdout is not None and sys.stdout.isatty():
+        text = harmless(text)
+    _put(utf8(text))
+    for error in audit.errors if name in WITHOUT_ERRORS else ():
+        tell(f"error: {error.path}: {error.kind}: {error.message}")
 
 
 WITHOUT_ERRORS = ("csv", "jsonl")
@@ -105,17 +126,17 @@ def _refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Seque
     if not outputs:
         return
     paths = [file.path for file in audit.files] + [error.path for error in audit.errors]
-    paths += [shard for path in paths for shard in shards_beside(path)] + [
-        path for path in kept if path
-    ]
-    taken = dict.fromkeys(
-        map(os.path.realpath, paths), "is one of the inputs; a report would overwrite it"
-    )
+    paths += [shard for path in paths for shard in shards_beside(path)]
+    taken = {os.path.realpath(path): "is one of the inputs" for path in (*paths, *kept) if path}
+    for path in paths:
+        beside = (sidecar(path, TAIL), f"{path}.undo.json")
+        taken.update((os.path.realpath(one), "belongs to one of the inputs") for one in beside)
     for output in outputs:
-        if reason := taken.get(os.path.realpath(output)):
-            raise BadPolicy(f"{output}: {reason}")
+        real = os.path.realpath(output)
+        if reason := taken.get(real):
+            raise BadPolicy(f"{output}: {reason}; a report would overwrite it")
         if not _is_stream(output):
-            taken[os.path.realpath(output)] = "two reports cannot go into one file"
+            taken[real] = "is already written by another report"
 
 
 def _write(path: str, text: str) -> None:
@@ -132,22 +153,35 @@ def _write(path: str, text: str) -> None:
 
 def _is_stream(path: str) -> bool:
     """/dev/stdout, a named pipe: nothing that could be replaced, even where a regular file stands
-    behind it.
+    behind a descriptor.
     """
-    return os.path.abspath(path).startswith(("/dev/", "/proc/")) or (
-        os.path.exists(path) and not os.path.isfile(path)
-    )
+    for _ in range(MOST_LINKS):
+        path = os.path.abspath(path)
+        if path.startswith(DESCRIPTORS):
+            return True
+        if not os.path.islink(path):
+            break
+        path = os.path.join(os.path.dirname(path), os.readlink(path))
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
+MOST_LINKS = 40
+"""Links that are followed one by one; Linux follows no more either."""
+
+DESCRIPTORS = ("/proc/", "/dev/fd/", "/dev/stdin", "/dev/stdout", "/dev/stderr")
+"""Paths that name an open file of a process."""
 
 
 def _replace(path: str, data: bytes) -> None:
-    temporary = f"{path}.tmp{os.getpid()}"
-    try:
-        with open(temporary, "xb") as file:
+    temporary = os.path.join(os.path.dirname(path), f".lstm-audit-{os.urandom(6).hex()}.tmp")
+    with open(temporary, "xb") as file:  # fails on a file of another's, and leaves it alone
+        try:
             file.write(data)
-        os.replace(temporary, path)
-    finally:
-        if os.path.lexists(temporary):
+            file.flush()
+            os.replace(temporary, path)
+        except BaseException:
             os.unlink(temporary)
+            raise
 
 
 def look_of(stream: Any, color: str, quiet: bool) -> Look:
@@ -192,9 +226,9 @@ class Progress:
         now = self._clock() if self._active else self._start
         if now - self._start > 1.0 and (now - self._last > 0.1 or done == total):
             self._last = now
-            tell(f"\r{done:,} of {total:,} {self._what}", end="")
+            _tell(f"\r{done:,} of {total:,} {self._what}")
 
     def end(self) -> None:
         """Clear the line."""
         if self._last > self._start:
-            tell("\r\033[K", end="")
+            _tell("\r\033[K")

@@ -1,135 +1,84 @@
-"""The command lines of every day, understood without click.
+"""Command lines of every day, understood without click.
 
 Comes in: the words behind `lstm-audit`. Goes out: the run that they ask for, or None: let click
 read them. Promise: what is understood here means what click takes it for; help, mistakes and
-whatever is not listed are click's alone.
+whatever is not in the rows are click's alone.
 
 Importing click takes 30 ms, twice as long as auditing a checkpoint, and most runs are `audit FILE`
 or `check FILE` with an option or two.
 """
 
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from importlib import import_module
+from typing import Any
 
-from ..reports import REPORTS
-from .output import COLORS
+from .options import FORMS, Form, Given, Option
 
 Run = Callable[[], int]
 """Does what was asked, and gives the exit code."""
 
 
-class Grammar(NamedTuple):
-    """The options of a command that are understood, each by its exact spelling.
-
-    `flags` give the parameter and what the flag sets it to; `values` the parameter and what makes
-    its value of the next word (a ValueError: click shall say what is wrong); `many` the parameter
-    that collects every value.
-    """
-
-    flags: Mapping[str, tuple[str, bool]]
-    values: Mapping[str, tuple[str, Callable[[str], Any]]]
-    many: Mapping[str, str]
-
-
-def _format(text: str) -> str:
-    return text if text in REPORTS else _unknown(text)
-
-
-def _color(text: str) -> str:
-    return text if text in COLORS else _unknown(text)
-
-
-def _unknown(text: str) -> str:
-    raise ValueError(text)
-
-
-_FLAGS = {
-    "-q": ("quiet", True),
-    "--quiet": ("quiet", True),
-    "--no-config": ("no_config", True),
-    "--verify": ("verify", True),
-}
-_VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "-f": ("format_name", _format),
-    "--format": ("format_name", _format),
-    "--color": ("color", _color),
-}
-_MANY = {"-l": "layers", "--layers": "layers"}
-
-GRAMMARS = {
-    "audit": Grammar({**_FLAGS, "--no-init": ("no_init", True)}, _VALUES, _MANY),
-    "check": Grammar(
-        flags={
-            **_FLAGS,
-            "--allow-skipped": ("allow_skipped", True),
-            "--exit-zero": ("exit_zero", True),
-            "--require-lstm": ("require_lstm", True),
-            "--no-require-lstm": ("require_lstm", False),
-        },
-        values={
-            **_VALUES,
-            "--fail-on": ("fail_on", str),
-            "--forget-bias": ("forget_bias", float),
-            "--tolerance": ("tolerance", float),
-            "--min-activation": ("min_activation", float),
-            "--max-activation": ("max_activation", float),
-            "--min-time-scale": ("min_time_scale", float),
-        },
-        many={**_MANY, "--select": "select", "--ignore": "ignore"},
-    ),
-}
-
-
 def understood(words: Sequence[str]) -> Run | None:
-    """The run of an `audit` or `check` all of whose words are known; click expands globs itself on
-    Windows.
-    """
-    grammar = GRAMMARS.get(words[0]) if words and os.name == "posix" else None
-    given = None if grammar is None else arguments(grammar, words[1:])
+    """The run of a command all of whose words are known."""
+    form = FORMS.get(words[0]) if words else None
+    given = None if form is None else read(form, words[1:])
     if given is None:
         return None
-    from . import runs
+    module = import_module(f".{words[0]}", __package__)
+    return partial(module.run, given)
 
-    return partial(runs.audit if words[0] == "audit" else runs.check, **given)
 
-
-def arguments(grammar: Grammar, words: Sequence[str]) -> dict[str, Any] | None:
-    """The parameters that the words set; None when one of them is not known, or no path is among
-    them.
-    """
-    given: dict[str, Any] = {}
-    paths: list[str] = []
+def read(form: Form, words: Sequence[str]) -> Given | None:
+    """What the words give to a command; None when one of them is not known, or one is missing."""
+    found = form.blank()
+    spelled = {word: option for option in form.options for word in option.spellings}
+    refused = {option.off: option for option in form.options if option.off}
+    placed: list[str] = []
     left = iter(words)
     for word in left:
-        if word in grammar.flags:
-            name, value = grammar.flags[word]
-            given[name] = value
+        if word in refused:
+            found[refused[word].name] = False
+        elif word in spelled and spelled[word].parse is None:
+            found[spelled[word].name] = True
         elif word == "-" or word[:1] not in ("-", ""):
-            paths.append(word)
-        elif not _valued(grammar, word, left, given):
+            placed.append(word)
+        elif not _read_value(spelled, word, left, found):
             return None
-    return {**given, "paths": tuple(paths)} if paths else None
+    return Given(**found) if _place(form, placed, found) else None
 
 
-def _valued(grammar: Grammar, word: str, left: Iterator[str], given: dict[str, Any]) -> bool:
-    """Set the parameter of an option that takes a value, behind its `=` or the next word; whether
-    that is one.
+def _read_value(
+    spelled: dict[str, Option], word: str, left: Iterator[str], found: dict[str, Any]
+) -> bool:
+    """Set an option that takes a value, behind its `=` or the next word; whether that is one.
+
+    Values that begin with a dash are left to click: whether they are values depends on its rules.
     """
-    option, equals, text = word.partition("=") if word.startswith("--") else (word, "", "")
-    if option not in grammar.values and option not in grammar.many:
+    name, equals, text = word.partition("=") if word.startswith("--") else (word, "", "")
+    option = spelled.get(name)
+    if option is None or option.parse is None:
         return False
     text = text if equals else next(left, "")
-    if text[:1] in ("-", ""):
+    if text[:1] in ("-", "") or (option.choices and text not in option.choices()):
         return False
-    if option in grammar.many:
-        name = grammar.many[option]
-        given[name] = (*given.get(name, ()), text)
-        return True
-    name, parse = grammar.values[option]
     try:
-        given[name] = parse(text)
+        value = option.parse(text)
     except ValueError:
         return False
+    found[option.name] = (*found[option.name], value) if option.many else value
+    return True
+
+
+def _place(form: Form, words: Sequence[str], found: dict[str, Any]) -> bool:
+    """Set the arguments; whether the words are as many as the command takes."""
+    if [argument.many for argument in form.arguments] == [True]:
+        found[form.arguments[0].name] = tuple(words)
+        return bool(words) or not form.arguments[0].required
+    if len(words) != len(form.arguments):
+        return False
+    for argument, word in zip(form.arguments, words, strict=True):
+        if argument.choices and word not in argument.choices():
+            return False
+        found[argument.name] = word
     return True

@@ -1,14 +1,10 @@
 """`lstm-audit presets`: the named initialisations."""
 
-import click
-
 from ..lstm.presets import PRESETS, Chosen, Preset, summary
 from ..reports import digits, fraction
+from .exits import PASS
+from .options import Given
 from .output import say
-
-HIDDEN = 512
-"""The hidden size at which the listing shows what a preset gives."""
-
 
 EPILOG = """\b
 Exit codes:
@@ -21,12 +17,7 @@ Examples:
 """
 
 
-@click.command("presets", epilog=EPILOG)
-@click.option(
-    "--hidden-size", type=click.IntRange(1), default=HIDDEN, show_default=True, metavar="H",
-    help="At which activation and time scale are shown.",
-)  # fmt: skip
-def command(hidden_size: int) -> None:
+def run(given: Given) -> int:
     """List the named initialisations.
 
     Each with its formula, its paper, and the activation and time scale at which a forget gate then
@@ -34,11 +25,12 @@ def command(hidden_size: int) -> None:
     """
     from tabulate import tabulate
 
-    rows = [_row(preset, hidden_size) for preset in PRESETS.values()]
+    rows = [_row(preset, given.hidden_size) for preset in PRESETS.values()]
     say(tabulate(rows, headers=["preset", "e.g.", "mean f", "median τ"], disable_numparse=True))
     say("")
     for preset in PRESETS.values():
         say(f"{preset.syntax}\n  {preset.formula}\n  {preset.citation or preset.source}")
+    return PASS
 
 
 def _row(preset: Preset, hidden_size: int) -> list[str]:

@@ -1,8 +1,8 @@
 """`lstm-audit rules`: the catalogue."""
 
-import click
-
 from ..rules import RULES
+from .exits import PASS
+from .options import Given
 from .output import say
 
 EPILOG = """\b
@@ -16,12 +16,10 @@ Examples:
 """
 
 
-@click.command("rules", epilog=EPILOG)
-@click.option("--json", "as_json", is_flag=True, help="The catalogue as JSON.")
-def command(as_json: bool) -> None:
+def run(given: Given) -> int:
     """List every rule: code, name, severity, what it sees."""
     rules = sorted(RULES.values(), key=lambda rule: rule.code)
-    if as_json:
+    if given.as_json:
         from json import dumps
 
         entries = [
@@ -35,7 +33,7 @@ def command(as_json: bool) -> None:
             for rule in rules
         ]
         say(dumps(entries, indent=2))
-        return
+        return PASS
     from tabulate import tabulate
 
     rows = [
@@ -43,3 +41,4 @@ def command(as_json: bool) -> None:
     ]
     say(tabulate(rows, headers=["code", "name", "severity", "what it sees"]))
     say("\n`lstm-audit explain CODE` prints a rule's manual.")
+    return PASS

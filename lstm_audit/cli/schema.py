@@ -1,7 +1,7 @@
 """`lstm-audit schema report|policy`: JSON Schemas of what goes out and what comes in."""
 
-import click
-
+from .exits import PASS
+from .options import Given
 from .output import say
 
 EPILOG = """\b
@@ -14,9 +14,7 @@ Example:
 """
 
 
-@click.command("schema", epilog=EPILOG)
-@click.argument("what", type=click.Choice(["report", "policy"]))
-def command(what: str) -> None:
+def run(given: Given) -> int:
     """Print the JSON Schema of the report or the policy.
 
     `report` is what `--format json` writes, `policy` what lstm-audit.toml may hold; draft 2020-12.
@@ -25,4 +23,5 @@ def command(what: str) -> None:
 
     from ..schemas import policy_schema, report_schema
 
-    say(dumps(report_schema() if what == "report" else policy_schema(), indent=2))
+    say(dumps(report_schema() if given.what == "report" else policy_schema(), indent=2))
+    return PASS
