@@ -125,7 +125,9 @@ def _over_processes(inputs: Sequence[Input], request: Request, jobs: int) -> Ite
 
     def audit_one(given: Input) -> FileResult:
         if given.path == STDIN:
-            return audit_input(given, request)
+            return audit_input(
+                given, request._replace(seconds=0.0)
+            )  # signals are the main thread's
         worker = idle.get()
         try:
             return worker.audit(given)

@@ -108,7 +108,13 @@ def _receive(pipe: BinaryIO) -> Any:
 
 
 def serve() -> None:
-    """The child: results for inputs until the parent is gone."""
+    """The child: results for inputs, until the parent is gone."""
+    with suppress(EOFError, BrokenPipeError):
+        _serve()
+    os._exit(0)
+
+
+def _serve() -> None:
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not print into the results
     _limit_memory()

@@ -74,3 +74,18 @@ def run(*arguments: object, **more: str) -> click.testing.Result:
     elif result.exception is not None and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result
+
+
+SHADOWS = (
+    "ast", "calendar", "click", "code", "concurrent", "csv", "ctypes", "gc", "glob", "inspect", "json", "logging",
+    "multiprocessing", "numbers", "pickle", "queue", "random", "resource", "select", "selectors", "shutil", "signal",
+    "site", "socket", "string", "struct", "subprocess", "tempfile", "threading", "token", "types", "venv", "weakref",
+)  # fmt: skip
+"""Names of modules that a downloaded folder may hold, none of which may ever be imported from it."""
+
+
+def shadow(folder: Path) -> None:
+    """Put modules of these names into a folder; whichever is imported leaves a file RAN there."""
+    for name in SHADOWS:
+        text = f"open({str(folder / 'RAN')!r}, 'a').write({name!r} + chr(10))\nraise ImportError"
+        (folder / f"{name}.py").write_text(text)

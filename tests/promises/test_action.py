@@ -3,7 +3,6 @@ them.
 """
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from command import DOUBLED, GRU, MODEL, TRUNCATED, environment
+from command import DOUBLED, GRU, MODEL, TRUNCATED, environment, shadow
 
 ROOT = Path(__file__).parents[2]
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
@@ -57,7 +56,8 @@ class Runner:
         script = self.folder / "step.sh"
         script.write_text(step["run"])
         defaults = {name: str(row.get("default", "")) for name, row in ACTION["inputs"].items()}
-        values = defaults | {name.replace("_", "-"): value for name, value in inputs.items()}
+        values = defaults | {"home": str(self.home)}
+        values |= {name.replace("_", "-"): value for name, value in inputs.items()}
         env = environment(
             RUNNER_TEMP=str(self.temp), GITHUB_OUTPUT=str(self.output), GITHUB_STEP_SUMMARY=str(self.summary),
             GITHUB_ACTIONS="true", GITHUB_WORKSPACE=str(self.workspace),
@@ -69,13 +69,20 @@ class Runner:
             cwd=self.workspace, env=env, capture_output=True, text=True, check=False,
         )  # fmt: skip
 
+    @property
+    def home(self) -> Path:
+        """Where the first step installed."""
+        return Path(self.outputs().get("home", self.temp / "lstm-audit"))
+
     def outputs(self) -> dict[str, str]:
         """What the steps wrote for later ones."""
         return dict(line.split("=", 1) for line in self.output.read_text().splitlines())
 
 
 def _filled(text: str, values: dict[str, str]) -> str:
-    (name,) = re.findall(r"^\$\{\{ (?:inputs|github)\.([a-z_-]+) \}\}$", text)
+    (name,) = re.findall(
+        r"^\$\{\{ (?:inputs|github|steps\.install\.outputs)\.([a-z_-]+) \}\}$", text
+    )
     return str(ROOT) if name == "action_path" else values[name]
 
 
@@ -85,9 +92,12 @@ def runner(tmp_path: Path) -> Runner:
     venv.
     """
     made = Runner(tmp_path)
-    program = made.temp / "lstm-audit" / "bin" / "lstm-audit"
+    program = made.home / "venv" / "bin" / "python"
     program.parent.mkdir(parents=True)
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m lstm_audit "$@"\n')
+    program.write_text(
+        f"#!/bin/sh\n[ \"$1 $2 $3\" = '-I -m lstm_audit' ] && shift 3 && "
+        f'PYTHONPATH={ROOT} exec {sys.executable} -P -m lstm_audit "$@"\n'
+    )
     program.chmod(0o755)
     return made
 
@@ -158,9 +168,23 @@ def test_a_path_is_never_an_option(runner: Runner) -> None:
 @bash
 @pytest.mark.slow
 def test_the_step_that_installs(tmp_path: Path) -> None:
+    """Twice in one job, in a checkout whose modules bear the names of Python's own."""
     runner = Runner(tmp_path)
-    done = runner.step(INSTALL, python=sys.executable)
-    assert done.returncode == 0, done.stderr
-    assert os.access(runner.temp / "lstm-audit" / "bin" / "lstm-audit", os.X_OK)
-    assert runner.step(CHECK, paths=str(MODEL)).returncode == 0
-    assert runner.step(CHECK, paths=str(DOUBLED)).returncode == 1
+    shadow(runner.workspace)
+    homes = set()
+    for _ in range(2):
+        done = runner.step(INSTALL, python=sys.executable)
+        assert done.returncode == 0, done.stderr
+        homes.add(runner.home)
+        assert runner.step(CHECK, paths=str(MODEL)).returncode == 0
+        assert runner.step(CHECK, paths=str(DOUBLED)).returncode == 1
+    assert len(homes) == 2
+    assert not (runner.workspace / "RAN").exists()
+    pip = [runner.home / "venv" / "bin" / "python", "-I", "-m", "pip", "list", "--format=freeze"]
+    installed = subprocess.run(pip, capture_output=True, text=True, check=True).stdout.split()
+    pins = (runner.home / "pins.txt").read_text().split()
+    assert {
+        f"{name}=={version}"
+        for name, version in (line.split("==") for line in installed)
+        if name not in ("pip", "setuptools", "lstm-audit")
+    } <= set(pins)

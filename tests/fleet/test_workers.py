@@ -1,0 +1,242 @@
+"""The processes of --jobs: isolated, each dying for its own file alone, and gone with their parent."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from command import CLEAN, MODEL, environment, shadow
+
+import lstm_audit
+from lstm_audit import worker as workers
+from lstm_audit.facts import Audit, FileAudit, FileError
+from lstm_audit.fleet import WINDOW
+from lstm_audit.inputs import Input
+from lstm_audit.pipeline import MAX_SECONDS, Request, audit_input, deadline
+from lstm_audit.worker import Worker
+
+GIVEN = Input(str(MODEL), named=True)
+
+
+def killed_by(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Children run `code` before every file."""
+    start = workers.START.replace(
+        "serve()",
+        "import lstm_audit.worker as w; real = w.audit_input\n"
+        f"def audit_input(given, request):\n    {code}\n    return real(given, request)\n"
+        "w.audit_input = audit_input; serve()",
+    )
+    monkeypatch.setattr(workers, "START", start)
+
+
+def test_a_worker_says_what_this_process_says() -> None:
+    worker = Worker(Request())
+    there, here = worker.audit(GIVEN), audit_input(GIVEN)
+    assert isinstance(there, FileAudit)
+    assert isinstance(here, FileAudit)
+    assert Audit((there,)).to_dict() == Audit((here,)).to_dict()
+    worker.stop()
+
+
+def test_a_killed_worker_is_an_error_of_its_file_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_by(monkeypatch, "import os; 'cell.pt' in given.path and os.kill(os.getpid(), 9)")
+    names = ["lstm.pt", "cell.pt", "lstm.pt", "legacy.pt"]
+    paths = [CLEAN / name for name in names if (CLEAN / name).exists()]
+    result = lstm_audit.audit(paths, jobs=2)
+    assert [error.path for error in result.errors] == [str(CLEAN / "cell.pt")]
+    assert result.errors[0].kind == "limit"
+    assert "SIGKILL" in result.errors[0].message
+    assert {file.path for file in result.files} == {str(p) for p in paths if p.name != "cell.pt"}
+
+
+def test_a_hanging_worker_is_an_error_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed_by(monkeypatch, "import time; 'cell.pt' in given.path and time.sleep(99)")
+    worker = Worker(Request())
+    slow = worker.audit(Input(str(CLEAN / "cell.pt"), named=True), seconds=3.0)
+    assert isinstance(slow, FileError)
+    assert slow.kind == "limit"
+    assert isinstance(worker.audit(GIVEN), FileAudit)  # a new process does the next
+    worker.stop()
+
+
+def test_a_file_that_takes_too_long_here_is_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def endless(*_: object) -> None:
+        while True:
+            pass
+
+    monkeypatch.setattr("lstm_audit.pipeline.find_lstms", endless)
+    result = audit_input(GIVEN, Request(seconds=0.05))
+    assert isinstance(result, FileError)
+    assert (result.kind, result.message) == ("limit", "it takes more time than a checkpoint does")
+
+
+@pytest.mark.parametrize("error", [RecursionError, MemoryError])
+def test_a_defect_in_one_file_is_its_own_error(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("lstm_audit.pipeline.find_lstms", broken)
+    result = audit_input(GIVEN)
+    assert isinstance(result, FileError)
+    assert result.kind == "limit"
+
+
+def test_a_deadline_leaves_the_signal_as_it_was() -> None:
+    before = signal.getsignal(signal.SIGVTALRM)
+    with deadline(MAX_SECONDS):
+        assert signal.getitimer(signal.ITIMER_VIRTUAL)[0] > 0
+    assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)
+    assert signal.getsignal(signal.SIGVTALRM) is before
+
+
+def test_nothing_of_the_working_directory_is_imported(tmp_path: Path) -> None:
+    shadow(tmp_path)
+    command = Path(sys.executable).parent / "lstm-audit"
+    for words in (["audit", "-j", "2"], ["check", "-j", "2"], ["audit", "-f", "sarif"]):
+        done = subprocess.run(
+            [command, *words, MODEL, CLEAN / "cell.pt"], cwd=tmp_path, capture_output=True,
+            env={**environment(), "PYTHONPATH": ""}, check=False,
+        )  # fmt: skip
+        assert done.returncode in (0, 1), done.stderr
+        assert not (tmp_path / "RAN").exists(), (tmp_path / "RAN").read_text()
+
+
+def test_any_executor_gives_the_same() -> None:
+    alone = lstm_audit.audit(CLEAN)
+    with ThreadPoolExecutor(3) as pool:
+        assert lstm_audit.audit(CLEAN, executor=pool).to_dict() == alone.to_dict()
+
+
+def test_few_inputs_of_an_executor_are_under_way() -> None:
+    """The window bounds what waits, however many inputs there are."""
+
+    class Counting(ThreadPoolExecutor):
+        open = most = 0
+
+        def submit(self, *words, **more):  # type: ignore[no-untyped-def]
+            done = super().submit(*words, **more)
+            self.open += 1
+            self.most = max(self.most, self.open)
+            real = done.result
+
+            def result(timeout=None):  # type: ignore[no-untyped-def]
+                self.open -= 1
+                return real(timeout)
+
+            done.result = result
+            return done
+
+    with Counting(2) as pool:
+        from lstm_audit.fleet import _in_order
+
+        assert len(list(_in_order(pool, lambda given: None, range(3 * WINDOW)))) == 3 * WINDOW
+        assert pool.most == WINDOW
+
+
+def test_a_script_without_a_main_guard(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        f"import lstm_audit\nprint(len(lstm_audit.audit([{str(MODEL)!r}] * 1 + "
+        f"[{str(CLEAN / 'cell.pt')!r}], jobs=2).files))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script], capture_output=True, text=True, check=False, env=environment()
+    )
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr
+
+
+def test_standard_input_beside_other_files_with_jobs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "lstm_audit", "audit", "-f", "csv", "-j", "2", "-", CLEAN / "cell.pt"],
+        input=MODEL.read_bytes(), capture_output=True, check=False, env=environment(),
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"\n-,") + done.stdout.startswith(b"-,") >= 1
+
+
+def started(tmp_path: Path) -> "subprocess.Popen[bytes]":
+    """An audit of many files over two processes, once it has begun."""
+    for n in range(3000):
+        (tmp_path / f"{n}.pt").write_bytes(MODEL.read_bytes())
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lstm_audit", "audit", "-q", "-j", "2", tmp_path],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(), start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while len(children(process.pid)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return process
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started, as Linux tells them."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            found += (thread / "children").read_text().split()
+    except OSError:
+        return []
+    return sorted({int(child) for child in found})
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are asked of /proc")
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_no_process_outlives_the_run(sent: signal.Signals, tmp_path: Path) -> None:
+    process = started(tmp_path)
+    workers = children(process.pid)
+    assert len(workers) == 2
+    process.send_signal(sent)
+    _, errors = process.communicate(timeout=20)
+    assert b"Traceback" not in errors
+    until = time.monotonic() + 10
+    while any(alive(pid) for pid in workers) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert not any(alive(pid) for pid in workers)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_standard_input_without_end_is_refused() -> None:
+    code = (
+        "import lstm_audit.inputs as i; i.MAX_SPOOLED = 1 << 21; from lstm_audit.cli import main; "
+        "import sys; sys.argv = ['lstm-audit', 'audit', '-']; main()"
+    )
+    with Path("/dev/zero").open("rb") as endless:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=endless, capture_output=True, check=False,
+            env=environment(),
+        )  # fmt: skip
+    assert done.returncode == 3
+    assert b"limit" in done.stdout
+    assert b"through standard input" in done.stdout
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "model.pt").write_bytes(MODEL.read_bytes())
+    listed = os.scandir
+
+    def scandir(path):  # type: ignore[no-untyped-def]
+        if str(path).endswith("closed"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    result = lstm_audit.audit(tmp_path)
+    assert [(error.kind, error.path) for error in result.errors] == [
+        ("io", str(tmp_path / "closed"))
+    ]
+    assert len(result.files) == 1
