@@ -99,6 +99,7 @@ class Audit(NamedTuple):
     files: tuple[FileAudit, ...]
     errors: tuple[FileError, ...] = ()
     ignored: int = 0
+    ignored_paths: tuple[str, ...] = ()
 
     @property
     def rows(self) -> tuple[Row, ...]:

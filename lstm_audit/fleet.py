@@ -43,13 +43,15 @@ def audit(
     numbers_only: bool = False,
     jobs: int = 1,
     executor: "Executor | None" = None,
+    exclude: str | Iterable[str] = (),
     progress: Progress | None = None,
 ) -> Audit:
     """Audit checkpoints, or a live object.
 
     `target` is a path (file, folder or glob), a list of paths, a `torch.nn.Module`, or a state dict
     of torch tensors or numpy arrays. `layers` are globs over addresses (`encoder.lstm:l0:reverse`)
-    or modules; an LSTM that matches none of them is left out. `policy` says which rules are on, and
+    or modules; an LSTM that matches none of them is left out. `exclude`
+    are globs over files that are left out, as in .gitignore. `policy` says which rules are on, and
     with which bounds (None: the defaults); `numbers_only` leaves out forensics and rules. `jobs`
     processes share the files (0: one a core), or any `concurrent.futures.Executor` does: dask's
     `Client.get_executor()`, mpi4py's, loky's, ray's. Nothing is executed and nothing is written.
@@ -61,7 +63,9 @@ def audit(
     if isinstance(target, (str, bytes, os.PathLike)):
         target = [target]
     if isinstance(target, Sequence):
-        return audit_paths([_path(path) for path in target], request, jobs, progress, executor)
+        left_out = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+        paths = [_path(path) for path in target]
+        return audit_paths(paths, request, jobs, progress, executor, left_out)
     return Audit((audit_object(target, request),))
 
 
@@ -80,9 +84,10 @@ def audit_paths(
     jobs: int = 1,
     progress: Progress | None = None,
     executor: "Executor | None" = None,
+    exclude: Sequence[str] = (),
 ) -> Audit:
     """The files that the paths mean, audited; see `audit`."""
-    inputs = expand(paths)
+    inputs = expand(paths, exclude)
     results: list[FileResult] = []
     for result in _each(inputs, request, jobs or os.cpu_count() or 1, executor):
         results.append(result)
@@ -92,6 +97,9 @@ def audit_paths(
         files=tuple(result for result in results if isinstance(result, FileAudit)),
         errors=tuple(result for result in results if isinstance(result, FileError)),
         ignored=sum(result is None for result in results),
+        ignored_paths=tuple(
+            given.path for given, result in zip(inputs, results, strict=True) if result is None
+        ),
     )
 
 

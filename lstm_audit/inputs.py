@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from .errors import AuditError, BadPolicy, MalformedFile, Unreadable
+from .policy.globs import file_matches
 from .raw.source import FileSource
 from .raw.span import whole
 
@@ -73,15 +74,27 @@ class Input(NamedTuple):
         )
 
 
-def expand(paths: Sequence[str]) -> list[Input]:
-    """Every file that the paths mean, each once; raises `BadPolicy` for a path or pattern that
-    matches nothing.
+def expand(paths: Sequence[str], exclude: Sequence[str] = ()) -> list[Input]:
+    """Every file that the paths mean, each once, without those that a glob of `exclude` matches.
+
+    Raises `BadPolicy` for a path or a pattern that matches nothing.
     """
     inputs: dict[str, Input] = {}
     for path in paths:
         for found in _expand_one(path):
             inputs.setdefault(found.path, found)
-    return list(inputs.values())
+    return _without(inputs, exclude) if exclude else list(inputs.values())
+
+
+def _without(inputs: dict[str, Input], exclude: Sequence[str]) -> list[Input]:
+    """The inputs that no glob matches; each glob must match one, or it is misspelled."""
+    left_out = set[str]()
+    for pattern in exclude:
+        matched = {path for path in inputs if file_matches(path, "", (pattern,))}
+        if not matched:
+            raise BadPolicy(f"--exclude {pattern} matches none of the {len(inputs)} inputs")
+        left_out |= matched
+    return [given for path, given in inputs.items() if path not in left_out]
 
 
 def _expand_one(path: str) -> Iterator[Input]:

@@ -130,7 +130,20 @@ LAYERS = Option(
 JOBS = Option(
     "jobs", ("-j", "--jobs"), "Processes; 0 means one a core.", count, metavar="N", default=1
 )
-RUN = (LAYERS, JOBS)
+EXCLUDE = Option(
+    "exclude",
+    ("--exclude",),
+    "Leave out files that match the glob, as in .gitignore; repeatable.",
+    parse=str,
+    metavar="GLOB",
+    many=True,
+)
+SHOW_IGNORED = Option(
+    "show_ignored",
+    ("--show-ignored",),
+    "List on stderr the files of a folder that are no checkpoints.",
+)
+RUN = (LAYERS, EXCLUDE, JOBS, SHOW_IGNORED)
 
 CONFIG = Option(
     "config",

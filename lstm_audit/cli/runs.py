@@ -10,8 +10,9 @@ from ..errors import BadPolicy
 from ..facts import Audit
 from ..fleet import audit_paths
 from ..pipeline import Request
+from ..reports import escape
 from .options import Given, flags_of
-from .output import Progress
+from .output import Progress, tell
 
 if TYPE_CHECKING:
     from ..policy.model import Policy
@@ -20,8 +21,10 @@ if TYPE_CHECKING:
 def audit_given(given: Given, request: Request) -> Audit:
     """The audit of the paths, with progress on a terminal."""
     progress = Progress(given.quiet)
-    found = audit_paths(given.paths, request, given.jobs, progress)
+    found = audit_paths(given.paths, request, given.jobs, progress, exclude=given.exclude)
     progress.end()
+    for path in found.ignored_paths if given.show_ignored else ():
+        tell(f"ignored: {escape(path, limit=None)}")
     return found
 
 
