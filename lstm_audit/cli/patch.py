@@ -14,7 +14,7 @@ from ..patching.target import Target
 from ..reports import escape
 from . import complete, exits
 from .help import Manual
-from .output import Progress, say
+from .output import Progress, say, tell
 from .patched import changes_as_json, describe, describe_edits
 
 MODES = ("dry_run", "diff", "check", "in_place", "output")
@@ -153,7 +153,7 @@ def command(
     except BadPolicy:
         raise
     except AuditError as error:
-        click.echo(f"{escape(given['source'])}: refused: {error.message}", err=True)
+        tell(f"{escape(given['source'])}: refused: {error.message}")
         sys.exit(exits.UNREADABLE)
     if sum(bool(given[mode]) for mode in MODES) > 1:
         raise click.UsageError(
@@ -218,7 +218,7 @@ def _one(
         )
     except AuditError as error:
         place = "" if error.at is None else f" at byte {error.at}"
-        click.echo(f"{escape(path)}: refused{place}: {error.message}", err=True)
+        tell(f"{escape(path)}: refused{place}: {error.message}")
         return exits.UNREADABLE, [
             {"path": path, "error": {"kind": error.kind, "message": error.message}}
         ]
@@ -241,7 +241,7 @@ def _write(planned: Planned, quiet: bool, given: dict[str, Any]) -> list[str]:
     )  # fmt: skip
     progress.end()
     for note in dict.fromkeys(note for applied in done for note in applied.notes):
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     return [applied.undo for applied in done if applied.undo]
 
 
@@ -252,4 +252,4 @@ def _warn(planned: Planned, in_place: bool) -> None:
             f"the file is mapped by {', '.join(processes)}, which will see the new values at once"
         )
     for warning in warnings if planned.changes else ():
-        click.echo(f"warning: {escape(planned.path)}: {escape(warning, limit=None)}", err=True)
+        tell(f"warning: {escape(planned.path)}: {escape(warning, limit=None)}")

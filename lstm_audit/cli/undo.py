@@ -8,7 +8,7 @@ import click
 from ..errors import AuditError
 from ..reports import counted, escape
 from . import complete, exits
-from .output import say
+from .output import say, tell
 from .patch import refuse_missing
 
 SAID = {
@@ -63,7 +63,7 @@ def _each(path: str, in_place: bool, quiet: bool) -> Iterator[int]:
             path = file
             yield _one(file, in_place, quiet)
     except AuditError as error:
-        click.echo(f"{escape(path)}: refused: {error.message}", err=True)
+        tell(f"{escape(path)}: refused: {error.message}")
         yield exits.UNREADABLE
 
 
@@ -72,7 +72,7 @@ def _one(path: str, in_place: bool, quiet: bool) -> int:
 
     undone = undo(path, mode="in-place" if in_place else "replace")
     for note in undone.notes:
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     if not quiet:
         left = f"; {counted(undone.remaining, 'undo step')} left" if undone.remaining else ""
         say(f"{escape(path)}: {SAID[undone.state]}{left}")

@@ -29,7 +29,12 @@ def load_policy(
     """
     if config is not None:
         return _load(config)
-    path = find_config(start or os.getcwd()) if use_config else None
+    if start is None:
+        try:
+            start = os.getcwd()
+        except FileNotFoundError:  # it was deleted: then no configuration is near
+            return Policy()
+    path = find_config(start) if use_config else None
     return Policy() if path is None else _load(path)
 
 

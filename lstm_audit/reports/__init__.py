@@ -304,7 +304,10 @@ def relative(path: str, root: str = "") -> str | None:
     """A path as a repository at `root` (empty: the working directory) knows it, with /; None
     outside of it.
     """
-    base = os.path.abspath(root)
+    try:
+        base = os.path.abspath(root)
+    except FileNotFoundError:  # the working directory was deleted: nothing lies in it
+        return None
     way = os.path.relpath(os.path.abspath(path), base).replace(os.sep, "/")
     return None if way == ".." or way.startswith("../") else way
 
