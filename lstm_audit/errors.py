@@ -6,7 +6,7 @@ flag can cause is an `AuditError` with a kind, a message that says what to do, a
 one, the byte at which it happened.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 
 class AuditError(Exception):
@@ -70,5 +70,5 @@ class Skipped(NamedTuple):
     """
 
     module: str
-    reason: str
+    reason: Annotated[str, ("pattern", "^[a-z0-9]+([-_][a-z0-9]+)*$")]
     detail: str

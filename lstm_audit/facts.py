@@ -1,34 +1,120 @@
-"""The results: what an audit says, as typed values and as the JSON of `lstm-audit/report/1`.
+"""The results: what an audit says, as plain values and as the JSON of `lstm-audit/report/1`.
 
-Comes in: facts and measures. Goes out: `Audit`, frozen, sorted, without timestamps. Promise:
-`to_dict()` is strict JSON and equal, byte for byte, in two runs over the same files.
+Comes in: what was found and measured. Goes out: `Audit`, frozen, sorted, without timestamps.
+Promise: a result holds no file, no array and no cache, so it can be pickled and kept by the
+million; its JSON is strict, and equal byte for byte in two runs over the same files.
+
+The JSON is written, and its schema derived (`schemas`), from the types below alone: a field is a
+key. `HIDDEN`, `INLINE`, `COMPUTED` and `RENAMED` say where the two differ.
 """
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from operator import attrgetter
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 from .errors import Skipped
 from .lstm.forensics.schemes import Init
-from .lstm.layer import GATES, Lstm
-from .lstm.measure import Measures, Stats
+from .lstm.layer import GATES, Direction, Identity, Layer, Lstm, halves_overlap
+from .lstm.measure import ACTIVATIONS, Measures, Values, time_scale_of_bias
 from .version import __version__
 
 SCHEMA = "lstm-audit/report/1"
 SEVERITIES = ("error", "warning", "info")
 """Most severe first."""
 
+ERROR_KINDS = (
+    "malformed", "truncated", "ambiguous", "unknown-format", "lfs-pointer", "html", "empty",
+    "unsupported", "limit", "changed", "interrupted-patch", "io",
+)  # fmt: skip
+
 Json = dict[str, Any]
+
+# What JSON Schema says of a value beyond its type stands beside the type.
+Word = Annotated[str, ("pattern", "^[a-z0-9]+([-_][a-z0-9]+)*$")]
+Code = Annotated[str, ("pattern", "^LA[0-9]{3}$")]
+Count = Annotated[int, ("minimum", 0)]
+Severity = Annotated[str, ("enum", SEVERITIES)]
+ErrorKind = Annotated[str, ("enum", ERROR_KINDS)]
+Activation = Annotated[str, ("enum", tuple(ACTIVATIONS))]
+Scalar = Annotated[float | str | None, ("type", ("number", "string", "null"))]
+
+
+class Location(NamedTuple):
+    """Where stored bytes lie: `size` bytes from the absolute offset `at` of a file."""
+
+    path: str
+    at: int
+    size: int
+
+
+class Units(NamedTuple):
+    """The numbers of each unit: the effective bias of i, f, g, o, the forget gate's activation at
+    x=0, h=0, and its time scale in steps.
+    """
+
+    bias: Mapping[str, tuple[float, ...]]
+    activation: tuple[float, ...]
+    time_scale: tuple[float, ...]
+
+
+class LstmFacts(NamedTuple):
+    """One LSTM, as far as it can be told without its file; see `lstm.layer.Lstm` for the terms.
+
+    `tied` are the identities that its aliases would make. `two_halves`: there is a bias_ih and a
+    bias_hh. `fixable`: it has a forget bias of its own that could be written. `locations` are the
+    places of the stored parts of its forget bias, as far as they have one in a file.
+    """
+
+    identity: Identity
+    hidden_size: Count
+    dtype: str
+    bias_tensors: tuple[str, ...] = ()
+    aliases: tuple[str, ...] = ()
+    offset: float = 0.0
+    activation_function: Activation = "sigmoid"
+    notes: tuple[str, ...] = ()
+    tied: tuple[Identity, ...] = ()
+    two_halves: bool = False
+    fixable: bool = True
+    locations: tuple[Location, ...] = ()
+
+    @property
+    def module(self) -> str:
+        """The module's path, empty for a bare state dict."""
+        return self.identity.module
+
+    @property
+    def layer(self) -> int:
+        """The layer within the module, from 0."""
+        return self.identity.layer
+
+    @property
+    def direction(self) -> str:
+        """forward or reverse."""
+        return self.identity.direction
+
+    @property
+    def convention(self) -> str:
+        """The row of the naming table that the tensors fit."""
+        return self.identity.convention
+
+    @property
+    def address(self) -> str:
+        """How the identity is written: `MODULE:lK` or `MODULE:lK:reverse`."""
+        return self.identity.address
 
 
 class Row(NamedTuple):
     """One LSTM of a report: the facts, what was measured, and which initialiser made it (None: not
-    asked).
+    asked). `units` are there when they were asked for.
     """
 
-    lstm: Lstm
+    lstm: LstmFacts
     measures: Measures
     init: Init | None = None
+    units: Units | None = None
 
 
 class Fix(NamedTuple):
@@ -44,19 +130,37 @@ class Finding(NamedTuple):
     """One rule's word on one LSTM, one module (`layer` None) or one file (`module` None too).
 
     `measured` and `expected` are numbers or short texts; the message says both, and what to do.
+    `line` and `column` (from 1) are of source code. `convention` is that of the one LSTM;
+    `ambiguous`: another LSTM of the file has the same address under another convention.
     """
 
-    code: str
-    name: str
-    severity: str
+    code: Code
+    name: Word
+    severity: Severity
     path: str
     module: str | None
-    layer: int | None
-    direction: str | None
+    layer: Layer | None
+    direction: Direction | None
     message: str
-    measured: float | str | None = None
-    expected: float | str | None = None
+    measured: Scalar = None
+    expected: Scalar = None
     fix: Fix | None = None
+    line: Count | None = None
+    column: Count | None = None
+    convention: str | None = None
+    ambiguous: bool = False
+
+    @property
+    def identity(self) -> Identity | None:
+        """Of the one LSTM that it is about; None where it is about a module or the file."""
+        if self.layer is None or self.convention is None:
+            return None
+        return Identity(self.module or "", self.layer, self.direction or "forward", self.convention)
+
+    @property
+    def fixable(self) -> bool:
+        """Whether a patch can mend it."""
+        return self.fix is not None
 
     @property
     def fingerprint(self) -> str:
@@ -65,18 +169,21 @@ class Finding(NamedTuple):
 
     @property
     def address(self) -> str:
-        """`MODULE:lK[:reverse]`, `MODULE`, or nothing, as far as the finding has a place."""
+        """`MODULE:lK[:reverse]`, `MODULE`, or nothing, as far as the finding has a place;
+        `@CONVENTION` behind it where two LSTMs share that.
+        """
         if self.layer is None:
             return self.module or ""
-        return f"{self.module}:l{self.layer}" + (":reverse" if self.direction == "reverse" else "")
+        at = Identity(self.module or "", self.layer, self.direction or "", self.convention or "")
+        return at.full_address if self.ambiguous else at.address
 
 
 class FileAudit(NamedTuple):
     """One checkpoint that could be read. `bytes` is its size on disk (all shards together)."""
 
     path: str
-    format: str
-    bytes: int
+    format: Word
+    bytes: Count
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...]
     findings: tuple[Finding, ...] = ()
@@ -86,9 +193,9 @@ class FileError(NamedTuple):
     """One input that could not be read: the kind, what to do, and the byte at which it happened."""
 
     path: str
-    kind: str
+    kind: ErrorKind
     message: str
-    at: int | None = None
+    at: Count | None = None
 
 
 class Audit(NamedTuple):
@@ -115,23 +222,170 @@ class Audit(NamedTuple):
         """The report as plain JSON values; non-finite numbers are the strings NaN, Infinity and
         -Infinity.
         """
-        return {
-            "schema": SCHEMA,
-            "tool": {"name": "lstm-audit", "version": __version__},
-            "summary": self._summary(),
-            "files": [_file(file) for file in self.files],
-            "errors": [_error(error) for error in self.errors],
-        }
+        tool, summary = Tool("lstm-audit", __version__), summary_of(self)
+        report: Json = as_json(Report(SCHEMA, tool, summary, self.files, self.errors))
+        return report
 
-    def _summary(self) -> Json:
-        return {
-            "files": len(self.files),
-            "unreadable": len(self.errors),
-            "ignored": self.ignored,
-            "lstms": len(self.rows),
-            "skipped": sum(len(file.skipped) for file in self.files),
-            "findings": {s: sum(f.severity == s for f in self.findings) for s in SEVERITIES},
-        }
+
+class Tool(NamedTuple):
+    """Who wrote a report."""
+
+    name: Annotated[str, ("const", "lstm-audit")]
+    version: str
+
+
+class Counts(NamedTuple):
+    """How many findings there are of each severity."""
+
+    error: Count
+    warning: Count
+    info: Count
+
+
+class Summary(NamedTuple):
+    """A run in numbers."""
+
+    files: Count
+    unreadable: Count
+    ignored: Count
+    lstms: Count
+    skipped: Count
+    findings: Counts
+
+
+class Report(NamedTuple):
+    """The document `lstm-audit/report/1`."""
+
+    schema: Annotated[str, ("const", SCHEMA)]
+    tool: Tool
+    summary: Summary
+    files: tuple[FileAudit, ...]
+    errors: tuple[FileError, ...]
+
+
+def summary_of(audit: Audit) -> Summary:
+    """An audit in numbers."""
+    severities = [finding.severity for finding in audit.findings]
+    return Summary(
+        files=len(audit.files),
+        unreadable=len(audit.errors),
+        ignored=audit.ignored,
+        lstms=len(audit.rows),
+        skipped=sum(len(file.skipped) for file in audit.files),
+        findings=Counts._make(map(severities.count, SEVERITIES)),
+    )
+
+
+# ---- handles into facts
+
+
+def facts_of(lstm: Lstm) -> LstmFacts:
+    """What stays of an LSTM when its file is closed."""
+    spans = [term.block.span for term in lstm.gates["f"]]
+    return LstmFacts(
+        identity=lstm.identity,
+        hidden_size=lstm.hidden_size,
+        dtype=lstm.dtype,
+        bias_tensors=lstm.bias_tensors,
+        aliases=lstm.aliases,
+        offset=lstm.offset,
+        activation_function=lstm.activation_function,
+        notes=lstm.notes,
+        tied=lstm.tied,
+        two_halves=lstm.two_halves,
+        fixable=bool(lstm.gates["f"]) and not halves_overlap(lstm),
+        locations=tuple(Location(s.source.name, s.at, s.size) for s in spans if s.at is not None),
+    )
+
+
+def units_of(lstm: Lstm, values: Values) -> Units:
+    """The numbers of each unit, for keeps."""
+    activate, function = ACTIVATIONS[lstm.activation_function], lstm.activation_function
+    return Units(
+        bias={gate: tuple(bias) for gate, bias in zip(GATES, values.effective, strict=True)},
+        activation=tuple(map(activate, values.forget)),
+        time_scale=tuple(time_scale_of_bias(bias, function) for bias in values.forget),
+    )
+
+
+def sort_skipped(skipped: Sequence[Skipped]) -> tuple[Skipped, ...]:
+    """Skipped entries in the order of a report, each said once."""
+    return tuple(sorted(set(skipped), key=lambda s: (s.module, s.reason, s.detail)))
+
+
+# ---- facts into JSON
+
+HIDDEN = frozenset(
+    {
+        (Measures, "histogram"),
+        (LstmFacts, "tied"),
+        (LstmFacts, "two_halves"),
+        (LstmFacts, "fixable"),
+        (LstmFacts, "locations"),
+        (Row, "units"),
+        (Finding, "convention"),
+        (Finding, "ambiguous"),
+    }
+)
+"""Fields that the JSON does not show."""
+
+INLINE = frozenset({(Row, "lstm"), (Row, "measures"), (LstmFacts, "identity")})
+"""Fields whose own keys stand among those of their owner."""
+
+COMPUTED: Mapping[tuple[type, str], str] = {
+    (Finding, "expected"): "fixable",
+    (Finding, "column"): "fingerprint",
+}
+"""Properties that are keys as well, by the field that they stand behind."""
+
+RENAMED: Mapping[tuple[type, str], str] = {(FileAudit, "rows"): "lstms"}
+"""Keys that are called otherwise than their field."""
+
+
+class Key(NamedTuple):
+    """A key of an object of the JSON: where the value is found in the fact, and its type."""
+
+    name: str
+    attribute: str
+    type: Any
+
+
+@lru_cache
+def keys_of(facts: type) -> tuple[Key, ...]:
+    """The keys of the object that a type of fact becomes, in their order."""
+    return tuple(_keys(facts))
+
+
+def _keys(facts: Any) -> Iterator[Key]:
+    hints = get_type_hints(facts, include_extras=True)
+    for field in facts._fields:
+        at = (facts, field)
+        if at in INLINE:
+            for key in keys_of(hints[field]):
+                yield key._replace(attribute=f"{field}.{key.attribute}")
+        elif at not in HIDDEN:
+            yield Key(RENAMED.get(at, field), field, hints[field])
+        if name := COMPUTED.get(at):
+            hint = get_type_hints(getattr(facts, name).fget, include_extras=True)["return"]
+            yield Key(name, name, hint)
+
+
+@lru_cache
+def _getters(facts: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    return tuple((key.name, attrgetter(key.attribute)) for key in keys_of(facts))
+
+
+def as_json(value: Any) -> Any:
+    """A fact as plain JSON values."""
+    if isinstance(value, float):
+        return number(value)
+    if isinstance(value, tuple):
+        if hasattr(value, "_fields"):
+            return {name: as_json(get(value)) for name, get in _getters(type(value))}
+        return [as_json(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: as_json(item) for name, item in value.items()}
+    return value
 
 
 def number(value: float) -> float | str:
@@ -139,90 +393,3 @@ def number(value: float) -> float | str:
     if math.isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
-
-
-def _error(error: FileError) -> Json:
-    return {"path": error.path, "kind": error.kind, "message": error.message, "at": error.at}
-
-
-def _file(file: FileAudit) -> Json:
-    return {
-        "path": file.path,
-        "format": file.format,
-        "bytes": file.bytes,
-        "lstms": [_row(row) for row in file.rows],
-        "skipped": [
-            {"module": s.module, "reason": s.reason, "detail": s.detail} for s in file.skipped
-        ],
-        "findings": [_finding(finding) for finding in file.findings],
-    }
-
-
-def _row(row: Row) -> Json:
-    lstm, measures = row.lstm, row.measures
-    return {
-        "module": lstm.module,
-        "layer": lstm.layer,
-        "direction": lstm.direction,
-        "convention": lstm.convention,
-        "hidden_size": lstm.hidden_size,
-        "dtype": lstm.dtype,
-        "bias_tensors": list(lstm.bias_tensors),
-        "aliases": list(lstm.aliases),
-        "offset": number(lstm.offset),
-        "activation_function": lstm.activation_function,
-        "notes": list(lstm.notes),
-        "gates": _by_gate(measures.gates),
-        "difference": None if measures.difference is None else _by_gate(measures.difference),
-        "activation": _stats(measures.activation),
-        "time_scale": _stats(measures.time_scale),
-        "half_life": _stats(measures.half_life),
-        "init": None if row.init is None else _init(row.init),
-    }
-
-
-def _init(init: Init) -> Json:
-    return {
-        "scheme": init.scheme,
-        "value": None if init.value is None else number(init.value),
-        "state": init.state,
-        "confidence": init.confidence,
-        "evidence": init.evidence,
-    }
-
-
-def _finding(finding: Finding) -> Json:
-    return {
-        "code": finding.code,
-        "name": finding.name,
-        "severity": finding.severity,
-        "path": finding.path,
-        "module": finding.module,
-        "layer": finding.layer,
-        "direction": finding.direction,
-        "message": finding.message,
-        "measured": number(finding.measured)
-        if isinstance(finding.measured, float)
-        else finding.measured,
-        "expected": number(finding.expected)
-        if isinstance(finding.expected, float)
-        else finding.expected,
-        "fixable": finding.fix is not None,
-        "fix": None
-        if finding.fix is None
-        else {"arguments": list(finding.fix.arguments), "safe": finding.fix.safe},
-        "fingerprint": finding.fingerprint,
-    }
-
-
-def _by_gate(stats: Mapping[str, Stats]) -> Json:
-    return {gate: _stats(stats[gate]) for gate in GATES}
-
-
-def _stats(stats: Stats) -> Json:
-    return {name: number(value) for name, value in zip(Stats._fields, stats, strict=True)}
-
-
-def sort_skipped(skipped: Sequence[Skipped]) -> tuple[Skipped, ...]:
-    """Skipped entries in the order of a report, each said once."""
-    return tuple(sorted(set(skipped), key=lambda s: (s.module, s.reason, s.detail)))

@@ -7,7 +7,7 @@ nothing of it is computed twice.
 
 from collections.abc import Sequence
 
-from .facts import Finding, Row
+from .facts import Finding, Row, facts_of
 from .formats import Checkpoint
 from .lstm.find import Found
 from .lstm.forensics.fingerprint import Init, identify
@@ -44,7 +44,8 @@ def judged(
     )
     policy = policy or REPORTING
     findings = settle(judge(evidence, policy.options_for(path)), policy)
-    return tuple(Row(lstm, measured, init) for lstm, _, measured, init in parts), findings
+    rows = tuple(Row(facts_of(lstm), measured, init) for lstm, _, measured, init in parts)
+    return rows, findings
 
 
 def init_of(lstm: Lstm, values: Values) -> Init | None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import formats
 from .errors import AuditError, MalformedFile, UnknownFormat
-from .facts import FileAudit, FileError, Row, sort_skipped
+from .facts import FileAudit, FileError, Finding, Row, facts_of, sort_skipped, units_of
 from .formats import Checkpoint
 from .inputs import STDIN, Input, spooled_stdin
 from .interrupted import hot, interrupted
@@ -41,8 +41,8 @@ FileResult = FileAudit | FileError | None
 
 
 class Request(NamedTuple):
-    """What is asked of every file: which layers, which policy's rules, and whether numbers alone
-    are wanted.
+    """What is asked of every file: which layers, which policy's rules, whether numbers alone are
+    wanted, and whether those of each unit are kept.
 
     `seconds` of computing end a file as a last resort (0: nothing does). It takes a signal, so only
     a process of our own asks for it, never a caller's.
@@ -51,6 +51,7 @@ class Request(NamedTuple):
     layers: tuple[str, ...] = ()
     policy: "Policy | None" = None
     numbers_only: bool = False
+    units: bool = False
     seconds: float = 0.0
 
 
@@ -180,11 +181,15 @@ def _judge(path: str, size: int, checkpoint: Checkpoint, request: Request) -> Fi
     measures = [measure(lstm, read) for lstm, read in zip(lstms, values, strict=True)]
     skipped = sort_skipped(found.skipped)
     if request.numbers_only:
-        rows = tuple(Row(lstm, measured) for lstm, measured in zip(lstms, measures, strict=True))
-        return FileAudit(path, checkpoint.format, size, rows, skipped)
-    from .judge import judged
+        rows = tuple(map(Row, map(facts_of, lstms), measures))
+        findings: tuple[Finding, ...] = ()
+    else:
+        from .judge import judged
 
-    rows, findings = judged(path, checkpoint, found, lstms, values, measures, request.policy)
+        rows, findings = judged(path, checkpoint, found, lstms, values, measures, request.policy)
+    if request.units:
+        units = map(units_of, lstms, values)
+        rows = tuple(row._replace(units=kept) for row, kept in zip(rows, units, strict=True))
     return FileAudit(path, checkpoint.format, size, rows, skipped, findings)
 
 

@@ -1,53 +1,76 @@
 """JSON Schemas (draft 2020-12) of what others read and write: the report and the policy.
 
-Comes in: the tables of rules, statistics and severities. Goes out: plain JSON values. Promise: a
-report that `Audit.to_dict` writes and a table that `read_policy` accepts satisfy them, and an
-unknown key satisfies neither.
+Comes in: the types of facts, and the tables of rules and of policy keys. Goes out: plain JSON
+values. Promise: a report that `Audit.to_dict` writes and a table that `read_policy` accepts satisfy
+them, and an unknown key satisfies neither; both are derived, no key is listed here.
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from types import NoneType, UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
-from .facts import SCHEMA, SEVERITIES, Json
+from .facts import SEVERITIES, Json, Report, keys_of
 from .lstm.layer import GATES
-from .lstm.measure import ACTIVATIONS, Stats
+from .lstm.measure import Stats
 from .policy.model import FAIL_ON, PARTS, SET_BY, SEVERITY, STATISTICS
 from .policy.read import FORGET_KEYS, KEYS, OVERRIDE_KEYS, RANGES, table_options
 from .rules import RULES, Rule
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-STATES = ("fresh", "fresh?", "trained", "undetermined")
-CONFIDENCES = ("certain", "high", "medium", "low")
-ERROR_KINDS = (
-    "malformed", "truncated", "ambiguous", "unknown-format", "lfs-pointer", "html", "empty",
-    "unsupported", "limit",
-    "changed", "interrupted-patch", "io",
-)  # fmt: skip
-
-TEXT: Json = {"type": "string"}
-WORD: Json = {"type": "string", "pattern": "^[a-z0-9]+([-_][a-z0-9]+)*$"}
-COUNT: Json = {"type": "integer", "minimum": 0}
-TEXTS: Json = {"type": "array", "items": TEXT}
-NUMBER: Json = {"$ref": "#/$defs/number"}
-STATS: Json = {"$ref": "#/$defs/stats"}
 FINITE: Json = {"type": "number"}
 
 
 def report_schema() -> Json:
     """The schema of `lstm-audit/report/1`: strict, every key required."""
-    report = {
-        "schema": {"const": SCHEMA},
-        "tool": _record({"name": {"const": "lstm-audit"}, "version": TEXT}),
-        "summary": _summary(),
-        "files": _list(_file()),
-        "errors": _list(_error()),
-    }
     return {
         "$schema": DIALECT,
         "title": "A report of lstm-audit",
-        **_record(report),
-        "$defs": _definitions(),
+        **_record_of(Report),
+        "$defs": {
+            "number": {
+                "description": "A number; what JSON cannot hold is spelled out.",
+                "anyOf": [FINITE, _words(("NaN", "Infinity", "-Infinity"))],
+            },
+            "stats": {
+                "description": "Statistics over units, in float64.",
+                **_record_of(Stats),
+            },
+        },
     }
+
+
+def _record_of(facts: type) -> Json:
+    """An object with exactly the keys that a type of fact has."""
+    return _record({key.name: schema_of(key.type) for key in keys_of(facts)})
+
+
+PLAIN: Mapping[Any, Json] = {
+    str: {"type": "string"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"$ref": "#/$defs/number"},
+    Stats: {"$ref": "#/$defs/stats"},
+}
+"""The schema of each type that is no fact of several parts."""
+
+
+def schema_of(hint: Any) -> Json:
+    """The schema of what a fact's field may hold, by the field's type."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        inner, *said = arguments
+        more = {key: list(value) if isinstance(value, tuple) else value for key, value in said}
+        whole = more.keys() & {"enum", "const", "type"}
+        return more if whole else schema_of(inner) | more
+    if origin in (Union, UnionType):
+        inner = [part for part in arguments if part is not NoneType]
+        (only,) = inner
+        return _or_null(schema_of(only))
+    if origin is tuple:
+        return _list(schema_of(arguments[0]))
+    if origin is Mapping:
+        return _record(dict.fromkeys(GATES, schema_of(arguments[1])))
+    return PLAIN[hint] if hint in PLAIN else _record_of(hint)
 
 
 def _record(properties: Mapping[str, Any]) -> Json:
@@ -70,100 +93,6 @@ def _or_null(schema: Json) -> Json:
 
 def _words(words: Iterable[str]) -> Json:
     return {"enum": list(words)}
-
-
-def _definitions() -> Json:
-    return {
-        "number": {
-            "description": "A number; what JSON cannot hold is spelled out.",
-            "anyOf": [FINITE, _words(("NaN", "Infinity", "-Infinity"))],
-        },
-        "stats": {
-            "description": "Statistics over units, in float64.",
-            **_record(dict.fromkeys(Stats._fields, NUMBER)),
-        },
-    }
-
-
-def _summary() -> Json:
-    counts = dict.fromkeys(("files", "unreadable", "ignored", "lstms", "skipped"), COUNT)
-    return _record({**counts, "findings": _record(dict.fromkeys(SEVERITIES, COUNT))})
-
-
-def _error() -> Json:
-    return _record(
-        {"path": TEXT, "kind": _words(ERROR_KINDS), "message": TEXT, "at": _or_null(COUNT)}
-    )
-
-
-def _file() -> Json:
-    return _record(
-        {
-            "path": TEXT,
-            "format": WORD,
-            "bytes": COUNT,
-            "lstms": _list(_row()),
-            "skipped": _list(_record({"module": TEXT, "reason": WORD, "detail": TEXT})),
-            "findings": _list(_finding()),
-        }
-    )
-
-
-def _row() -> Json:
-    by_gate = _record(dict.fromkeys(GATES, STATS))
-    return _record(
-        {
-            "module": TEXT,
-            "layer": COUNT,
-            "direction": _words(("forward", "reverse")),
-            "convention": TEXT,
-            "hidden_size": COUNT,
-            "dtype": TEXT,
-            "bias_tensors": TEXTS,
-            "aliases": TEXTS,
-            "offset": NUMBER,
-            "activation_function": _words(ACTIVATIONS),
-            "notes": TEXTS,
-            "gates": by_gate,
-            "difference": _or_null(by_gate),
-            "activation": STATS,
-            "time_scale": STATS,
-            "half_life": STATS,
-            "init": _or_null(_init()),
-        }
-    )
-
-
-def _init() -> Json:
-    return _record(
-        {
-            "scheme": TEXT,
-            "value": _or_null(NUMBER),
-            "state": _words(STATES),
-            "confidence": _words(CONFIDENCES),
-            "evidence": TEXT,
-        }
-    )
-
-
-def _finding() -> Json:
-    return _record(
-        {
-            "code": {"type": "string", "pattern": "^LA[0-9]{3}$"},
-            "name": WORD,
-            "severity": _words(SEVERITIES),
-            "path": TEXT,
-            "module": _or_null(TEXT),
-            "layer": _or_null(COUNT),
-            "direction": _or_null(_words(("forward", "reverse"))),
-            "message": TEXT,
-            "measured": {"type": ["number", "string", "null"]},
-            "expected": {"type": ["number", "string", "null"]},
-            "fixable": {"type": "boolean"},
-            "fix": _or_null(_record({"arguments": TEXTS, "safe": {"type": "boolean"}})),
-            "fingerprint": TEXT,
-        }
-    )
 
 
 def policy_schema() -> Json:

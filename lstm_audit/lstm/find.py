@@ -268,7 +268,10 @@ def _merge_aliases(lstms: Iterable[Lstm], tensors: Mapping[str, Tensor]) -> Iter
                 for name in (*lstm.bias_tensors, *lstm.aliases)
                 if name not in kept.bias_tensors
             )
-            rows[key] = kept._replace(aliases=tuple(dict.fromkeys((*kept.aliases, *others))))
+            rows[key] = kept._replace(
+                aliases=tuple(dict.fromkeys((*kept.aliases, *others))),
+                tied=(*kept.tied, lstm.identity, *lstm.tied),
+            )
     return iter(rows.values())
 
 

@@ -1,17 +1,49 @@
 """The layer types: one recurrence, its gates, and the terms that add up to each gate's bias.
 
-Comes in: nothing. Goes out: `Lstm`, facts about one module x layer x direction, and `Lookalike`.
+Comes in: nothing. Goes out: `Identity`, which tells recurrences apart; `Lstm`, one recurrence with
+its handles on the stored numbers, valid while the file is open; and `Lookalike`.
 Promise: whatever framework the names came from, `gates["f"]` are the stored numbers whose sum, plus
 `offset`, enters the forget gate.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
+from ..raw.span import Span
 from ..raw.tensor import Block, Tensor
 
 GATES = ("i", "f", "g", "o")
 """Input, forget, cell candidate, output: the order of torch.nn.LSTM, and of every report."""
+
+
+ROOT = "(root)"
+"""How reports and patterns write the module of a bare state dict, which is empty."""
+
+
+Layer = Annotated[int, ("minimum", 0)]
+Direction = Annotated[str, ("enum", ("forward", "reverse"))]
+
+
+class Identity(NamedTuple):
+    """What tells one LSTM of a file from every other: two conventions may read one module.
+
+    Things are looked up by this value, never by the address, which is only how it is written.
+    """
+
+    module: str
+    layer: Layer
+    direction: Direction
+    convention: str
+
+    @property
+    def address(self) -> str:
+        """`MODULE:lK` or `MODULE:lK:reverse`."""
+        return f"{self.module}:l{self.layer}" + (":reverse" if self.direction == "reverse" else "")
+
+    @property
+    def full_address(self) -> str:
+        """`ADDRESS@CONVENTION`: unlike the address it is the same for no other LSTM of the file."""
+        return f"{self.address}@{self.convention}"
 
 
 class Term(NamedTuple):
@@ -37,7 +69,8 @@ class Lstm(NamedTuple):
     `gates` maps i, f, g, o to their terms (none for bias=False); `offset` is what the framework
     adds to the forget gate at run time; `activation_function` is that gate's: sigmoid or
     hard_sigmoid. `notes` are sentences that a reader of the numbers must know (a missing half
-    counted as 0).
+    counted as 0). `aliases` are the names of other tensors with the same storage, `tied` the
+    identities of the LSTMs that these names alone would make.
     """
 
     module: str
@@ -52,11 +85,17 @@ class Lstm(NamedTuple):
     offset: float = 0.0
     activation_function: str = "sigmoid"
     notes: tuple[str, ...] = ()
+    tied: tuple[Identity, ...] = ()
+
+    @property
+    def identity(self) -> Identity:
+        """The value by which this LSTM is known."""
+        return Identity(self.module, self.layer, self.direction, self.convention)
 
     @property
     def address(self) -> str:
-        """`MODULE:lK` or `MODULE:lK:reverse`, as `--layers` patterns see it."""
-        return f"{self.module}:l{self.layer}" + (":reverse" if self.direction == "reverse" else "")
+        """How the identity is written: `MODULE:lK` or `MODULE:lK:reverse`."""
+        return self.identity.address
 
     @property
     def two_halves(self) -> bool:
@@ -64,6 +103,18 @@ class Lstm(NamedTuple):
         something.
         """
         return {term.half for term in self.gates["f"]} == {"ih", "hh"}
+
+
+def halves_overlap(lstm: Lstm) -> bool:
+    """Whether the two halves of the forget bias share bytes, so that neither can be written
+    alone.
+    """
+    ih, hh = ([t.block.span for t in lstm.gates["f"] if t.half == half] for half in ("ih", "hh"))
+    return any(_overlap(a, b) for a in ih for b in hh)
+
+
+def _overlap(a: Span, b: Span) -> bool:
+    return a.source is b.source and a.start < b.start + b.size and b.start < a.start + a.size
 
 
 class Lookalike(NamedTuple):

@@ -156,6 +156,13 @@ def time_scale_of(activation: float) -> float:
     return math.inf if activation >= 1.0 else -1.0 / math.log(activation)
 
 
+def time_scale_of_bias(bias: float, function: str) -> float:
+    """-1 / ln f, in steps, under a gate's activation function."""
+    if function == "sigmoid":
+        return time_scale(bias)
+    return time_scale_of(ACTIVATIONS[function](bias))
+
+
 ACTIVATIONS: Mapping[str, Callable[[float], float]] = {
     "sigmoid": sigmoid,
     "hard_sigmoid": hard_sigmoid,

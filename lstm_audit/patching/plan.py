@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from ..errors import NotPatchable
-from ..lstm.layer import GATES, Lstm, Term
+from ..lstm.layer import GATES, Lstm, Term, halves_overlap
 from ..lstm.measure import Values
 from ..raw.tensor import Block, Tensor, read_block, swap_bytes, whole_block
 from .edits import Change
@@ -72,9 +72,7 @@ def _refuse_tied(lstm: Lstm) -> None:
     """One storage as both halves: a shift of it would count twice. (Two values for it contradict
     each other anyway.)
     """
-    from ..rules import aliased
-
-    if aliased(lstm):
+    if halves_overlap(lstm):
         raise NotPatchable(
             f"{lstm.address}: both halves of the bias are one storage (LA405); save them apart "
             "first"

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from ..facts import SEVERITIES, Audit, Finding, Fix
+from ..facts import SEVERITIES, Audit, Finding, Fix, LstmFacts
 from ..lstm.layer import Lstm
 from ..registry import Registry, module_names
 
@@ -114,7 +114,9 @@ def shown_module(module: str) -> str:
     return module or "(root)"
 
 
-def shown_address(lstm: Lstm, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:
+def shown_address(
+    lstm: Lstm | LstmFacts, limit: int | None = NAME_LIMIT, ascii: bool = False
+) -> str:
     """`MODULE:lK[:reverse]`, escaped."""
     return escape(shown_module(lstm.module) + lstm.address[len(lstm.module) :], limit, ascii)
 
@@ -128,7 +130,7 @@ def shown_place(finding: Finding, limit: int | None = NAME_LIMIT, ascii: bool = 
     )
 
 
-def peculiar(lstm: Lstm) -> str:
+def peculiar(lstm: LstmFacts) -> str:
     """What sets an LSTM apart from torch's: convention, run-time offset, activation function. Empty
     for plain torch.
     """

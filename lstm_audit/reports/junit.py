@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, number
+from ..lstm.layer import Identity
 from . import (
     Look,
     commands,
@@ -80,14 +81,13 @@ def _testcase(path: str, case: Case) -> Iterator[str]:
 
 
 def _cases(file: FileAudit, look: Look) -> Iterator[Case]:
-    places: dict[tuple[object, ...], list[Finding]] = {}
+    found: dict[Identity | None, list[Finding]] = {}
     for finding in ranked(file.findings):
-        places.setdefault((finding.module, finding.layer, finding.direction), []).append(finding)
+        found.setdefault(finding.identity, []).append(finding)
     for row in file.rows:
-        lstm = row.lstm
-        found = places.pop((lstm.module, lstm.layer, lstm.direction), [])
-        yield _case(markup(shown_address(lstm, limit=None)), _properties(row), found, look)
-    yield _case(FILE, (), ranked(finding for rest in places.values() for finding in rest), look)
+        name, own = markup(shown_address(row.lstm, limit=None)), found.pop(row.lstm.identity, [])
+        yield _case(name, _properties(row), own, look)
+    yield _case(FILE, (), ranked(finding for rest in found.values() for finding in rest), look)
     for skipped in file.skipped:
         message = markup(skipped.detail or skipped.reason)
         reason = f'<skipped type="{markup(skipped.reason)}" message="{message}"/>'

@@ -200,13 +200,11 @@ def _bytes(finding: Finding, file: FileAudit) -> Json:
     """Where the first stored part of the forget bias lies, if that is in the very file that the
     finding names.
     """
-    place = finding.module, finding.layer, finding.direction
     for row in file.rows:
-        if (row.lstm.module, row.lstm.layer, row.lstm.direction) == place:
-            for term in row.lstm.gates["f"]:
-                span = term.block.span
-                if span.at is not None and span.source.name == file.path:
-                    return {"byteOffset": span.at, "byteLength": span.size}
+        if row.lstm.identity == finding.identity:
+            for location in row.lstm.locations:
+                if location.path == file.path:
+                    return {"byteOffset": location.at, "byteLength": location.size}
     return {}
 
 

@@ -6,16 +6,16 @@ and nothing but arithmetic is an error by default.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
 from ..errors import Skipped
 from ..facts import Finding, Fix
 from ..lstm.forensics.bias import EPSILON
 from ..lstm.forensics.schemes import Init
-from ..lstm.layer import Lookalike, Lstm
+from ..lstm.layer import Lookalike, Lstm, halves_overlap
 from ..lstm.measure import Measures, Values
-from ..raw.span import Span
 from ..registry import Registry
 
 
@@ -54,20 +54,21 @@ class Hit(NamedTuple):
     module: str | None = None
     layer: int | None = None
     direction: str | None = None
+    convention: str | None = None
     fix: Fix | None = None
     severity: str | None = None
 
 
 def at(lstm: Lstm, message: str, **more: Any) -> Hit:
     """A hit on one LSTM; `more` are the other fields of `Hit`."""
-    return Hit(message, module=lstm.module, layer=lstm.layer, direction=lstm.direction, **more)
+    return Hit(message, **lstm.identity._asdict(), **more)
 
 
 def mend(case: Case, *arguments: str) -> Fix | None:
     """The fix `lstm-audit patch FILE ARGUMENTS` for this LSTM alone; None where it has no bias of
     its own to write.
     """
-    if not case.lstm.gates["f"] or aliased(case.lstm):
+    if not case.lstm.gates["f"] or halves_overlap(case.lstm):
         return None
     return Fix((*arguments, "--layers", pattern(case.lstm)), safe=proven(case.init))
 
@@ -75,18 +76,6 @@ def mend(case: Case, *arguments: str) -> Fix | None:
 def proven(init: Init | None) -> bool:
     """Whether the bias is known to be as its initialiser left it: then nothing learned is in it."""
     return init is not None and init.state == "fresh"
-
-
-def aliased(lstm: Lstm) -> bool:
-    """Whether the two halves of the forget bias share bytes, so that neither can be written
-    alone.
-    """
-    ih, hh = ([t.block.span for t in lstm.gates["f"] if t.half == half] for half in ("ih", "hh"))
-    return any(_overlap(a, b) for a in ih for b in hh)
-
-
-def _overlap(a: Span, b: Span) -> bool:
-    return a.source is b.source and a.start < b.start + b.size and b.start < a.start + a.size
 
 
 def rounding(lstm: Lstm) -> float:
@@ -136,7 +125,7 @@ class Rule(NamedTuple):
             rf"^({'|'.join(SECTIONS)}):[ ]*\n?", self.manual, flags=re.MULTILINE
         )
         return {
-            "": first.strip(),
+            "": " ".join(first.split()),
             **{head: text.rstrip() for head, text in zip(rest[::2], rest[1::2], strict=True)},
         }
 
@@ -170,13 +159,30 @@ is off there.
 
 def judge(evidence: Evidence, options: Options) -> Iterator[Finding]:
     """Every finding of every rule that is on, in the order of codes, then of the report."""
+    addresses = Counter(case.lstm.address for case in evidence.cases)
+    shared = {address for address, count in addresses.items() if count > 1}
     for rule in sorted(RULES.values(), key=lambda rule: rule.code):
         for hit in _hits(rule, evidence, options):
-            yield Finding(
-                rule.code, rule.name, hit.severity or rule.severity, evidence.path, hit.module,
-                hit.layer,
-                hit.direction, hit.message, hit.measured, hit.expected, hit.fix,
-            )  # fmt: skip
+            yield _finding(rule, hit, evidence.path, shared)
+
+
+def _finding(rule: Rule, hit: Hit, path: str, shared: Set[str]) -> Finding:
+    """A hit as it is reported; `shared` are the addresses that several LSTMs bear."""
+    finding = Finding(
+        code=rule.code,
+        name=rule.name,
+        severity=hit.severity or rule.severity,
+        path=path,
+        module=hit.module,
+        layer=hit.layer,
+        direction=hit.direction,
+        message=hit.message,
+        measured=hit.measured,
+        expected=hit.expected,
+        fix=hit.fix,
+        convention=hit.convention,
+    )
+    return finding._replace(ambiguous=True) if finding.address in shared else finding
 
 
 def _hits(rule: Rule, evidence: Evidence, options: Options) -> Iterator[Hit]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..lstm.layer import Lstm
-from ..lstm.measure import ACTIVATIONS, Stats, sigmoid, time_scale, time_scale_of
+from ..lstm.measure import ACTIVATIONS, Stats, time_scale_of_bias
 from . import Case, Evidence, Hit, at, mend, rounding, rule
 
 
@@ -219,10 +219,8 @@ def time_scales(
 
 
 def _time_scales(case: Case) -> list[float]:
-    gate = ACTIVATIONS[case.lstm.activation_function]
-    return [
-        time_scale(b) if gate is sigmoid else time_scale_of(gate(b)) for b in case.values.forget
-    ]
+    function = case.lstm.activation_function
+    return [time_scale_of_bias(bias, function) for bias in case.values.forget]
 
 
 @rule("LA205", "no-lstm", "error", scope="file")

@@ -7,7 +7,8 @@ what was skipped for other reasons (a GRU, an optimizer's state) is no finding.
 from collections.abc import Iterator
 
 from ..lstm.conventions import CONVENTIONS
-from . import Case, Evidence, Hit, aliased, at, rule
+from ..lstm.layer import halves_overlap
+from . import Case, Evidence, Hit, at, rule
 
 PAIRED = frozenset(convention.name for convention in CONVENTIONS if convention.pairs)
 """The conventions under which a bias_ih without a bias_hh is a loss."""
@@ -173,7 +174,7 @@ def aliased_halves(case: Case) -> Iterator[Hit]:
 
     References: torch.save keeps views of one storage; torch.nn.LSTM adds b_ih and b_hh.
     """
-    if aliased(case.lstm):
+    if halves_overlap(case.lstm):
         mean = case.measures.gates["f"].mean
         message = (
             "bias_ih and bias_hh are one storage, so every value counts twice: the mean forget "

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from lstm_audit.cli.exits import FINDINGS, NOTHING, PASS, UNREADABLE, of_check
 from lstm_audit.errors import BadPolicy, Skipped
-from lstm_audit.facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row
+from lstm_audit.facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, facts_of
 from lstm_audit.lstm.layer import GATES, Lstm
 from lstm_audit.lstm.measure import Values, measure
 from lstm_audit.policy.describe import describe
@@ -722,7 +722,7 @@ def test_fail_on(fail_on: str, failing: int) -> None:
 
 
 VALUES = Values({"b": ([0.0],) * 4}, ([0.0],) * 4)
-ROW = Row(lstm(), measure(lstm(), VALUES))
+ROW = Row(facts_of(lstm()), measure(lstm(), VALUES))
 
 
 def audit(

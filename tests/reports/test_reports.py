@@ -22,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_audit.errors import Skipped
-from lstm_audit.facts import Audit, FileAudit, FileError, Row
+from lstm_audit.facts import Audit, FileAudit, FileError, Row, facts_of
 from lstm_audit.lstm.layer import GATES, Lstm
 from lstm_audit.lstm.measure import Stats, Values, measure
 from lstm_audit.reports import REPORTS, Look, digits, dumps, escape, fraction, size, sparkline
@@ -44,7 +44,7 @@ def lstm(module: str, layer: int = 0, direction: str = "forward", **facts: Any) 
 def measured(of: Lstm, forget: list[float], other: float = 0.0) -> Row:
     rest = [other] * len(forget)
     effective = (rest, [b + of.offset for b in forget], rest, rest)
-    return Row(of, measure(of, Values({"b": effective}, effective)))
+    return Row(facts_of(of), measure(of, Values({"b": effective}, effective)))
 
 
 def spread(center: float, reach: float, n: int = 64) -> list[float]:

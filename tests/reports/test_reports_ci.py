@@ -42,7 +42,7 @@ from lstm_audit.facts import SEVERITIES, Audit, FileAudit, FileError, Finding, F
 from lstm_audit.lstm.forensics.fingerprint import Init
 from lstm_audit.lstm.layer import Term
 from lstm_audit.raw.dtypes import DTYPES
-from lstm_audit.raw.source import BytesSource, FileSource
+from lstm_audit.raw.source import BytesSource, FileSource, Source
 from lstm_audit.raw.span import Span
 from lstm_audit.raw.tensor import Block, contiguous
 from lstm_audit.reports import REPORTS, Look, Replacement, commands, quoted, relative, shell, tally
@@ -67,6 +67,7 @@ def finding(
         "direction": None if layer is None else "forward",
         "path": PATH,
         "name": "a-rule",
+        "convention": None if layer is None else "torch",
         **more,
     }
     return Finding(code=code, severity=severity, module=module, layer=layer, **given)
@@ -197,7 +198,17 @@ def troubled(draw: st.DrawFn) -> Audit:
                 )
                 said = draw(words), 1.0, draw(words), fix
                 found.append(
-                    Finding(code, "a-rule", severity, file.path, module, layer, way, *said)
+                    Finding(
+                        code,
+                        "a-rule",
+                        severity,
+                        file.path,
+                        module,
+                        layer,
+                        way,
+                        *said,
+                        convention=row.lstm.convention if row else None,
+                    )
                 )
         files.append(replace(file, findings=tuple(found)))
     return replace(audit, files=tuple(files))
@@ -387,20 +398,19 @@ def test_html_stays_small() -> None:
     assert len(text) < 3_000_000
 
 
-def stored(path: str) -> Row:
-    """An LSTM of 4 units whose single bias lies at byte 100 of the file."""
-    source = FileSource(path)
+def stored(source: Source) -> Row:
+    """An LSTM of 4 units whose single bias lies at byte 100 of a source."""
     tensor = contiguous(DTYPES["float32"], (16,), Span(source, 100, 64))
     term = (Term("b", "lstm.bias", Block(tensor, 0, 4, 8)),)
-    source.close()
-    return measured(replace(lstm("lstm"), gates=dict.fromkeys("ifgo", term)), [1.0] * 4)
+    return measured(lstm("lstm")._replace(gates=dict.fromkeys("ifgo", term)), [1.0] * 4)
 
 
 def test_sarif_says_where_the_bias_lies(tmp_path: Any) -> None:
     path = str(tmp_path / "a b.pt")
     (tmp_path / "a b.pt").write_bytes(bytes(200))
     mine = finding("LA101", "error", "lstm", 0, path=path, message="m")
-    file = FileAudit(path, "pickle", 200, (stored(path),), (), (mine,))
+    with FileSource(path) as source:
+        file = FileAudit(path, "pickle", 200, (stored(source),), (), (mine,))
     region, uri = located(REPORTS["sarif"](Audit((file,)), Look(root=str(tmp_path))))
     assert (region["byteOffset"], region["byteLength"]) == (116, 16)
     assert uri == "a%20b.pt"
@@ -408,15 +418,8 @@ def test_sarif_says_where_the_bias_lies(tmp_path: Any) -> None:
     assert "byteOffset" not in located(REPORTS["sarif"](Audit((elsewhere,)), Look()))[0]
     region, uri = located(REPORTS["sarif"](Audit((file,)), Look(root=str(tmp_path / "deeper"))))
     assert urllib.parse.unquote(uri) == f"file://{path}"
-    computed = BytesSource(bytes(200), path)
-    assert "byteOffset" not in located(REPORTS["sarif"](Audit((moved(file, computed),)), Look()))[0]
-
-
-def moved(file: FileAudit, source: BytesSource) -> FileAudit:
-    row = file.rows[0]
-    tensor = contiguous(DTYPES["float32"], (16,), Span(source, 100, 64))
-    gates = dict.fromkeys("ifgo", (Term("b", "lstm.bias", Block(tensor, 0, 4, 8)),))
-    return replace(file, rows=(replace(row, lstm=replace(row.lstm, gates=gates)),))
+    computed = replace(file, rows=(stored(BytesSource(bytes(200), path)),))
+    assert "byteOffset" not in located(REPORTS["sarif"](Audit((computed,)), Look()))[0]
 
 
 def located(text: str) -> tuple[dict[str, int], str]:

@@ -13,12 +13,12 @@ from test_reports import AUDIT, EMPTY
 
 import lstm_audit
 from lstm_audit.errors import AuditError, BadPolicy, MalformedFile, UnknownFormat, Unreadable
-from lstm_audit.facts import Audit, FileAudit, Finding, Fix
+from lstm_audit.facts import ERROR_KINDS, Audit, FileAudit, Finding, Fix
 from lstm_audit.lstm.forensics.fingerprint import Init
 from lstm_audit.policy.read import read_policy
 from lstm_audit.reports import REPORTS, Look
 from lstm_audit.rules import RULES
-from lstm_audit.schemas import ERROR_KINDS, SCHEMAS, policy_schema, report_schema
+from lstm_audit.schemas import SCHEMAS, policy_schema, report_schema
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 REPORT = Draft202012Validator(report_schema())

@@ -6,9 +6,12 @@ said at certain, high or medium confidence; whatever is weaker leaves as `unknow
 a hint.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 GATES = "ifgo"
+
+State = Annotated[str, ("enum", ("fresh", "fresh?", "trained", "undetermined"))]
+Confidence = Annotated[str, ("enum", ("certain", "high", "medium", "low"))]
 
 
 class Init(NamedTuple):
@@ -23,8 +26,8 @@ class Init(NamedTuple):
 
     scheme: str
     value: float | None
-    state: str
-    confidence: str
+    state: State
+    confidence: Confidence
     evidence: str
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ...facts import Audit, FileAudit, Finding, Row
 from ...lstm.forensics.schemes import short
-from ...lstm.layer import GATES
+from ...lstm.layer import GATES, Identity
 from .. import (
     PATH_LIMIT,
     Look,
@@ -102,7 +102,8 @@ def _overview(files: Sequence[tuple[FileAudit, Numbered]]) -> Iterator[str]:
         worst = _worst(file.findings)
         for anchor, row in rows:
             name = shown_address(row.lstm)
-            mark = _badge(worst[row.lstm.address], "") if row.lstm.address in worst else ""
+            severity = worst.get(row.lstm.identity)
+            mark = _badge(severity, "") if severity else ""
             label = f'<a href="#{anchor}" title="{markup(name)}">{markup(name, 60)}</a>{mark}'
             mean = f'<span class="num">{markup(fraction(row.measures.activation.mean))}</span>'
             yield f'<div class="lane"><span class="label">{label}</span>{plots.lane(row.measures)}{mean}</div>'
@@ -110,9 +111,9 @@ def _overview(files: Sequence[tuple[FileAudit, Numbered]]) -> Iterator[str]:
     yield "</div></section>"
 
 
-def _worst(findings: Sequence[Finding]) -> dict[str, str]:
-    """The most severe word on each address; ranked backwards, so that it is written last."""
-    return {f.address: f.severity for f in reversed(ranked(findings)) if f.module is not None}
+def _worst(findings: Sequence[Finding]) -> dict[Identity, str]:
+    """The most severe word on each LSTM; ranked backwards, so that it is written last."""
+    return {f.identity: f.severity for f in reversed(ranked(findings)) if f.identity}
 
 
 # ---- a file
