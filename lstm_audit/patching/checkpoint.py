@@ -138,14 +138,14 @@ def _chosen(found: Found, layers: tuple[str, ...]) -> list[Lstm]:
 
 
 def _file_plans(file: Opened, changes: Sequence[Change]) -> Iterator[FilePlan]:
-    """The edits of every file that is touched."""
+    """The edits of every file that is meant, in the order in which the files were opened; none
+    where the bytes are there already.
+    """
+    edits = edits_of(changes)
+    meant = {id(change.span.source) for change in changes} | {id(source) for source in edits}
     for source in file.sources:
-        mine = [change for change in changes if change.span.source is source]
-        if mine:
-            yield FilePlan(source.name, source.identity, edits_of(mine))
-    strangers = [change for change in changes if not isinstance(change.span.source, FileSource)]
-    if strangers:
-        edits_of(strangers[:1])  # raises, with the reason for which these bytes have no place
+        if id(source) in meant:
+            yield FilePlan(source.name, source.identity, edits.get(source, ()))
 
 
 def _expected(

@@ -1,36 +1,28 @@
-"""Changes into edits: the exact bytes of one file that a patch replaces, checksums included.
+"""Changes into edits: the exact bytes of each file that a patch replaces, checksums included.
 
-Comes in: `Change`, new bytes for a span and the reason. Goes out: `Edit`, sorted, never
-overlapping, old bytes beside new. Promise: after the edits every checksum that covers a changed
-byte is as right (or as wrong) as it was before, and the cost follows the size of the change, never
-of the file.
+Comes in: `Change`, new bytes for a span and the reason. Goes out: for every file that is touched
+its `Edit`s, sorted, never overlapping, old bytes beside new. Promise: after the edits every
+checksum that covers a changed byte is as right (or as wrong) as it was before, wherever it is kept,
+and the cost follows the size of the change, never of the file.
 """
 
 import struct
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import NotPatchable
-from ..raw import checksums
+from ..raw.checksums import KINDS
 from ..raw.source import Source
-from ..raw.span import Seal, Span
+from ..raw.span import SEAL_SIZE, Seal, Span
 
-MAX_GAP = (
-    1 << 16
-    # unchanged bytes between two edits that cost less to run through the CRC than a second shift
-    # does
-)
-CRC = struct.Struct("<I")
-
-NAMES = {"crc32": "CRC-32", "lookup3": "lookup3", "fletcher32": "fletcher32"}
-"""How each kind of `Seal` is called in a message."""
-
-WHOLE = {"lookup3": checksums.lookup3, "fletcher32": checksums.fletcher32}
-"""Kinds that are computed over all bytes anew: HDF5 puts them over small blocks and chunks."""
+MAX_GAP = 1 << 12
+"""Unchanged bytes between two edits that cost less to run through a CRC than a second shift."""
 
 MAX_SUMMED = 8 << 20
-"""Bytes under such a checksum: half a second."""
+"""Bytes under a checksum that can only be summed whole: half a second."""
+
+STORED = struct.Struct("<I")
 
 
 class Change(NamedTuple):
@@ -57,29 +49,24 @@ class Edit(NamedTuple):
         return self.at + len(self.old)
 
 
-def edits_of(changes: Sequence[Change]) -> tuple[Edit, ...]:
-    """The edits that make the changes and keep every checksum true; nothing where all bytes are
-    there already.
+def edits_of(changes: Sequence[Change]) -> Mapping[Source, tuple[Edit, ...]]:
+    """By file, the edits that make the changes and keep every checksum true; a file in which all
+    bytes are there already is left out.
 
-    All changes lie in one file. The same bytes may be named more than once (aliases). Raises
-    `NotPatchable` for bytes without a place, for changes that contradict each other, and for a
-    checksum that is not where it should be.
+    The same bytes may be named more than once (aliases). Raises `NotPatchable` for bytes without a
+    place, for changes that contradict each other, and for a checksum that is not where it should
+    be.
     """
-    if not changes:
-        return ()
-    source = _source(changes)
-    edits = _merged([Edit(_place(c), c.span.read(), c.new, c.reason) for c in changes])
-    seals = {seal for change in changes for seal in change.span.seals}
-    return _sealed(source, [edit for edit in edits if edit.old != edit.new], seals)
-
-
-def _source(changes: Sequence[Change]) -> Source:
-    source = changes[0].span.source
-    if any(change.span.source is not source for change in changes):
-        raise NotPatchable(
-            "these changes lie in more than one file; each file is patched by itself"
-        )
-    return source
+    by_source: dict[Source, list[Edit]] = {}
+    for change in changes:
+        edit = Edit(_place(change), change.span.read(), change.new, change.reason)
+        by_source.setdefault(change.span.source, []).append(edit)
+    wanted = {
+        source: [edit for edit in _merged(edits) if edit.old != edit.new]
+        for source, edits in by_source.items()
+    }
+    _update_seals(wanted, changes)
+    return {source: tuple(edits) for source, edits in wanted.items() if edits}
 
 
 def _place(change: Change) -> int:
@@ -119,89 +106,122 @@ def _joined(a: Edit, b: Edit) -> Edit:
     return Edit(a.at, a.old + b.old[shared:], a.new + b.new[shared:], reason)
 
 
-def _sealed(source: Source, edits: list[Edit], seals: set[Seal]) -> tuple[Edit, ...]:
-    """Innermost first: the places of an inner checksum are bytes that an outer one covers (a zip in
-    a zip).
+def _update_seals(wanted: dict[Source, list[Edit]], changes: Sequence[Change]) -> None:
+    """Add the edits of every checksum, inner ones first: where an inner one is kept are bytes that
+    an outer one covers (a zip in a zip, the table of an index file).
     """
-    done: list[Seal] = []
-    for seal in sorted(seals, key=lambda s: (s.size, s.at, s.places)):
-        for edit in _resealed(source, edits, seal):
-            if any(
-                other.at < edit.end and edit.at < other.at + other.size for other in (*done, seal)
-            ):
-                raise NotPatchable(
-                    "a checksum covers the place where it, or one of its own parts, is kept",
-                    edit.at,
-                )
-            _insert(edits, edit)
-        done.append(seal)
-    return tuple(edits)
+    counted: list[tuple[Seal, int]] = []
+    for seal in _inner_first(changes):
+        inside = _within(wanted.get(seal.covers.source, []), seal.covers)
+        counted.append((seal, len(inside)))
+        for place, edit in _resealed(seal, inside):
+            _insert(wanted.setdefault(place.source, []), edit)
+    for seal, count in counted:
+        # one more edit below a checksum than when it was updated: it was kept in its own bytes
+        if len(_within(wanted.get(seal.covers.source, []), seal.covers)) != count:
+            raise NotPatchable(CIRCLE, seal.covers.at)
 
 
-def _resealed(source: Source, edits: list[Edit], seal: Seal) -> list[Edit]:
-    inside = _within(edits, seal)
+CIRCLE = "a checksum covers the place where it, or one of its own parts, is kept"
+
+Key = tuple[int, int, int, str]
+
+
+def _key(seal: Seal) -> Key:
+    """Every change looks its checksums up anew: what makes two of them the same one."""
+    return id(seal.covers.source), seal.covers.start, seal.covers.size, seal.kind
+
+
+def _inner_first(changes: Sequence[Change]) -> list[Seal]:
+    """Every checksum over the changes, over the places where those are kept, and so on, each once.
+
+    Depth first: a checksum comes after all that lie further out, and the list is turned round.
+    Raises `NotPatchable` where that leads in a circle.
+    """
+    order: dict[Key, Seal | None] = {}  # None: begun, not done
+
+    def visit(seals: Sequence[Seal]) -> None:
+        for seal in reversed(seals):
+            key = _key(seal)
+            if key not in order:
+                order[key] = None
+                for place in seal.places:
+                    visit(place.seals)
+                del order[key]
+                order[key] = seal
+            elif order[key] is None:
+                raise NotPatchable(CIRCLE, seal.covers.at)
+
+    for change in changes:
+        visit(change.span.seals)
+    return [seal for seal in reversed(order.values()) if seal is not None]
+
+
+def _resealed(seal: Seal, inside: Sequence[Edit]) -> Iterator[tuple[Span, Edit]]:
+    """The edits of a checksum's places, given the edits of what it covers."""
     # torch writes a CRC of 0 when torch.serialization.set_crc32_options(False) switched the sums
     # off: leave it
-    if not inside or (seal.kind == "crc32" and seal.stored == 0 and seal.size):
-        return []
+    if not inside or (seal.kind == "crc32" and seal.stored == 0 and seal.covers.size):
+        return
     for place in seal.places:
-        _check_stored(source, seal, place)
-    value = _updated(seal, inside) if seal.kind == "crc32" else _summed(source, seal, inside)
+        _check_stored(seal, place)
+    value = _sum_after(seal, inside)
     if value == seal.stored:
-        return []
-    old, new = CRC.pack(seal.stored), CRC.pack(value)
-    return [
-        Edit(place, old, new, f"{NAMES[seal.kind]} of the {seal.size} bytes at {seal.at}")
-        for place in seal.places
-    ]
+        return
+    reason = f"{KINDS[seal.kind].title} of the {seal.covers.size} bytes at {seal.covers.start}"
+    for place in seal.places:
+        yield place, Edit(place.start, STORED.pack(seal.stored), STORED.pack(value), reason)
 
 
-def _updated(seal: Seal, inside: list[Edit]) -> int:
-    """The CRC-32 after the edits, from the old one and the edits alone."""
+def _sum_after(seal: Seal, inside: Sequence[Edit]) -> int:
+    """The checksum after the edits: from the old one and the edits alone, where the kind allows."""
+    update, covered = KINDS[seal.kind].updated, seal.covers
+    if update is None:
+        return _summed_anew(seal, inside)
     value = seal.stored
     for at, old, new in _runs(inside):
-        value = checksums.updated(value, old, new, seal.at + seal.size - at - len(old))
+        value = update(value, old, new, covered.start + covered.size - at - len(old))
     return value
 
 
-def _summed(source: Source, seal: Seal, inside: list[Edit]) -> int:
-    """A checksum of HDF5 after the edits, over all of the bytes; it must have been right before."""
-    if seal.size > MAX_SUMMED:
-        message = f"a {NAMES[seal.kind]} covers {seal.size} bytes; at most {MAX_SUMMED} are summed"
-        raise NotPatchable(message, seal.at, "limit")
-    data = bytearray(source.read(seal.at, seal.size))
-    if WHOLE[seal.kind](bytes(data)) != seal.stored:
-        message = f"the {NAMES[seal.kind]} of these bytes is wrong already; was the file damaged?"
-        raise NotPatchable(message, seal.at)
+def _summed_anew(seal: Seal, inside: Sequence[Edit]) -> int:
+    """The checksum over all of the bytes, which must have been right before."""
+    kind, covered = KINDS[seal.kind], seal.covers
+    if covered.size > MAX_SUMMED:
+        message = f"a {kind.title} covers {covered.size} bytes; at most {MAX_SUMMED} are summed"
+        raise NotPatchable(message, covered.at, "limit")
+    data = bytearray(covered.read())
+    if kind.of(bytes(data)) != seal.stored:
+        message = f"the {kind.title} of these bytes is wrong already; was the file damaged?"
+        raise NotPatchable(message, covered.at)
     for edit in inside:
-        data[edit.at - seal.at : edit.end - seal.at] = edit.new
-    return WHOLE[seal.kind](bytes(data))
+        data[edit.at - covered.start : edit.end - covered.start] = edit.new
+    return kind.of(bytes(data))
 
 
-def _check_stored(source: Source, seal: Seal, place: int) -> None:
-    if not 0 <= place <= source.size - CRC.size or source.read(place, CRC.size) != CRC.pack(
-        seal.stored
-    ):
+def _check_stored(seal: Seal, place: Span) -> None:
+    there = place.size == SEAL_SIZE and 0 <= place.start <= place.source.size - SEAL_SIZE
+    if place.at is None or not there or place.read() != STORED.pack(seal.stored):
+        title = KINDS[seal.kind].title
         raise NotPatchable(
-            f"the {NAMES[seal.kind]} {seal.stored:08x} is not stored where the file says it is",
-            place,
+            f"the {title} {seal.stored:08x} is not stored where the file says it is", place.start
         )
 
 
-def _within(edits: list[Edit], seal: Seal) -> list[Edit]:
-    """The parts of the edits that a seal covers."""
-    stop = seal.at + seal.size
+def _within(edits: list[Edit], covered: Span) -> list[Edit]:
+    """The parts of a file's edits that a span covers."""
+    start, stop = covered.start, covered.start + covered.size
     found = []
-    for edit in edits[max(bisect_left(edits, seal.at, key=lambda e: e.at) - 1, 0) :]:
+    for edit in edits[max(bisect_left(edits, start, key=lambda e: e.at) - 1, 0) :]:
         if edit.at >= stop:
             break
-        a, b = max(seal.at - edit.at, 0), min(stop, edit.end) - edit.at
+        a, b = max(start - edit.at, 0), min(stop, edit.end) - edit.at
         if a < b:
             found.append(Edit(edit.at + a, edit.old[a:b], edit.new[a:b], edit.reason))
     return found
 
 
-def _runs(edits: list[Edit]) -> list[tuple[int, bytes, bytes]]:
+def _runs(edits: Sequence[Edit]) -> list[tuple[int, bytes, bytes]]:
     """Near edits joined into (at, old, new); a CRC sees only the difference, so any filler serves
     between them.
     """

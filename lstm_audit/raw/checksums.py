@@ -1,23 +1,46 @@
-"""Checksums: the CRC-32 of zip after one slice of a record changed, and the two of HDF5.
+"""Checksums of records, and what becomes of them when one slice of a record changes.
 
-Comes in: for CRC-32 the old checksum, the slice's old and new bytes, the number of bytes behind it;
-for lookup3 and fletcher32 all of the bytes. Goes out: the checksum. Promise: for a CRC-32 the
-record is never read; the cost is that of the slice plus the logarithm of what follows it. The
-others take time linear in the bytes, so callers bound those.
+Comes in: bytes, or an old checksum with the slice's old and new bytes and the number of bytes
+behind it. Goes out: the checksum. Promise: where a kind allows it (`Kind.updated`), the record is
+never read, and the cost is that of the slice plus the logarithm of what follows it; the others take
+time linear in the bytes, so callers bound those.
 
-CRC-32 is linear over GF(2): the checksums of two records of one length differ by the bare CRC (no
+CRCs are linear over GF(2): the checksums of two records of one length differ by the bare CRC (no
 initial value, no final inversion) of their difference, and a bare CRC moves past n more bytes when
 it is multiplied by x^(8n) modulo the polynomial. The method is that of `crc32_combine` in zlib's
-crc32.c. Polynomials are reflected, as in all of zip: bit 31 is the coefficient of x^0.
+crc32.c. Polynomials are reflected: bit 31 is the coefficient of x^0.
 """
 
 import sys
 from array import array
+from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import accumulate
+from typing import NamedTuple
 
-POLYNOMIAL = 0xEDB88320  # IEEE 802.3, reflected; the leading x^32 is implied
+POLYNOMIAL = 0xEDB88320  # IEEE 802.3, as in zip, reflected; the leading x^32 is implied
+CASTAGNOLI = 0x82F63B78  # RFC 3720, as in TensorFlow, reflected
 ONE = 1 << 31
+MASK = 0xFFFFFFFF
+
+Bare = Callable[[bytes], int]
+
+
+class Kind(NamedTuple):
+    """One kind of checksum: its name for people, the sum `of` whole bytes, and `updated` (old sum,
+    old slice, new slice, bytes behind it), which is None where only the whole can be summed.
+    """
+
+    title: str
+    of: Callable[[bytes], int]
+    updated: Callable[[int, bytes, bytes, int], int] | None = None
+
+
+def crc32(data: bytes) -> int:
+    """The CRC-32 of zip."""
+    import zlib  # with an audit in mind, which sums nothing
+
+    return zlib.crc32(data)
 
 
 def updated(old_crc: int, old: bytes, new: bytes, tail: int) -> int:
@@ -25,43 +48,95 @@ def updated(old_crc: int, old: bytes, new: bytes, tail: int) -> int:
 
     Raises ValueError when the two slices differ in length: a record cannot change its size.
     """
-    from zlib import crc32
+    return _updated(POLYNOMIAL, crc32, old_crc, old, new, tail)
 
+
+def _updated(polynomial: int, crc: Bare, old_crc: int, old: bytes, new: bytes, tail: int) -> int:
     if len(old) != len(new):
         raise ValueError(f"{len(old)} bytes cannot be replaced by {len(new)}")
     difference = (int.from_bytes(old, "big") ^ int.from_bytes(new, "big")).to_bytes(len(old), "big")
-    bare = crc32(difference) ^ crc32(bytes(len(old)))
-    return old_crc ^ _product(_power(8 * tail), bare)
+    bare = crc(difference) ^ crc(bytes(len(old)))
+    return old_crc ^ _product(_power(8 * tail, polynomial), bare, polynomial)
 
 
-def _product(a: int, b: int) -> int:
+def _product(a: int, b: int, polynomial: int) -> int:
     """a * b modulo the polynomial."""
     total = 0
     while a:
         if a & ONE:
             total ^= b
-        a = a << 1 & 0xFFFFFFFF
-        b = b >> 1 ^ POLYNOMIAL if b & 1 else b >> 1
+        a = a << 1 & MASK
+        b = b >> 1 ^ polynomial if b & 1 else b >> 1
     return total
 
 
-@cache
-def _squared(k: int) -> int:
+@cache  # 64 squarings a polynomial, each 15 microseconds, asked for at every checksum
+def _squared(k: int, polynomial: int) -> int:
     """x to the power 2^k."""
-    return ONE >> 1 if k == 0 else _product(_squared(k - 1), _squared(k - 1))
+    if k == 0:
+        return ONE >> 1
+    return _product(_squared(k - 1, polynomial), _squared(k - 1, polynomial), polynomial)
 
 
-def _power(n: int) -> int:
+def _power(n: int, polynomial: int) -> int:
     """x to the power n, by binary exponentiation."""
     power, k = ONE, 0
     while n:
         if n & 1:
-            power = _product(_squared(k), power)
+            power = _product(_squared(k, polynomial), power, polynomial)
         n, k = n >> 1, k + 1
     return power
 
 
-MASK = 0xFFFFFFFF
+# ---- CRC-32C as TensorFlow and LevelDB keep it
+
+
+MASK_DELTA = 0xA282EAD8  # tensorflow/core/lib/hash/crc32c.h, kMaskDelta
+
+
+@cache
+def _crc32c_table() -> tuple[int, ...]:
+    """The CRC of every byte, made when a TensorFlow file is first summed."""
+    return tuple(_shifted(byte) for byte in range(256))
+
+
+def _shifted(value: int) -> int:
+    for _ in range(8):
+        value = value >> 1 ^ CASTAGNOLI if value & 1 else value >> 1
+    return value
+
+
+def crc32c(data: bytes) -> int:
+    """The CRC-32 of Castagnoli's polynomial."""
+    table, value = _crc32c_table(), MASK
+    for byte in data:
+        value = table[(value ^ byte) & 0xFF] ^ value >> 8
+    return value ^ MASK
+
+
+def masked(crc: int) -> int:
+    """A CRC-32C as it is stored: a sum over bytes that hold sums would be weak (crc32c.h)."""
+    return ((crc >> 15 | crc << 17) + MASK_DELTA) & MASK
+
+
+def unmasked(stored: int) -> int:
+    """The CRC-32C behind a stored one."""
+    rotated = (stored - MASK_DELTA) & MASK
+    return (rotated >> 17 | rotated << 15) & MASK
+
+
+def masked_crc32c(data: bytes) -> int:
+    """The stored form of the CRC-32C of `data`."""
+    return masked(crc32c(data))
+
+
+def _updated_masked(stored: int, old: bytes, new: bytes, tail: int) -> int:
+    return masked(_updated(CASTAGNOLI, crc32c, unmasked(stored), old, new, tail))
+
+
+# ---- the two of HDF5
+
+
 FINAL = (14, 11, 25, 16, 4, 14, 24)
 """The rotations of lookup3's final(); after each, c is the new b, b the new a, a the new c."""
 
@@ -118,3 +193,12 @@ def _words(code: str, data: bytes, order: str) -> "array[int]":
     if sys.byteorder != order:
         words.byteswap()
     return words
+
+
+KINDS: Mapping[str, Kind] = {
+    "crc32": Kind("CRC-32", crc32, updated),
+    "masked-crc32c": Kind("masked CRC-32C", masked_crc32c, _updated_masked),
+    "lookup3": Kind("lookup3", lookup3),
+    "fletcher32": Kind("fletcher32", fletcher32),
+}
+"""By the `kind` of a `Seal`."""

@@ -11,16 +11,21 @@ from typing import NamedTuple
 from ..errors import MalformedFile
 from .source import Source
 
+SEAL_SIZE = 4
+"""Bytes of a stored checksum of any kind, little-endian."""
+
 
 class Seal(NamedTuple):
-    """A stored checksum over `size` bytes from the absolute offset `at`, kept little-endian in four
-    bytes at each of `places`. `kind` is the algorithm: crc32, lookup3 or fletcher32.
+    """A stored checksum over the bytes of `covers`.
+
+    `stored` is kept at each of `places`, four bytes each, which may lie in another file than what
+    is covered (a TensorFlow index holds the sums of the data files). A place is a span like any
+    other, so it may be under seals of its own. `kind` names a row of `checksums.KINDS`.
     """
 
-    at: int
-    size: int
+    covers: "Span"
     stored: int
-    places: tuple[int, ...]
+    places: tuple["Span", ...]
     kind: str = "crc32"
 
 
@@ -84,11 +89,16 @@ class Span:
         """The same bytes under one more, inner checksum, looked up when it is asked for."""
         return Span(self.source, self.start, self.size, (look, *self.sealers))
 
-    def sealed(self, stored: int, *places: int, kind: str = "crc32") -> "Span":
-        """The same bytes under one more, inner checksum of all of them, kept at the absolute
-        `places`.
+    def sealed(self, stored: int, *places: "int | Span", kind: str = "crc32") -> "Span":
+        """The same bytes under one more, inner checksum over all of them, kept at `places`: spans
+        of any file, or absolute offsets in this one.
         """
-        return self.sealed_by(partial(_known, Seal(self.start, self.size, stored, places, kind)))
+        spans = tuple(self._place(place) if isinstance(place, int) else place for place in places)
+        return self.sealed_by(partial(_known, Seal(self, stored, spans, kind)))
+
+    def _place(self, at: int) -> "Span":
+        """Where a checksum of these bytes is kept: under the same outer checksums as they are."""
+        return Span(self.source, at, SEAL_SIZE, self.sealers)
 
 
 def _known(seal: Seal) -> Seal:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..errors import MalformedFile
 from ..raw.source import BytesSource
-from ..raw.span import Seal, Span
+from ..raw.span import SEAL_SIZE, Seal, Span
 
 TAIL = (
     1 << 14
@@ -370,7 +370,7 @@ def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
         end : end + 8
     ].read() == b"PK\7\x08" + member.crc.to_bytes(4, "little"):
         at.append(end + 4)
-    return Seal(stored.start, stored.size, member.crc, tuple(span.start + a for a in at))
+    return Seal(stored, member.crc, tuple(span[a : a + SEAL_SIZE] for a in at))
 
 
 def _inflated(span: Span, stored: Span, member: Member) -> Span:

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_audit.errors import NotPatchable
-from lstm_audit.patching.edits import Change, Edit, edits_of
+from lstm_audit.patching import edits as edits_module
+from lstm_audit.patching.edits import Change, Edit
+from lstm_audit.raw import checksums
 from lstm_audit.raw.source import BytesSource, FileSource
 from lstm_audit.raw.span import Seal, Span, whole
 
@@ -38,6 +40,13 @@ def made(data: bytes, edits: tuple[Edit, ...]) -> bytes:
         assert out[edit.at : edit.end] == edit.old
         out[edit.at : edit.end] = edit.new
     return bytes(out)
+
+
+def edits_of(changes: list[Change]) -> tuple[Edit, ...]:
+    """The edits of changes that lie in one file."""
+    by_file = edits_module.edits_of(changes)
+    assert len(by_file) <= 1
+    return next(iter(by_file.values()), ())
 
 
 def crc(data: bytes) -> bytes:
@@ -106,14 +115,14 @@ def test_another_length_is_refused() -> None:
         edits_of([Change(whole(Memory(bytes(8)))[0:4], b"abc", "r")])
 
 
-def test_two_files_at_once_are_refused() -> None:
-    with pytest.raises(NotPatchable, match="more than one file"):
-        edits_of(
-            [
-                Change(whole(Memory(bytes(4))), b"abcd", "r"),
-                Change(whole(Memory(bytes(4))), b"abcd", "r"),
-            ]
-        )
+def test_each_file_gets_its_own_edits() -> None:
+    one, two = Memory(bytes(4)), Memory(b"wxyz")
+    changes = [Change(whole(one), b"abcd", "r"), Change(whole(two), b"wxyz", "r")]
+    assert edits_module.edits_of(changes) == {one: (Edit(0, bytes(4), b"abcd", "r"),)}
+    changes.append(Change(whole(two)[2:3], b"?", "r"))
+    with pytest.raises(NotPatchable, match="two values"):
+        edits_module.edits_of(changes)
+    assert set(edits_module.edits_of([changes[0], changes[2]])) == {one, two}
 
 
 def sealed_file(body: bytes) -> tuple[bytes, Span]:
@@ -194,10 +203,21 @@ def test_checksum_that_is_not_where_it_should_be_is_refused(place: int) -> None:
 
 def test_checksum_kept_inside_what_it_covers_is_refused() -> None:
     data = bytearray(b"....body....")
-    seal = Seal(0, 12, zlib.crc32(b"x"), (8,))
-    data[8:12] = struct.pack("<I", seal.stored)
+    data[8:12] = crc(b"x")
+    source = Memory(bytes(data))
+    seal = Seal(Span(source, 0, 12), zlib.crc32(b"x"), (Span(source, 8, 4),))
     with pytest.raises(NotPatchable, match="covers the place"):
-        edits_of([Change(Span(Memory(bytes(data)), 4, 4, (lambda: seal,)), b"BODY", "r")])
+        edits_of([Change(Span(source, 4, 4, (lambda: seal,)), b"BODY", "r")])
+
+
+def test_checksums_that_cover_each_other_are_refused() -> None:
+    source = Memory(b"1111body2222")
+    seals: list[Seal] = []
+    first = Span(source, 0, 4, (lambda: seals[1],))
+    last = Span(source, 8, 4, (lambda: seals[0],))
+    seals += [Seal(Span(source, 4, 8), 1, (first,)), Seal(Span(source, 0, 8), 2, (last,))]
+    with pytest.raises(NotPatchable, match="covers the place"):
+        edits_of([Change(Span(source, 4, 4, (lambda: seals[0],)), b"BODY", "r")])
 
 
 def test_checksum_inside_changed_bytes_is_refused() -> None:
@@ -229,6 +249,62 @@ def test_only_the_slice_and_its_checksums_are_read(tmp_path: Path) -> None:
         edits = edits_of([Change(span[1 << 20 : (1 << 20) + 8], b"forgets!", "r")])
     assert [e.at for e in edits] == [0, 8 + (1 << 20)]
     assert sum(reads) == 8 + 4
+
+
+def crc32c_bitwise(data: bytes) -> int:
+    value = 0xFFFFFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ 0x82F63B78 if value & 1 else value >> 1
+    return value ^ 0xFFFFFFFF
+
+
+def masked(data: bytes) -> bytes:
+    value = crc32c_bitwise(data)
+    return struct.pack("<I", ((value >> 15 | value << 17) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def test_crc32c_is_that_of_the_standard() -> None:
+    assert checksums.crc32c(b"123456789") == 0xE3069283  # the check value of RFC 3720
+    assert checksums.crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720 B.4
+    assert checksums.unmasked(checksums.masked(0xE3069283)) == 0xE3069283
+
+
+def test_a_checksum_in_another_file_is_updated_there_and_so_is_the_one_above_it() -> None:
+    """As in a TensorFlow bundle: the index holds the sum of the data, and a sum of its block."""
+    rng = random.Random(5)
+    tensor = rng.randbytes(9000)
+    data = b"before" + tensor
+    table = rng.randbytes(30) + masked(tensor) + rng.randbytes(20)
+    index = table + masked(table) + b"footer"
+    data_file, index_file = Memory(data), Memory(index)
+    block = whole(index_file)[: len(table)]
+    block = block.sealed(struct.unpack("<I", masked(table))[0], len(table), kind="masked-crc32c")
+    span = whole(data_file)[6:].sealed(
+        struct.unpack("<I", masked(tensor))[0], block[30:34], kind="masked-crc32c"
+    )
+    changes = [Change(span[k : k + 8], b"forgets!", "r") for k in (100, 4000, 8992)]
+    edits = edits_module.edits_of(changes)
+    after, index_after = made(data, edits[data_file]), made(index, edits[index_file])
+    assert after[6:][100:108] == b"forgets!"
+    assert index_after[30:34] == masked(after[6:]) != masked(tensor)
+    assert index_after[len(table) :][:4] == masked(index_after[: len(table)])
+    assert [len(edits[file]) for file in (data_file, index_file)] == [3, 2]
+
+
+@pytest.mark.parametrize("kind", ["lookup3", "fletcher32"])
+def test_a_checksum_that_can_only_be_summed_whole(kind: str) -> None:
+    body = random.Random(6).randbytes(1001)
+    stored = checksums.KINDS[kind].of(body)
+    data = struct.pack("<I", stored) + body
+    span = whole(Memory(data))[4:].sealed(stored, 0, kind=kind)
+    changes = [Change(span[10:14], b"abcd", "r"), Change(span[900:904], b"efgh", "r")]
+    after = made(data, edits_of(changes))
+    assert struct.unpack("<I", after[:4])[0] == checksums.KINDS[kind].of(after[4:])
+    wrong = whole(Memory(struct.pack("<I", stored ^ 1) + body))[4:].sealed(stored ^ 1, 0, kind=kind)
+    with pytest.raises(NotPatchable, match="wrong already"):
+        edits_of([Change(wrong[10:14], b"abcd", "r")])
 
 
 @settings(max_examples=150, deadline=None)
