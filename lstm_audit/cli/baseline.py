@@ -17,7 +17,7 @@ from ..policy.baseline import (
     updated,
 )
 from ..policy.model import Policy
-from ..reports import counted, escape
+from ..reports.words import counted, escape
 from .output import tell
 
 

@@ -1,7 +1,7 @@
 """`lstm-audit config`: the policy in force, and where each part of it came from."""
 
 from ..policy.describe import describe
-from ..reports import escape
+from ..reports.words import escape
 from .exits import PASS
 from .options import Given
 from .output import say

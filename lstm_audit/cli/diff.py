@@ -5,7 +5,7 @@ from ..errors import BadPolicy
 from ..facts import Audit
 from ..fleet import audit_paths
 from ..pipeline import Request
-from ..reports import counted, digits, escape, fraction, shown_address, shown_module
+from ..reports.words import counted, digits, escape, fraction, shown_address, shown_module
 from . import exits
 from .options import Given
 from .output import say, tell

@@ -14,7 +14,8 @@ from ..errors import BadPolicy
 from ..facts import Audit
 from ..inputs import shards_beside
 from ..interrupted import TAIL, sidecar
-from ..reports import REPORTS, Look, escape, utf8
+from ..reports import REPORTS, Look
+from ..reports.words import escape, utf8
 from .options import Given
 
 SPELLED = str.maketrans(

@@ -11,7 +11,7 @@ from ..errors import AuditError, BadPolicy
 from ..patching import target as targets
 from ..patching.checkpoint import Planned, apply_plan, mapped, plan
 from ..patching.target import Target
-from ..reports import escape
+from ..reports.words import escape
 from . import complete, exits
 from .help import Manual
 from .output import Progress, say, tell

@@ -12,7 +12,7 @@ from ..lstm.measure import ACTIVATIONS, of_sorted
 from ..patching.checkpoint import Planned
 from ..patching.edits import Edit
 from ..patching.plan import GatePlan
-from ..reports import counted, digits, escape, fraction, shown_address
+from ..reports.words import counted, digits, escape, fraction, shown_address
 
 SHOWN_BYTES = 8
 """Bytes at the head of each changed range that --diff spells out."""

@@ -1,7 +1,7 @@
 """`lstm-audit presets`: the named initialisations."""
 
 from ..lstm.presets import PRESETS, Chosen, Preset, summary
-from ..reports import digits, fraction
+from ..reports.words import digits, fraction
 from .exits import PASS
 from .options import Given
 from .output import say

@@ -10,7 +10,7 @@ from ..errors import BadPolicy
 from ..facts import Audit
 from ..fleet import audit_paths
 from ..pipeline import Request
-from ..reports import escape
+from ..reports.words import escape
 from .options import Given, flags_of
 from .output import Progress, tell
 

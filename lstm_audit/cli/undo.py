@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import click
 
 from ..errors import AuditError
-from ..reports import counted, escape
+from ..reports.words import counted, escape
 from . import complete, exits
 from .output import say, tell
 from .patch import refuse_missing

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 
 from ..facts import Audit, FileAudit, Row, number
 from ..lstm.measure import Measures, Stats
-from . import Look, escape, report
+from . import Look, report
+from .words import escape
 
 FACTS = ("path", "module", "layer", "direction", "convention", "hidden_size", "dtype")
 QUANTITIES = ("forget_bias", "activation", "time_scale", "half_life")

@@ -8,7 +8,10 @@ first, the last one saying how many more; and no name can end a line, a property
 from collections.abc import Iterator, Sequence
 
 from ..facts import SEVERITIES, Audit, FileError, Finding
-from . import Look, commands, counted, escape, ranked, relative, remedy, report, shown_place
+from . import Look, report
+from .listings import ranked
+from .remedies import commands, remedy
+from .words import counted, escape, relative, shown_place
 
 SHOWN = 10
 NAMED = 3

@@ -5,7 +5,8 @@ contract. Promise: any JSON parser reads it; nothing is rounded, shortened or le
 """
 
 from ..facts import Audit
-from . import Look, dumps, report
+from . import Look, report
+from .words import dumps
 
 
 @report("json")

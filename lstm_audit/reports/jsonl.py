@@ -6,7 +6,8 @@ could not be read, are in `json`.
 """
 
 from ..facts import Audit
-from . import Look, dumps, report
+from . import Look, report
+from .words import dumps
 
 
 @report("jsonl")

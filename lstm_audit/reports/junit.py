@@ -15,17 +15,10 @@ from dataclasses import dataclass
 
 from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, number
 from ..lstm.layer import Identity
-from . import (
-    Look,
-    commands,
-    markup,
-    ranked,
-    remedy,
-    report,
-    shown_address,
-    shown_module,
-    shown_place,
-)
+from . import Look, report
+from .listings import ranked
+from .remedies import commands, remedy
+from .words import markup, shown_address, shown_module, shown_place
 
 FILE = "(file)"
 RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}

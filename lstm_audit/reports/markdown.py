@@ -9,24 +9,20 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..facts import Audit, FileAudit, Finding, Row
 from ..lstm.forensics.schemes import short
-from . import (
+from . import Look, report
+from .listings import alike, sparkline, summary
+from .remedies import commands, shell
+from .words import (
     PATH_LIMIT,
-    Look,
-    alike,
-    commands,
     counted,
+    describe_convention,
     digits,
     escape,
     fraction,
-    peculiar,
-    report,
-    shell,
     shown_address,
     shown_module,
     shown_place,
     size,
-    sparkline,
-    summary,
 )
 
 SUMMARY_BYTES = 1_000_000  # GitHub drops a step's whole summary above 1 MiB
@@ -70,7 +66,7 @@ def _rows(rows: Sequence[Row]) -> Iterator[Sequence[str]]:
     """Numbers for every LSTM; two columns of words only where one of them has a word."""
     words = {
         "Init": [prose(short(row.init)) if row.init else "" for row in rows],
-        "Convention": [prose(peculiar(row.lstm)) for row in rows],
+        "Convention": [prose(describe_convention(row.lstm)) for row in rows],
     }
     words = {heading: cells for heading, cells in words.items() if any(cells)}
     yield [*HEADINGS, *words]

@@ -15,23 +15,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from ..facts import Audit, FileAudit, FileError, Finding, number
+from ..lstm.layer import Identity
 from ..rules import RULES
 from ..version import __version__
-from . import (
-    Look,
-    Replacement,
-    commands,
-    dumps,
-    escape,
-    ranked,
-    relative,
-    remedy,
-    report,
-    shown_place,
-    utf8,
-)
+from . import Look, Replacement, report
+from .listings import ranked
+from .remedies import commands, remedy
+from .words import PATH_LIMIT, dumps, escape, relative, shown_place, utf8
 
 Json = dict[str, Any]
+Key = tuple[str, Identity | None]
+"""A path, and which LSTM."""
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -136,11 +130,12 @@ def _markdown(title: str, manual: str) -> str:
 def _results(
     audit: Audit, findings: Sequence[Finding], codes: Sequence[str], look: Look
 ) -> list[Json]:
-    files = {file.path: file for file in audit.files}
+    regions = {key: region for file in audit.files for key, region in _regions(file)}
+    index = {code: k for k, code in enumerate(codes)}
     seen: dict[str, int] = {}
     results, left = [], FIX_BYTES
     for finding in findings:
-        result = _result(finding, files.get(finding.path), codes.index(finding.code), look)
+        result = _result(finding, regions, index[finding.code], look)
         digest = _digest(finding, look)
         seen[digest] = seen.get(digest, 0) + 1
         result["partialFingerprints"] = {"primaryLocationLineHash": f"{digest}:{seen[digest]}"}
@@ -152,12 +147,12 @@ def _results(
     return results
 
 
-def _result(finding: Finding, file: FileAudit | None, index: int, look: Look) -> Json:
-    region = {**TEXT, **(_bytes(finding, file) if file else {})}
+def _result(finding: Finding, regions: Mapping[Key, Json], index: int, look: Look) -> Json:
+    region = {**TEXT, **regions.get((finding.path, finding.identity), {})}
     location: Json = {
         "physicalLocation": {"artifactLocation": _artifact(finding.path, look), "region": region}
     }
-    place = shown_place(finding, limit=None)
+    place = shown_place(finding, PATH_LIMIT)
     if place:
         kind = "module" if finding.layer is None else "member"
         location["logicalLocations"] = [
@@ -179,33 +174,37 @@ def _result(finding: Finding, file: FileAudit | None, index: int, look: Look) ->
 
 
 def _sentence(finding: Finding, look: Look) -> str:
-    """SARIF 3.11.6: `[text](target)` in a message is a link, which no name of a module may
-    become.
-    """
     place, fix = shown_place(finding), _command(finding, look)
-    text = (
-        f"{place}: {escape(finding.message, limit=None)}"
-        if place
-        else escape(finding.message, limit=None)
-    )
-    return f"{text}{f'. {fix}' if fix else ''}".replace("](", "] (")
+    text = escape(finding.message, PATH_LIMIT)
+    return _unlinked(f"{place}: {text}" if place else text) + (f". {fix}" if fix else "")
+
+
+def _unlinked(text: str) -> str:
+    """SARIF 3.11.6: `[text](target)` in a message is a link, and viewers make one of an address in
+    the web; no name in a file may become either.
+    """
+    return text.replace("](", "] (").replace("://", ": //").replace("www.", "www .")
 
 
 def _command(finding: Finding, look: Look) -> str:
+    """The remedy as far as it can be said here: whole, and with nothing in it that is a link."""
     path = relative(finding.path, look.root) or finding.path
-    return "".join(map(remedy, commands(path, [finding.fix])))
+    text = "".join(map(remedy, commands(path, [finding.fix])))
+    return text if len(text) <= FULL and _unlinked(text) == text else ""
 
 
-def _bytes(finding: Finding, file: FileAudit) -> Json:
-    """Where the first stored part of the forget bias lies, if that is in the very file that the
-    finding names.
+def _regions(file: FileAudit) -> Iterator[tuple[Key, Json]]:
+    """For each LSTM, where the first stored part of the forget bias lies, if that is in the very
+    file that a finding names.
     """
     for row in file.rows:
-        if row.lstm.identity == finding.identity:
-            for location in row.lstm.locations:
-                if location.path == file.path:
-                    return {"byteOffset": location.at, "byteLength": location.size}
-    return {}
+        for location in row.lstm.locations:
+            if location.path == file.path:
+                yield (
+                    (file.path, row.lstm.identity),
+                    {"byteOffset": location.at, "byteLength": location.size},
+                )
+                break
 
 
 def _digest(finding: Finding, look: Look) -> str:
@@ -296,7 +295,7 @@ def _skipped(file: FileAudit, look: Look) -> Iterator[Json]:
         place: Json = {
             "physicalLocation": {"artifactLocation": _artifact(file.path, look), "region": TEXT}
         }
-        name = escape(skipped.module, limit=None) or "(root)"
+        name = escape(skipped.module, PATH_LIMIT) or "(root)"
         place["logicalLocations"] = [{"fullyQualifiedName": name, "kind": "module"}]
         text = f"{name} was not judged: {skipped.detail or skipped.reason}"
         yield {**_notice(skipped.reason, "note", text), "locations": [place]}
@@ -306,5 +305,5 @@ def _notice(kind: str, level: str, text: str) -> Json:
     return {
         "descriptor": {"id": kind},
         "level": level,
-        "message": {"text": escape(text, None).replace("](", "] (")},
+        "message": {"text": _unlinked(escape(text, PATH_LIMIT))},
     }

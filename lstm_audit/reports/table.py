@@ -12,23 +12,19 @@ from typing import Any, NamedTuple
 
 from ..facts import Audit, FileAudit, FileError, Finding, Row
 from ..lstm.forensics.schemes import short
-from . import (
+from . import Look, report
+from .listings import alike, sparkline, summary
+from .remedies import commands, quoted
+from .words import (
     PATH_LIMIT,
-    Look,
-    alike,
-    commands,
+    describe_convention,
     digits,
     escape,
     fraction,
-    peculiar,
-    quoted,
-    report,
     shown_address,
     shown_module,
     shown_place,
     size,
-    sparkline,
-    summary,
 )
 
 NARROWEST = 40
@@ -234,7 +230,7 @@ def _columns(signs: Signs) -> tuple[Column, ...]:
             lambda row: "" if row.init is None else escape(short(row.init)),
             align="left",
         ),
-        Column("\nconvention", 4, lambda row: peculiar(row.lstm), align="left"),
+        Column("\nconvention", 4, lambda row: describe_convention(row.lstm), align="left"),
         Column("\naliases", 11, lambda row: str(len(row.lstm.aliases) or ""), ROOMY),
     )
 
@@ -399,13 +395,25 @@ def _columns_of(column: Column, cells: Sequence[str]) -> int:
 
 def _shortened(names: Sequence[str], room: int, dots: str) -> list[str]:
     """Names cut in the middle to `room`: at the first of a few places where no two of them become
-    alike.
+    alike; where there is none, those that would be alike are numbered.
     """
     for share in (0.4, 0.0, 0.7, 1.0):
         short = [_cut(name, room, share, dots) for name in names]
         if len(set(short)) == len(set(names)):
             return short
-    return [_cut(name, room, 0.4, dots) for name in names]
+    return _numbered(names, room, dots)
+
+
+def _numbered(names: Sequence[str], room: int, dots: str) -> list[str]:
+    """Every name that does not fit, with a number of its own in place of its middle."""
+    numbers: dict[str, int] = {}
+    short = []
+    for name in names:
+        if columns_wide(name) > room:
+            number = numbers.setdefault(name, len(numbers) + 1)
+            name = _cut(name, room, 0.4, f"{dots}{number}{dots}")
+        short.append(name)
+    return short
 
 
 def _cut(name: str, room: int, share: float, dots: str) -> str:
@@ -432,16 +440,31 @@ def _wrapped(text: str, width: int) -> list[str]:
     """
     lines: list[str] = [""]
     for word in text.split(" "):
-        joined = f"{lines[-1]} {word}" if lines[-1] else word
-        if columns_wide(joined) <= width:
-            lines[-1] = joined
-            continue
-        lines += [""] if lines[-1] else []
-        while columns_wide(word) > width:
-            lines[-1:] = [_prefix(word, width), ""]
-            word = word[len(lines[-2]) :]
-        lines[-1] = word
+        for k, piece in enumerate(_pieces(word, width)):
+            joined = f"{lines[-1]} {piece}" if lines[-1] else piece
+            if k == 0 and columns_wide(joined) <= width:
+                lines[-1] = joined
+            elif lines[-1]:
+                lines.append(piece)
+            else:
+                lines[-1] = piece
     return lines
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """A word as lines take it: whole, or cut where it is wider than one; each character is looked
+    at once.
+    """
+    if len(word) <= width and columns_wide(word) <= width:
+        return [word]
+    pieces, start, wide = [], 0, 0
+    for k, character in enumerate(word):
+        columns = columns_wide(character)
+        if wide + columns > width and k > start:
+            pieces.append(word[start:k])
+            start, wide = k, 0
+        wide += columns
+    return [*pieces, word[start:]]
 
 
 def _painted(text: str, look: Look, fg: str = "", bold: bool = False) -> str:

@@ -45,8 +45,11 @@ from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource, FileSource, Source
 from lstm_audit.raw.span import Span
 from lstm_audit.raw.tensor import Block, contiguous
-from lstm_audit.reports import REPORTS, Look, Replacement, commands, quoted, relative, shell, tally
+from lstm_audit.reports import REPORTS, Look, Replacement
 from lstm_audit.reports import sarif as sarif_module
+from lstm_audit.reports.listings import tally
+from lstm_audit.reports.remedies import commands, quoted, shell
+from lstm_audit.reports.words import relative
 from lstm_audit.rules import Hit, Rule
 from lstm_audit.version import __version__
 

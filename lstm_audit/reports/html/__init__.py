@@ -11,25 +11,20 @@ from collections.abc import Iterator, Sequence
 from ...facts import Audit, FileAudit, Finding, Row
 from ...lstm.forensics.schemes import short
 from ...lstm.layer import GATES, Identity
-from .. import (
+from .. import Look, report
+from ..listings import alike, ranked, summary, tally
+from ..remedies import commands, shell
+from ..words import (
     PATH_LIMIT,
-    Look,
-    alike,
-    commands,
     counted,
+    describe_convention,
     digits,
     fraction,
     markup,
-    peculiar,
-    ranked,
-    report,
-    shell,
     shown_address,
     shown_module,
     shown_place,
     size,
-    summary,
-    tally,
 )
 from . import plots
 from .style import CSS
@@ -176,7 +171,7 @@ def _skipped(file: FileAudit) -> Iterator[str]:
 def _card(anchor: str, row: Row) -> Iterator[str]:
     lstm, measures = row.lstm, row.measures
     yield f'<article class="card" id="{anchor}"><h3 class="path">{markup(shown_address(lstm))}</h3>'
-    facts = [f"{lstm.hidden_size} units", lstm.dtype, peculiar(lstm)]
+    facts = [f"{lstm.hidden_size} units", lstm.dtype, describe_convention(lstm)]
     chip = f'<span class="chip">{markup(short(row.init))}</span>' if row.init else ""
     yield f'<p class="muted">{markup(" · ".join(filter(None, facts)))}{chip}</p>'
     yield plots.histogram(measures)

@@ -8,7 +8,7 @@ draws nothing but a word.
 from collections.abc import Iterator
 
 from ...lstm.measure import Measures
-from .. import fraction
+from ..words import fraction
 
 HIGH = 72  # pixels of the fullest bar
 TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -1,0 +1,182 @@
+"""Words of a report that several formats share: names, numbers, paths, text for other languages.
+
+Comes in: a name from a file, a number. Goes out: text. Promise: nothing that a file says reaches a
+terminal or a document unescaped, and a number is never rounded to what it is not.
+"""
+
+import os
+from typing import Any
+from zlib import crc32
+
+from ..facts import Finding, LstmFacts
+from ..lstm.layer import Lstm
+
+NAME_LIMIT = 200
+"""Characters of an escaped name that a report for people shows; the machine formats give all of
+it.
+"""
+
+PATH_LIMIT = 4096
+
+ROOM_FOR_SUM = 60
+"""Characters below which a shortened name has no place for its checksum."""
+
+
+def escape(text: str, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:
+    """A name from a file, harmless on a terminal: controls, bidi marks, surrogates and the like as
+    \\x1b or \\u202e.
+
+    What is longer than `limit` characters loses its middle, for an address tells most at its ends;
+    a checksum of the whole stands there, so that two names do not become alike. The cost is that of
+    what is shown, and of one checksum, however long the name.
+    """
+    if limit is None or len(text) <= limit:
+        shown = _spell(text, ascii)
+        if limit is None or len(shown) <= limit:
+            return shown
+    dots = "..." if ascii else "…"
+    sum_of = f"{crc32(text.encode('utf-8', 'surrogatepass')):08x}"
+    middle = f"{dots}{sum_of}{dots}" if limit >= ROOM_FOR_SUM else dots
+    keep = limit - len(middle)
+    head, tail = _spell(text[:limit], ascii), _spell(text[-limit:], ascii)
+    return head[: keep // 2] + middle + tail[len(tail) - (keep - keep // 2) :]
+
+
+def _spell(text: str, ascii: bool) -> str:
+    """Every character, with those spelled out that a terminal would obey, or cannot show."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() and (c.isascii() or not ascii) else _escaped(c) for c in text
+    )
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def shown_module(module: str) -> str:
+    """A module's path for people; that of a bare state dict is empty."""
+    return module or "(root)"
+
+
+def shown_address(
+    lstm: Lstm | LstmFacts, limit: int | None = NAME_LIMIT, ascii: bool = False
+) -> str:
+    """`MODULE:lK[:reverse]`, escaped."""
+    return escape(shown_module(lstm.module) + lstm.address[len(lstm.module) :], limit, ascii)
+
+
+def shown_place(finding: Finding, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:
+    """What a finding is about, as `shown_address` has it; empty where that is the whole file."""
+    if finding.module is None:
+        return ""
+    return escape(
+        shown_module(finding.module) + finding.address[len(finding.module) :], limit, ascii
+    )
+
+
+def describe_convention(lstm: LstmFacts) -> str:
+    """What sets an LSTM apart from torch's: convention, run-time offset, activation function. Empty
+    for plain torch.
+    """
+    words = [lstm.convention if lstm.convention != "torch" else ""]
+    words.append(f"{lstm.offset:+.4g}" if lstm.offset else "")
+    words.append(lstm.activation_function if lstm.activation_function != "sigmoid" else "")
+    return " ".join(filter(None, words))
+
+
+def digits(value: float) -> str:
+    """Four significant digits and four decimals at most: 0.7311, 12346, 1.2e+15, ∞; ~0 for what
+    only rounds to 0.
+    """
+    if value != value:
+        return "NaN"
+    if abs(value) == float("inf"):
+        return "∞" if value > 0 else "-∞"
+    if abs(value) < 0.00005:
+        return "~0" if value else "0"
+    if abs(value) >= 999999.5:
+        return f"{value:.2g}"
+    return f"{value:.0f}" if abs(value) >= 9999.5 else f"{round(value, 4):.4g}"
+
+
+def fraction(value: float) -> str:
+    """An activation in four decimals, that never calls a gate wholly open or closed which is
+    not.
+    """
+    if value != value:
+        return "NaN"
+    if value in (0.0, 1.0):
+        return f"{value:.0f}"
+    return "<0.0001" if value < 0.00005 else ">0.9999" if value >= 0.99995 else f"{value:.4f}"
+
+
+def size(count: int) -> str:
+    """Bytes for people: 812 bytes, 2.3 MiB."""
+    if count < 1024:
+        return counted(count, "byte")
+    power = min((count.bit_length() - 1) // 10, 4)
+    return f"{count / 1024**power:.1f} {'KMGT'[power - 1]}iB"
+
+
+def counted(n: int, noun: str) -> str:
+    """`1 file`, `2 files`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def utf8(text: str) -> bytes:
+    """A path's or name's bytes: those that were no UTF-8 (PEP 383) come back, and a lone surrogate
+    is no obstacle.
+    """
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def relative(path: str, root: str = "") -> str | None:
+    """A path as a repository at `root` (empty: the working directory) knows it, with /; None
+    outside of it.
+    """
+    try:
+        base = os.path.abspath(root)
+    except FileNotFoundError:  # the working directory was deleted: nothing lies in it
+        return None
+    way = os.path.relpath(os.path.abspath(path), base).replace(os.sep, "/")
+    return None if way == ".." or way.startswith("../") else way
+
+
+# ---- text for other languages
+
+
+def markup(text: str, limit: int | None = None) -> str:
+    """Text for XML and HTML, attributes too: escaped as for a terminal, so no character is left
+    that XML forbids.
+    """
+    return escape(text, limit).translate(MARKUP)
+
+
+MARKUP = {ord(c): f"&#{ord(c)};" for c in "&<>\"'"}
+
+
+def dumps(value: Any, indent: int | None = None) -> str:
+    """Strict JSON in ASCII, keys as they come.
+
+    RFC 8259 section 8.2: parsers differ on a lone surrogate, so those are written as the six
+    characters \\udXXX.
+    """
+    import json
+
+    text = json.dumps(value, indent=indent, allow_nan=False)
+    if "\\ud" in text:
+        text = json.dumps(_paired(value), indent=indent, allow_nan=False)
+    return text
+
+
+def _paired(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode("utf-8")
+    if isinstance(value, list):
+        return [_paired(item) for item in value]
+    return {_paired(k): _paired(v) for k, v in value.items()} if isinstance(value, dict) else value
