@@ -1,0 +1,175 @@
+"""Archives that hold checkpoints: zip, tar, gzip, and one inside the other.
+
+Comes in: a span over a file that no reader of checkpoints claims. Goes out: its `Part`s, each a
+checkpoint under its path inside the archive. Promise: nothing is unpacked to disk, a name inside is
+a label and never a path, and what all parts together inflate and take is bounded.
+
+A stored member of a zip and any member of a tar is a slice of the outer file: it keeps its place,
+and the outer checksum is sealed around the inner one.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import NamedTuple
+
+from ..errors import AuditError, MalformedFile, UnknownFormat
+from ..raw.span import Span
+from ..wire import gzip, tar, zip
+from . import Beside, Checkpoint, read
+
+MAX_DEPTH = 3  # a checkpoint in a zip in a tar in a gzip
+MAX_TRIED = 256  # members that are looked into
+MAX_ALL_INFLATED = 256 << 20  # bytes that the deflated members of one file may have together
+
+MODELS = frozenset(
+    [
+        ".pt",
+        ".pth",
+        ".bin",
+        ".th",
+        ".ckpt",
+        ".pkl",
+        ".safetensors",
+        ".h5",
+        ".hdf5",
+        ".keras",
+        ".npz",
+        ".zip",
+        ".tar",
+        ".gz",
+        ".model",
+        ".nn",
+        ".onnx",
+        ".tflite",
+        ".msgpack",
+        ".params",
+        ".index",
+        ".pickle",
+        ".joblib",
+        ".nemo",
+    ]
+)
+"""Only members with these suffixes are inflated to see what they are; stored ones are looked at."""
+
+
+class Part(NamedTuple):
+    """What a member of an archive is: `inside` is its path there, `!` between archives."""
+
+    inside: str
+    checkpoint: Checkpoint | AuditError
+
+
+class Room(NamedTuple):
+    """What is left for one file: a counter of members looked into, one of bytes inflated."""
+
+    counts: dict[str, int]
+
+    def take(self, what: str, amount: int, most: int) -> None:
+        """Count; raises `MalformedFile`, kind `limit`, beyond `most`."""
+        self.counts[what] = self.counts.get(what, 0) + amount
+        if self.counts[what] > most:
+            raise MalformedFile(f"its members have over {most} {what} together", kind="limit")
+
+
+Opener = Mapping[str, "partial[Span]"]
+"""The members of an archive by name, each opened when it is asked for."""
+
+
+def is_archive(span: Span) -> bool:
+    """Whether these bytes are a container of files."""
+    return zip.is_zip(span) or tar.is_tar(span) or gzip.is_gzip(span)
+
+
+def parts(span: Span, name: str) -> list[Part]:
+    """Every checkpoint inside, in the order of their paths; none where there is none.
+
+    `name` is that of the file, from which a bare gzip has the name of what it holds.
+    """
+    return list(_parts(span, name, Room({}), MAX_DEPTH))
+
+
+def _parts(span: Span, name: str, room: Room, depth: int) -> Iterator[Part]:
+    if gzip.is_gzip(span):
+        inner = gzip.inflate(span)
+        room.take("bytes", inner.size, MAX_ALL_INFLATED)
+        if tar.is_tar(inner):  # .tar.gz is one archive, not two
+            yield from _members(inner, room, depth)
+        else:
+            yield from _member(os.path.basename(name).removesuffix(".gz"), inner, {}, room, depth)
+        return
+    yield from _members(span, room, depth)
+
+
+def _members(span: Span, room: Room, depth: int) -> Iterator[Part]:
+    members = _opened(span, room)
+    for name in sorted(members):
+        room.take("members", 1, MAX_TRIED)
+        try:
+            member = members[name]()
+        except MalformedFile as error:
+            if error.kind == "limit":
+                raise
+            yield Part(name, error)
+            continue
+        yield from _member(name, member, members, room, depth)
+
+
+def _opened(span: Span, room: Room) -> "dict[str, partial[Span]]":
+    """The members worth a look."""
+    if tar.is_tar(span):
+        return {name: partial(_itself, body) for name, body in tar.members(span).items()}
+    found = zip.members(span)
+    return {
+        name: partial(_body, span, member, room)
+        for name, member in found.items()
+        if not name.endswith("/") and (member.method == zip.STORED or _is_model(name))
+    }
+
+
+def _itself(span: Span) -> Span:
+    return span
+
+
+def _body(span: Span, member: zip.Member, room: Room) -> Span:
+    if member.method != zip.STORED:
+        room.take("bytes", member.size, MAX_ALL_INFLATED)
+    return zip.body(span, member)
+
+
+def _is_model(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in MODELS
+
+
+def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> Iterator[Part]:
+    """What one member is: a checkpoint, an archive, or nothing that is read."""
+    try:
+        yield Part(name, read(span, _neighbours(name, members)))
+    except UnknownFormat as error:
+        if not is_archive(span):
+            if error.kind == "unsupported":
+                yield Part(name, error)
+            return
+        if depth <= 1:
+            yield Part(
+                name, MalformedFile("archives inside archives inside archives", kind="limit")
+            )
+            return
+        for part in _parts(span, name, room, depth - 1):
+            yield part._replace(inside=f"{name}!{part.inside}")
+    except MalformedFile as error:
+        if _is_model(name):
+            yield Part(name, error)
+
+
+def _neighbours(name: str, members: Opener) -> Beside:
+    """Files beside a member, for formats that spread over several."""
+    folder = name.rpartition("/")[0]
+
+    def beside(other: str) -> Span:
+        path = f"{folder}/{other}" if folder else other
+        if path not in members:
+            raise MalformedFile(f"the archive has no {path}", kind="truncated")
+        return members[path]()
+
+    return beside

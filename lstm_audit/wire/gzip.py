@@ -1,0 +1,56 @@
+"""A gzip stream, inflated in memory.
+
+Comes in: a span that begins with gzip's magic. Goes out: a span over what it holds, which has no
+place in the file. Promise: no more than `MAX_INFLATED` bytes are ever made, whatever is announced.
+
+Source: RFC 1952; members that follow one another are one stream (2.2).
+"""
+
+import zlib
+
+from ..errors import MalformedFile
+from ..raw.source import BytesSource
+from ..raw.span import Span, whole
+
+MAGIC = b"\x1f\x8b\x08"
+MAX_INFLATED = 256 << 20  # bytes; deflate reaches 1000:1, so the output is what must be bounded
+READ_AT_ONCE = 1 << 20
+
+
+def is_gzip(span: Span) -> bool:
+    """Whether the span begins with a gzip header of the deflate method."""
+    return span.size > 18 and span[:3].read() == MAGIC
+
+
+def inflate(span: Span) -> Span:
+    """Everything that the stream holds; raises `MalformedFile` (`limit`, `truncated`)."""
+    made = bytearray()
+    stream = zlib.decompressobj(wbits=31)
+    for start in range(0, span.size, READ_AT_ONCE):
+        raw = span[start : min(start + READ_AT_ONCE, span.size)].read()
+        while raw:
+            if stream.eof:
+                if not raw.startswith(MAGIC):
+                    return _held(span, made)  # padding behind the last member
+                stream = zlib.decompressobj(wbits=31)
+            made += _decompress(stream, raw, span, MAX_INFLATED + 1 - len(made))
+            if len(made) > MAX_INFLATED:
+                raise MalformedFile(
+                    f"it inflates to more than {MAX_INFLATED >> 20} MiB; unpack it first",
+                    kind="limit",
+                )
+            raw = stream.unused_data or stream.unconsumed_tail
+    if not stream.eof:
+        raise MalformedFile("the gzip stream ends too early", span.at, "truncated")
+    return _held(span, made)
+
+
+def _decompress(stream: "zlib._Decompress", raw: bytes, span: Span, most: int) -> bytes:
+    try:
+        return stream.decompress(raw, most)
+    except zlib.error as error:
+        raise MalformedFile(f"the gzip stream is damaged: {error}", span.at) from None
+
+
+def _held(span: Span, made: bytearray) -> Span:
+    return whole(BytesSource(bytes(made), span.source.name))
