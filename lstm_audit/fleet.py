@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .errors import UnknownFormat
 from .facts import Audit, FileAudit, FileError
 from .inputs import STDIN, Input, expand
-from .pipeline import EVERYTHING, FileResult, Request, audit_input, audit_object
+from .pipeline import EVERYTHING, Request, Results, audit_input, audit_object
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -90,24 +90,24 @@ def audit_paths(
 ) -> Audit:
     """The files that the paths mean, audited; see `audit`."""
     inputs = expand(paths, exclude)
-    results: list[FileResult] = []
+    results: list[Results] = []
     for result in _each(inputs, request, jobs or os.cpu_count() or 1, executor):
         results.append(result)
         if progress is not None:
             progress(len(results), len(inputs))
     return Audit(
-        files=tuple(result for result in results if isinstance(result, FileAudit)),
-        errors=tuple(result for result in results if isinstance(result, FileError)),
-        ignored=sum(result is None for result in results),
+        files=tuple(r for some in results for r in some if isinstance(r, FileAudit)),
+        errors=tuple(r for some in results for r in some if isinstance(r, FileError)),
+        ignored=sum(not some for some in results),
         ignored_paths=tuple(
-            given.path for given, result in zip(inputs, results, strict=True) if result is None
+            given.path for given, some in zip(inputs, results, strict=True) if not some
         ),
     )
 
 
 def _each(
     inputs: Sequence[Input], request: Request, jobs: int, executor: "Executor | None"
-) -> Iterator[FileResult]:
+) -> Iterator[Results]:
     """Every input's result, in order; processes only pay when there are many files."""
     if executor is not None:
         yield from _in_order(executor, partial(audit_input, request=request), inputs)
@@ -117,7 +117,7 @@ def _each(
         yield from _over_processes(inputs, request, min(jobs, len(inputs)))
 
 
-def _over_processes(inputs: Sequence[Input], request: Request, jobs: int) -> Iterator[FileResult]:
+def _over_processes(inputs: Sequence[Input], request: Request, jobs: int) -> Iterator[Results]:
     """A thread a job, each with a process of its own, which dies with its file and no other.
 
     Standard input belongs to this process, and is read by it.
@@ -133,7 +133,7 @@ def _over_processes(inputs: Sequence[Input], request: Request, jobs: int) -> Ite
     for worker in workers:
         idle.put(worker)
 
-    def audit_one(given: Input) -> FileResult:
+    def audit_one(given: Input) -> Results:
         if given.path == STDIN:
             return audit_input(
                 given, request._replace(seconds=0.0)
@@ -154,10 +154,10 @@ def _over_processes(inputs: Sequence[Input], request: Request, jobs: int) -> Ite
 
 
 def _in_order(
-    executor: "Executor", audit_one: Callable[[Input], FileResult], inputs: Iterable[Input]
-) -> Iterator[FileResult]:
+    executor: "Executor", audit_one: Callable[[Input], Results], inputs: Iterable[Input]
+) -> Iterator[Results]:
     """Results in the order of the inputs, of which at most `WINDOW` are under way or waiting."""
-    waiting: deque[Future[FileResult]] = deque()
+    waiting: deque[Future[Results]] = deque()
     for given in inputs:
         waiting.append(executor.submit(audit_one, given))
         if len(waiting) >= WINDOW:
@@ -166,7 +166,7 @@ def _in_order(
         yield waiting.popleft().result()
 
 
-def _one_by_one(inputs: Sequence[Input], request: Request) -> Iterator[FileResult]:
+def _one_by_one(inputs: Sequence[Input], request: Request) -> Iterator[Results]:
     """The collector would go over all earlier results again and again: it looks at a few files'
     leavings at a time.
     """

@@ -97,12 +97,20 @@ def _without(inputs: dict[str, Input], exclude: Sequence[str]) -> list[Input]:
     return [given for path, given in inputs.items() if path not in left_out]
 
 
+def split_locator(path: str) -> tuple[str, str]:
+    """The file, and the path inside it: `agent.zip!policy.pth` unless a file has that very name."""
+    file, mark, inside = path.partition("!")
+    if not mark or os.path.lexists(path):
+        return path, ""
+    return file, inside
+
+
 def _expand_one(path: str) -> Iterator[Input]:
     if path == STDIN:
         yield Input(path, named=True)
     elif os.path.isdir(path):
         yield from walk(path)
-    elif os.path.lexists(path):
+    elif os.path.lexists(split_locator(path)[0]):
         yield Input(path, named=True)
     else:
         yield from _globbed(path)

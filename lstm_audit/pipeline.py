@@ -12,10 +12,11 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from . import formats
-from .errors import AuditError, MalformedFile, UnknownFormat
+from .errors import AuditError, MalformedFile, NotPatchable, UnknownFormat
 from .facts import FileAudit, FileError, Finding, Row, facts_of, sort_skipped, units_of
-from .formats import Checkpoint
-from .inputs import STDIN, Input, spooled_stdin
+from .formats import Beside, Checkpoint
+from .formats.archive import Part, is_archive, parts
+from .inputs import STDIN, Input, split_locator, spooled_stdin
 from .interrupted import hot, interrupted
 from .lstm.find import find_lstms
 from .lstm.layer import Lstm
@@ -37,7 +38,10 @@ RECOGNISED = frozenset({"unsupported", "lfs-pointer"})
 MAX_SECONDS = 10.0
 """What a process of our own allows a file; the budgets of the readers end it within 2 s."""
 
-FileResult = FileAudit | FileError | None
+Results = tuple[FileAudit | FileError, ...]
+"""What comes of one input: one for a checkpoint, one a checkpoint of an archive, none for a file in
+a folder that is no checkpoint.
+"""
 
 
 class Request(NamedTuple):
@@ -58,24 +62,21 @@ class Request(NamedTuple):
 EVERYTHING = Request()
 
 
-def audit_input(given: Input, request: Request = EVERYTHING) -> FileResult:
-    """One file: its audit, the error that prevented it, or None for a file in a folder that is no
-    checkpoint.
-    """
+def audit_input(given: Input, request: Request = EVERYTHING) -> Results:
+    """The audits of one file, or the error that prevented them; see `Results`."""
     if given.problem:
-        return FileError(given.path, "io", given.problem)
+        return (FileError(given.path, "io", given.problem),)
     try:
         with deadline(request.seconds):
-            return audit_file(given.path, request if given.named else _of_many(request))
+            return _audit_parts(given.path, request if given.named else _of_many(request))
     except AuditError as error:
         unknown = isinstance(error, (UnknownFormat, MalformedFile))
         if unknown and not given.expected and error.kind not in RECOGNISED:
-            return None
-        return FileError(given.path, error.kind, error.message, error.at)
+            return ()
+        return (FileError(given.path, error.kind, error.message, error.at),)
     except (RecursionError, MemoryError, OutOfTime) as error:
-        return FileError(
-            given.path, "limit", f"it takes {EXCESS[type(error)]} than a checkpoint does"
-        )
+        message = f"it takes {EXCESS[type(error)]} than a checkpoint does"
+        return (FileError(given.path, "limit", message),)
 
 
 class OutOfTime(BaseException):
@@ -109,17 +110,30 @@ def deadline(seconds: float) -> Iterator[None]:
 
 
 class Opened(NamedTuple):
-    """A checkpoint whose files are open; `sources` are the file itself and the shards that were
-    needed.
+    """An input whose files are open: its one checkpoint, or those of an archive; `sources` are the
+    file itself and the shards that were needed.
     """
 
-    checkpoint: Checkpoint
+    parts: Sequence[Part]
     sources: tuple[FileSource, ...]
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """The only checkpoint; raises `NotPatchable` where there are several, naming them."""
+        if len(self.parts) != 1:
+            names = ", ".join(part.inside for part in self.parts)
+            raise NotPatchable(f"it holds several checkpoints, name one as FILE!{names}")
+        (part,) = self.parts
+        if isinstance(part.checkpoint, AuditError):
+            raise part.checkpoint
+        return part.checkpoint
 
 
 @contextmanager
 def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
     """Read a checkpoint and keep its files open; raises an `AuditError` when that fails.
+
+    `path` may name a checkpoint inside an archive: `agent.zip!policy.pth`.
 
     A file with the journal of an interrupted patch is refused, unless it is the patch itself that
     reads it back.
@@ -137,13 +151,30 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
             sources.append(stack.enter_context(FileSource(readable)))
             return whole(sources[-1])
 
-        folder = os.path.dirname(path)
-        checkpoint = formats.read(
-            open_span(path), lambda name: open_span(os.path.join(folder, name))
-        )
-        yield Opened(checkpoint, tuple(sources))
+        file, inside = split_locator(path)
+        folder = os.path.dirname(file)
+        span = open_span(file)
+        parts = _read(span, lambda name: open_span(os.path.join(folder, name)), inside)
+        yield Opened(parts, tuple(sources))
         for source in sources:
             source.settle()
+
+
+def _read(span: Span, beside: Beside, inside: str) -> Sequence[Part]:
+    """The checkpoint, or what an archive holds under `inside`."""
+    try:
+        if not inside:
+            return (Part("", formats.read(span, beside)),)
+    except UnknownFormat as error:
+        if error.kind != "unknown-format" or not is_archive(span):
+            raise
+    found = parts(span, span.source.name)
+    chosen = [part for part in found if not inside or part.inside == inside]
+    if not chosen:
+        names = ", ".join(part.inside for part in found[:5]) or "none"
+        what = f"no checkpoint {inside!r}; those inside" if inside else "no checkpoint; inside"
+        raise UnknownFormat(f"an archive that holds {what}: {names}")
+    return chosen
 
 
 def _of_many(request: Request) -> Request:
@@ -156,10 +187,32 @@ def _of_many(request: Request) -> Request:
 
 
 def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:
-    """One checkpoint; raises an `AuditError` when it cannot be read."""
+    """A file's one checkpoint; raises an `AuditError` when it cannot be read, or has several."""
     with opened(path) as file:
         size = sum(source.size for source in file.sources)
         return _judge(path, size, file.checkpoint, request)
+
+
+def _audit_parts(path: str, request: Request) -> Results:
+    """Each of a file's checkpoints; raises an `AuditError` when it cannot be read at all."""
+    with opened(path) as file:
+        size = sum(source.size for source in file.sources)
+        return tuple(_audit_part(path, size, part, request) for part in file.parts)
+
+
+def _audit_part(path: str, size: int, part: Part, request: Request) -> FileAudit | FileError:
+    """One checkpoint of a file; inside an archive, what is wrong with it is its own matter."""
+    if not part.inside:
+        assert isinstance(part.checkpoint, Checkpoint)
+        return _judge(path, size, part.checkpoint, request)
+    locator = path if path.endswith(f"!{part.inside}") else f"{path}!{part.inside}"
+    try:
+        if isinstance(part.checkpoint, AuditError):
+            raise part.checkpoint
+        found = _judge(locator, size, part.checkpoint, _of_many(request))
+        return found._replace(format="archive")
+    except AuditError as error:
+        return FileError(locator, error.kind, error.message, error.at)
 
 
 def audit_object(target: object, request: Request) -> FileAudit:

@@ -22,7 +22,7 @@ from typing import Any, BinaryIO
 
 from .facts import FileError
 from .inputs import Input
-from .pipeline import MAX_SECONDS, FileResult, Request, audit_input
+from .pipeline import MAX_SECONDS, Request, Results, audit_input
 
 SECONDS = 60.0
 """What one file may take in a worker by the clock on the wall; the promise is 2 s of computing."""
@@ -43,20 +43,20 @@ class Worker:
         self._request = request
         self._process: subprocess.Popen[bytes] | None = None
 
-    def audit(self, given: Input, seconds: float = SECONDS) -> FileResult:
+    def audit(self, given: Input, seconds: float = SECONDS) -> Results:
         """One input's result; an error of that input when the process dies or takes too long."""
         process = self._process or self._start()
         try:
             _send(_pipe(process.stdin), given)
             if _ready(_pipe(process.stdout), seconds):
-                result: FileResult = _receive(_pipe(process.stdout))
+                result: Results = _receive(_pipe(process.stdout))
                 return result
             problem = f"it took over {seconds:.0f} s to read"
         except (EOFError, BrokenPipeError):
             problem = f"the process that read it died{_cause(process)}"
         self.stop()
         self._process = None
-        return FileError(given.path, "limit", problem)
+        return (FileError(given.path, "limit", problem),)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         """A session of its own: Ctrl-C at the terminal is for the parent alone."""

@@ -53,6 +53,10 @@ MODELS = frozenset(
 """Only members with these suffixes are inflated to see what they are; stored ones are looked at."""
 
 
+TAR_ERA = frozenset({"pickle", "tensors", "storages"})
+"""The members of torch 0.1's files (torch/serialization.py legacy_load)."""
+
+
 class Part(NamedTuple):
     """What a member of an archive is: `inside` is its path there, `!` between archives."""
 
@@ -118,7 +122,11 @@ def _members(span: Span, room: Room, depth: int) -> Iterator[Part]:
 def _opened(span: Span, room: Room) -> "dict[str, partial[Span]]":
     """The members worth a look."""
     if tar.is_tar(span):
-        return {name: partial(_itself, body) for name, body in tar.members(span).items()}
+        bodies = tar.members(span)
+        if TAR_ERA.issubset(bodies):
+            message = "torch.save of torch 0.1, a tar: load it with that torch and save it again"
+            raise UnknownFormat(message, 0, "unsupported")
+        return {name: partial(_itself, body) for name, body in bodies.items()}
     found = zip.members(span)
     return {
         name: partial(_body, span, member, room)

@@ -12,7 +12,6 @@ HEAD = 1024
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_TAR_MAGIC_AT = 257
 _ONNX_FIELDS = b"\x12\x1a\x22\x3a\x42\x72"
 """What follows the ir_version of a ModelProto: producer, domain, graph, opset or metadata
 (onnx/onnx.proto).
@@ -45,16 +44,6 @@ def refuse(span: Span, beside: Beside) -> Checkpoint | None:
 
 def _refuse_container(head: bytes) -> None:
     """Containers that are known but not read."""
-    if head[_TAR_MAGIC_AT : _TAR_MAGIC_AT + 5] == b"ustar":
-        message = (
-            "a tar: either an archive (unpack it), or torch.save of torch 0.1 (load and save it "
-            "again)"
-        )
-        raise UnknownFormat(message, 0, "unsupported")
-    if head.startswith(b"\x1f\x8b"):
-        raise UnknownFormat(
-            "a gzip archive; unpack it and audit the checkpoint inside", 0, "unsupported"
-        )
     if head.startswith(_HDF5):
         raise UnknownFormat(
             "an HDF5 file (Keras); this version reads torch and safetensors", 0, "unsupported"

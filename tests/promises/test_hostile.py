@@ -72,7 +72,7 @@ def test_mutated_fixture_gives_an_audit_or_an_error(
     for data in _mutations(path.read_bytes(), path.name, mutations):
         target.write_bytes(data)
         started = time.monotonic()
-        result = audit_input(Input(str(target), named=True))
+        (result,) = audit_input(Input(str(target), named=True))
         assert isinstance(result, (FileAudit, FileError))
         assert time.monotonic() - started < SECONDS
         if isinstance(result, FileError):
