@@ -18,7 +18,7 @@ from ..lstm.layer import Identity
 from . import Look, report
 from .listings import ranked
 from .remedies import commands, remedy
-from .words import markup, shown_address, shown_module, shown_place
+from .words import PATH_LIMIT, markup, shown_address, shown_module, shown_place
 
 FILE = "(file)"
 RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
@@ -78,13 +78,13 @@ def _cases(file: FileAudit, look: Look) -> Iterator[Case]:
     for finding in ranked(file.findings):
         found.setdefault(finding.identity, []).append(finding)
     for row in file.rows:
-        name, own = markup(shown_address(row.lstm, limit=None)), found.pop(row.lstm.identity, [])
+        name, own = markup(shown_address(row.lstm, PATH_LIMIT)), found.pop(row.lstm.identity, [])
         yield _case(name, _properties(row), own, look)
     yield _case(FILE, (), ranked(finding for rest in found.values() for finding in rest), look)
     for skipped in file.skipped:
         message = markup(skipped.detail or skipped.reason)
         reason = f'<skipped type="{markup(skipped.reason)}" message="{message}"/>'
-        yield Case(markup(shown_module(skipped.module)), "skipped", (reason,))
+        yield Case(markup(shown_module(skipped.module), PATH_LIMIT), "skipped", (reason,))
 
 
 def _case(name: str, properties: tuple[str, ...], found: Sequence[Finding], look: Look) -> Case:
@@ -104,7 +104,7 @@ def _told(findings: Sequence[Finding]) -> str:
     """A line a finding, and a line for the command that mends it."""
     lines = []
     for f in findings:
-        place = shown_place(f, limit=None)
+        place = shown_place(f, PATH_LIMIT)
         lines.append(f"{f.severity} {f.code} {f.name}{f' {place}' if place else ''}: {f.message}")
         lines += map(remedy, commands(f.path, [f.fix]))
     return "\n".join(map(markup, lines))

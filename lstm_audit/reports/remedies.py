@@ -10,6 +10,9 @@ from typing import NamedTuple
 from ..facts import Fix
 from .words import utf8
 
+MOST_TYPED = 8192
+"""Characters of a command; one that is longer is nothing that a person would copy."""
+
 
 class Command(NamedTuple):
     """The words of a `lstm-audit patch`; `safe`: nothing that was learned is lost by it."""
@@ -34,7 +37,9 @@ def commands(path: str, fixes: Iterable[Fix | None]) -> Iterator[Command]:
     file = f"./{path}" if path.startswith("-") else path
     for (safe, _, rest), names in layers.items():
         chosen = [word for name in names for word in ("--layers", name)]
-        yield Command(["lstm-audit", "patch", file, *rest, *chosen], safe)
+        line = ["lstm-audit", "patch", file, *rest, *chosen]
+        if sum(map(len, line)) <= MOST_TYPED:
+            yield Command(line, safe)
 
 
 def quoted(word: str, ascii: bool = False) -> str:

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from command import FORMATS, environment, real
+from command import FORMATS, environment, real, run
 
 from lstm_audit.cli.output import harmless
 
@@ -66,6 +66,16 @@ def test_every_report(model: Path, command: str, report: str) -> None:
     assert b"owned" in done.stdout or report == "github"
     assert is_harmless(done.stdout)
     assert is_harmless(done.stderr)
+
+
+@pytest.mark.parametrize("report", ["table", "sarif", "markdown", "html", "github", "junit"])
+def test_a_very_long_name(tmp_path: Path, report: str) -> None:
+    """What is shown is bounded, and so is what it costs: this once took minutes."""
+    model = write_model(tmp_path / "m.safetensors", "n" * 200_000)
+    done = run("audit", "-f", report, model)
+    assert done.exit_code == 0
+    assert "LA101" in done.stdout
+    assert len(done.stdout) < 150_000
 
 
 @pytest.mark.parametrize(

@@ -207,7 +207,7 @@ def _more(row: Row) -> Iterator[str]:
         *_named("Read from", row.lstm.bias_tensors),
         *_named("Also", row.lstm.aliases),
     ]
-    yield f"{''.join(f'<p>{markup(line)}</p>' for line in lines)}</details>"
+    yield f"{''.join(f'<p>{markup(line, PATH_LIMIT)}</p>' for line in lines)}</details>"
 
 
 def _named(title: str, names: Sequence[str]) -> list[str]:
