@@ -14,6 +14,7 @@ from functools import lru_cache
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple, get_type_hints
 
+from .activations import PATTERN
 from .errors import Skipped
 from .lstm.forensics.schemes import Init
 from .lstm.layer import GATES, Direction, Identity, Layer, Lstm, halves_overlap
@@ -37,7 +38,7 @@ Code = Annotated[str, ("pattern", "^LA[0-9]{3}$")]
 Count = Annotated[int, ("minimum", 0)]
 Severity = Annotated[str, ("enum", SEVERITIES)]
 ErrorKind = Annotated[str, ("enum", ERROR_KINDS)]
-Activation = Annotated[str, ("enum", tuple(ACTIVATIONS))]
+Activation = Annotated[str, ("pattern", PATTERN)]
 Scalar = Annotated[float | str | None, ("type", ("number", "string", "null"))]
 
 
@@ -293,7 +294,9 @@ def facts_of(lstm: Lstm) -> LstmFacts:
         notes=lstm.notes,
         tied=lstm.tied,
         two_halves=lstm.two_halves,
-        fixable=bool(lstm.gates["f"]) and not halves_overlap(lstm),
+        fixable=bool(lstm.gates["f"])
+        and not halves_overlap(lstm)
+        and all(span.at is not None for span in spans),
         locations=tuple(Location(s.source.name, s.at, s.size) for s in spans if s.at is not None),
     )
 

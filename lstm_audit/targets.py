@@ -10,7 +10,9 @@ a step y = −ln f, and b = logit(e^−y) = −ln(e^y − 1) (Mahto et al. 2021,
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
+from .activations import parse
 from .errors import BadPolicy
 
 FEWEST, MOST = 1e-100, 1e100
@@ -47,10 +49,31 @@ def _hard_bias_of_decay(y: float) -> float:
 
 Inverse = Callable[[float], float]
 
-INVERSES: Mapping[str, tuple[Inverse, Inverse]] = {
-    "sigmoid": (logit, bias_of_decay),
-    "hard_sigmoid": (_hard_logit, _hard_bias_of_decay),
-}
+
+class _Inverses(dict[str, tuple[Inverse, Inverse]]):
+    """By name; of an activation with numbers of its own, made when it is first asked for."""
+
+    def __missing__(self, name: str) -> tuple[Inverse, Inverse]:
+        shape = parse(name)
+        pair: tuple[Inverse, Inverse] = logit, bias_of_decay
+        if shape.kind == "hard_sigmoid":
+            alpha, beta = shape.alpha, shape.beta
+            pair = lambda f: (f - beta) / alpha, lambda y: (math.exp(-y) - beta) / alpha
+        self[name] = tuple(partial(_within, inverse, shape.clip) for inverse in pair)  # type: ignore[assignment]  # a pair of them
+        return self[name]
+
+
+def _within(inverse: Inverse, clip: float, wished: float) -> float:
+    """The bias, if the gate's clip lets it through."""
+    bias = inverse(wished)
+    if clip and abs(bias) > clip:
+        raise BadPolicy(f"the gate clips its input at {clip:g}, and would need {bias:g}")
+    return bias
+
+
+INVERSES: Mapping[str, tuple[Inverse, Inverse]] = _Inverses(
+    sigmoid=(logit, bias_of_decay), hard_sigmoid=(_hard_logit, _hard_bias_of_decay)
+)
 """By a gate's `activation_function`: the bias of an activation, and of a decay a step."""
 
 

@@ -68,9 +68,11 @@ class Lstm(NamedTuple):
 
     `gates` maps i, f, g, o to their terms (none for bias=False); `offset` is what the framework
     adds to the forget gate at run time; `activation_function` is that gate's: sigmoid or
-    hard_sigmoid. `notes` are sentences that a reader of the numbers must know (a missing half
-    counted as 0). `aliases` are the names of other tensors with the same storage, `tied` the
-    identities of the LSTMs that these names alone would make.
+    hard_sigmoid, see `activations`. `notes` are sentences that a reader of the numbers must know (a
+    missing half counted as 0). `aliases` are the names of other tensors with the same storage,
+    `tied` the identities of the LSTMs that these names alone would make. `coupled` names a gate
+    that is 1 minus another: "f" (f = 1 - i) or "i" (i = 1 - f); it has no terms, and its effective
+    bias is minus the other's.
     """
 
     module: str
@@ -86,6 +88,7 @@ class Lstm(NamedTuple):
     activation_function: str = "sigmoid"
     notes: tuple[str, ...] = ()
     tied: tuple[Identity, ...] = ()
+    coupled: str = ""
 
     @property
     def identity(self) -> Identity:

@@ -8,11 +8,12 @@ activations, never the activation of the mean.
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import dist, exp, log1p, sqrt
 from operator import add, sub
 from typing import NamedTuple
 
+from ..activations import parse
 from ..raw.tensor import Block, read_block, read_numbers, whole_block
 from .layer import GATES, Lstm, Term
 
@@ -89,6 +90,11 @@ def read_values(lstm: Lstm) -> Values:
     ]
     if lstm.offset:
         effective[1] = [value + lstm.offset for value in effective[1]]
+    if (
+        lstm.coupled
+    ):  # 1 - sigmoid(x) = sigmoid(-x); unfolding refuses gates of which that is not true
+        tied, free = (1, 0) if lstm.coupled == "f" else (0, 1)
+        effective[tied] = [-value for value in effective[free]]
     return Values(halves, tuple(effective))
 
 
@@ -163,10 +169,30 @@ def time_scale_of_bias(bias: float, function: str) -> float:
     return time_scale_of(ACTIVATIONS[function](bias))
 
 
-ACTIVATIONS: Mapping[str, Callable[[float], float]] = {
-    "sigmoid": sigmoid,
-    "hard_sigmoid": hard_sigmoid,
-}
+class _Activations(dict[str, Callable[[float], float]]):
+    """By name; one with numbers of its own is made when it is first asked for."""
+
+    def __missing__(self, name: str) -> Callable[[float], float]:
+        shape = parse(name)
+        hard = shape.kind == "hard_sigmoid"
+        gate = partial(sloped, shape.alpha, shape.beta) if hard else sigmoid
+        self[name] = partial(clipped, gate, shape.clip) if shape.clip else gate
+        return self[name]
+
+
+def sloped(alpha: float, beta: float, x: float) -> float:
+    """ONNX's HardSigmoid: alpha x + beta between 0 and 1."""
+    return min(max(alpha * x + beta, 0.0), 1.0) if x == x else x
+
+
+def clipped(gate: Callable[[float], float], clip: float, x: float) -> float:
+    """A gate whose input is limited to [-clip, clip] first."""
+    return gate(min(max(x, -clip), clip) if x == x else x)
+
+
+ACTIVATIONS: Mapping[str, Callable[[float], float]] = _Activations(
+    sigmoid=sigmoid, hard_sigmoid=hard_sigmoid
+)
 
 
 def measure(lstm: Lstm, values: Values) -> Measures:
