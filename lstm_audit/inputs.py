@@ -29,6 +29,7 @@ SUFFIXES = frozenset(
         ".jit",
         ".model",
         ".nn",
+        ".onnx",
     }
 )
 """In a walked folder, a file with one of these that cannot be read is an error; others are no

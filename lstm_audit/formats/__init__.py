@@ -5,7 +5,7 @@ returns tensors, answers None ("not mine"), or raises an `AuditError`; nothing i
 executed, imported or believed.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import Skipped, UnknownFormat
@@ -27,13 +27,80 @@ class Claim(NamedTuple):
     facts: Mapping[str, int] = {}
 
 
+class Constant(NamedTuple):
+    """A tensor that a graph stores.
+
+    `tensor` says where it lies; where its numbers have no plain place (varints, several pieces),
+    `numbers` are its values; where neither is known, `trouble` says why. `overridable`: it is the
+    default of a graph's input. `scale`: a quantised tensor's step; the value is (stored - zero) *
+    scale.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    tensor: Tensor | None = None
+    numbers: tuple[float, ...] | None = None
+    trouble: str = ""
+    overridable: bool = False
+    scale: float = 1.0
+    zero: int = 0
+
+
+Attribute = int | float | str | Constant | tuple[int | float | str, ...]
+
+
+class Node(NamedTuple):
+    """One operation of a graph, under ONNX's name; an input or output that is left out is "".
+
+    `labels` is what the exporter noted beside it.
+    """
+
+    op: str
+    ins: tuple[str, ...]
+    outs: tuple[str, ...]
+    name: str = ""
+    attributes: Mapping[str, Attribute] = {}
+    labels: Mapping[str, Attribute] = {}
+
+
+class Scope(NamedTuple):
+    """One list of nodes and the names that hold in it.
+
+    A name that is not known here is looked for in `outer`. `bound` gives names of this scope
+    another meaning: what a call hands to a function, what a loop hands on unchanged. `calls`: by
+    the number of a node, the scope and the names that make its outputs. `inputs`: what comes from
+    outside, with its declared shape (None: unknown sizes).
+    """
+
+    path: str
+    nodes: Sequence[Node]
+    constants: Mapping[str, Constant]
+    outer: "Scope | None" = None
+    bound: Mapping[str, "tuple[Scope, str]"] = {}
+    calls: Mapping[int, "tuple[Scope, tuple[str, ...]]"] = {}
+    inputs: Mapping[str, tuple[int | None, ...]] = {}
+    outputs: tuple[str, ...] = ()
+
+
+class Graph(NamedTuple):
+    """A model whose tensors have no names worth the word: nodes, in scopes.
+
+    `dialect` says whose operators these are (onnx, tflite, openvino, coreml), `producer` what wrote
+    the file.
+    """
+
+    dialect: str
+    scopes: tuple[Scope, ...]
+    producer: str = ""
+
+
 class Checkpoint(NamedTuple):
     """Named tensors and what is claimed of them.
 
     `tensors` go by their natural dotted path; `claims` by module path; `skipped` are tensors or
     modules that the container holds in a form that cannot be read; `globals` are the (module, name)
     pairs that an unsafe load of the file would import; `notes` say how many bytes stand where no
-    reader of the format looks.
+    reader of the format looks. `graphs` hold what has no names; `tensors` is empty then.
     """
 
     format: str
@@ -42,6 +109,7 @@ class Checkpoint(NamedTuple):
     skipped: tuple[Skipped, ...] = ()
     globals: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    graphs: tuple[Graph, ...] = ()
 
 
 def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
@@ -53,9 +121,7 @@ def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
 
 
 Beside = Callable[[str], Span]
-"""Opens a file in the same folder by its bare name, for formats that spread over several files; a
-`*` at the start stands for the file's own name without its suffix.
-"""
+"""Opens a file in the same folder by its bare name; for formats that spread over several files."""
 
 Reader = Callable[[Span, Beside], "Checkpoint | None"]
 

@@ -4,18 +4,15 @@ Comes in: the first bytes of a file. Goes out: None, or an `UnknownFormat` that 
 is and what to do. Promise: a pointer or an error page is never called a corrupt checkpoint.
 """
 
-from ..errors import UnknownFormat
+from ..errors import MalformedFile, UnknownFormat
 from ..raw.span import Span
+from ..wire.protobuf import Wire
 from . import Beside, Checkpoint, reader
 
 HEAD = 1024
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_ONNX_FIELDS = b"\x12\x1a\x22\x3a\x42\x72"
-"""What follows the ir_version of a ModelProto: producer, domain, graph, opset or metadata
-(onnx/onnx.proto).
-"""
 
 
 @reader("refused", weak=True)
@@ -39,6 +36,7 @@ def refuse(span: Span, beside: Beside) -> Checkpoint | None:
             "an HTML page saved as a model; the download failed, fetch it again", 0, "html"
         )
     _refuse_container(head)
+    _refuse_protobuf(span)
     return None
 
 
@@ -48,16 +46,34 @@ def _refuse_container(head: bytes) -> None:
         raise UnknownFormat(
             "an HDF5 file (Keras); this version reads torch and safetensors", 0, "unsupported"
         )
-    if _is_onnx(head):
-        raise UnknownFormat(
-            "an ONNX model, by its looks; this version reads torch and safetensors",
-            0,
-            "unsupported",
+    if head.lstrip().startswith(b"ir_version:"):
+        message = (
+            "an ONNX model written as protobuf text, which no runtime loads; parse it with "
+            "google.protobuf.text_format and save it with onnx.save"
         )
+        raise UnknownFormat(message, 0, "unsupported")
+    if head[4:8] == b"ORTM":
+        message = (
+            "an ONNX Runtime .ort file, which holds no ONNX; audit the .onnx model that it was "
+            "made from"
+        )
+        raise UnknownFormat(message, 0, "unsupported")
 
 
-def _is_onnx(head: bytes) -> bool:
-    """A protobuf whose first field is an ir_version of 1 to 31, or the text of one."""
-    if head.startswith(b"ir_version:"):
-        return True
-    return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 32 and head[2] in _ONNX_FIELDS
+def _refuse_protobuf(span: Span) -> None:
+    """A SavedModel's message: 1 schema version, 2 graphs, and nothing else.
+
+    It begins with the bytes of an ONNX model and of a Core ML model; those have been asked.
+    """
+    if span[: min(span.size, 3)].read() != b"\x08\x01\x12":
+        return
+    try:
+        numbers = {field[0] for field in Wire(span).fields(0, span.size)}
+    except MalformedFile:
+        return
+    if numbers == {1, 2}:
+        message = (
+            "a TensorFlow SavedModel's graph; its weights lie beside it: audit variables/, or "
+            "the model's .h5 or .keras file"
+        )
+        raise UnknownFormat(message, 0, "unsupported")

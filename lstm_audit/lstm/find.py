@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import MalformedFile, Skipped
-from ..formats import Checkpoint, Claim, shape_of
+from ..formats import Checkpoint, Claim, Graph, shape_of
 from ..raw.tensor import Tensor
 from .build import FACTORS, MAX_BIAS, build, mirrored
 from .conventions import CONVENTIONS, OPTIMIZER_WORDS, Convention
@@ -63,7 +63,23 @@ def find_lstms(checkpoint: Checkpoint) -> Found:
     valueless = {key for _, key in unread}
     lstms = [lstm for lstm in lstms if (lstm.module, lstm.layer, lstm.direction) not in valueless]
     lookalikes = tuple(outcome for outcome in outcomes if isinstance(outcome, Lookalike))
-    return Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
+    found = Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
+    return _with_graphs(found, checkpoint.graphs) if checkpoint.graphs else found
+
+
+def _with_graphs(found: Found, graphs: Sequence[Graph]) -> Found:
+    """What the graphs hold beside what has names."""
+    from .unfold import unfold  # 4 ms of imports that no checkpoint of names needs
+
+    lstms, skipped = list(found.lstms), list(found.skipped)
+    for graph in graphs:
+        unfolded = unfold(graph)
+        lstms += unfolded.lstms
+        skipped += unfolded.skipped
+    if len(lstms) > MAX_LSTMS:
+        message = f"{len(lstms)} LSTMs in one file; at most {MAX_LSTMS} are read"
+        raise MalformedFile(message, kind="limit")
+    return found._replace(lstms=tuple(sorted(lstms, key=report_order)), skipped=tuple(skipped))
 
 
 def _without_optimizers(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]]:

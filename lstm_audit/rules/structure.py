@@ -35,7 +35,7 @@ def bias_missing(case: Case) -> Iterator[Hit]:
 
     References: torch.nn.LSTM, argument `bias`; pytorch/pytorch#34800.
     """
-    if not case.lstm.gates["f"]:
+    if not case.lstm.gates["f"] and not case.lstm.coupled:
         mean, half = case.measures.activation.mean, case.measures.half_life.p50
         message = (
             f"no bias (bias=False): the forget activation at rest is {mean:.3g} in all "

@@ -1,0 +1,329 @@
+"""An LSTM cell by its equations, where no operator says that it is one.
+
+Comes in: the nodes of a scope. Goes out: a `Sighting` for every cell, or a `Skipped` for what has a
+cell's form and a gate that cannot be followed. Promise: the gate that multiplies the carried state
+is f, whatever the order of the gates; a GRU is never taken for an LSTM.
+
+    c' = F * c + I * tanh(g)        h' = O * tanh(c')
+
+A gate is whatever chain of elementwise operations leads from its numbers to the product: Sigmoid,
+HardSigmoid, or one that is spelled out (Add 3, Relu6, Mul 1/6). The chain is walked down to the
+first operation that is none of these; what enters there is the gate's bias. Two numbers sent
+through the chain tell its slope and its value at 0, and further ones that it is what it looks like.
+"""
+
+from collections.abc import Iterator, Mapping
+from math import exp
+from typing import NamedTuple
+
+from ..activations import Shape, spell
+from ..formats import Node, Scope
+from .graph import Evaluation, Value
+from .layer import GATES
+from .operators import Seen, skipped
+from .sightings import Sighting, Terms
+
+MAX_CHAIN = 16
+"""Elementwise operations from a gate's bias to its product."""
+
+PROBES = (-40.0, -2.9, -2.0, -0.6, -0.3, 0.0, 0.2, 0.5, 1.0, 2.2, 2.9, 40.0)
+CLOSE = 1e-5
+
+
+class Gate(NamedTuple):
+    """A chain of elementwise operations: the name that enters it, and what it does to a number."""
+
+    name: str
+    chain: tuple[Node, ...]
+    shape: Shape
+
+
+class Wiring(NamedTuple):
+    """The nodes of one cell; `candidate` is what enters the tanh of g."""
+
+    keep: Gate | None
+    write: Gate | None
+    output: Gate | None
+    candidate: str
+    coupled: str
+    node: Node
+
+
+def find_cells(evaluation: Evaluation, scope: Scope) -> Iterator[Seen]:
+    """Every cell of one scope."""
+    tanhs = [
+        (k, node)
+        for k, node in enumerate(scope.nodes)
+        if node.op == "Tanh" and node.ins and node.outs
+    ]
+    if len(tanhs) < 2:
+        return
+    readers = _readers(scope)
+    for order, tanh in tanhs:
+        wiring = _wire(evaluation, scope, tanh, readers)
+        if wiring is not None:
+            yield _sight(evaluation, scope, wiring, order)
+
+
+def _readers(scope: Scope) -> Mapping[str, list[Node]]:
+    """By name, the products that it enters."""
+    readers: dict[str, list[Node]] = {}
+    for node in scope.nodes:
+        if node.op == "Mul":
+            for name in node.ins:
+                readers.setdefault(name, []).append(node)
+    return readers
+
+
+def _wire(
+    evaluation: Evaluation, scope: Scope, tanh: Node, readers: Mapping[str, list[Node]]
+) -> Wiring | None:
+    """The cell whose new state goes through this tanh; None where the form is another."""
+    total = _through(evaluation, scope, tanh.ins[0])
+    if total is None or total.op != "Add" or len(total.ins) != 2:
+        return None
+    products = [_maker(evaluation, scope, name) for name in total.ins]
+    outputs = [
+        other for mul in readers.get(tanh.outs[0], ()) for other in mul.ins if other != tanh.outs[0]
+    ]
+    if (
+        any(node is None or node.op != "Mul" or len(node.ins) != 2 for node in products)
+        or not outputs
+    ):
+        return None
+    for keep, write in (products, products[::-1]):
+        assert keep is not None
+        assert write is not None
+        for gate_name, tanh_name in (write.ins, write.ins[::-1]):
+            inner = _maker(evaluation, scope, tanh_name)
+            if inner is None or inner.op != "Tanh" or not inner.ins:
+                continue
+            gates = [_gate(evaluation, scope, name) for name in keep.ins]
+            kept = next((gate for gate in gates if gate is not None), None)
+            written = _gate(evaluation, scope, gate_name)
+            coupled = (
+                "" if written or kept is None else _complement(evaluation, scope, gate_name, kept)
+            )
+            output = next((g for name in outputs if (g := _gate(evaluation, scope, name))), None)
+            return Wiring(kept, written, output, inner.ins[0], coupled, total)
+    return None
+
+
+def _maker(evaluation: Evaluation, scope: Scope, name: str) -> Node | None:
+    """The node of this scope that makes a name."""
+    spot = evaluation.locate(scope, name) if name else None
+    return spot.node if spot is not None and spot.scope is scope else None
+
+
+def _through(evaluation: Evaluation, scope: Scope, name: str) -> Node | None:
+    """The maker, seen through what changes nothing or clips the state."""
+    node = _maker(evaluation, scope, name)
+    for _ in range(MAX_CHAIN):
+        if node is None or node.op not in ("Identity", "Clip", "Cast") or not node.ins:
+            break
+        node = _maker(evaluation, scope, node.ins[0])
+    return node
+
+
+def _gate(evaluation: Evaluation, scope: Scope, name: str) -> Gate | None:
+    """The chain that ends in `name`, if it squashes numbers into 0 to 1."""
+    chain: list[Node] = []
+    at = name
+    best: Gate | None = None
+    for _ in range(MAX_CHAIN):
+        node = _maker(evaluation, scope, at)
+        step = _operand(evaluation, scope, node) if node is not None else None
+        if node is None or step is None:
+            break
+        chain.append(node)
+        at = step
+        shape = _shape_of(evaluation, scope, chain)
+        if shape is not None:
+            best = Gate(at, tuple(chain), shape)
+            if node.op in ("Sigmoid", "HardSigmoid"):
+                break
+    return best
+
+
+def _operand(evaluation: Evaluation, scope: Scope, node: Node) -> str | None:
+    """The input of an elementwise operation that is not a stored scalar; None where it is none."""
+    if node.op in UNARY:
+        return node.ins[0] if node.ins else None
+    if node.op not in BINARY or len(node.ins) != 2:
+        return None
+    scalars = [_scalar(evaluation, scope, name) for name in node.ins]
+    if scalars[0] is None and scalars[1] is not None:
+        return node.ins[0]
+    if scalars[1] is None and scalars[0] is not None and node.op != "Div":
+        return node.ins[1]
+    return None
+
+
+def _scalar(evaluation: Evaluation, scope: Scope, name: str) -> float | None:
+    """A stored number that stands alone, or is the same everywhere."""
+    value = evaluation.value(scope, name) if name else None
+    if value is None or value.size != 1 or not value.terms:
+        return None
+    return evaluation.numbers(value)[0]
+
+
+def _run(evaluation: Evaluation, scope: Scope, chain: list[Node], x: float) -> float:
+    """A number through the chain, from its inner end."""
+    for node in reversed(chain):
+        x = _step(evaluation, scope, node, x)
+        x = _fused(node, x)
+    return x
+
+
+def _fused(node: Node, x: float) -> float:
+    """TFLite's operators may have an activation of their own."""
+    kind = node.attributes.get("fused", "")
+    return x if not kind else max(x, 0.0) if kind == "Relu" else min(max(x, 0.0), 6.0)
+
+
+def _step(evaluation: Evaluation, scope: Scope, node: Node, x: float) -> float:
+    if node.op in BINARY:
+        first = _scalar(evaluation, scope, node.ins[0])
+        second = _scalar(evaluation, scope, node.ins[1])
+        a, b = (x if first is None else first), (x if second is None else second)
+        return _combined(node.op, a, b)
+    low, high = _limits(evaluation, scope, node)
+    if node.op == "Sigmoid":
+        return 1 / (1 + exp(-x)) if x > -700 else 0.0
+    if node.op == "HardSigmoid":
+        return min(max(low * x + high, 0.0), 1.0)
+    return min(max(x, low), high) if node.op in ("Relu", "Relu6", "Clip") else x
+
+
+def _combined(op: str, a: float, b: float) -> float:
+    if op == "Add":
+        return a + b
+    if op == "Sub":
+        return a - b
+    if op == "Mul":
+        return a * b
+    if op == "Div":
+        return a / b if b else float("nan")
+    return min(a, b) if op in ("Min", "Minimum") else max(a, b)
+
+
+def _limits(evaluation: Evaluation, scope: Scope, node: Node) -> tuple[float, float]:
+    """Where an operation cuts off; of a HardSigmoid, its alpha and beta."""
+    if node.op == "HardSigmoid":
+        alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
+        return float(alpha) if isinstance(alpha, float) else 0.2, float(beta) if isinstance(
+            beta, float
+        ) else 0.5
+    if node.op == "Clip":
+        ends = []
+        for k, (name, default) in enumerate((("min", float("-inf")), ("max", float("inf"))), 1):
+            given = node.attributes.get(name)
+            stored = _scalar(evaluation, scope, node.ins[k]) if len(node.ins) > k else None
+            ends.append(
+                float(given)
+                if isinstance(given, int | float)
+                else default
+                if stored is None
+                else stored
+            )
+        return ends[0], ends[1]
+    return 0.0, 6.0 if node.op == "Relu6" else float("inf")
+
+
+def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> Shape | None:
+    """What a chain is: a sigmoid, or a line between 0 and 1; None for everything else."""
+    found = [_run(evaluation, scope, chain, x) for x in PROBES]
+    if all(abs(f - (1 / (1 + exp(-x)))) < CLOSE for f, x in zip(found, PROBES, strict=True)):
+        return Shape()
+    beta = _run(evaluation, scope, chain, 0.0)
+    alpha = (_run(evaluation, scope, chain, 0.25) - beta) * 4
+    line = [min(max(alpha * x + beta, 0.0), 1.0) for x in PROBES]
+    if alpha <= 0 or not all(abs(f - g) < CLOSE for f, g in zip(found, line, strict=True)):
+        return None
+    third = abs(alpha - 1 / 6) < CLOSE and abs(beta - 0.5) < CLOSE
+    return (
+        Shape("hard_sigmoid")
+        if third
+        else Shape("hard_sigmoid", float(f"{alpha:.6g}"), float(f"{beta:.6g}"))
+    )
+
+
+def _complement(evaluation: Evaluation, scope: Scope, name: str, kept: Gate) -> str:
+    """ "i" where the writing gate is 1 minus the keeping one (CIFG)."""
+    node = _maker(evaluation, scope, name)
+    if (
+        node is None
+        or node.op != "Sub"
+        or len(node.ins) != 2
+        or _scalar(evaluation, scope, node.ins[0]) != 1.0
+    ):
+        return ""
+    return "i" if kept.chain and kept.chain[0].outs[:1] == node.ins[1:2] else ""
+
+
+def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> Seen:
+    """A wiring whose gates are known is a cell; any other is said."""
+    if (
+        wiring.keep is None
+        or wiring.output is None
+        or (wiring.write is None and not wiring.coupled)
+    ):
+        detail = (
+            "nodes of the form tanh(F * c + I * tanh(g)), but a gate is no sigmoid or hard "
+            "sigmoid of one sum"
+        )
+        return skipped(wiring.node, "computed-by-unknown", detail)
+    names = {"f": wiring.keep.name, "g": wiring.candidate, "o": wiring.output.name}
+    if wiring.write is not None:
+        names["i"] = wiring.write.name
+    values = {gate: evaluation.value(scope, name) for gate, name in names.items()}
+    unclear = [gate for gate, value in values.items() if value is None]
+    if unclear:
+        made = evaluation.maker(scope, names[unclear[0]])
+        detail = (
+            f"what enters gate {unclear[0]} is computed by "
+            f"{made.op if made else 'something outside the graph'}"
+        )
+        return skipped(
+            wiring.node,
+            "computed-by-unknown",
+            f"a cell, but {detail}, which this version cannot follow",
+        )
+    known = {gate: value for gate, value in values.items() if value is not None}
+    hidden = known["f"].size
+    if not hidden or any(value.size != hidden for value in known.values()):
+        sizes = ", ".join(f"{gate} {value.size}" for gate, value in known.items())
+        return skipped(
+            wiring.node, "conflicting-evidence", f"a cell whose gates have different sizes: {sizes}"
+        )
+    gates = dict.fromkeys(GATES, ()) | {
+        gate: _terms(evaluation, value) for gate, value in known.items()
+    }
+    note = ("i = 1 - f: the bias that is shown for i is minus that of f",) if wiring.coupled else ()
+    return Sighting(
+        scope=scope,
+        node=wiring.node,
+        order=order,
+        direction="forward",
+        hidden_size=hidden,
+        gates=gates,
+        activation=spell(wiring.keep.shape),
+        coupled=wiring.coupled,
+        notes=note,
+        entries=tuple(names.values()),
+    )
+
+
+def _terms(evaluation: Evaluation, value: Value) -> Terms:
+    """Two summands are what comes from x and from h, unless their names say otherwise; one is b."""
+    if len(value.terms) != 2:
+        return tuple(("b", term) for term in value.terms)
+    names = [
+        evaluation.origin(term[0])[0].name if term and term[0] >= 0 else "" for term in value.terms
+    ]
+    swapped = "bias_hh" in names[0] or "bias_ih" in names[1]
+    return tuple(zip(("hh", "ih") if swapped else ("ih", "hh"), value.terms, strict=True))
+
+
+UNARY = frozenset({"Sigmoid", "HardSigmoid", "Relu", "Relu6", "Clip", "Identity", "Cast"})
+BINARY = frozenset({"Add", "Sub", "Mul", "Div", "Min", "Max", "Minimum", "Maximum"})

@@ -1,0 +1,714 @@
+"""What a tensor of a graph is at x = 0, h = 0, and which stored elements it comes from.
+
+Comes in: a `Graph`. Goes out: `Value`s. Promise: one evaluation of one graph costs a bounded number
+of steps, whatever its nodes say, and a value that is not known is None, never a guess.
+
+A value is a shape and its summands. A summand is a sequence of *cells*, one an element; a cell is a
+number that names one element of one stored tensor. Slice, Concat, Split and their kin only move
+cells, so a part of a bias that was put together at run time still knows its bytes. Add joins
+summands: bias_ih + bias_hh stay two terms. What is calculated becomes a stored tensor of its own
+that has no place in the file: judged, never patched.
+
+A product of something unknown with a stored matrix contributes its bias alone: that *is* the value
+at x = 0, h = 0. Unknown leading axes (batch, time) are left out of shapes, so an axis that a shape
+does not have means the last one.
+
+Strategy: a work list, no recursion. What a name needs is pushed before it; a name that is open and
+met again lies on a cycle. A chain of 20,000 Identities costs 20,000 steps and no depth.
+"""
+
+import struct
+from collections.abc import Callable, Mapping, Sequence
+from math import prod
+from typing import NamedTuple
+
+from ..errors import MalformedFile
+from ..formats import Constant, Graph, Node, Scope
+from ..raw.tensor import Tensor, read_numbers, whole_block
+
+MAX_STEPS = 1 << 22
+"""Elements moved and names visited in one graph: under a second. Sixty Concats of a tensor with
+itself are 2**60.
+"""
+
+MAX_TERMS = 16
+"""Summands of one value; a bias has two, or four with weights that were split."""
+
+MAX_READ = 1 << 20
+"""Bytes of a stored tensor whose numbers are read for a calculation."""
+
+MAX_HOPS = 4096
+"""Calls and bodies through which one name is followed."""
+
+SPACE = 1 << 40
+"""A cell is SPACE * number of the stored tensor + number of the element."""
+
+NOTHING = -1
+"""A cell of a summand that this element does not have."""
+
+WHOLE_NUMBERS = {
+    "int64": "q", "int32": "i", "int16": "h", "int8": "b",
+    "uint64": "Q", "uint32": "I", "uint16": "H", "uint8": "B",
+}  # fmt: skip
+
+Cells = Sequence[int]
+
+
+class Value(NamedTuple):
+    """A known tensor: its shape, and its summands as cells in C order."""
+
+    shape: tuple[int, ...]
+    terms: tuple[Cells, ...]
+
+    @property
+    def size(self) -> int:
+        """How many elements it has."""
+        return prod(self.shape)
+
+
+class Pieces(NamedTuple):
+    """A sequence of tensors (SplitToSequence)."""
+
+    parts: tuple[Value, ...]
+
+
+Known = Value | Pieces | None
+
+
+class Spot(NamedTuple):
+    """Where a name is made: by output `output` of `node`, or stored as `constant`, or neither (it
+    comes from outside).
+
+    `key` is the same for all names of one thing.
+    """
+
+    key: tuple[int, str]
+    scope: Scope
+    node: Node | None = None
+    output: int = 0
+    constant: Constant | None = None
+
+
+class Call(NamedTuple):
+    """One output of one node, with the values of its inputs: what a rule is given."""
+
+    node: Node
+    output: int
+    ins: list[Known]
+    graph: "Evaluation"
+    scope: Scope
+
+    def value(self, at: int) -> Value | None:
+        """Input `at`, if it is there and known."""
+        found = self.ins[at] if at < len(self.ins) else None
+        return found if isinstance(found, Value) else None
+
+    def whole(self, name: str, at: int) -> list[int] | None:
+        """Whole numbers that older operators keep in an attribute and newer ones in an input."""
+        given = self.node.attributes.get(name)
+        if isinstance(given, tuple) and not isinstance(given, Constant):
+            return [int(x) for x in given if not isinstance(x, str)]
+        if isinstance(given, int):
+            return [given]
+        found = self.value(at)
+        return None if found is None else [int(x) for x in self.graph.numbers(found)]
+
+    def axis(self, shape: Sequence[int], default: int = 0) -> int:
+        """The attribute `axis`, as an axis that the shape has."""
+        given = self.node.attributes.get("axis", default)
+        return _axis(int(given) if isinstance(given, int) else default, shape)
+
+
+def _axis(axis: int, shape: Sequence[int]) -> int:
+    return axis % len(shape) if -len(shape) <= axis < len(shape) else len(shape) - 1
+
+
+class Evaluation:
+    """The values of one graph, each computed once, when it is asked for."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self._left = MAX_STEPS
+        self._known: dict[tuple[int, str], Known] = {}
+        self._open: set[tuple[int, str]] = set()
+        self._stored: list[Constant] = []
+        self._numbers: dict[int, Sequence[float]] = {}
+        self._makers: dict[int, dict[str, tuple[int, int]]] = {}
+
+    def value(self, scope: Scope, name: str) -> Value | None:
+        """What a name stands for; raises `MalformedFile` for a cycle, and beyond the steps that one
+        graph may take.
+        """
+        if not name:
+            return None
+        spot = self.locate(scope, name)
+        if spot.key not in self._known:
+            self._settle(spot)
+        found = self._known[spot.key]
+        return found if isinstance(found, Value) else None
+
+    def _settle(self, first: Spot) -> None:
+        stack = [first]
+        while stack:
+            spot = stack[-1]
+            if spot.key in self._known:
+                stack.pop()
+                continue
+            needs = (
+                [self.locate(spot.scope, name) for name in _needed(spot.node)] if spot.node else []
+            )
+            missing = [need for need in needs if need.key not in self._known]
+            self.spend(1 + len(needs))
+            if not missing:
+                self._known[spot.key] = self._made(spot)
+                stack.pop()
+            elif spot.key in self._open:
+                raise MalformedFile(f"the graph has a cycle through {spot.key[1]!r}")
+            else:
+                self._open.add(spot.key)
+                stack += missing
+
+    def spend(self, steps: int) -> None:
+        """Count work; raises when one graph takes too much of it."""
+        self._left -= steps
+        if self._left < 0:
+            message = (
+                f"computing the biases of this graph takes over {MAX_STEPS} steps; at most "
+                "that many are taken"
+            )
+            raise MalformedFile(message, kind="limit")
+
+    def locate(self, scope: Scope, name: str) -> Spot:
+        """Where a name is made: here, in a scope around it, in the call that binds it, in the body
+        that returns it.
+        """
+        for _ in range(MAX_HOPS):
+            if name in scope.bound:
+                scope, name = scope.bound[name]
+            elif name in scope.constants:
+                return Spot((id(scope), name), scope, constant=scope.constants[name])
+            elif (made := self.makers(scope).get(name)) is not None:
+                number, output = made
+                if number not in scope.calls:
+                    return Spot((id(scope), name), scope, scope.nodes[number], output)
+                body, names = scope.calls[number]
+                if output >= len(names):
+                    break
+                scope, name = body, names[output]
+            elif name in scope.inputs or scope.outer is None:
+                break
+            else:
+                scope = scope.outer
+        return Spot((id(scope), name), scope)
+
+    def makers(self, scope: Scope) -> dict[str, tuple[int, int]]:
+        """By name, the number of the node that makes it and of the output; two makers are
+        refused.
+        """
+        makers = self._makers.get(id(scope))
+        if makers is None:
+            makers = self._makers[id(scope)] = {}
+            for number, node in enumerate(scope.nodes):
+                for output, name in enumerate(node.outs):
+                    if name and (name in makers or name in scope.constants):
+                        raise MalformedFile(
+                            f"{name!r} is made twice in one graph", kind="ambiguous"
+                        )
+                    makers[name] = number, output
+        return makers
+
+    def maker(self, scope: Scope, name: str) -> Node | None:
+        """The node that makes a name, if one does."""
+        return self.locate(scope, name).node if name else None
+
+    def shape(self, scope: Scope, name: str) -> tuple[int, ...] | None:
+        """A stored matrix's shape; one behind Transpose, Identity, Cast or DequantizeLinear still
+        tells it.
+        """
+        turned = False
+        for _ in range(MAX_HOPS):
+            spot = self.locate(scope, name)
+            if spot.constant is not None:
+                shape = spot.constant.shape
+                return shape[::-1] if turned else shape
+            if spot.node is None or spot.node.op not in SAME_SHAPE or not spot.node.ins:
+                declared = spot.scope.inputs.get(spot.key[1]) if spot.node is None else None
+                known = tuple(size for size in declared or () if size is not None)
+                return known if declared and len(known) == len(declared) else None
+            turned ^= spot.node.op == "Transpose"
+            scope, name = spot.scope, spot.node.ins[0]
+        return None
+
+    def _made(self, spot: Spot) -> Known:
+        if spot.constant is not None:
+            return self.store(spot.constant)
+        if spot.node is None:
+            return None
+        rule = RULES.get(spot.node.op)
+        if rule is None:
+            return None
+        ins: list[Known] = []
+        for name in spot.node.ins:
+            ins.append(self._known.get(self.locate(spot.scope, name).key) if name else None)
+        return rule(Call(spot.node, spot.output, ins, self, spot.scope))
+
+    def store(self, constant: Constant) -> Value | None:
+        """A stored tensor as a value; None where its numbers cannot be had."""
+        if constant.tensor is None and constant.numbers is None:
+            return None
+        first = len(self._stored) * SPACE
+        self._stored.append(constant)
+        return Value(constant.shape, (range(first, first + prod(constant.shape)),))
+
+    def computed(self, shape: tuple[int, ...], numbers: Sequence[float]) -> Value | None:
+        """Numbers that were calculated: a tensor without a place."""
+        self.spend(len(numbers))
+        return self.store(Constant("", shape, numbers=tuple(numbers)))
+
+    def origin(self, cell: int) -> tuple[Constant, int]:
+        """The stored tensor that a cell belongs to, and the number of the element."""
+        return self._stored[cell // SPACE], cell % SPACE
+
+    def numbers(self, value: Value) -> list[float]:
+        """The sums, element by element."""
+        self.spend(value.size * max(1, len(value.terms)))
+        columns = [[self.number(cell) for cell in term] for term in value.terms]
+        return (
+            [sum(column) for column in zip(*columns, strict=True)]
+            if columns
+            else [0.0] * value.size
+        )
+
+    def number(self, cell: int) -> float:
+        """What one cell holds."""
+        if cell == NOTHING:
+            return 0.0
+        number = cell // SPACE
+        if number not in self._numbers:
+            self._numbers[number] = numbers_of(self._stored[number])
+        return self._numbers[number][cell % SPACE]
+
+
+def numbers_of(constant: Constant) -> Sequence[float]:
+    """A stored tensor's numbers, quantised ones as what they stand for; raises beyond `MAX_READ`
+    bytes.
+    """
+    if constant.numbers is not None:
+        stored: Sequence[float] = constant.numbers
+    else:
+        assert constant.tensor is not None
+        stored = _read(constant.tensor, constant.name)
+    if constant.scale == 1.0 and not constant.zero:
+        return stored
+    return [(value - constant.zero) * constant.scale for value in stored]
+
+
+def _read(tensor: Tensor, name: str) -> Sequence[float]:
+    if tensor.span.size > MAX_READ:
+        message = (
+            f"{name!r} takes part in a calculation and has {tensor.span.size} bytes; at most "
+            f"{MAX_READ} are read"
+        )
+        raise MalformedFile(message, tensor.span.at, "limit")
+    code = WHOLE_NUMBERS.get(tensor.dtype.name)
+    if code is not None:
+        return struct.unpack(f"<{tensor.elements}{code}", tensor.span.read())
+    flat = tensor._replace(shape=(tensor.elements,), strides=(1,))
+    return read_numbers(whole_block(flat))
+
+
+def _needed(node: Node) -> list[str]:
+    """The inputs whose values a rule asks for: of a product's matrix, only the shape."""
+    if node.op not in RULES:
+        return []
+    if node.op in PRODUCTS:
+        return [name for k, name in enumerate(node.ins) if name and k != 1]
+    return [name for name in node.ins if name]
+
+
+def _select(cells: Cells, picks: Sequence[int]) -> Cells:
+    """Some cells by number; a regular choice from a range stays a range."""
+    if isinstance(picks, range) and picks and picks.step > 0:
+        return cells[picks.start : picks.stop : picks.step]
+    return [cells[k] for k in picks]
+
+
+def _pick(call: Call, value: Value, shape: tuple[int, ...], picks: Sequence[int]) -> Value:
+    """A value with these elements."""
+    if not isinstance(picks, range):
+        call.graph.spend(len(picks) * max(1, len(value.terms)))
+    return Value(shape, tuple(_select(term, picks) for term in value.terms))
+
+
+def _take(call: Call, value: Value, axis: int, index: Sequence[int]) -> Value | None:
+    """Elements of one axis, by number."""
+    shape = value.shape
+    if not shape or any(
+        not 0 <= k < shape[axis] for k in (index if not isinstance(index, range) else index[:1])
+    ):
+        return None
+    inner = prod(shape[axis + 1 :])
+    outer = prod(shape[:axis])
+    taken = (*shape[:axis], len(index), *shape[axis + 1 :])
+    if isinstance(index, range) and index and index[-1] not in range(shape[axis]):
+        return None
+    if outer == 1 and isinstance(index, range) and index and index.step == 1:
+        return _pick(call, value, taken, range(index.start * inner, index.stop * inner))
+    call.graph.spend(prod(taken))
+    width = shape[axis] * inner
+    picks = [b * width + k * inner + j for b in range(outer) for k in index for j in range(inner)]
+    return _pick(call, value, taken, picks)
+
+
+def _same(call: Call) -> Known:
+    return call.ins[0] if call.ins else None
+
+
+def _constant(call: Call) -> Known:
+    """Constant: one attribute, under one of several names."""
+    for name, given in call.node.attributes.items():
+        if isinstance(given, Constant):
+            named = (
+                given
+                if given.name
+                else given._replace(name=call.node.outs[0] if call.node.outs else "")
+            )
+            return call.graph.store(named)
+        if isinstance(given, int | float):
+            return call.graph.computed((), (float(given),))
+        if not isinstance(given, str) and name in ("value_floats", "value_ints"):
+            return call.graph.computed(
+                (len(given),), [float(x) for x in given if not isinstance(x, str)]
+            )
+    return None
+
+
+def _product(call: Call) -> Known:
+    """MatMul(x, W) and Gemm(x, W, b) of an unknown x, or of zeros: the bias, or nothing; W is never
+    read.
+    """
+    node, x, bias = call.node, call.value(0), call.value(2)
+    biased = len(node.ins) > 2 and bool(node.ins[2])
+    if x is not None and any(call.graph.numbers(x)):
+        return None
+    if biased:
+        return None if bias is None or node.attributes.get("beta", 1.0) != 1.0 else bias
+    shape = call.graph.shape(call.scope, node.ins[1]) if len(node.ins) > 1 else None
+    if not shape:
+        return None
+    width = shape[-2 if node.attributes.get("transB") and len(shape) > 1 else -1]
+    return Value((width,), ())
+
+
+def _concat(call: Call) -> Known:
+    parts = [call.value(k) for k in range(len(call.ins))]
+    known = [part for part in parts if part is not None and part.shape]
+    if not known or len(known) != len(parts):
+        return None
+    axis = call.axis(known[0].shape)
+    rest = {
+        (*part.shape[:axis], *part.shape[axis + 1 :]) for part in known if len(part.shape) > axis
+    }
+    if len(rest) != 1 or any(len(part.shape) != len(known[0].shape) for part in known):
+        return None
+    shape = list(known[0].shape)
+    shape[axis] = sum(part.shape[axis] for part in known)
+    outer, count = prod(shape[:axis]), max(len(part.terms) for part in known)
+    call.graph.spend(prod(shape) * count)
+    terms = []
+    for k in range(count):
+        columns = [
+            part.terms[k] if k < len(part.terms) else [NOTHING] * part.size for part in known
+        ]
+        widths = [part.size // max(outer, 1) for part in known]
+        terms.append([
+            cell for b in range(outer) for column, w in zip(columns, widths, strict=True)
+            for cell in column[b * w : (b + 1) * w]
+        ])  # fmt: skip
+    return Value(tuple(shape), tuple(terms))
+
+
+def _unsqueeze(call: Call) -> Known:
+    value, axes = call.value(0), call.whole("axes", 1)
+    if value is None or axes is None or len(axes) > 8:
+        return None
+    shape, rank = list(value.shape), len(value.shape) + len(axes)
+    for axis in sorted(axis % rank for axis in axes):
+        shape.insert(axis, 1)
+    return value._replace(shape=tuple(shape))
+
+
+def _squeeze(call: Call) -> Known:
+    value, axes = call.value(0), call.whole("axes", 1)
+    if value is None:
+        return None
+    rank = max(len(value.shape), 1)
+    gone = None if axes is None else {axis % rank for axis in axes}
+    shape = tuple(
+        d for k, d in enumerate(value.shape) if not (d == 1 and (gone is None or k in gone))
+    )
+    return value._replace(shape=shape)
+
+
+def _reshape(call: Call) -> Known:
+    """0 keeps a size, -1 is what is left; with unknown leading axes only the last size must fit."""
+    value = call.value(0)
+    if value is None:
+        return None
+    wanted = call.whole("shape", 1) if call.node.op == "Reshape" else [-1]
+    if wanted is None or len(wanted) > 16:
+        return None
+    kept = [value.shape[k] if d == 0 and k < len(value.shape) else d for k, d in enumerate(wanted)]
+    fixed = prod(d for d in kept if d >= 0)
+    shape = tuple(d if d >= 0 else value.size // max(1, fixed) for d in kept)
+    if prod(shape) == value.size:
+        return value._replace(shape=shape)
+    return value._replace(shape=shape[-1:]) if shape and shape[-1] == value.size else None
+
+
+def _transpose(call: Call) -> Known:
+    value = call.value(0)
+    if value is None:
+        return None
+    shape = value.shape
+    order = call.whole("perm", 1) or list(range(len(shape)))[::-1]
+    if sum(d != 1 for d in shape) <= 1:
+        return (
+            value._replace(shape=tuple(sorted(shape)))
+            if sorted(order) != list(range(len(shape)))
+            else value._replace(shape=tuple(shape[k] for k in order))
+        )
+    if sorted(order) != list(range(len(shape))):
+        return None
+    call.graph.spend(value.size)
+    picks = [0]
+    for axis in order:
+        step = prod(shape[axis + 1 :])
+        picks = [k + j * step for k in picks for j in range(shape[axis])]
+    return _pick(call, value, tuple(shape[k] for k in order), picks)
+
+
+def _slice(call: Call) -> Known:
+    value, starts, ends = call.value(0), call.whole("starts", 1), call.whole("ends", 2)
+    if value is None or starts is None or ends is None or not value.shape:
+        return None
+    axes = call.whole("axes", 3) or list(range(len(starts)))
+    steps = call.whole("steps", 4) or [1] * len(starts)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=False):
+        if value is None or not step or not value.shape:
+            return None
+        at = _axis(axis, value.shape)
+        value = _take(call, value, at, range(value.shape[at])[start:end:step])
+    return value
+
+
+def _split(call: Call) -> Known:
+    value = call.value(0)
+    if value is None or not value.shape:
+        return None
+    axis = call.axis(value.shape)
+    sizes = call.whole("split", 1) or _even(value.shape[axis], len(call.node.outs))
+    if call.output >= len(sizes) or sum(sizes) != value.shape[axis] or min(sizes) < 0:
+        return None
+    first = sum(sizes[: call.output])
+    return _take(call, value, axis, range(first, first + sizes[call.output]))
+
+
+def _even(size: int, parts: int) -> list[int]:
+    """As Split does without sizes: equal parts, the last one smaller."""
+    width = -(-size // max(parts, 1))
+    return [max(0, min(width, size - k * width)) for k in range(parts)]
+
+
+def _split_to_sequence(call: Call) -> Known:
+    value, sizes = call.value(0), call.whole("split", 1)
+    if value is None or not value.shape:
+        return None
+    axis = call.axis(value.shape)
+    if sizes is None or (len(sizes) == 1 and sizes[0] > 0):
+        width = sizes[0] if sizes else 1
+        sizes = [min(width, value.shape[axis] - k) for k in range(0, value.shape[axis], width)][
+            : 1 << 12
+        ]
+    parts, first = [], 0
+    for size in sizes:
+        parts.append(_take(call, value, axis, range(first, first + size)))
+        first += size
+    return (
+        Pieces(tuple(part for part in parts if part))
+        if all(parts) and first == value.shape[axis]
+        else None
+    )
+
+
+def _sequence_at(call: Call) -> Known:
+    found, at = call.ins[0] if call.ins else None, call.whole("", 1)
+    if not isinstance(found, Pieces) or not at or not -len(found.parts) <= at[0] < len(found.parts):
+        return None
+    return found.parts[at[0]]
+
+
+def _gather(call: Call) -> Known:
+    value, index = call.value(0), call.value(1)
+    if value is None or index is None or not value.shape:
+        return None
+    axis = call.axis(value.shape)
+    wanted = [int(k) for k in call.graph.numbers(index)]
+    taken = _take(call, value, axis, [k % max(value.shape[axis], 1) for k in wanted])
+    if taken is None:
+        return None
+    return taken._replace(shape=(*value.shape[:axis], *index.shape, *value.shape[axis + 1 :]))
+
+
+def _expand(call: Call) -> Known:
+    """Of one element, to any shape; of more, to a shape that only adds axes of size 1."""
+    value, shape = call.value(0), call.whole("", 1)
+    if value is None or shape is None or any(d <= 0 for d in shape):
+        return None
+    if prod(shape) == value.size:
+        return value._replace(shape=tuple(shape))
+    if value.size != 1 or prod(shape) > MAX_STEPS:
+        return None
+    call.graph.spend(prod(shape))
+    return Value(tuple(shape), tuple([term[0]] * prod(shape) for term in value.terms))
+
+
+def _shape(call: Call) -> Known:
+    """Of a known tensor, or of an input of the graph whose shape is declared."""
+    value = call.value(0)
+    shape = (
+        value.shape
+        if value is not None
+        else call.graph.shape(call.scope, call.node.ins[0])
+        if call.node.ins
+        else None
+    )
+    if shape is None:
+        return None
+    start, end = call.node.attributes.get("start", 0), call.node.attributes.get("end")
+    part = shape[start if isinstance(start, int) else 0 : end if isinstance(end, int) else None]
+    return call.graph.computed((len(part),), [float(d) for d in part])
+
+
+def _constant_of_shape(call: Call) -> Known:
+    shape, given = call.whole("", 0), call.node.attributes.get("value")
+    if shape is None or any(d < 0 for d in shape) or prod(shape) > MAX_STEPS:
+        return None
+    filled = numbers_of(given) if isinstance(given, Constant) else (0.0,)
+    return call.graph.computed(tuple(shape), [filled[0] if filled else 0.0] * prod(shape))
+
+
+def _fit(call: Call, x: Value, y: Value) -> tuple[Value, Value] | None:
+    """Both in the shape of the larger one; only a scalar, or what equals its last axes, can be
+    repeated.
+    """
+    if x.size < y.size:
+        fitted = _fit(call, y, x)
+        return None if fitted is None else (fitted[1], fitted[0])
+    core = list(y.shape)
+    while core and core[0] == 1:
+        core.pop(0)
+    if y.size != 1 and tuple(core) != x.shape[len(x.shape) - len(core) :]:
+        return None
+    if not y.size:
+        return None
+    times = x.size // y.size
+    if times > 1:
+        call.graph.spend(x.size * max(1, len(y.terms)))
+    terms = y.terms if times == 1 else tuple([*term] * times for term in y.terms)
+    shape = x.shape if len(x.shape) >= len(y.shape) else y.shape
+    return x._replace(shape=shape), Value(shape, terms)
+
+
+def _add(call: Call) -> Known:
+    """Sums stay sums; an element that is added to itself is calculated."""
+    pair = _pair(call)
+    if pair is None:
+        return None
+    x, y = pair
+    terms = x.terms + y.terms
+    if len(terms) > MAX_TERMS:
+        return call.graph.computed(x.shape, call.graph.numbers(Value(x.shape, terms)))
+    return Value(x.shape, terms)
+
+
+def _pair(call: Call) -> tuple[Value, Value] | None:
+    x, y = call.value(0), call.value(1)
+    if x is None or y is None or len(call.ins) > 2:
+        return None
+    return _fit(call, x, y)
+
+
+def _arithmetic(how: Callable[[float, float], float]) -> "Rule":
+    def calculate(call: Call) -> Known:
+        pair = _pair(call)
+        if pair is None:
+            return None
+        x, y = (call.graph.numbers(value) for value in pair)
+        try:
+            return call.graph.computed(
+                pair[0].shape, [how(a, b) for a, b in zip(x, y, strict=True)]
+            )
+        except (OverflowError, ZeroDivisionError):
+            return None
+
+    return calculate
+
+
+def _dequantize(call: Call) -> Known:
+    """(x - zero point) * scale; what is only widened from half is the same cells."""
+    x, scale, zero = call.value(0), call.value(1), call.value(2)
+    if x is None or scale is None:
+        return None
+    if len(call.node.ins) > 2 and call.node.ins[2] and zero is None:
+        return None
+    factors, zeros = call.graph.numbers(scale), call.graph.numbers(zero) if zero else [0.0]
+    if len(factors) != 1 and len(factors) != x.size:
+        return None
+    numbers = call.graph.numbers(x)
+    each = zip(
+        numbers,
+        factors * (x.size // len(factors)),
+        zeros * (x.size // max(1, len(zeros))),
+        strict=False,
+    )
+    return call.graph.computed(x.shape, [(a - z) * s for a, s, z in each])
+
+
+Rule = Callable[[Call], Known]
+
+PRODUCTS = frozenset({"MatMul", "Gemm"})
+SAME_SHAPE = frozenset({"Transpose", "Identity", "Cast", "DequantizeLinear", "Widen"})
+
+RULES: Mapping[str, Rule] = {
+    "Constant": _constant,
+    "MatMul": _product,
+    "Gemm": _product,
+    "Identity": _same,
+    "Cast": _same,
+    "CastLike": _same,
+    "Widen": _same,
+    "Dropout": _same,
+    "Concat": _concat,
+    "Unsqueeze": _unsqueeze,
+    "Squeeze": _squeeze,
+    "Reshape": _reshape,
+    "Flatten": _reshape,
+    "Transpose": _transpose,
+    "Slice": _slice,
+    "Split": _split,
+    "SplitToSequence": _split_to_sequence,
+    "SequenceAt": _sequence_at,
+    "Gather": _gather,
+    "Shape": _shape,
+    "Expand": _expand,
+    "ConstantOfShape": _constant_of_shape,
+    "Add": _add,
+    "Sub": _arithmetic(lambda a, b: a - b),
+    "Mul": _arithmetic(lambda a, b: a * b),
+    "Div": _arithmetic(lambda a, b: a / b),
+    "DequantizeLinear": _dequantize,
+}
+"""Operators under ONNX's names; `Widen` is float16 to float32. An operator that is not here gives
+nothing known.
+"""

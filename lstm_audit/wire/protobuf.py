@@ -1,0 +1,208 @@
+"""Protobuf's wire: the fields of a message, read where they lie.
+
+Comes in: a span over a file. Goes out: numbered fields with their places; no meaning, no schema.
+Promise: a payload is skipped, never loaded; every length is held against the message around it;
+and the work for one file is bounded, whatever its bytes say.
+
+Strategy: one window of the file is kept in memory and moved forward. A run of small fields costs
+one read, a large payload none. Nothing recurses here: nesting is the caller's, who bounds it.
+"""
+
+import struct
+from collections.abc import Iterator
+
+from ..errors import MalformedFile
+from ..raw.span import Span
+
+VARINT, EIGHT, BYTES, FOUR = 0, 1, 2, 5
+"""Wire types: a number, 8 bytes, a length and its bytes, 4 bytes. Groups (3, 4) ended in 2008."""
+
+Field = tuple[int, int, int, int]
+"""Number, wire type, start, stop. A varint has its value in `start`, and 0 in `stop`."""
+
+MAX_FIELDS = 1_000_000
+"""Fields of one file: half a second. A model of 20,000 nodes has some 300,000."""
+
+MAX_READS = 20_000
+"""Windows of one file: half a second. One is moved for every payload that it cannot hold."""
+
+MAX_TEXT = 4096
+"""Bytes of a name; longer ones are no names."""
+
+MAX_PACKED = 1 << 20
+"""Bytes of packed numbers that are decoded."""
+
+WINDOW = 1 << 15
+LONGEST_HEAD = 20
+"""A field's key and its length or value: two varints of at most ten bytes each."""
+
+
+class Wire:
+    """One message with all that lies in it. Places count from the start of its span."""
+
+    def __init__(self, span: Span) -> None:
+        self.span = span
+        self._base = 0
+        self._window = b""
+        self._fields = MAX_FIELDS
+        self._reads = MAX_READS
+
+    def fields(self, start: int, stop: int) -> Iterator[Field]:
+        """The fields of the message in [start, stop); raises `MalformedFile` where they do
+        not fit.
+        """
+        at = start
+        while at < stop:
+            i = at - self._base
+            window = self._window
+            if i < 0 or i + LONGEST_HEAD > len(window):
+                window, i = self._slide(at)
+            first = i
+            tag = window[i]
+            i += 1
+            if tag > 127:
+                tag, i = self._varint(window, i - 1, at)
+            wire, number = tag & 7, tag >> 3
+            self._fields -= 1
+            if not 0 < number < 1 << 29 or self._fields < 0:
+                raise self._refusal(number, at)
+            if wire in (BYTES, VARINT):
+                if i >= len(window):
+                    raise MalformedFile("a field is cut short", self.place(at), "truncated")
+                value = window[i]
+                i += 1
+                if value > 127:
+                    value, i = self._varint(window, i - 1, at)
+                if wire == VARINT:
+                    at += i - first
+                    field = number, wire, value, 0
+                else:
+                    begin = at + i - first
+                    at = begin + value
+                    field = number, wire, begin, at
+            elif wire in (FOUR, EIGHT):
+                begin = at + i - first
+                at = begin + (4 if wire == FOUR else 8)
+                field = number, wire, begin, at
+            else:
+                message = f"field {number} has wire type {wire}, which protobuf does not have"
+                raise MalformedFile(message, self.place(at))
+            if at > stop:
+                message = f"field {number} reaches byte {at}, its message ends at {stop}"
+                kind = "truncated" if stop == self.span.size else "malformed"
+                raise MalformedFile(message, self.place(min(at, stop)), kind)
+            yield field
+
+    def place(self, at: int) -> int:
+        """The absolute offset of a place, for messages."""
+        return self.span.start + at
+
+    def raw(self, start: int, stop: int) -> bytes:
+        """The bytes of [start, stop), which the caller has bounded."""
+        i = start - self._base
+        if i >= 0 and stop - self._base <= len(self._window):
+            return self._window[i : stop - self._base]
+        self._count_read(start)
+        return self.span[start:stop].read()
+
+    def text(self, field: Field) -> str:
+        """A string; raises for another wire type, and for what is too long to be a name."""
+        _, wire, start, stop = field
+        if wire != BYTES:
+            raise self._mistyped(field, "a string")
+        if stop - start > MAX_TEXT:
+            raise MalformedFile(f"a name of {stop - start} bytes", self.place(start), "limit")
+        return self.raw(start, stop).decode("utf-8", "backslashreplace")
+
+    def message(self, field: Field) -> Iterator[Field]:
+        """The fields of a message that is a field."""
+        if field[1] != BYTES:
+            raise self._mistyped(field, "a message")
+        return self.fields(field[2], field[3])
+
+    def number(self, field: Field) -> int:
+        """One varint, as the signed 64 bits that it stands for."""
+        if field[1] != VARINT:
+            raise self._mistyped(field, "a number")
+        return _signed(field[2])
+
+    def numbers(self, field: Field) -> list[int]:
+        """A repeated varint: one alone, or many packed into one piece."""
+        if field[1] == VARINT:
+            return [_signed(field[2])]
+        if field[1] != BYTES:
+            raise self._mistyped(field, "whole numbers")
+        data, i = self._packed(field), 0
+        values = []
+        self._fields -= len(data) // 4
+        while i < len(data):
+            value, i = self._varint(data, i, field[2])
+            values.append(_signed(value))
+        return values
+
+    def floats(self, field: Field) -> list[float]:
+        """A repeated float: one alone, or many packed into one piece."""
+        if field[1] not in (FOUR, BYTES) or (field[3] - field[2]) % 4:
+            raise self._mistyped(field, "32-bit numbers")
+        data = self._packed(field)
+        return list(struct.unpack(f"<{len(data) // 4}f", data))
+
+    def doubles(self, field: Field) -> list[float]:
+        """A repeated double: one alone, or many packed into one piece."""
+        if field[1] not in (EIGHT, BYTES) or (field[3] - field[2]) % 8:
+            raise self._mistyped(field, "64-bit numbers")
+        data = self._packed(field)
+        return list(struct.unpack(f"<{len(data) // 8}d", data))
+
+    def _packed(self, field: Field) -> bytes:
+        size = field[3] - field[2]
+        if size > MAX_PACKED:
+            raise MalformedFile(f"{size} bytes of packed numbers", self.place(field[2]), "limit")
+        return self.raw(field[2], field[3])
+
+    def _slide(self, at: int) -> tuple[bytes, int]:
+        """The window that holds a field's head at `at`, and where in it."""
+        i = at - self._base
+        last = self._base + len(self._window) == self.span.size
+        if i < 0 or i >= len(self._window) or not last:
+            self._count_read(at)
+            stop = min(self.span.size, at + WINDOW)
+            self._base, self._window = at, self.span[at:stop].read()
+        return self._window, at - self._base
+
+    def _count_read(self, at: int) -> None:
+        self._reads -= 1
+        if self._reads < 0:
+            message = (
+                f"over {MAX_READS} payloads lie between the fields; at most that many are read"
+            )
+            raise MalformedFile(message, self.place(at), "limit")
+
+    def _varint(self, data: bytes, i: int, at: int) -> tuple[int, int]:
+        """A number of seven bits a byte, lowest first, and where it ends."""
+        value = 0
+        for shift in range(0, 70, 7):
+            if i >= len(data):
+                raise MalformedFile("a number is cut short", self.place(at), "truncated")
+            byte = data[i]
+            value |= (byte & 127) << shift
+            i += 1
+            if byte < 128:
+                return value & (1 << 64) - 1, i
+        raise MalformedFile("a number takes more than ten bytes", self.place(at))
+
+    def _refusal(self, number: int, at: int) -> MalformedFile:
+        if self._fields < 0:
+            message = f"over {MAX_FIELDS} fields in one file; at most that many are read"
+            return MalformedFile(message, self.place(at), "limit")
+        return MalformedFile(f"a field has the number {number}", self.place(at))
+
+    def _mistyped(self, field: Field, wanted: str) -> MalformedFile:
+        """Protobuf itself ignores such a field: then two readers see two models."""
+        number, wire, start, _ = field
+        message = f"field {number} should be {wanted}, its wire type is {wire}"
+        return MalformedFile(message, self.span.start if wire == VARINT else self.place(start))
+
+
+def _signed(value: int) -> int:
+    return value - (1 << 64) if value >> 63 else value
