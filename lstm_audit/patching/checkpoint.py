@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import AuditError, NotPatchable
+from ..formats.onnx.model import external_names
 from ..formats.sharded import shard_names
 from ..lstm.find import Found, find_lstms
 from ..lstm.forensics.fingerprint import identify
@@ -26,6 +27,7 @@ from .edits import Change, Edit, edits_of
 from .files import Identity
 from .overlap import refuse_sharing
 from .plan import GatePlan, Place, changes_of, plan_gates
+from .readers import refuse_readers
 from .target import Target
 from .undo import undo as undo_patch
 
@@ -93,7 +95,9 @@ def plan(
             for gate in plan_gates(lstm, values[key_of(lstm)], target, place)
         ]
         changes = list(changes_of(gates))
-        if not file.checkpoint.format.startswith(
+        if file.checkpoint.graphs:
+            refuse_readers(file.checkpoint.graphs, gates, changes)
+        elif not file.checkpoint.format.startswith(
             "safetensors"
         ):  # there no two tensors may share a byte
             refuse_sharing(file.checkpoint.tensors, found.lstms, chosen, changes)
@@ -109,10 +113,11 @@ def plan(
 
 
 def files_of(path: str) -> list[str]:
-    """The file itself, and the shards that it names if it is an index."""
+    """The file itself, and those that it names: an index its shards, a graph its external data."""
     try:
         with FileSource(path) as source:
-            names = shard_names(whole(source)) or ()
+            span = whole(source)
+            names = shard_names(span) or external_names(span)
     except AuditError:
         return [path]
     return [path, *(os.path.join(os.path.dirname(path), name) for name in names)]
@@ -155,6 +160,8 @@ def _expected(
     expected = {key: [tuple(gate) for gate in found.effective] for key, found in values.items()}
     for plan in gates:
         expected[key_of(plan.lstm)][GATES.index(plan.gate)] = plan.after
+        if plan.lstm.coupled == "i":  # i = 1 - f goes with it
+            expected[key_of(plan.lstm)][0] = tuple(-value for value in plan.after)
     return {key: tuple(gates) for key, gates in expected.items()}
 
 

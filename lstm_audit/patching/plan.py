@@ -54,12 +54,15 @@ def plan_gates(lstm: Lstm, values: Values, target: Target, place: Place) -> tupl
     _refuse(lstm)
     wish = target.wish(lstm, values)
     plans = [_plan_gate(lstm, values, "f", wish, place)]
-    if wish.input is not None:
+    if wish.input is not None and not lstm.coupled:
         plans.append(_plan_gate(lstm, values, "i", Wish(wish.input), place))
     return tuple(plans)
 
 
 def _refuse(lstm: Lstm) -> None:
+    if lstm.coupled == "f":
+        message = "couples its gates (f = 1 - i): its forget bias is not used, and that of i is i's"
+        raise NotPatchable(f"{lstm.address or '(root)'} {message}")
     if not lstm.gates["f"]:
         message = (
             "has no bias (bias=False): rebuild the layer with bias=True, there is nothing to "
@@ -83,10 +86,17 @@ def _plan_gate(lstm: Lstm, values: Values, gate: str, wish: Wish, place: Place) 
     terms, before = lstm.gates[gate], values.effective[GATES.index(gate)]
     offset = lstm.offset if gate == "f" else 0.0
     writes = tuple(_writes(lstm, terms, wish, offset, place))
-    written = {write.term.name: _held(write) for write in writes}
-    held = [written[term.name] if term.name in written else _contribution(term) for term in terms]
+    written = {_place(write.term): _held(write) for write in writes}
+    held = [
+        written[_place(term)] if _place(term) in written else _contribution(term) for term in terms
+    ]
     after = tuple(sum(column[1:], column[0]) + offset for column in zip(*held, strict=True))
     return GatePlan(lstm, gate, tuple(before), wish.forget, after, writes)
+
+
+def _place(term: Term) -> tuple[str, str, int]:
+    """What tells a term of a gate from the others: ONNX keeps both halves in one tensor."""
+    return term.half, term.name, term.block.start
 
 
 def _writes(
