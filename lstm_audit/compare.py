@@ -11,7 +11,7 @@ from typing import Any
 from .errors import Skipped
 from .facts import Audit, Row, number
 from .lstm.layer import GATES
-from .policy.verdict import NO_LSTM
+from .policy.verdict import unjudged
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def compare(a: Audit, b: Audit) -> Comparison:
 
 
 def _unjudged(side: Audit) -> tuple[Skipped, ...]:
-    return tuple(skip for file in side.files for skip in file.skipped if skip.reason not in NO_LSTM)
+    return tuple(unjudged(side))
 
 
 def _skipped(skip: Skipped) -> dict[str, str]:

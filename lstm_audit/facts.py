@@ -106,6 +106,11 @@ class LstmFacts(NamedTuple):
         """How the identity is written: `MODULE:lK` or `MODULE:lK:reverse`."""
         return self.identity.address
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that a pattern may match, names of tied modules included."""
+        return tuple(name for one in (self.identity, *self.tied) for name in one.names)
+
 
 class Row(NamedTuple):
     """One LSTM of a report: the facts, what was measured, and which initialiser made it (None: not

@@ -15,6 +15,7 @@ from .errors import UnknownFormat
 from .facts import Audit, FileAudit, FileError
 from .inputs import STDIN, Input, expand
 from .pipeline import EVERYTHING, Request, Results, audit_input, audit_object
+from .policy.globs import patterns_of
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -38,7 +39,7 @@ Target = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str
 def audit(
     target: Target,
     *,
-    layers: Iterable[str] = (),
+    layers: str | Iterable[str] = (),
     policy: "Policy | None" = None,
     numbers_only: bool = False,
     units: bool = False,
@@ -61,11 +62,11 @@ def audit(
     Raises `BadPolicy` when a path does not exist, `UnknownFormat` for an object that holds no
     tensors. A file that cannot be read is no exception but an entry of `Audit.errors`.
     """
-    request = Request(tuple(layers), policy, numbers_only, units)
+    request = Request(patterns_of(layers), policy, numbers_only, units)
     if isinstance(target, (str, bytes, os.PathLike)):
         target = [target]
     if isinstance(target, Sequence):
-        left_out = (exclude,) if isinstance(exclude, str) else tuple(exclude)
+        left_out = patterns_of(exclude)
         paths = [_path(path) for path in target]
         return audit_paths(paths, request, jobs, progress, executor, left_out)
     return Audit((audit_object(target, request),))

@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .errors import BadPolicy
 from .facts import Audit, Finding
 from .fleet import Target, audit
 from .policy.flags import with_flags
 from .policy.load import load_policy
 from .policy.model import Policy
 from .policy.read import read_policy
-from .policy.verdict import NO_LSTM, fails, lacks_lstm, unjudged
+from .policy.verdict import Outcome, verdict
 
 PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str] | None
 
@@ -26,33 +27,46 @@ OPEN = {"min": float("-inf"), "max": float("inf")}
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A verdict: the audit it is about, the policy it was held against, and the findings that fail
-    it.
+    """A verdict: the audit it is about, the policy it was held against, and what it comes to.
 
-    `incomplete` says in a sentence why the verdict could not be reached: an unreadable input, an
-    LSTM that could not be judged, or none at all.
+    It is true exactly when it passed.
     """
 
     audit: Audit
     policy: Policy
-    failures: tuple[Finding, ...]
-    incomplete: str = ""
+    outcome: Outcome
 
     @property
     def passed(self) -> bool:
         """Whether nothing failed and nothing was left unjudged."""
-        return not self.failures and not self.incomplete
+        return self.outcome.passed
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    @property
+    def failures(self) -> tuple[Finding, ...]:
+        """The findings at or above `fail-on`, and that no LSTM was found where one is required."""
+        return self.outcome.failures
+
+    @property
+    def incomplete(self) -> str:
+        """Why no verdict could be reached, in a sentence: an unreadable input, an LSTM that could
+        not be judged, or none at all. Empty where there is a verdict.
+        """
+        return self.outcome.incomplete
 
 
 def check(
     target: Target,
     policy: PolicyLike = None,
     *,
-    layers: Iterable[str] = (),
+    layers: str | Iterable[str] = (),
     jobs: int = 1,
+    allow_skipped: bool = False,
     **flags: Any,
 ) -> Checked:
-    """Audit `target` and hold it against a policy.
+    """Audit `target` and hold it against a policy; the result is true when it passed.
 
     `policy` is a `Policy`, a mapping with the keys of the TOML, the path of a TOML file, or None
     for the defaults. `flags` override it, named as the options of the command: forget_bias,
@@ -61,8 +75,7 @@ def check(
     """
     chosen = with_flags(policy_of(policy), **flags)
     result = audit(target, layers=layers, policy=chosen, jobs=jobs)
-    failures = tuple(finding for finding in result.findings if fails(finding, chosen))
-    return Checked(result, chosen, failures, _incomplete(result, chosen))
+    return Checked(result, chosen, verdict(result, chosen, allow_skipped=allow_skipped))
 
 
 def policy_of(given: PolicyLike) -> Policy:
@@ -76,16 +89,6 @@ def policy_of(given: PolicyLike) -> Policy:
     return load_policy(os.fspath(given))
 
 
-def _incomplete(result: Audit, policy: Policy) -> str:
-    if result.errors:
-        return f"{result.errors[0].path}: {result.errors[0].message}"
-    if count := unjudged(result):
-        skips = (skip for file in result.files for skip in file.skipped)
-        first = next(skip for skip in skips if skip.reason not in NO_LSTM)
-        return f"{count} could not be judged, {first.module or '(root)'} for one: {first.detail}"
-    return "no LSTM was found" if lacks_lstm(result, policy, ()) else ""
-
-
 def assert_forget_gate(
     target: Target,
     *,
@@ -95,15 +98,15 @@ def assert_forget_gate(
     time_scale: Sequence[float] | None = None,
     init: str | None = None,
     stat: str = "mean",
-    layers: Iterable[str] = (),
+    layers: str | Iterable[str] = (),
 ) -> None:
     """Assert what every LSTM's forget gate starts at; for training scripts and tests.
 
     `activation` and `time_scale` are (least, most); `bias` is a value, held to `tolerance`, or
     (least, most); an infinity leaves that end open. `init` is a preset. `stat` is the statistic
     over units that is bounded: mean, std, min, max, p05, p50, p95, or "each". Raises
-    AssertionError, `BadPolicy` for bounds that make no sense, `UnknownFormat` for what cannot be
-    audited.
+    AssertionError, `BadPolicy` for bounds that make no sense or none at all, `UnknownFormat` for
+    what cannot be audited.
     """
     forget: dict[str, Any] = {}
     for key, bounds in (("activation", activation), ("time-scale", time_scale)):
@@ -115,6 +118,8 @@ def assert_forget_gate(
         forget["bias"] = {"stat": stat, "target": float(bias), "tolerance": tolerance}
     if init is not None:
         forget["init"] = init
+    if not forget:
+        raise BadPolicy("nothing is asserted: give activation, bias, time_scale or init")
     result = check(target, {"select": ["LA2", "LA3"], "forget": forget}, layers=layers)
     if not result.passed:
         lines = [
@@ -126,6 +131,8 @@ def assert_forget_gate(
 
 def _between(stat: str, bounds: Sequence[float]) -> dict[str, Any]:
     """Bounds as a policy has them, where an end that is open is not named."""
+    if isinstance(bounds, str) or len(bounds) != 2:
+        raise BadPolicy(f"two numbers are expected, the least and the most, not {bounds!r}")
     low, high = map(float, bounds)
     ends = {"min": low, "max": high}
     return {"stat": stat} | {end: value for end, value in ends.items() if value != OPEN[end]}

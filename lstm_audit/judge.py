@@ -14,8 +14,8 @@ from .lstm.forensics.fingerprint import Init, identify
 from .lstm.layer import Lstm
 from .lstm.measure import Measures, Values
 from .policy.model import Policy
-from .policy.verdict import settle
-from .rules import Case, Evidence, judge
+from .policy.table import table_of
+from .rules import Case, Evidence, judge, subjects_of
 
 REPORTING = Policy(require_lstm=False)
 """The policy of a report: every rule on, none of them asking for an LSTM."""
@@ -42,8 +42,8 @@ def judged(
         globals=checkpoint.globals,
         notes=checkpoint.notes,
     )
-    policy = policy or REPORTING
-    findings = settle(judge(evidence, policy.options_for(path)), policy)
+    table = table_of(policy or REPORTING, path, subjects_of(evidence))
+    findings = tuple(judge(evidence, table))
     rows = tuple(Row(facts_of(lstm), measured, init) for lstm, _, measured, init in parts)
     return rows, findings
 

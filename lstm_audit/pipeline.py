@@ -18,9 +18,10 @@ from .formats import Beside, Checkpoint
 from .formats.archive import Part, is_archive, parts
 from .inputs import STDIN, Input, split_locator, spooled_stdin
 from .interrupted import hot, interrupted
-from .lstm.find import find_lstms
+from .lstm.find import Found, find_lstms
 from .lstm.layer import Lstm
 from .lstm.measure import measure, read_values
+from .policy.globs import matches, matches_module
 from .raw.source import FileSource
 from .raw.span import Span, whole
 
@@ -227,7 +228,7 @@ def _judge(path: str, size: int, checkpoint: Checkpoint, request: Request) -> Fi
     """Find, measure, and hold against the rules: the part of the pipeline that knows no
     container.
     """
-    found = find_lstms(checkpoint)
+    found = _within(find_lstms(checkpoint), request.layers)
     lstms = [lstm for lstm in found.lstms if selected(lstm, request.layers)]
     _bound(lstms)
     values = [read_values(lstm) for lstm in lstms]
@@ -246,6 +247,16 @@ def _judge(path: str, size: int, checkpoint: Checkpoint, request: Request) -> Fi
     return FileAudit(path, checkpoint.format, size, rows, skipped, findings)
 
 
+def _within(found: Found, layers: tuple[str, ...]) -> Found:
+    """What was found, without what lies outside of the layers that are asked for."""
+    if not layers:
+        return found
+    return found._replace(
+        skipped=tuple(s for s in found.skipped if matches_module(s.module, layers)),
+        lookalikes=tuple(c for c in found.lookalikes if matches_module(c.module, layers)),
+    )
+
+
 def _bound(lstms: Sequence[Lstm]) -> None:
     units = sum(4 * lstm.hidden_size for lstm in lstms)
     if units > MAX_UNITS:
@@ -255,11 +266,5 @@ def _bound(lstms: Sequence[Lstm]) -> None:
 
 
 def selected(lstm: Lstm, layers: tuple[str, ...]) -> bool:
-    """Whether one of the globs matches the LSTM's address or its module; no glob selects
-    everything.
-    """
-    if not layers:
-        return True
-    from .policy.globs import layer_matches
-
-    return layer_matches(lstm.module, lstm.address, layers)
+    """Whether one of the globs matches a name of the LSTM; no glob selects everything."""
+    return not layers or matches(lstm.names, layers)

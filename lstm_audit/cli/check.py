@@ -2,6 +2,7 @@
 
 from ..errors import BadPolicy
 from ..pipeline import MAX_SECONDS, Request
+from ..policy.verdict import verdict
 from . import exits
 from .options import Given
 from .output import emit
@@ -44,10 +45,5 @@ def run(given: Given) -> int:
         else:
             shown = only(found, unaccepted(given.baseline, found, request, given.quiet))
     emit(shown, given, policy.fail_on, kept=[policy.file, given.baseline])
-    return exits.of_check(
-        found,
-        policy,
-        shown.findings,
-        allow_skipped=given.allow_skipped,
-        exit_zero=given.exit_zero,
-    )
+    outcome = verdict(found, policy, new=shown.findings, allow_skipped=given.allow_skipped)
+    return exits.of_check(outcome, exit_zero=given.exit_zero)

@@ -1,20 +1,20 @@
 """Exit codes, and which one wins when several hold.
 
-Comes in: an `Audit`. Goes out: a number. Promise: an unreadable input (3) is never hidden by a
-finding (1), nor a finding by an empty run (4).
+Comes in: an `Audit`, or the `Outcome` of a check. Goes out: a number. Promise: an unreadable input
+(3) is never hidden by a finding (1), nor a finding by an empty run (4).
 """
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..facts import Audit, Finding
+from ..facts import Audit
 from .output import tell
 
 if TYPE_CHECKING:
-    from ..policy.model import Policy
+    from ..policy.verdict import Outcome
 
 PASS = 0
 FINDINGS = 1
@@ -64,25 +64,7 @@ def of_audit(audit: Audit) -> int:
     return PASS if audit.files else NOTHING
 
 
-def of_check(
-    audit: Audit,
-    policy: "Policy",
-    new: Sequence[Finding] | None = None,
-    *,
-    allow_skipped: bool = False,
-    exit_zero: bool = False,
-) -> int:
-    """The code of `check`: 3 before 1 before 4.
-
-    `new` are the findings that no baseline knows (all of them, without one). A missing LSTM (LA205)
-    is 4 and never 1, whatever `fail-on` says; `exit_zero` turns 1 into 0 and nothing else.
-    """
-    from ..policy.model import REQUIRE
-    from ..policy.verdict import fails, lacks_lstm, unjudged
-
-    findings = audit.findings if new is None else new
-    if audit.errors or (unjudged(audit) and not allow_skipped):
-        return UNREADABLE
-    if any(fails(finding, policy) for finding in findings if finding.code != REQUIRE):
-        return PASS if exit_zero else FINDINGS
-    return NOTHING if lacks_lstm(audit, policy, findings) else PASS
+def of_check(outcome: "Outcome", *, exit_zero: bool = False) -> int:
+    """The code of `check`; `exit_zero` turns 1 into 0 and nothing else."""
+    code = {"passed": PASS, "failed": FINDINGS, "unread": UNREADABLE, "empty": NOTHING}
+    return PASS if exit_zero and outcome.state == "failed" else code[outcome.state]

@@ -45,6 +45,14 @@ class Identity(NamedTuple):
         """`ADDRESS@CONVENTION`: unlike the address it is the same for no other LSTM of the file."""
         return f"{self.address}@{self.convention}"
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that a pattern may match: the module, the address, the full address, and the
+        last two as reports write them.
+        """
+        plain = (self.module or ROOT, self.address, self.full_address)
+        return plain if self.module else (*plain, ROOT + self.address, ROOT + self.full_address)
+
 
 class Term(NamedTuple):
     """One stored summand of a gate's bias, `hidden_size` elements.
@@ -99,6 +107,11 @@ class Lstm(NamedTuple):
     def address(self) -> str:
         """How the identity is written: `MODULE:lK` or `MODULE:lK:reverse`."""
         return self.identity.address
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Everything that a pattern may match, names of tied modules included."""
+        return tuple(name for one in (self.identity, *self.tied) for name in one.names)
 
     @property
     def two_halves(self) -> bool:

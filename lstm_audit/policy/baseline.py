@@ -17,10 +17,11 @@ from typing import Any
 
 from ..errors import BadPolicy
 from ..facts import Audit, Finding, number
-from .globs import layer_matches, relative
+from .globs import matches, names_of_address, relative
 from .kinds import Place, mistyped, table_of, text_of, wrong
 from .load import shown_path
-from .model import Policy, merged, overrides_for, selects
+from .model import Policy
+from .table import of_whole_file, selects
 
 SCHEMA = "lstm-audit/baseline/1"
 MAX_BYTES = 1 << 26
@@ -88,12 +89,9 @@ def judged_in(audit: Audit, policy: Policy, folder: str, layers: tuple[str, ...]
     def judged(entry: Entry) -> bool:
         if entry.path not in paths:
             return not os.path.lexists(os.path.join(folder, entry.path))
-        if layers and not layer_matches(entry.address.partition(":")[0], entry.address, layers):
+        if layers and not matches(names_of_address(entry.address), layers):
             return False
-        everywhere = merged(
-            policy.settings, (o for o in overrides_for(policy, paths[entry.path]) if not o.layers)
-        )
-        return selects(everywhere, entry.code)
+        return selects(of_whole_file(policy, paths[entry.path]), entry.code)
 
     return judged
 

@@ -9,16 +9,33 @@ import os
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-ROOT = "(root)"
-"""How reports and patterns name the module of a bare state dict."""
+from ..lstm.layer import ROOT
 
 
-def layer_matches(module: str | None, address: str, patterns: Iterable[str]) -> bool:
-    """Whether a glob matches the address (`encoder.lstm:l0:reverse`) or the module alone; `*`
-    crosses dots.
-    """
-    names = {address, module or ROOT} if address or module else {ROOT}
+def patterns_of(given: str | Iterable[str]) -> tuple[str, ...]:
+    """One glob or several, as a tuple."""
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def matches(names: Iterable[str], patterns: Iterable[str]) -> bool:
+    """Whether a glob matches one of the names of a place (`Identity.names`); `*` crosses dots."""
+    names = tuple(names)
     return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def names_of_address(address: str) -> tuple[str, ...]:
+    """The names of a place of which only the written address is left."""
+    module = address.partition(":l")[0]
+    written = (address, address.partition("@")[0])
+    return (module or ROOT, *written, *(ROOT + one for one in written if not module))
+
+
+def matches_module(module: str, patterns: Iterable[str]) -> bool:
+    """Whether a glob may mean something of a module, of which it is not known what: `enc:l0` may
+    mean what was skipped as `enc`.
+    """
+    parts = [part for glob in patterns for part in (glob, glob.rpartition(":l")[0]) if part]
+    return matches((module or ROOT,), parts)
 
 
 def file_matches(path: str, folder: str, patterns: Iterable[str]) -> bool:

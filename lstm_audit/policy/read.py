@@ -38,8 +38,8 @@ from .model import (
     Override,
     Policy,
     Settings,
-    merged,
 )
+from .table import merged
 
 KEYS = ("select", "ignore", "fail-on", "require-lstm", "forget", "rules", "override")
 OVERRIDE_KEYS = ("files", "layers", "select", "ignore", "forget", "rules")

@@ -1,72 +1,80 @@
-"""What a policy makes of the findings.
+"""The one verdict over a run: the command line, Python, the pytest plugin and the hooks ask here.
 
-Comes in: findings, a `Policy`. Goes out: those that stand, at the severity that holds, and whether
-one fails the run. Promise: what a policy ignores at a place is not reported there, whichever rule
-found it.
+Comes in: an `Audit` and the `Policy` it was made under. Goes out: an `Outcome`. Promise: whoever
+asks gets the same answer, and what could not be read or judged is never a pass.
 """
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
-from ..facts import SEVERITIES, Audit, Finding
-from .model import (
-    FAIL_ON,
-    REQUIRE,
-    SEVERITY,
-    Place,
-    Policy,
-    Settings,
-    covers,
-    merged,
-    options_at,
-    overrides_for,
-    reach,
-)
+from ..errors import Skipped
+from ..facts import SEVERITIES, Audit, FileError, Finding
+from .model import FAIL_ON, REQUIRE, Policy
+from .table import of_whole_file, reach
 
 NO_LSTM = frozenset({"gru", "rnn", "optimizer-state"})
 """Reasons to skip something that is no LSTM; all others leave an LSTM, or perhaps one, unjudged."""
 
+PASSED, FAILED, UNREAD, EMPTY = "passed", "failed", "unread", "empty"
 
-def settle(findings: Iterable[Finding], policy: Policy) -> tuple[Finding, ...]:
-    """The findings without those that are off where they were found, at the severities that the
-    policy sets.
 
-    `judge` asks a rule that sees a whole file once; only here is it known which layers its findings
-    are about.
+class Outcome(NamedTuple):
+    """What a run comes to.
+
+    `failures` are the findings at or above `fail-on`, and every LA205, whatever `fail-on` says.
+    `unread` and `unjudged` are the inputs that could not be read and what may be an LSTM and could
+    not be judged. `empty`: nothing was audited, or no LSTM where one is required.
     """
-    places: dict[str, Place] = {}
-    settled = []
-    for finding in findings:
-        options = places.setdefault(finding.path, options_at(policy, finding.path))
-        if options(finding.code, finding.module, finding.address) is not None:
-            settled.append(_graded(finding, policy))
-    return tuple(settled)
+
+    failures: tuple[Finding, ...] = ()
+    unread: tuple[FileError, ...] = ()
+    unjudged: tuple[Skipped, ...] = ()
+    empty: bool = False
+
+    @property
+    def state(self) -> str:
+        """`unread` before `failed` before `empty` before `passed`."""
+        if self.unread or self.unjudged:
+            return UNREAD
+        if any(finding.code != REQUIRE for finding in self.failures):
+            return FAILED
+        return EMPTY if self.empty else PASSED
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed and nothing was left unjudged."""
+        return self.state == PASSED
+
+    @property
+    def incomplete(self) -> str:
+        """Why there is no verdict, in a sentence; empty where there is one."""
+        if self.unread:
+            return f"{self.unread[0].path}: {self.unread[0].message}"
+        if self.unjudged:
+            first = self.unjudged[0]
+            where = first.module or "(root)"
+            return f"{len(self.unjudged)} could not be judged, {where} for one: {first.detail}"
+        return "no LSTM was found" if self.empty and not self.failures else ""
 
 
-def _graded(finding: Finding, policy: Policy) -> Finding:
-    """At the severity that the policy gives the rule at this place."""
-    if not any(SEVERITY in table for settings in _all(policy) for table in settings.rules.values()):
-        return finding
-    fitting = [
-        o for o in overrides_for(policy, finding.path) if covers(o, finding.module, finding.address)
-    ]
-    table: Any = merged(policy.settings, fitting).rules.get(finding.code, {})
-    return finding._replace(severity=table[SEVERITY]) if SEVERITY in table else finding
+def verdict(
+    audit: Audit,
+    policy: Policy,
+    *,
+    new: Sequence[Finding] | None = None,
+    allow_skipped: bool = False,
+) -> Outcome:
+    """Hold a run against its policy; `new` are the findings that no baseline knows (None: all)."""
+    findings = audit.findings if new is None else new
+    return Outcome(
+        failures=tuple(f for f in findings if f.code == REQUIRE or fails(f, policy)),
+        unread=audit.errors,
+        unjudged=() if allow_skipped else tuple(unjudged(audit)),
+        empty=_lacks_lstm(audit, policy, findings),
+    )
 
 
-def _all(policy: Policy) -> Iterable[Settings]:
-    return (policy.settings, *(o.settings for o in policy.overrides))
-
-
-def ignored(policy: Policy, path: str, code: str) -> bool:
-    """Whether `ignore` names a rule for a whole file; a rule that is merely not selected is not
-    ignored.
-    """
-    whole = [o for o in overrides_for(policy, path) if not o.layers]
-    return reach(merged(policy.settings, whole).ignore or (), code) > 0
-
-
-def lacks_lstm(audit: Audit, policy: Policy, findings: Iterable[Finding]) -> bool:
+def _lacks_lstm(audit: Audit, policy: Policy, findings: Sequence[Finding]) -> bool:
     """Whether nothing was audited: no checkpoint, or no LSTM where one is required.
 
     `findings` are those that no baseline knows. An empty run is never a pass for want of a
@@ -74,20 +82,25 @@ def lacks_lstm(audit: Audit, policy: Policy, findings: Iterable[Finding]) -> boo
     """
     if not audit.files or any(finding.code == REQUIRE for finding in findings):
         return True
-    if (
-        audit.rows
-        or not policy.require_lstm
-        or any(finding.code == REQUIRE for finding in audit.findings)
-    ):
+    accepted = any(finding.code == REQUIRE for finding in audit.findings)
+    if audit.rows or accepted or not policy.require_lstm:
         return False
-    return not all(ignored(policy, file.path, REQUIRE) for file in audit.files)
+    return not all(_ignores(policy, file.path, REQUIRE) for file in audit.files)
 
 
-def unjudged(audit: Audit) -> int:
-    """How many LSTMs, or what may be some, could not be judged; what is surely none does not
+def _ignores(policy: Policy, path: str, code: str) -> bool:
+    """Whether `ignore` names a rule for a whole file; a rule that is merely not selected is not
+    ignored.
+    """
+    return reach(of_whole_file(policy, path).ignore or (), code) > 0
+
+
+def unjudged(audit: Audit) -> Iterator[Skipped]:
+    """The LSTMs, or what may be some, that could not be judged; what is surely none does not
     count.
     """
-    return sum(skipped.reason not in NO_LSTM for file in audit.files for skipped in file.skipped)
+    for file in audit.files:
+        yield from (skip for skip in file.skipped if skip.reason not in NO_LSTM)
 
 
 def fails(finding: Finding, policy: Policy) -> bool:

@@ -14,7 +14,7 @@ from ..errors import Skipped
 from ..facts import Finding, Fix
 from ..lstm.forensics.bias import EPSILON
 from ..lstm.forensics.schemes import Init
-from ..lstm.layer import Lookalike, Lstm, halves_overlap
+from ..lstm.layer import ROOT, Identity, Lookalike, Lstm, halves_overlap
 from ..lstm.measure import Measures, Values
 from ..registry import Registry
 
@@ -42,6 +42,17 @@ class Evidence(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+class Subject(NamedTuple):
+    """What a rule speaks of: one LSTM (all four parts), a cell that is none (no convention), a
+    module, or the file.
+    """
+
+    module: str | None = None
+    layer: int | None = None
+    direction: str | None = None
+    convention: str | None = None
+
+
 class Hit(NamedTuple):
     """What a rule says: the place, the numbers, the remedy. `severity` overrides the rule's own.
 
@@ -57,6 +68,11 @@ class Hit(NamedTuple):
     convention: str | None = None
     fix: Fix | None = None
     severity: str | None = None
+
+    @property
+    def subject(self) -> Subject:
+        """What it is about."""
+        return Subject(self.module, self.layer, self.direction, self.convention)
 
 
 def at(lstm: Lstm, message: str, **more: Any) -> Hit:
@@ -151,27 +167,69 @@ def rule(code: str, name: str, severity: str, scope: str = "lstm") -> Callable[[
     return register
 
 
-Options = Callable[[Rule, Lstm | None], Mapping[str, Any] | None]
-"""What a policy says of a rule on an LSTM (None: on the file): its options, or None when the rule
-is off there.
+class Setting(NamedTuple):
+    """A rule that is on: its options, and the severity that the policy gives it (None: its own)."""
+
+    options: Mapping[str, Any] = {}
+    severity: str | None = None
+
+
+Table = Mapping[Subject, Mapping[str, Setting]]
+"""What a policy says of one file: for each subject, code to setting; a code that is not there is
+off. It is complete before a rule runs.
 """
 
 
-def judge(evidence: Evidence, options: Options) -> Iterator[Finding]:
+def subjects_of(evidence: Evidence) -> dict[Subject, tuple[str, ...]]:
+    """Everything that a rule may speak of, and the names of it that a pattern may match."""
+    lstms = [case.lstm for case in evidence.cases]
+    subjects: dict[Subject, tuple[str, ...]] = {Subject(): ()}
+    for module in (*(lstm.module for lstm in lstms), *(s.module for s in evidence.skipped)):
+        subjects[Subject(module)] = (module or ROOT,)
+    for cell in evidence.lookalikes:
+        at = Identity(cell.module, cell.layer, cell.direction, cell.kind)
+        subjects[Subject(cell.module, cell.layer, cell.direction)] = at.names
+    for lstm in lstms:
+        subjects[Subject(*lstm.identity)] = lstm.names
+        if lstm.tied:
+            tied = tuple(one.module or ROOT for one in lstm.tied)
+            subjects[Subject(lstm.module)] = (*subjects[Subject(lstm.module)], *tied)
+    return subjects
+
+
+def catalogue() -> list[Rule]:
+    """Every rule, by code."""
+    return sorted(RULES.values(), key=lambda rule: rule.code)
+
+
+def judge(evidence: Evidence, table: Table) -> Iterator[Finding]:
     """Every finding of every rule that is on, in the order of codes, then of the report."""
     addresses = Counter(case.lstm.address for case in evidence.cases)
     shared = {address for address, count in addresses.items() if count > 1}
-    for rule in sorted(RULES.values(), key=lambda rule: rule.code):
-        for hit in _hits(rule, evidence, options):
-            yield _finding(rule, hit, evidence.path, shared)
+    for rule in catalogue():
+        for hit in _hits(rule, evidence, table):
+            # A rule that sees the whole file may speak of a part of it where it is off.
+            if setting := table[hit.subject].get(rule.code):
+                yield _finding(rule, hit, setting, evidence.path, shared)
 
 
-def _finding(rule: Rule, hit: Hit, path: str, shared: Set[str]) -> Finding:
+def _hits(rule: Rule, evidence: Evidence, table: Table) -> Iterator[Hit]:
+    if rule.scope == "file":
+        anywhere = [settings[rule.code] for settings in table.values() if rule.code in settings]
+        if anywhere:  # its options are the same everywhere, so those of the first place will do
+            yield from rule.check(evidence, **anywhere[0].options)
+        return
+    for case in evidence.cases:
+        if setting := table[Subject(*case.lstm.identity)].get(rule.code):
+            yield from rule.check(case, **setting.options)
+
+
+def _finding(rule: Rule, hit: Hit, setting: Setting, path: str, shared: Set[str]) -> Finding:
     """A hit as it is reported; `shared` are the addresses that several LSTMs bear."""
     finding = Finding(
         code=rule.code,
         name=rule.name,
-        severity=hit.severity or rule.severity,
+        severity=setting.severity or hit.severity or rule.severity,
         path=path,
         module=hit.module,
         layer=hit.layer,
@@ -183,15 +241,3 @@ def _finding(rule: Rule, hit: Hit, path: str, shared: Set[str]) -> Finding:
         convention=hit.convention,
     )
     return finding._replace(ambiguous=True) if finding.address in shared else finding
-
-
-def _hits(rule: Rule, evidence: Evidence, options: Options) -> Iterator[Hit]:
-    if rule.scope == "file":
-        chosen = options(rule, None)
-        if chosen is not None:
-            yield from rule.check(evidence, **chosen)
-        return
-    for case in evidence.cases:
-        chosen = options(rule, case.lstm)
-        if chosen is not None:
-            yield from rule.check(case, **chosen)

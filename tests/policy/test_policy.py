@@ -16,16 +16,17 @@ from hypothesis import strategies as st
 from lstm_audit.cli.exits import FINDINGS, NOTHING, PASS, UNREADABLE, of_check
 from lstm_audit.errors import BadPolicy, Skipped
 from lstm_audit.facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, facts_of
-from lstm_audit.lstm.layer import GATES, Lstm
+from lstm_audit.lstm.layer import GATES, Identity, Lstm
 from lstm_audit.lstm.measure import Values, measure
 from lstm_audit.policy.describe import describe
 from lstm_audit.policy.flags import with_flags
-from lstm_audit.policy.globs import file_matches, layer_matches, relative
+from lstm_audit.policy.globs import file_matches, matches, relative
 from lstm_audit.policy.load import find_config, load_policy
-from lstm_audit.policy.model import PARTS, SET_BY, Bounds, Policy, Settings, selects
+from lstm_audit.policy.model import PARTS, SET_BY, Bounds, Policy, Settings
 from lstm_audit.policy.read import FORGET_KEYS, KEYS, OVERRIDE_KEYS, read_policy
-from lstm_audit.policy.verdict import fails, settle
-from lstm_audit.rules import RULES, Hit, Rule
+from lstm_audit.policy.table import selects, table_of
+from lstm_audit.policy.verdict import fails, verdict
+from lstm_audit.rules import RULES, Evidence, Hit, Rule, Subject, judge, subjects_of
 
 SPEC = """
 select = ["LA"]
@@ -66,7 +67,37 @@ def rule(code: str, scope: str = "lstm") -> Rule:
 def options(
     of: Policy, code: str, path: str = "a.pt", where: Lstm | None = None
 ) -> Mapping[str, Any] | None:
-    return of.options_for(path)(rule(code), where or lstm())
+    one = where or lstm()
+    subject = Subject(*one.identity)
+    setting = table_of(of, path, {subject: one.names})[subject].get(code)
+    return None if setting is None else setting.options
+
+
+def on_file(of: Policy, path: str, code: str) -> Mapping[str, Any] | None:
+    """The options of a rule on a file as a whole."""
+    setting = table_of(of, path, {Subject(): ()})[Subject()].get(code)
+    return None if setting is None else setting.options
+
+
+def modules(of: Policy, path: str, code: str, names: list[str]) -> list[str]:
+    """The modules on which a rule is on."""
+    table = table_of(of, path, {Subject(name): (name,) for name in names})
+    return [name for name in names if code in table[Subject(name)]]
+
+
+def names_match(address: str, patterns: list[str]) -> bool:
+    """Whether patterns match the LSTM of an address."""
+    module, _, rest = (
+        address.rpartition(":l")
+        if "reverse" not in address
+        else (address.removesuffix(":reverse").rpartition(":l"))
+    )
+    direction = "reverse" if address.endswith(":reverse") else "forward"
+    return matches(Identity(module, int(rest), direction, "torch").names, patterns)
+
+
+def code_of(given: Audit, of: Policy, exit_zero: bool = False, **more: Any) -> int:
+    return of_check(verdict(given, of, **more), exit_zero=exit_zero)
 
 
 def finding(
@@ -212,8 +243,8 @@ def test_options_of_a_file_rule_cannot_differ_between_layers(
     monkeypatch.setitem(RULES._fill(), "LA999", Rule("LA999", "whole-file", "info", "file", check))
     assert "whole file" in message("[[override]]\nlayers = 'a'\nrules.LA999.at-most = 2")
     read = policy("[[override]]\nfiles = 'a.pt'\nrules.LA999.at-most = 2")
-    assert read.options_for("a.pt")(RULES["LA999"], None) == {"at_most": 2}
-    assert read.options_for("b.pt")(RULES["LA999"], None) == {}
+    assert on_file(read, "a.pt", "LA999") == {"at_most": 2}
+    assert on_file(read, "b.pt", "LA999") == {}
     assert "expected an integer" in message("rules.LA999.at-most = 2.5")
     assert "did you mean 'at-most'" in message("rules.LA999.at_most = 2")
 
@@ -492,12 +523,12 @@ def test_the_last_override_wins_and_false_switches_off() -> None:
 
 
 def test_layers_match_an_address_or_a_module() -> None:
-    assert layer_matches("enc", "enc:l0", ["enc"])
-    assert layer_matches("enc", "enc:l1:reverse", ["*:reverse"])
-    assert layer_matches("enc.a.b", "enc.a.b:l0", ["enc.*"])
-    assert layer_matches("", ":l0", ["(root)"])
-    assert not layer_matches("enc", "enc:l10", ["enc:l1"])
-    assert not layer_matches("encoder", "encoder:l0", ["enc"])
+    assert names_match("enc:l0", ["enc"])
+    assert names_match("enc:l1:reverse", ["*:reverse"])
+    assert names_match("enc.a.b:l0", ["enc.*"])
+    assert names_match(":l0", ["(root)"])
+    assert not names_match("enc:l10", ["enc:l1"])
+    assert not names_match("encoder:l0", ["enc"])
 
 
 @pytest.mark.parametrize(
@@ -557,20 +588,27 @@ def test_paths_read_the_same_through_links(tmp_path: Path) -> None:
 def test_a_layer_is_spared_what_a_file_rule_found_there() -> None:
     read = policy(SPEC)
     there = "checkpoints/init/a.pt"
-    assert read.options_for(there)(rule("LA103", "file"), None) == {}
-    found = [finding("LA103", path=there, module=m) for m in ("decoder.rnn", "encoder")]
-    assert [f.module for f in settle(found, read)] == ["encoder"]
-    assert len(settle([finding("LA103", path="b.pt", module="decoder.rnn")], read)) == 1
+    assert on_file(read, there, "LA103") == {}
+    assert modules(read, there, "LA103", ["decoder.rnn", "encoder"]) == ["encoder"]
+    assert modules(read, "b.pt", "LA103", ["decoder.rnn"]) == ["decoder.rnn"]
 
 
-def test_a_file_rule_that_is_on_for_some_layers_runs_and_counts_there_alone() -> None:
+def test_a_file_rule_that_is_on_for_some_layers_runs_and_counts_there_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     read = policy("ignore = ['LA103']\n[[override]]\nlayers = 'dec*'\nignore = []")
-    assert read.options_for("a.pt")(rule("LA103", "file"), None) == {}
-    assert [
-        f.module for f in settle([finding("LA103", module=m) for m in ("dec", "enc", None)], read)
-    ] == ["dec"]
+    assert on_file(read, "a.pt", "LA103") is None
+    assert modules(read, "a.pt", "LA103", ["dec", "enc"]) == ["dec"]
     whole = policy("[[override]]\nfiles = 'b.pt'\nignore = ['LA103']")
-    assert whole.options_for("b.pt")(rule("LA103", "file"), None) is None
+    assert on_file(whole, "b.pt", "LA103") is None
+
+    def check(evidence: Any) -> Iterator[Hit]:
+        yield from (Hit("said", module=module) for module in ("dec", "enc", None))
+
+    monkeypatch.setitem(RULES._fill(), "LA103", Rule("LA103", "a-rule", "info", "file", check))
+    evidence = Evidence("a.pt", "pickle", (), tuple(Skipped(m, "gru", "") for m in ("dec", "enc")))
+    table = table_of(read, "a.pt", subjects_of(evidence))
+    assert [f.module for f in judge(evidence, table) if f.code == "LA103"] == ["dec"]
 
 
 def test_a_policy_sets_severities() -> None:
@@ -578,12 +616,12 @@ def test_a_policy_sets_severities() -> None:
         "rules.LA108.severity = 'error'\n[[override]]\nlayers = 'dec*'\nrules.LA108.severity = "
         "'warning'"
     )
-    found = settle(
-        [finding("LA108", "info", module=m) for m in ("enc", "dec")]
-        + [finding("LA107", "warning")],
-        read,
-    )
-    assert [f.severity for f in found] == ["error", "warning", "warning"]
+    table = table_of(read, "a.pt", {Subject(name): (name,) for name in ("enc", "dec")})
+    assert [table[Subject(name)]["LA108"].severity for name in ("enc", "dec")] == [
+        "error",
+        "warning",
+    ]
+    assert table[Subject("enc")]["LA107"].severity is None, "the rule's own"
     assert options(read, "LA108") == {}, "the severity is no option of the rule"
 
 
@@ -756,25 +794,25 @@ LACK = finding("LA205", module=None)
     ],
 )
 def test_exit_codes_and_their_precedence(given: Audit, code: int) -> None:
-    assert of_check(given, Policy()) == code
+    assert code_of(given, Policy()) == code
 
 
 def test_what_softens_an_exit_code() -> None:
-    assert of_check(audit(skipped="frozen"), Policy(), allow_skipped=True) == PASS
-    assert of_check(audit(finding(), skipped="frozen"), Policy(), allow_skipped=True) == FINDINGS
-    assert of_check(audit(finding()), Policy(), exit_zero=True) == PASS
-    assert of_check(audit(error=True), Policy(), exit_zero=True, allow_skipped=True) == UNREADABLE
-    assert of_check(audit(rows=0), Policy(), exit_zero=True) == NOTHING
-    assert of_check(audit(LACK, rows=0), Policy(fail_on="never")) == NOTHING
-    assert of_check(audit(rows=0), Policy(require_lstm=False)) == PASS
-    assert of_check(audit(rows=0), policy("ignore = ['LA205']")) == PASS
+    assert code_of(audit(skipped="frozen"), Policy(), allow_skipped=True) == PASS
+    assert code_of(audit(finding(), skipped="frozen"), Policy(), allow_skipped=True) == FINDINGS
+    assert code_of(audit(finding()), Policy(), exit_zero=True) == PASS
+    assert code_of(audit(error=True), Policy(), exit_zero=True, allow_skipped=True) == UNREADABLE
+    assert code_of(audit(rows=0), Policy(), exit_zero=True) == NOTHING
+    assert code_of(audit(LACK, rows=0), Policy(fail_on="never")) == NOTHING
+    assert code_of(audit(rows=0), Policy(require_lstm=False)) == PASS
+    assert code_of(audit(rows=0), policy("ignore = ['LA205']")) == PASS
     assert (
-        of_check(audit(rows=0), policy("[[override]]\nfiles = 'a.pt'\nignore = ['LA205']")) == PASS
+        code_of(audit(rows=0), policy("[[override]]\nfiles = 'a.pt'\nignore = ['LA205']")) == PASS
     )
-    assert of_check(audit(rows=0), policy("select = ['LA1']")) == NOTHING, "an empty run is no pass"
+    assert code_of(audit(rows=0), policy("select = ['LA1']")) == NOTHING, "an empty run is no pass"
 
 
 def test_findings_that_a_baseline_knows_do_not_count() -> None:
-    assert of_check(audit(finding()), Policy(), new=()) == PASS
-    assert of_check(audit(LACK, rows=0), Policy(), new=()) == PASS
-    assert of_check(audit(finding()), Policy(), new=[finding()]) == FINDINGS
+    assert code_of(audit(finding()), Policy(), new=()) == PASS
+    assert code_of(audit(LACK, rows=0), Policy(), new=()) == PASS
+    assert code_of(audit(finding()), Policy(), new=[finding()]) == FINDINGS

@@ -5,12 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from command import CLEAN, DOUBLED, FLAWED, FROZEN, GRU, MODEL, ONE_SIDED, TRUNCATED
+from command import CLEAN, DOUBLED, FLAWED, FROZEN, GRU, MODEL, ONE_SIDED, TRUNCATED, run
 
 import lstm_audit
 from lstm_audit import AuditError, assert_forget_gate
 from lstm_audit.errors import BadPolicy, UnknownFormat
 from lstm_audit.gate import check, policy_of
+from lstm_audit.policy.describe import toml
 from lstm_audit.policy.model import Policy
 
 
@@ -122,7 +123,6 @@ def test_what_holds_is_silent_and_what_does_not_is_told(kind: str, tmp_path: Pat
     lstm = model()
     torch.save(lstm.state_dict(), tmp_path / "m.pt")
     target = {"model": lstm, "state dict": lstm.state_dict(), "file": tmp_path / "m.pt"}[kind]
-    assert_forget_gate(target)
     assert_forget_gate(target, activation=(0.7, 0.98))
     with pytest.raises(AssertionError, match=r"LA202 :l0: .*0\.731.*0\.9") as caught:
         assert_forget_gate(target, activation=(0.9, 0.98))
@@ -177,17 +177,17 @@ def test_a_statistic_or_every_unit() -> None:
 
 def test_not_a_number_is_never_fine() -> None:
     with pytest.raises(AssertionError, match="LA301"):
-        assert_forget_gate(FLAWED / "LA301" / "overflowed.pt")
+        assert_forget_gate(FLAWED / "LA301" / "overflowed.pt", activation=(0, 1))
 
 
 def test_nothing_to_assert_on_is_no_pass() -> None:
     for target in (torch.nn.Linear(2, 3), torch.nn.GRU(2, 3), GRU, FROZEN, TRUNCATED):
         with pytest.raises(AssertionError):
-            assert_forget_gate(target)
+            assert_forget_gate(target, activation=(0, 1))
     with pytest.raises(UnknownFormat):
-        assert_forget_gate(object())
+        assert_forget_gate(object(), bias=1)
     with pytest.raises(AuditError):
-        assert_forget_gate("nowhere.pt")
+        assert_forget_gate("nowhere.pt", bias=1)
 
 
 @pytest.mark.parametrize(
@@ -216,3 +216,69 @@ def test_the_model_is_left_alone() -> None:
     assert_forget_gate(lstm, activation=(0.7, 0.98), bias=1.0, time_scale=(3, 4))
     assert all(torch.equal(before[name], value) for name, value in lstm.state_dict().items())
     assert [parameter.requires_grad for parameter in lstm.parameters()] == flags
+
+
+def test_an_assertion_of_nothing_is_refused() -> None:
+    with pytest.raises(BadPolicy, match="nothing is asserted"):
+        assert_forget_gate(model())
+
+
+@pytest.mark.parametrize("bounds", ["ab", (1,), (1, 2, 3)])
+def test_bounds_are_two(bounds: Any) -> None:
+    for name in ("activation", "bias", "time_scale"):
+        with pytest.raises(BadPolicy, match="two numbers"):
+            assert_forget_gate(model(), **{name: bounds})
+
+
+# ---- the same verdict as the command
+
+
+POLICIES: list[dict[str, Any]] = [
+    {},
+    {"fail-on": "never"},
+    {"fail-on": "info"},
+    {"fail-on": "never", "ignore": ["LA205"]},
+    {"rules": {"LA205": {"severity": "warning"}}},
+    {"select": ["LA1"]},
+    {"require-lstm": False},
+]
+
+
+@pytest.mark.parametrize("allow", [False, True])
+@pytest.mark.parametrize("policy", POLICIES, ids=str)
+@pytest.mark.parametrize("file", [MODEL, DOUBLED, ONE_SIDED, GRU, FROZEN, TRUNCATED], ids=str)
+def test_python_and_the_command_agree(
+    file: Path, policy: dict[str, Any], allow: bool, tmp_path: Path
+) -> None:
+    """Passed where the command exits 0, true where it passed."""
+    config = tmp_path / "ci.toml"
+    lines = [f"{key} = {toml(value)}" for key, value in policy.items() if key != "rules"]
+    lines += [f"rules.{k}.severity = 'warning'" for k in policy.get("rules", {})]
+    config.write_text("\n".join(lines))
+    flags = ["--allow-skipped"] if allow else []
+    done = run("check", "-q", "--config", str(config), *flags, str(file))
+    result = check(file, policy, allow_skipped=allow)
+    assert (done.exit_code == 0) == result.passed == bool(result), done.output
+    assert {"passed": 0, "failed": 1, "unread": 3, "empty": 4}[result.outcome.state] == (
+        done.exit_code
+    )
+
+
+def test_a_gru_is_no_pass_whatever_fails_a_run() -> None:
+    for policy in ({"fail-on": "never"}, {"rules": {"LA205": {"severity": "warning"}}}):
+        result = check(GRU, policy)
+        assert not result.passed
+        assert [finding.code for finding in result.failures] == ["LA205"]
+
+
+def test_what_lies_outside_of_the_layers_is_not_judged(tmp_path: Path) -> None:
+    """`dec` has biases and no weights, so it cannot be judged; `enc` can."""
+    state = {f"enc.{name}": value for name, value in model().state_dict().items()}
+    half = {f"dec.bias_{part}_l0": torch.zeros(24) for part in ("ih", "hh")}
+    torch.save(state | half, tmp_path / "m.pt")
+    assert check(tmp_path / "m.pt").outcome.state == "unread"
+    for layers in ("enc*", ["enc"], "enc:l*"):
+        assert check(tmp_path / "m.pt", layers=layers).passed, layers
+    assert run("check", "--layers", "enc*", tmp_path / "m.pt").exit_code == 0
+    for layers in ("dec", "dec:l0", "*"):
+        assert check(tmp_path / "m.pt", layers=layers).outcome.state == "unread", layers

@@ -28,7 +28,17 @@ from lstm_audit.lstm.layer import Lstm
 from lstm_audit.lstm.measure import measure, read_values
 from lstm_audit.raw.source import FileSource
 from lstm_audit.raw.span import Span, whole
-from lstm_audit.rules import RULES, SECTIONS, Case, Evidence, Rule, judge, pattern
+from lstm_audit.rules import (
+    RULES,
+    SECTIONS,
+    Case,
+    Evidence,
+    Rule,
+    Setting,
+    judge,
+    pattern,
+    subjects_of,
+)  # fmt: skip
 from lstm_audit.rules.bounds import Bounds
 from lstm_audit.rules.container import inert
 
@@ -93,7 +103,15 @@ def findings(path: Path, options: Mapping[str, Mapping[str, Any]] | None = None)
     """All rules over one file; `options` by code, the others at their defaults."""
     given = options or {}
     with ExitStack() as opened:
-        return list(judge(evidence_of(path, opened), lambda rule, _: given.get(rule.code, {})))
+        return said(evidence_of(path, opened), given)
+
+
+def said(
+    evidence: Evidence, options: Mapping[str, Mapping[str, Any]] | None = None
+) -> list[Finding]:
+    """What every rule says of the evidence."""
+    settings = {code: Setting((options or {}).get(code, {})) for code in RULES}
+    return list(judge(evidence, dict.fromkeys(subjects_of(evidence), settings)))
 
 
 def codes(path: Path, **options: Mapping[str, Any]) -> set[str]:
@@ -559,7 +577,7 @@ def test_structure_rules_follow_the_reasons() -> None:
         Skipped("m", reason, "said") for reason in ("gru", "optimizer-state", "ambiguous", "limit")
     )
     evidence = Evidence("p.pt", "torch-zip", (), skipped)
-    assert [(f.code, f.module) for f in judge(evidence, lambda *_: {})] == [("LA404", "m")]
+    assert [(f.code, f.module) for f in said(evidence)] == [("LA404", "m")]
 
 
 def test_one_finding_a_module(tmp_path: Path) -> None:
@@ -612,11 +630,11 @@ def test_not_inert(module: str, name: str) -> None:
 
 def test_globals_are_listed_once_and_shortly() -> None:
     names = (*(("pkg", f"C{k}") for k in range(9)), ("pkg", "x" * 500), ("pkg", "C0"))
-    (hit,) = judge(Evidence("p.pt", "torch-zip", (), globals=names), lambda *_: {})
+    (hit,) = said(Evidence("p.pt", "torch-zip", (), globals=names))
     assert hit.measured == 10
     assert "and 5 more" in hit.message
     assert len(hit.message) < 400
-    assert not list(judge(Evidence("p.pt", "torchscript", (), globals=names), lambda *_: {}))
+    assert not said(Evidence("p.pt", "torchscript", (), globals=names))
 
 
 def test_checksum_limit(tmp_path: Path) -> None:
@@ -636,7 +654,7 @@ def test_checksum_limit(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_extensions(name: str, format: str, expected: bool) -> None:
-    found = list(judge(Evidence(os.path.join("dir.safetensors", name), format, ()), lambda *_: {}))
+    found = said(Evidence(os.path.join("dir.safetensors", name), format, ()))
     assert [f.code for f in found] == ["LA903"] * expected
 
 
@@ -644,17 +662,18 @@ def test_only_notes_on_trailing_bytes_are_repeated() -> None:
     evidence = Evidence(
         "p.nn", "pickle", (), notes=("7 bytes behind the pickle's end", "saved by a tool")
     )
-    assert [(f.code, f.measured) for f in judge(evidence, lambda *_: {})] == [("LA904", 7)]
+    assert [(f.code, f.measured) for f in said(evidence)] == [("LA904", 7)]
 
 
 def test_rule_that_is_off_says_nothing() -> None:
     path = FIXTURES / "flawed/LA103/layer_0_only.pt"
     with ExitStack() as opened:
         evidence = evidence_of(path, opened)
-        off = list(judge(evidence, lambda rule, _: None if rule.code == "LA103" else {}))
-        last = list(
-            judge(evidence, lambda _, lstm: {} if lstm is not None and lstm.layer == 2 else None)
-        )
+        every = {code: Setting() for code in RULES}
+        others = {code: Setting() for code in RULES if code != "LA103"}
+        subjects = subjects_of(evidence)
+        off = list(judge(evidence, dict.fromkeys(subjects, others)))
+        last = list(judge(evidence, {s: every if s.layer == 2 else {} for s in subjects}))
     assert {f.code for f in off} == {"LA108"}
     assert [(f.code, f.layer) for f in last] == [("LA108", 2)]
 
@@ -663,7 +682,7 @@ def test_case_without_init_is_judged_by_its_numbers(tmp_path: Path) -> None:
     with ExitStack() as opened:
         evidence = evidence_of(saved(tmp_path / "m.pt", lstm_with(-4.0)), opened)
         cases = tuple(case._replace(init=None) for case in evidence.cases)
-        assert [f.code for f in judge(evidence._replace(cases=cases), lambda *_: {})] == ["LA303"]
+        assert [f.code for f in said(evidence._replace(cases=cases))] == ["LA303"]
 
 
 FIXED = [p for p in FLAWED if any(f.fix for f in findings(p, POLICY) if f.code == p.parent.name)]
