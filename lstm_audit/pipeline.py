@@ -110,6 +110,14 @@ def deadline(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGVTALRM, before)
 
 
+def beside(path: str, name: str) -> str:
+    """The path of a file in the folder of another; see `formats.Beside`."""
+    folder, own = os.path.split(path)
+    if name.startswith("*"):
+        name = os.path.splitext(own)[0] + name[1:]
+    return os.path.join(folder, name)
+
+
 class Opened(NamedTuple):
     """An input whose files are open: its one checkpoint, or those of an archive; `sources` are the
     file itself and the shards that were needed.
@@ -153,9 +161,8 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
             return whole(sources[-1])
 
         file, inside = split_locator(path)
-        folder = os.path.dirname(file)
         span = open_span(file)
-        parts = _read(span, lambda name: open_span(os.path.join(folder, name)), inside)
+        parts = _read(span, lambda name: open_span(beside(file, name)), inside)
         yield Opened(parts, tuple(sources))
         for source in sources:
             source.settle()

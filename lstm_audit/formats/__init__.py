@@ -121,7 +121,9 @@ def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
 
 
 Beside = Callable[[str], Span]
-"""Opens a file in the same folder by its bare name; for formats that spread over several files."""
+"""Opens a file in the same folder by its bare name, for formats that spread over several files; a
+`*` at the start stands for the file's own name without its suffix.
+"""
 
 Reader = Callable[[Span, Beside], "Checkpoint | None"]
 

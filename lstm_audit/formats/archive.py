@@ -172,10 +172,12 @@ def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> I
 
 def _neighbours(name: str, members: Opener) -> Beside:
     """Files beside a member, for formats that spread over several."""
-    folder = name.rpartition("/")[0]
+    folder, slash, own = name.rpartition("/")
 
     def beside(other: str) -> Span:
-        path = f"{folder}/{other}" if folder else other
+        if other.startswith("*"):
+            other = os.path.splitext(own)[0] + other[1:]
+        path = f"{folder}{slash}{other}"
         if path not in members:
             raise MalformedFile(f"the archive has no {path}", kind="truncated")
         return members[path]()
