@@ -19,6 +19,7 @@ from .errors import Skipped
 from .lstm.forensics.schemes import Init
 from .lstm.layer import GATES, Direction, Identity, Layer, Lstm, halves_overlap
 from .lstm.measure import ACTIVATIONS, Measures, Values, time_scale_of_bias
+from .targets import Target
 from .version import __version__
 
 SCHEMA = "lstm-audit/report/1"
@@ -124,12 +125,21 @@ class Row(NamedTuple):
 
 
 class Fix(NamedTuple):
-    """What mends a finding: arguments of `lstm-audit patch FILE`. `safe`: nothing that was learned
-    is lost.
+    """What mends a finding: a patch target for some LSTMs of its file. `safe`: nothing that was
+    learned is lost. `ambiguous`: an address of theirs is also that of another LSTM.
+
+    Commands, byte replacements and buttons are made from it; nobody reads one of those back.
     """
 
-    arguments: tuple[str, ...]
+    target: Target
+    identities: tuple[Identity, ...]
     safe: bool
+    ambiguous: bool = False
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """How the identities are written."""
+        return tuple(one.full_address if self.ambiguous else one.address for one in self.identities)
 
 
 class Finding(NamedTuple):
@@ -331,6 +341,11 @@ HIDDEN = frozenset(
         (LstmFacts, "fixable"),
         (LstmFacts, "locations"),
         (Row, "units"),
+        (Target, "seed"),
+        (Target, "couple"),
+        (Target, "donor"),
+        (Fix, "identities"),
+        (Fix, "ambiguous"),
         (Finding, "convention"),
         (Finding, "ambiguous"),
     }
@@ -341,6 +356,7 @@ INLINE = frozenset({(Row, "lstm"), (Row, "measures"), (LstmFacts, "identity")})
 """Fields whose own keys stand among those of their owner."""
 
 COMPUTED: Mapping[tuple[type, str], str] = {
+    (Fix, "identities"): "addresses",
     (Finding, "expected"): "fixable",
     (Finding, "column"): "fingerprint",
 }

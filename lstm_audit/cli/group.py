@@ -14,7 +14,6 @@ import click
 from ..version import __version__
 from .exits import PASS, ended_from_outside
 from .help import command_of
-from .options import FORMS
 from .output import tell
 
 COMMANDS = (
@@ -43,11 +42,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"{__package__}.{cmd_name}")
-        if cmd_name in FORMS:
-            return command_of(cmd_name, module)
-        command = module.command
-        assert isinstance(command, click.Command)
-        return command
+        return command_of(cmd_name, module)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

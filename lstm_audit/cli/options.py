@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 from ..reports import REPORTS
+from ..targets import TARGETS, Row
 
 Given = SimpleNamespace
 """What was given to a command: an attribute for each of its rows, its default where nothing was."""
@@ -90,6 +91,14 @@ def count(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"a whole number was expected, 0 or more, not {text!r}")
     return int(text)
+
+
+def whole(text: str) -> int:
+    """A whole number."""
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"a whole number was expected, not {text!r}") from None
 
 
 def positive(text: str) -> int:
@@ -293,6 +302,35 @@ VERDICT = (
     Option("exit_zero", ("--exit-zero",), "Exit 0 also when there are findings."),
 )
 
+MODES = (
+    Option("dry_run", ("-n", "--dry-run"), "Say what would change, and change nothing."),
+    Option("diff", ("--diff",), "Show the bytes that would change; exit 1 if there are any."),
+    Option("check", ("--check",), "Exit 1 if something would change."),
+    Option(
+        "in_place",
+        ("--in-place",),
+        "Write just the bytes, under a journal; keeps inode and hard links.",
+    ),
+    Option(
+        "output",
+        ("-o", "--output"),
+        "Write the patched checkpoint to a new file.",
+        str,
+        metavar="FILE",
+        complete="files",
+    ),
+)
+"""How a patch is carried out: one of these at most."""
+
+COMPLETIONS = {"preset": "presets", "file": "files"}
+
+
+def target_option(row: Row) -> Option:
+    """The option of `patch` that names a target."""
+    metavar, complete = ",".join(row.arguments), COMPLETIONS.get(row.kind, "")
+    return Option(row.keyword, (row.option,), row.help, str, metavar=metavar, complete=complete)
+
+
 # ---- the commands
 
 FORMS: Mapping[str, Form] = {
@@ -315,6 +353,53 @@ FORMS: Mapping[str, Form] = {
     ),
     "check": Form(
         (PATHS,), {"What to check": RUN, **POLICY, "Verdict": VERDICT, "Reports": REPORT}
+    ),
+    "patch": Form(
+        (PATHS,),
+        {
+            "Target, exactly one": tuple(map(target_option, TARGETS.values())),
+            "What is written": (
+                LAYERS._replace(help="Only LSTMs that match the glob; repeatable."),
+                Option(
+                    "place",
+                    ("--place",),
+                    "Which half gets the value.",
+                    str,
+                    default="ih",
+                    choices=lambda: ("ih", "hh", "split"),
+                    told=True,
+                ),
+                Option(
+                    "no_couple",
+                    ("--no-couple",),
+                    "Leave the input gate alone, also where the preset couples it.",
+                ),
+                Option(
+                    "seed",
+                    ("--seed",),
+                    "For random presets.",
+                    whole,
+                    metavar="N",
+                    default=0,
+                    told=True,
+                ),
+            ),
+            "How, one at most": MODES,
+            "Options": (
+                Option("no_undo", ("--no-undo",), "Keep no undo record."),
+                Option("as_json", ("--json",), "What was or would be done, as JSON."),
+                Option("quiet", ("-q", "--quiet"), "No progress and no warnings."),
+            ),
+        },
+    ),
+    "undo": Form(
+        (PATHS,),
+        {
+            "Options": (
+                MODES[3],
+                Option("quiet", ("-q", "--quiet"), "Say nothing but errors."),
+            )
+        },
     ),
     "diff": Form(
         (Argument("a", "A", complete="files"), Argument("b", "B", complete="files")),

@@ -90,9 +90,9 @@ def emit(
     _refuse_overwriting(audit, [*given.paths, *kept], outputs)
     look = Look(width=100, quiet=given.quiet, fail_on=fail_on)
     if "sarif" in (name, *(report_name for report_name, _ in given.reports)):
-        from .fixes import edits_of
+        from .fixes import replacements_of
 
-        look = look._replace(edits=edits_of(audit))
+        look = look._replace(edits=replacements_of(audit))
     for report_name, path in given.reports:
         _write(path, REPORTS[report_name](audit, look))
     if output is not None:

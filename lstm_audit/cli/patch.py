@@ -1,58 +1,18 @@
 """`lstm-audit patch`: write a chosen forget bias."""
 
 import os
-import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
-import click
-
-from ..errors import AuditError, BadPolicy
-from ..patching import target as targets
-from ..patching.checkpoint import Planned, apply_plan, mapped, plan
-from ..patching.target import Target
-from ..reports.words import escape
-from . import complete, exits
-from .help import Manual
+from ..errors import AuditError, BadPolicy, MalformedFile, UnknownFormat
+from ..inputs import Input, expand
+from ..patching.checkpoint import Planned, apply_plan, mapped, plan, refusal, with_donor
+from ..patching.choose import refuse_unmatched
+from ..targets import TARGETS, Target, only_one, read_target
+from . import exits
+from .options import MODES, Given
 from .output import Progress, say, tell
 from .patched import changes_as_json, describe, describe_edits
-
-MODES = ("dry_run", "diff", "check", "in_place", "output")
-
-
-def refuse_missing(paths: Sequence[str]) -> None:
-    """A path that does not exist is a usage error, and said before any file is touched."""
-    for path in paths:
-        if not os.path.lexists(path):
-            raise click.UsageError(f"{escape(path)}: no such file")
-
-
-def _pair(text: str) -> tuple[float, float]:
-    steps, comma, share = text.partition(",")
-    try:
-        return float(steps), float(share if comma else "nan")
-    except ValueError:
-        raise click.UsageError(f"--horizon {text}: N,P was expected, such as 100,0.5") from None
-
-
-def _from_file(path: str) -> Target:
-    from ..lstm.find import find_lstms
-    from ..lstm.measure import read_values
-    from ..pipeline import opened
-
-    with opened(path) as file:
-        lstms = find_lstms(file.checkpoint).lstms
-        return targets.copied(path, {lstm.address: read_values(lstm).forget for lstm in lstms})
-
-
-HEADINGS = {
-    "Target, exactly one": (
-        "forget_bias", "activation", "time_scale", "half_life", "horizon", "shift", "preset",
-        "source",
-    ),
-    "What is written": ("layers", "place", "no_couple", "seed"),
-    "How, one at most": ("dry_run", "diff", "check", "in_place", "output"),
-}  # fmt: skip
 
 EPILOG = """\b
 Examples:
@@ -63,193 +23,155 @@ Examples:
 """
 
 
-@click.command("patch", cls=Manual, headings=HEADINGS, epilog=EPILOG)
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...", shell_complete=complete.files)
-@click.option("--forget-bias", type=float, metavar="B", help="The effective forget bias.")
-@click.option("--activation", type=float, metavar="F", help="The forget activation, 0 < F < 1.")
-@click.option(
-    "--time-scale", type=float, metavar="T", help="Steps until 1/e of the memory is left."
-)
-@click.option(
-    "--half-life", type=float, metavar="N", help="Steps until half of the memory is left."
-)
-@click.option("--horizon", metavar="N,P", help="Keep the share P after N steps.")
-@click.option("--shift", type=float, metavar="D", help="Add D to what stands there.")
-@click.option(
-    "--init",
-    "preset",
-    metavar="PRESET",
-    shell_complete=complete.presets,
-    help="A named initialisation; see `lstm-audit presets`.",
-)
-@click.option(
-    "--from",
-    "source",
-    metavar="FILE",
-    shell_complete=complete.files,
-    help="The forget biases of another checkpoint, matched by address.",
-)
-@click.option(
-    "-l",
-    "--layers",
-    multiple=True,
-    metavar="PATTERN",
-    shell_complete=complete.layers,
-    help="Only LSTMs that match the glob; repeatable.",
-)
-@click.option(
-    "--place",
-    type=click.Choice(["ih", "hh", "split"]),
-    default="ih",
-    show_default=True,
-    help="Which half gets the value.",
-)
-@click.option(
-    "--no-couple",
-    is_flag=True,
-    help="Leave the input gate alone, also where the preset couples it.",
-)
-@click.option(
-    "--seed", type=int, default=0, show_default=True, metavar="N", help="For random presets."
-)
-@click.option("-n", "--dry-run", is_flag=True, help="Say what would change, and change nothing.")
-@click.option(
-    "--diff", is_flag=True, help="Show the bytes that would change; exit 1 if there are any."
-)
-@click.option("--check", is_flag=True, help="Exit 1 if something would change.")
-@click.option(
-    "--in-place",
-    is_flag=True,
-    help="Write just the bytes, under a journal; keeps inode and hard links.",
-)
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False),
-    help="Write the patched checkpoint to a new file.",
-)
-@click.option("--no-undo", is_flag=True, help="Keep no undo record.")
-@click.option("--json", "as_json", is_flag=True, help="What was or would be done, as JSON.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings.")  # fmt: skip
-def command(
-    paths: tuple[str, ...], layers: tuple[str, ...], quiet: bool, as_json: bool, **given: Any
-) -> None:
+class Outcome(NamedTuple):
+    """What became of one checkpoint: its exit code, and what --json says of it."""
+
+    code: int
+    report: dict[str, Any]
+
+
+def run(given: Given) -> int:
     """Write a chosen forget bias into checkpoints, and nothing else.
 
     Give exactly one target. The effective bias, the sum of both halves, is what is set: by default
     bias_ih gets the value and bias_hh becomes 0, in the forget gate only. The file is replaced at
     once by a verified copy, and FILE.undo.json lets `lstm-audit undo` restore the very same bytes.
+    Of a folder or a pattern, files without an LSTM are passed over.
 
     \b
     Exit codes:
       0  patched, or already at the target
       1  something would change (--check, --diff)
       2  usage
-      3  a file was refused; it is as it was
+      3  a file was refused, or it is not certain what the disk holds
+      4  no LSTM in any of the files
     """
-    refuse_missing((*paths, given["source"]) if given["source"] else paths)
+    target = _target(given)
+    modes = [row.spellings[-1] for row in MODES if getattr(given, row.name)]
+    if len(modes) > 1:
+        raise BadPolicy(f"{' and '.join(modes)} exclude each other")
+    inputs = expand(given.paths)
+    if given.output and (len(given.paths) > 1 or not inputs[0].named):
+        raise BadPolicy("--output takes one FILE")
     try:
-        target = _target(given)
-    except BadPolicy:
-        raise
+        target = with_donor(target)
     except AuditError as error:
-        tell(f"{escape(given['source'])}: refused: {error.message}")
-        sys.exit(exits.UNREADABLE)
-    if sum(bool(given[mode]) for mode in MODES) > 1:
-        raise click.UsageError(
-            "--dry-run, --diff, --check, --in-place and --output exclude each other"
-        )
-    if given["output"] and len(paths) > 1:
-        raise click.UsageError("--output takes one FILE")
-    codes, reports = [], []
-    for path in paths:
-        code, report = _one(path, target, layers, quiet, as_json, given)
-        codes.append(code)
-        reports += report
-    if as_json:
+        if not os.path.lexists(str(target.values[0])):
+            raise BadPolicy(f"{target.values[0]}: no such file") from None
+        return _refuse(str(target.values[0]), error).code
+    outcomes = list(_outcomes(inputs, target, given))
+    if given.as_json:
         from json import dumps
 
-        say(dumps({"schema": "lstm-audit/patch/1", "files": reports}, indent=2))
-    sys.exit(exits.UNREADABLE if exits.UNREADABLE in codes else max(codes))
+        files = [outcome.report for outcome in outcomes]
+        say(dumps({"schema": "lstm-audit/patch/1", "files": files}, indent=2))
+    codes = [outcome.code for outcome in outcomes] or [exits.NOTHING]
+    if not outcomes:
+        tell(f"no LSTM in {len(inputs)} files")
+    return exits.UNREADABLE if exits.UNREADABLE in codes else max(codes)
 
 
-def _target(given: dict[str, Any]) -> Target:
+def _target(given: Given) -> Target:
     """The one target that was given."""
-    makers: dict[str, Callable[[Any], Target]] = {
-        "forget_bias": targets.forget_bias,
-        "activation": targets.activation,
-        "time_scale": targets.time_scale,
-        "half_life": targets.half_life,
-        "horizon": lambda text: targets.horizon(*_pair(text)),
-        "shift": targets.shift,
-        "preset": lambda text: targets.preset(
-            text, seed=given["seed"], couple=not given["no_couple"]
-        ),
-        "source": _from_file,
-    }
-    chosen = [name for name in makers if given[name] is not None]
-    if len(chosen) != 1:
-        raise click.UsageError(
-            "exactly one target is needed: --forget-bias, --activation, --time-scale, "
-            "--half-life, --horizon, --shift, "
-            "--init or --from"
-        )
-    return makers[chosen[0]](given[chosen[0]])
+    asked = [name for name, row in TARGETS.items() if getattr(given, row.keyword) is not None]
+    row = only_one(asked, lambda row: row.option)
+    return read_target(row.name, getattr(given, row.keyword), given.seed, not given.no_couple)
 
 
-def _one(
-    path: str,
-    target: Target,
-    layers: tuple[str, ...],
-    quiet: bool,
-    as_json: bool,
-    given: dict[str, Any],
-) -> tuple[int, list[dict[str, Any]]]:
-    """One checkpoint: planned, then written, shown or refused."""
+def _outcomes(inputs: Sequence[Input], target: Target, given: Given) -> Iterator[Outcome]:
+    """Everything is planned before anything is written: a pattern that matches nothing in the whole
+    run must not be found out half-way.
+    """
+    plans = [(one, _plan(one, target, given)) for one in inputs]
+    planned = [found for _, found in plans if isinstance(found, Planned)]
+    if planned:
+        matched = {pattern for one in planned for pattern in one.matched}
+        refuse_unmatched(given.layers, matched, [name for one in planned for name in one.addresses])
+    for one, found in plans:
+        if isinstance(found, AuditError):
+            yield _refuse(one.path, found)
+        elif found is not None and found.gates:
+            yield _carry_out(found, given)
+        elif found is not None and not given.quiet:
+            tell(f"note: {one.path}: no LSTM matches --layers; nothing to patch there")
+
+
+def _plan(one: Input, target: Target, given: Given) -> Planned | AuditError | None:
+    """What is to be done to one input; None for a file of a folder that is no checkpoint, or has no
+    LSTM.
+    """
+    if one.problem:
+        return AuditError(one.problem)
     try:
-        only_shown = given["dry_run"] or given["diff"] or given["check"]
-        planned = plan(path, target, layers, given["place"], recover=not only_shown)
-        if not quiet:
-            _warn(planned, given["in_place"])
-        undo = (
-            None
-            if only_shown or (not planned.changes and not given["output"])
-            else _write(planned, quiet, given)
+        return plan(
+            one.path,
+            target,
+            given.layers,
+            given.place,
+            recover=not _only_shows(given),
+            strict=False,
         )
     except AuditError as error:
-        place = "" if error.at is None else f" at byte {error.at}"
-        tell(f"{escape(path)}: refused{place}: {error.message}")
-        return exits.UNREADABLE, [
-            {"path": path, "error": {"kind": error.kind, "message": error.message}}
-        ]
-    if not as_json:
-        say(describe(planned, done=not only_shown, undo=undo))
-        if given["diff"]:
+        unknown = isinstance(error, (UnknownFormat, MalformedFile)) and not one.expected
+        nothing = error.kind == "no-lstm" and not one.named
+        return None if unknown or nothing else error
+
+
+def _only_shows(given: Given) -> bool:
+    return bool(given.dry_run or given.diff or given.check)
+
+
+def _carry_out(planned: Planned, given: Given) -> Outcome:
+    """One checkpoint: written, or shown."""
+    shows, undo, doubts = _only_shows(given), list[str](), list[str]()
+    warnings = list(_warnings(planned, given)) if planned.changes else []
+    for warning in () if given.quiet else warnings:
+        tell(f"warning: {planned.path}: {warning}")
+    if not shows and (planned.changes or given.output):
+        try:
+            undo, doubts = _write(planned, given)
+        except AuditError as error:
+            return _refuse(planned.path, error)
+    if not given.as_json:
+        say(describe(planned, done=not shows, undo=undo))
+        if given.diff:
             say(describe_edits(planned))
-    would = (given["diff"] or given["check"]) and planned.changes
-    return exits.FINDINGS if would else exits.PASS, [
-        changes_as_json(planned, written=not only_shown, undo=undo)
-    ]
+    for doubt in doubts:
+        tell(f"{planned.path}: not certain: {doubt}")
+    would = (given.diff or given.check) and planned.changes
+    code = exits.UNREADABLE if doubts else exits.FINDINGS if would else exits.PASS
+    report = changes_as_json(planned, written=not shows, undo=undo, warnings=warnings + doubts)
+    return Outcome(code, report)
 
 
-def _write(planned: Planned, quiet: bool, given: dict[str, Any]) -> list[str]:
-    """Apply the plan; the undo records that were written."""
-    progress = Progress(quiet, "bytes copied")
-    mode = "in-place" if given["in_place"] else "output" if given["output"] else "replace"
+def _refuse(path: str, error: AuditError) -> Outcome:
+    place = "" if error.at is None else f" at byte {error.at}"
+    tell(f"{path}: refused{place}: {error.message}")
+    report = {"path": path, "error": {"kind": error.kind, "message": error.message}}
+    return Outcome(exits.UNREADABLE, report)
+
+
+def _write(planned: Planned, given: Given) -> tuple[list[str], list[str]]:
+    """Apply the plan; the undo records that were written, and what is not certain."""
+    progress = Progress(given.quiet, "bytes copied")
     done = apply_plan(
-        planned, mode=mode, output=given["output"], undo=not given["no_undo"], progress=progress  # type: ignore[arg-type]  # one of the three
-    )  # fmt: skip
+        planned,
+        mode="in-place" if given.in_place else "output" if given.output else "replace",
+        output=given.output,
+        undo=not given.no_undo,
+        progress=progress,
+    )
     progress.end()
     for note in dict.fromkeys(note for applied in done for note in applied.notes):
         tell(f"note: {note}")
-    return [applied.undo for applied in done if applied.undo]
+    doubts = [doubt for applied in done for doubt in applied.doubts]
+    return [applied.undo for applied in done if applied.undo], doubts
 
 
-def _warn(planned: Planned, in_place: bool) -> None:
-    warnings = list(planned.warnings)
-    if in_place and (processes := mapped(planned)):
-        warnings.append(
-            f"the file is mapped by {', '.join(processes)}, which will see the new values at once"
-        )
-    for warning in warnings if planned.changes else ():
-        tell(f"warning: {escape(planned.path)}: {escape(warning, limit=None)}")
+def _warnings(planned: Planned, given: Given) -> Iterator[str]:
+    """What to know before the write, or instead of it."""
+    yield from planned.warnings
+    if given.in_place and (processes := mapped(planned)):
+        yield f"the file is mapped by {', '.join(processes)}, which will see the new values at once"
+    if _only_shows(given) and (reason := refusal(planned)):
+        yield f"the write would be refused: {reason}"

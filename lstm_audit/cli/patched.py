@@ -18,7 +18,7 @@ SHOWN_BYTES = 8
 """Bytes at the head of each changed range that --diff spells out."""
 
 
-def describe(planned: Planned, done: bool, undo: list[str] | None) -> str:
+def describe(planned: Planned, done: bool, undo: list[str]) -> str:
     """One line a gate: before and after; then what that is in bytes."""
     path = escape(planned.path)
     if not planned.changes:
@@ -32,7 +32,7 @@ def describe(planned: Planned, done: bool, undo: list[str] | None) -> str:
         counted(sum(len(edit.new) for edit in edits), "byte"),
     )
     lines.append(f"  {ranges} {verb}, {size}")
-    lines += [f"  undo record: {escape(_near(name))}" for name in undo or ()]
+    lines += [f"  undo record: {escape(_near(name))}" for name in undo]
     return "\n".join(lines)
 
 
@@ -83,7 +83,9 @@ def _hex(raw: bytes) -> str:
     return raw[:SHOWN_BYTES].hex(" ") + (" …" if len(raw) > SHOWN_BYTES else "")
 
 
-def changes_as_json(planned: Planned, written: bool, undo: list[str] | None) -> dict[str, Any]:
+def changes_as_json(
+    planned: Planned, written: bool, undo: list[str], warnings: list[str]
+) -> dict[str, Any]:
     """The same as data: `lstm-audit/patch/1`."""
     return {
         "path": planned.path,
@@ -91,13 +93,13 @@ def changes_as_json(planned: Planned, written: bool, undo: list[str] | None) -> 
         "target": planned.target.text,
         "changes": planned.changes,
         "written": written and planned.changes,
-        "undo": undo or [],
+        "undo": undo,
         "gates": [_gate_json(gate) for gate in planned.gates],
         "files": [
             {"path": file.path, "edits": [_edit_json(edit) for edit in file.edits]}
             for file in planned.files
         ],
-        "warnings": list(planned.warnings),
+        "warnings": warnings,
     }
 
 

@@ -1,15 +1,13 @@
 """`lstm-audit undo`: the bytes that a patch replaced."""
 
-import sys
 from collections.abc import Iterator
 
-import click
-
 from ..errors import AuditError
+from ..inputs import expand
 from ..reports.words import counted, escape
-from . import complete, exits
+from . import exits
+from .options import Given
 from .output import say, tell
-from .patch import refuse_missing
 
 SAID = {
     "restored": "restored the bytes from before the last patch",
@@ -26,15 +24,7 @@ Examples:
 """
 
 
-@click.command("undo", epilog=EPILOG)
-@click.argument("paths", nargs=-1, required=True, metavar="FILE...", shell_complete=complete.files)
-@click.option(
-    "--in-place",
-    is_flag=True,
-    help="Write just the bytes, under a journal; keeps inode and hard links.",
-)
-@click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors.")
-def command(paths: tuple[str, ...], in_place: bool, quiet: bool) -> None:
+def run(given: Given) -> int:
     """Restore the bytes that the last patch of each FILE replaced.
 
     Several patches are taken back one by one, the newest first. A file that has changed since is
@@ -45,12 +35,11 @@ def command(paths: tuple[str, ...], in_place: bool, quiet: bool) -> None:
       0  restored    3  a file was refused; it is as it was
       2  usage       4  nothing to undo
     """
-    refuse_missing(paths)
-    codes = [code for path in paths for code in _each(path, in_place, quiet)]
-    sys.exit(
-        max(codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index)
-        if codes
-        else exits.NOTHING
+    codes = [
+        code for one in expand(given.paths) for code in _each(one.path, given.in_place, given.quiet)
+    ]
+    return max(
+        codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index, default=exits.NOTHING
     )
 
 

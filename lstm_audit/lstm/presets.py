@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..decay import bias_of_decay, logit
 from ..errors import BadPolicy
-from ..targets import bias_of_decay, logit
 from .measure import of_sorted, sigmoid, time_scale
 
 Uniform = Callable[[int], Sequence[float]]

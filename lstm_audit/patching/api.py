@@ -6,15 +6,19 @@ does, with the same refusals, as exceptions.
 
 import os
 from collections.abc import Iterable
+from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
-from ..errors import BadPolicy
-from . import target as targets
-from .apply import Applied
-from .checkpoint import Planned, apply_plan, plan
+from ..errors import Unreadable
+from ..targets import TARGETS, Target, Value, only_one
+from ..targets import target as make_target
+from .apply import Applied, Mode
+from .checkpoint import Planned, apply_plan, plan, with_donor
 from .live import patch_module
-from .plan import GatePlan, Place
-from .target import Target
+from .plan import GatePlan, check_place
+
+Wanted = Value | tuple[float, ...] | os.PathLike[str] | None
+"""What a target's keyword takes; None is as if it had not been given."""
 
 
 class Patched(NamedTuple):
@@ -36,71 +40,67 @@ class Patched(NamedTuple):
 def patch(
     target: Any,
     *,
-    forget_bias: float | None = None,
-    activation: float | None = None,
-    time_scale: float | None = None,
-    half_life: float | None = None,
-    horizon: tuple[float, float] | None = None,
-    shift: float | None = None,
-    init: str | None = None,
-    layers: Iterable[str] = (),
-    place: Place = "ih",
+    layers: str | Iterable[str] = (),
+    place: str = "ih",
     couple: bool = True,
     seed: int = 0,
     in_place: bool = False,
     output: str | os.PathLike[str] | None = None,
     undo: bool = True,
+    **wanted: Wanted,
 ) -> Patched:
     """Set the forget bias of a checkpoint on disk, or of a live `torch.nn.Module`.
 
-    Exactly one of the targets is given: the effective `forget_bias`; the `activation` (0 to 1);
-    `time_scale` or `half_life` in steps; `horizon` (steps, share kept); `shift`; `init`, a preset
-    such as "chrono:784". `layers` are globs over addresses or modules. `place` says which half
-    carries the value: ih, hh, or split. `in_place`, `output` and `undo` are for files. A model is
-    written under `no_grad`, its Parameter objects stay.
+    Exactly one target is given, by a keyword: the effective `forget_bias`; the `activation` (0 to
+    1); `time_scale` or `half_life` in steps; `horizon` (steps, share kept); `shift`; `init`, a
+    preset such as "chrono:784"; or whatever else `lstm_audit.targets.TARGETS` holds. `layers` is a
+    glob over addresses or modules, or several. `place` says which half carries the value: ih, hh,
+    or split. `in_place`, `output` and `undo` are for files. A model is written under `no_grad`, its
+    Parameter objects stay.
 
     Raises `BadPolicy` for a target that cannot be had, `NotPatchable` with the reason when the
-    bytes cannot be written, and what reading the file raises. Then nothing has been changed.
+    bytes cannot be written, and what reading the file raises; then nothing has been changed. Raises
+    `Unreadable` when the bytes were written and the disk would not confirm it.
     """
-    given = {
-        "forget_bias": forget_bias,
-        "activation": activation,
-        "time_scale": time_scale,
-        "half_life": half_life,
-        "horizon": horizon,
-        "shift": shift,
-        "init": init,
-    }
-    wanted = _target(
-        {name: value for name, value in given.items() if value is not None}, seed, couple
-    )
+    chosen = with_donor(_target(wanted, seed, couple))
+    half, patterns = check_place(place), (layers,) if isinstance(layers, str) else tuple(layers)
     if not isinstance(target, (str, os.PathLike)):
-        gates, wrote = patch_module(target, wanted, tuple(layers), place)
+        gates, wrote = patch_module(target, chosen, patterns, half)
         return Patched(gates, wrote=wrote)
-    planned = plan(os.fspath(target), wanted, tuple(layers), place)
+    planned = plan(os.fspath(target), chosen, patterns, half)
     if not planned.changes and output is None:
         return Patched(planned.gates, planned)
-    mode = "output" if output is not None else "in-place" if in_place else "replace"
+    mode: Mode = "output" if output is not None else "in-place" if in_place else "replace"
     name = None if output is None else os.fspath(output)
-    applied = apply_plan(planned, mode=mode, output=name, undo=undo)  # type: ignore[arg-type]  # one of the three
+    applied = apply_plan(planned, mode=mode, output=name, undo=undo)
+    doubts = [doubt for one in applied for doubt in one.doubts]
+    if doubts:
+        raise Unreadable("; ".join(doubts))
     return Patched(planned.gates, planned, applied)
 
 
-def _target(given: dict[str, Any], seed: int, couple: bool) -> Target:
-    if len(given) != 1:
-        raise BadPolicy(
-            f"exactly one target is needed, {len(given)} were given: {', '.join(given) or 'none'}"
-        )
-    ((name, value),) = given.items()
-    if name == "horizon":
-        return targets.horizon(*value)
-    if name == "init":
-        return targets.preset(value, seed=seed, couple=couple)
-    makers = {
-        "forget_bias": targets.forget_bias,
-        "activation": targets.activation,
-        "time_scale": targets.time_scale,
-        "half_life": targets.half_life,
-        "shift": targets.shift,
-    }
-    return makers[name](float(value))
+def _target(wanted: dict[str, Wanted], seed: int, couple: bool) -> Target:
+    """The one target among the keywords."""
+    names = {row.keyword: name for name, row in TARGETS.items()}
+    for keyword in wanted:
+        if keyword not in names:
+            raise TypeError(f"patch() got an unexpected keyword argument {keyword!r}")
+    given = {names[keyword]: value for keyword, value in wanted.items() if value is not None}
+    row = only_one(given, lambda row: row.keyword)
+    value: Any = given[row.name]
+    values = value if len(row.arguments) > 1 and isinstance(value, (tuple, list)) else (value,)
+    return make_target(row.name, *values, seed=seed, couple=couple)
+
+
+def _with_targets() -> Any:
+    """The signature that `help(lstm_audit.patch)` shows: a keyword for each target."""
+    plain = signature(patch)
+    first, *rest = (p for p in plain.parameters.values() if p.kind is not Parameter.VAR_KEYWORD)
+    keywords = [
+        Parameter(row.keyword, Parameter.KEYWORD_ONLY, default=None, annotation=Wanted)
+        for row in TARGETS.values()
+    ]
+    return plain.replace(parameters=[first, *keywords, *rest])
+
+
+patch.__signature__ = _with_targets()  # type: ignore[attr-defined]  # read by inspect.signature

@@ -34,7 +34,7 @@ have.
 
 class Applied(NamedTuple):
     """What was done. `path` is the file that now has the new bytes; `undo` its undo record, if one
-    was written.
+    was written. `doubts` say what the disk would not confirm, and what it then may hold.
     """
 
     path: str
@@ -43,11 +43,7 @@ class Applied(NamedTuple):
     edits: tuple[Edit, ...]
     undo: str | None
     notes: tuple[str, ...] = ()
-
-    @property
-    def bytes_changed(self) -> int:
-        """How many bytes differ."""
-        return sum(a != b for e in self.edits for a, b in zip(e.old, e.new, strict=True))
+    doubts: tuple[str, ...] = ()
 
 
 class Ledger(NamedTuple):

@@ -11,24 +11,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import AuditError, NotPatchable
+from ..facts import Fix
 from ..formats.onnx.model import external_names
 from ..formats.sharded import shard_names
 from ..lstm.find import Found, find_lstms
 from ..lstm.forensics.fingerprint import identify
-from ..lstm.layer import GATES, Lstm
+from ..lstm.layer import GATES, Identity, Lstm
 from ..lstm.measure import Values, read_values
-from ..pipeline import MAX_UNITS, Opened, opened, selected
+from ..pipeline import MAX_UNITS, Opened, opened
 from ..raw.source import FileSource
 from ..raw.span import whole
+from ..targets import TARGETS, Target
 from . import files, journal, record
 from .apply import Applied, Mode, Verify, apply
+from .choose import choose, matching
 from .clone import Progress
 from .edits import Change, Edit, edits_of
-from .files import Identity
 from .overlap import refuse_sharing
 from .plan import GatePlan, Place, changes_of, plan_gates
 from .readers import refuse_readers
-from .target import Target
 from .undo import undo as undo_patch
 
 MAX_DESERIALIZED = 4 << 20
@@ -39,22 +40,13 @@ class FilePlan(NamedTuple):
     """The edits of one file: the checkpoint itself, or one of its shards."""
 
     path: str
-    identity: Identity
+    identity: files.Identity
     edits: tuple[Edit, ...]
-
-
-Key = tuple[str, str]
-"""The address of an LSTM and its convention: two frameworks' names may give one address."""
-
-
-def key_of(lstm: Lstm) -> Key:
-    """What tells an LSTM from all others of its checkpoint."""
-    return lstm.address, lstm.convention
 
 
 class Planned(NamedTuple):
     """What a patch would do. `expected`: every LSTM's effective biases afterwards; `warnings`: what
-    to know first.
+    to know first; `matched`: the patterns that match an LSTM, of all those at `addresses`.
     """
 
     path: str
@@ -62,8 +54,10 @@ class Planned(NamedTuple):
     target: Target
     gates: tuple[GatePlan, ...]
     files: tuple[FilePlan, ...]
-    expected: Mapping[Key, tuple[tuple[float, ...], ...]]
+    expected: Mapping[Identity, tuple[tuple[float, ...], ...]]
     warnings: tuple[str, ...]
+    matched: frozenset[str]
+    addresses: tuple[str, ...]
 
     @property
     def changes(self) -> bool:
@@ -77,8 +71,12 @@ def plan(
     layers: tuple[str, ...] = (),
     place: Place = "ih",
     recover: bool = True,
+    strict: bool = True,
 ) -> Planned:
     """Plan a patch of the checkpoint at `path`; raises `NotPatchable`, or what reading it raises.
+
+    A pattern that matches nothing raises `BadPolicy`; without `strict` the caller sees to that, who
+    may have other files.
 
     An in-place patch that was interrupted is rolled back first; without `recover`, where nothing
     may be written, the file is refused.
@@ -86,30 +84,87 @@ def plan(
     for name in files_of(path) if recover else ():
         journal.recover(name)
     with opened(path) as file:
-        found = find_lstms(file.checkpoint)
-        chosen = _chosen(found, layers)
-        values = {key_of(lstm): read_values(lstm) for lstm in found.lstms}
-        gates = [
-            gate
-            for lstm in chosen
-            for gate in plan_gates(lstm, values[key_of(lstm)], target, place)
-        ]
-        changes = list(changes_of(gates))
-        if file.checkpoint.graphs:
-            refuse_readers(file.checkpoint.graphs, gates, changes)
-        elif not file.checkpoint.format.startswith(
-            "safetensors"
-        ):  # there no two tensors may share a byte
-            refuse_sharing(file.checkpoint.tensors, found.lstms, chosen, changes)
+        subject = _read(file)
+        matched = matching(subject.found, layers)
+        nothing = not strict and layers and not matched
+        chosen = [] if nothing else choose(subject.found, layers if strict else tuple(matched))
+        gates, changes = _planned(subject, chosen, target, place)
         return Planned(
             path=path,
             format=file.checkpoint.format,
             target=target,
-            gates=tuple(gates),
+            gates=gates,
             files=tuple(_file_plans(file, changes)),
-            expected=_expected(values, gates),
-            warnings=tuple(_warnings(path, found, chosen, values, file)),
+            expected=_expected(subject.values, gates),
+            warnings=tuple(_warnings(path, subject.found, chosen, subject.values, file)),
+            matched=matched,
+            addresses=tuple(lstm.address for lstm in subject.found.lstms),
         )
+
+
+def plan_each(path: str, fixes: Sequence[Fix]) -> list[tuple[FilePlan, ...]]:
+    """What each fix by itself would write, from one reading of the file; nothing where a fix is
+    refused.
+    """
+    with opened(path) as file:
+        subject = _read(file)
+        return [_plan_fix(subject, fix) for fix in fixes]
+
+
+def _plan_fix(subject: "Subject", fix: Fix) -> tuple[FilePlan, ...]:
+    chosen = [lstm for lstm in subject.found.lstms if lstm.identity in fix.identities]
+    try:
+        _, changes = _planned(subject, chosen, fix.target, "ih")
+        return tuple(_file_plans(subject.file, changes))
+    except NotPatchable:
+        return ()
+
+
+class Subject(NamedTuple):
+    """An open checkpoint with all that a plan needs to know of it."""
+
+    file: Opened
+    found: Found
+    values: Mapping[Identity, Values]
+
+
+def _read(file: Opened) -> Subject:
+    found = find_lstms(file.checkpoint)
+    units = sum(4 * lstm.hidden_size for lstm in found.lstms)
+    if units > MAX_UNITS:
+        raise NotPatchable(
+            f"{units} bias elements in one file; at most {MAX_UNITS} are read", kind="limit"
+        )
+    return Subject(file, found, {lstm.identity: read_values(lstm) for lstm in found.lstms})
+
+
+def _planned(
+    subject: Subject, chosen: Sequence[Lstm], target: Target, place: Place
+) -> tuple[tuple[GatePlan, ...], list[Change]]:
+    """The gates of the chosen LSTMs, and the changes of bytes that they come to."""
+    gates = tuple(
+        gate
+        for lstm in chosen
+        for gate in plan_gates(lstm, subject.values[lstm.identity], target, place)
+    )
+    changes = list(changes_of(gates))
+    checkpoint = subject.file.checkpoint
+    if checkpoint.graphs:
+        refuse_readers(checkpoint.graphs, gates, changes)
+    elif not checkpoint.format.startswith("safetensors"):  # there no two tensors may share a byte
+        refuse_sharing(checkpoint.tensors, subject.found.lstms, chosen, changes)
+    return gates, changes
+
+
+def with_donor(target: Target) -> Target:
+    """The target with the biases of the checkpoint that it names, if it names one; raises what
+    reading that raises.
+    """
+    if TARGETS[target.name].kind != "file":
+        return target
+    with opened(str(target.values[0])) as file:
+        values = _read(file).values
+        return target._replace(donor={one: tuple(found.forget) for one, found in values.items()})
 
 
 def files_of(path: str) -> list[str]:
@@ -121,25 +176,6 @@ def files_of(path: str) -> list[str]:
     except AuditError:
         return [path]
     return [path, *(os.path.join(os.path.dirname(path), name) for name in names)]
-
-
-def _chosen(found: Found, layers: tuple[str, ...]) -> list[Lstm]:
-    """The LSTMs to patch, at least one."""
-    units = sum(4 * lstm.hidden_size for lstm in found.lstms)
-    if units > MAX_UNITS:
-        raise NotPatchable(
-            f"{units} bias elements in one file; at most {MAX_UNITS} are read", kind="limit"
-        )
-    chosen = [lstm for lstm in found.lstms if selected(lstm, layers)]
-    if chosen:
-        return chosen
-    if found.lstms:
-        there = ", ".join(lstm.address for lstm in found.lstms)
-        raise NotPatchable(f"no LSTM matches --layers {' '.join(layers)}; there are {there}")
-    reasons = "; ".join(
-        f"{s.module or '(root)'}: {s.detail} ({s.reason})" for s in dict.fromkeys(found.skipped)
-    )
-    raise NotPatchable(f"no LSTM found{': ' + reasons if reasons else ''}")
 
 
 def _file_plans(file: Opened, changes: Sequence[Change]) -> Iterator[FilePlan]:
@@ -154,22 +190,22 @@ def _file_plans(file: Opened, changes: Sequence[Change]) -> Iterator[FilePlan]:
 
 
 def _expected(
-    values: Mapping[Key, Values], gates: Sequence[GatePlan]
-) -> dict[Key, tuple[tuple[float, ...], ...]]:
+    values: Mapping[Identity, Values], gates: Sequence[GatePlan]
+) -> dict[Identity, tuple[tuple[float, ...], ...]]:
     """Every LSTM's four effective biases after the patch, the untouched ones included."""
     expected = {key: [tuple(gate) for gate in found.effective] for key, found in values.items()}
     for plan in gates:
-        expected[key_of(plan.lstm)][GATES.index(plan.gate)] = plan.after
+        expected[plan.lstm.identity][GATES.index(plan.gate)] = plan.after
         if plan.lstm.coupled == "i":  # i = 1 - f goes with it
-            expected[key_of(plan.lstm)][0] = tuple(-value for value in plan.after)
+            expected[plan.lstm.identity][0] = tuple(-value for value in plan.after)
     return {key: tuple(gates) for key, gates in expected.items()}
 
 
 def _warnings(
-    path: str, found: Found, chosen: Sequence[Lstm], values: Mapping[Key, Values], file: Opened
+    path: str, found: Found, chosen: Sequence[Lstm], values: Mapping[Identity, Values], file: Opened
 ) -> Iterator[str]:
     """What a careful person would want to know before the write."""
-    trained = [lstm.address for lstm in chosen if _looks_trained(lstm, values[key_of(lstm)])]
+    trained = [lstm.address for lstm in chosen if _looks_trained(lstm, values[lstm.identity])]
     if trained:
         yield f"{_some(trained)} look trained: what their forget gates have learned is replaced"
     if any(skip.reason == "optimizer-state" for skip in found.skipped):
@@ -298,11 +334,13 @@ def _verify_checkpoint(planned: Planned, path: str) -> None:
     with opened(path, despite_journal=True) as file:
         lstms = find_lstms(file.checkpoint).lstms
         found = {
-            key_of(lstm): tuple(tuple(gate) for gate in read_values(lstm).effective)
+            lstm.identity: tuple(tuple(gate) for gate in read_values(lstm).effective)
             for lstm in lstms
         }
     wrong = [
-        key[0] for key in planned.expected if not _same(planned.expected[key], found.get(key, ()))
+        key.address
+        for key in planned.expected
+        if not _same(planned.expected[key], found.get(key, ()))
     ]
     if wrong or len(found) != len(planned.expected):
         raise NotPatchable(
@@ -340,6 +378,18 @@ def _verify_by_reference(path: str) -> None:
         raise NotPatchable(
             f"the reference safetensors reader refuses what was written: {error}"
         ) from None
+
+
+def refusal(planned: Planned) -> str:
+    """Why the write of these files would be refused whatever the bytes; empty where it would
+    not.
+    """
+    try:
+        for file in planned.files:
+            files.refuse_writing(file.path)
+    except AuditError as error:
+        return error.message
+    return ""
 
 
 def mapped(planned: Planned) -> list[str]:

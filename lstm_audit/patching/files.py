@@ -96,6 +96,16 @@ def refuse_hub_blob(resolved: str) -> None:
         )
 
 
+def refuse_writing(path: str) -> None:
+    """Raise where a write would be refused, whatever was to be written."""
+    resolved = os.path.realpath(path)
+    refuse_hub_blob(resolved)
+    try:
+        _refuse_read_only(resolved)
+    except OSError as error:
+        raise Unreadable(f"cannot open: {error.strerror}") from None
+
+
 def _refuse_read_only(resolved: str) -> None:
     """By the mode bits as well, which root would not notice."""
     if not os.stat(resolved).st_mode & ANYONE_WRITES or not os.access(resolved, os.W_OK):

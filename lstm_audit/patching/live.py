@@ -13,11 +13,11 @@ from ..formats.live import read_module
 from ..lstm.find import find_lstms
 from ..lstm.layer import GATES
 from ..lstm.measure import read_values
-from ..pipeline import selected
 from ..raw.tensor import Block
+from ..targets import Target
+from .choose import choose
 from .overlap import refuse_contradictions, refuse_sharing
 from .plan import GatePlan, Place, Write, changes_of, changes_of_write, plan_gates, stored_values
-from .target import Target
 
 
 def patch_module(
@@ -29,14 +29,7 @@ def patch_module(
     """
     checkpoint = read_module(model)
     found = find_lstms(checkpoint)
-    chosen = [lstm for lstm in found.lstms if selected(lstm, layers)]
-    if not chosen:
-        there = ", ".join(lstm.address for lstm in found.lstms) or "none"
-        skipped = "".join(
-            f"; {s.module or '(root)'}: {s.detail} ({s.reason})"
-            for s in dict.fromkeys(found.skipped)
-        )
-        raise NotPatchable(f"no LSTM of this model was chosen; there are: {there}{skipped}")
+    chosen = choose(found, layers)
     plans = tuple(
         gate for lstm in chosen for gate in plan_gates(lstm, read_values(lstm), target, place)
     )

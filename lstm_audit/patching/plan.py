@@ -10,14 +10,16 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-from ..errors import NotPatchable
+from ..errors import BadPolicy, NotPatchable
 from ..lstm.layer import GATES, Lstm, Term, halves_overlap
 from ..lstm.measure import Values
 from ..raw.tensor import Block, Tensor, read_block, swap_bytes, whole_block
+from ..targets import Target, Wish
 from .edits import Change
-from .target import Target, Wish
 
 Place = Literal["ih", "hh", "split"]
+PLACES: tuple[Place, ...] = ("ih", "hh", "split")
+"""Which half carries the value: `bias_ih`, `bias_hh`, or half of it each."""
 
 MAX_LOG_SCALE = 700.0
 """exp of it is near the end of float64; icefall keeps |log scale| below 10."""
@@ -47,6 +49,14 @@ class GatePlan(NamedTuple):
         """The largest distance between what was wished and what the dtype holds."""
         pairs = zip(self.after, self.wished, strict=True)
         return max((abs(a - w) for a, w in pairs if a != w and a == a), default=0.0)
+
+
+def check_place(place: str) -> Place:
+    """The word itself, if it is one; raises `BadPolicy`."""
+    for known in PLACES:
+        if place == known:
+            return known
+    raise BadPolicy(f"place must be one of {', '.join(PLACES)}, not {place!r}")
 
 
 def plan_gates(lstm: Lstm, values: Values, target: Target, place: Place) -> tuple[GatePlan, ...]:

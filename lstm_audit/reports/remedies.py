@@ -4,6 +4,7 @@ Comes in: the fixes of a file's findings. Goes out: commands, joined where one w
 shell, whatever the names are, takes each word for what it was.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -22,24 +23,26 @@ class Command(NamedTuple):
 
 
 def commands(path: str, fixes: Iterable[Fix | None]) -> Iterator[Command]:
-    """What mends a file: one command for all fixes that differ in nothing but their `--layers`,
-    safe ones first.
+    """What mends a file: one command for all fixes that differ in nothing but their LSTMs, safe
+    ones first.
     """
-    layers: dict[tuple[bool, bool, tuple[str, ...]], list[str]] = {}
+    addresses: dict[tuple[bool, tuple[str, ...]], dict[str, None]] = {}
     for fix in sorted(filter(None, fixes), key=lambda fix: not fix.safe):
-        words = fix.arguments
-        picked = [k for k in range(1, len(words)) if words[k - 1] == "--layers"]
-        rest = tuple(
-            word for k, word in enumerate(words) if k not in picked and k + 1 not in picked
-        )
-        mine = layers.setdefault((fix.safe, bool(picked), rest), [])
-        mine += [words[k] for k in picked if words[k] not in mine]
+        mine = addresses.setdefault((fix.safe, fix.target.words), {})
+        mine.update(dict.fromkeys(fix.addresses))
     file = f"./{path}" if path.startswith("-") else path
-    for (safe, _, rest), names in layers.items():
-        chosen = [word for name in names for word in ("--layers", name)]
-        line = ["lstm-audit", "patch", file, *rest, *chosen]
+    for (safe, words), names in addresses.items():
+        chosen = [word for name in names for word in ("--layers", pattern(name))]
+        line = ["lstm-audit", "patch", file, *words, *chosen]
         if sum(map(len, line)) <= MOST_TYPED:
             yield Command(line, safe)
+
+
+def pattern(address: str) -> str:
+    """The `--layers` glob that matches this address and no other; keys like `node['x']` hold glob's
+    own signs.
+    """
+    return re.sub(r"([*?[])", r"[\1]", address)
 
 
 def quoted(word: str, ascii: bool = False) -> str:

@@ -10,13 +10,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
-from ..errors import Skipped
+from ..errors import BadPolicy, Skipped
 from ..facts import Finding, Fix
 from ..lstm.forensics.bias import EPSILON
 from ..lstm.forensics.schemes import Init
 from ..lstm.layer import ROOT, Identity, Lookalike, Lstm, halves_overlap
 from ..lstm.measure import Measures, Values
 from ..registry import Registry
+from ..targets import Target, target
 
 
 class Case(NamedTuple):
@@ -80,13 +81,23 @@ def at(lstm: Lstm, message: str, **more: Any) -> Hit:
     return Hit(message, **lstm.identity._asdict(), **more)
 
 
-def mend(case: Case, *arguments: str) -> Fix | None:
-    """The fix `lstm-audit patch FILE ARGUMENTS` for this LSTM alone; None where it has no bias of
-    its own to write.
+def mend(case: Case, name: str, value: float | str) -> Fix | None:
+    """The fix that patches this LSTM alone to a target; None where it has no bias of its own to
+    write, or none gives what is wanted (an activation lies between 0 and 1).
     """
     if not case.lstm.gates["f"] or halves_overlap(case.lstm):
         return None
-    return Fix((*arguments, "--layers", pattern(case.lstm)), safe=proven(case.init))
+    try:
+        return Fix(aimed(name, value), (case.lstm.identity,), safe=proven(case.init))
+    except BadPolicy:
+        return None
+
+
+def aimed(name: str, value: float | str) -> Target:
+    """A target for a fix; a number is rounded to what its command says, so that all renderings of
+    the fix write the same bytes.
+    """
+    return target(name, value if isinstance(value, str) else float(f"{value:.9g}"))
 
 
 def proven(init: Init | None) -> bool:
@@ -99,13 +110,6 @@ def rounding(lstm: Lstm) -> float:
     halves differ).
     """
     return max(EPSILON.get(name, EPSILON["float32"]) for name in lstm.dtype.split("+"))
-
-
-def pattern(lstm: Lstm) -> str:
-    """The `--layers` glob that matches one LSTM's address and no other; keys like `node['x']` hold
-    glob's own signs.
-    """
-    return re.sub(r"([*?[])", r"[\1]", lstm.address)
 
 
 Check = Callable[..., Iterable[Hit]]
@@ -237,7 +241,11 @@ def _finding(rule: Rule, hit: Hit, setting: Setting, path: str, shared: Set[str]
         message=hit.message,
         measured=hit.measured,
         expected=hit.expected,
-        fix=hit.fix,
+        fix=hit.fix and hit.fix._replace(ambiguous=_is_shared(hit.fix, shared)),
         convention=hit.convention,
     )
     return finding._replace(ambiguous=True) if finding.address in shared else finding
+
+
+def _is_shared(fix: Fix, shared: Set[str]) -> bool:
+    return any(identity.address in shared for identity in fix.identities)

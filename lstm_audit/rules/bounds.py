@@ -55,13 +55,13 @@ def _bounds(lstm: Lstm, low: float | None, high: float | None, roundings: int = 
 
 class Asked(NamedTuple):
     """A quantity of the policy: its name, its statistics, its value unit by unit, and the patch
-    flag that sets it.
+    target that sets it.
     """
 
     what: str
     stats: Stats
     units: Sequence[float]
-    flag: str
+    target: str
 
 
 def _judged(case: Case, asked: Asked, stat: str, bounds: Bounds) -> Hit | None:
@@ -72,11 +72,7 @@ def _judged(case: Case, asked: Asked, stat: str, bounds: Bounds) -> Hit | None:
         return None
     worst = max(outside, key=bounds.excess)
     bound = bounds.nearest(worst)
-    fix = (
-        mend(case, asked.flag, f"{bound:.9g}")
-        if stat != "std" and _reachable(asked.flag, bound)
-        else None
-    )
+    fix = mend(case, asked.target, bound) if stat != "std" else None
     said = f"the {stat} {asked.what} is {worst:.4g}"
     if stat == "each":
         said = (
@@ -88,15 +84,6 @@ def _judged(case: Case, asked: Asked, stat: str, bounds: Bounds) -> Hit | None:
         "train it so"
     )
     return at(case.lstm, message, measured=worst, expected=str(bounds), fix=fix)
-
-
-def _reachable(flag: str, bound: float) -> bool:
-    """Whether a forget bias can give it: an activation lies between 0 and 1, a time scale above
-    0.
-    """
-    if flag == "--activation":
-        return 0.0 < bound < 1.0
-    return math.isfinite(bound) and (flag == "--forget-bias" or bound > 0.0)
 
 
 @rule("LA201", "forget-bias", "error")
@@ -136,10 +123,10 @@ def forget_bias(
     bounds = _bounds(case.lstm, low, high)
     if bounds is None:
         return
-    asked = Asked("forget bias", case.measures.gates["f"], case.values.forget, "--forget-bias")
+    asked = Asked("forget bias", case.measures.gates["f"], case.values.forget, "forget-bias")
     hit = _judged(case, asked, stat, bounds)
     if hit is not None and target is not None:
-        fix = mend(case, "--forget-bias", f"{target:.9g}") if hit.fix else None
+        fix = mend(case, "forget-bias", target) if hit.fix else None
         hit = at(case.lstm, hit.message, measured=hit.measured, expected=target, fix=fix)
     if hit is not None:
         yield hit
@@ -176,7 +163,7 @@ def activation(
         units = [gate(b) for b in case.values.forget] if stat == "each" else ()
         hit = _judged(
             case,
-            Asked("forget activation", case.measures.activation, units, "--activation"),
+            Asked("forget activation", case.measures.activation, units, "activation"),
             stat,
             bounds,
         )
@@ -212,7 +199,7 @@ def time_scales(
     if bounds is not None:
         units = _time_scales(case) if stat == "each" else ()
         hit = _judged(
-            case, Asked("time scale", case.measures.time_scale, units, "--time-scale"), stat, bounds
+            case, Asked("time scale", case.measures.time_scale, units, "time-scale"), stat, bounds
         )
         if hit is not None:
             yield hit

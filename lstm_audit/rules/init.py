@@ -75,7 +75,7 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
     message = (
         f"{problem}, which {chosen} does not give{aside}; initialise with {chosen.preset.formula}"
     )
-    fix = mend(case, "--init", str(chosen))
+    fix = mend(case, "init", str(chosen))
     yield at(lstm, message, measured=case.measures.gates["f"].mean, expected=str(chosen), fix=fix)
 
 

@@ -12,7 +12,8 @@ from ..facts import Fix
 from ..lstm.forensics.schemes import Init, family
 from ..lstm.layer import Lookalike
 from ..raw.tensor import read_block, whole_block
-from . import Case, Evidence, Hit, at, mend, pattern, proven, rule
+from ..targets import Target
+from . import Case, Evidence, Hit, aimed, at, mend, proven, rule
 
 SHORTEST = 4
 """A run of bit-equal floats of this length is no accident."""
@@ -71,26 +72,23 @@ def _missed(module: str, left: Sequence[Case], group: Sequence[Case]) -> Hit:
         f"{example} is "
         f"{init.scheme} ({expected:.3f}); initialise every layer and direction alike"
     )
-    arguments = _like(init)
-    patterns = [word for case in left for word in ("--layers", pattern(case.lstm))]
-    safe = all(proven(case.init) for case in left)
-    fix = Fix((*arguments, *patterns), safe) if arguments and fresh else None
+    wanted = _like(init) if fresh else None
+    identities = tuple(case.lstm.identity for case in left)
+    fix = wanted and Fix(wanted, identities, safe=all(proven(case.init) for case in left))
     return Hit(message, mean, expected, module, fix=fix, severity=None if fresh else "warning")
 
 
-def _like(init: Init) -> tuple[str, ...]:
-    """The patch that would set another recurrence as this one was set; nothing where its number is
+def _like(init: Init) -> Target | None:
+    """The target that would set another recurrence as this one was set; None where its number is
     not known.
     """
     if init.value is None:
-        return ()
+        return None
     if family(init) == "chrono":
-        return "--init", f"chrono:{max(3, round(init.value))}"
-    return (
-        ("--forget-bias", f"{init.value:.3g}")
-        if family(init) in ("constant", "one-sided", "doubled")
-        else ()
-    )
+        return aimed("init", f"chrono:{max(3, round(init.value))}")
+    if family(init) in ("constant", "one-sided", "doubled"):
+        return aimed("forget-bias", float(f"{init.value:.3g}"))
+    return None
 
 
 @rule("LA108", "default-untouched", "info")
@@ -132,7 +130,7 @@ def default_untouched(case: Case) -> Iterator[Hit]:
             f"scale {scale:.3g} "
             f"steps); choose a forget bias before the next training"
         )
-    fix = mend(case, "--forget-bias", "1") if fresh else None
+    fix = mend(case, "forget-bias", 1.0) if fresh else None
     yield at(case.lstm, message, measured=case.measures.gates["f"].mean, fix=fix)
 
 
@@ -168,7 +166,7 @@ def chrono_uncoupled(case: Case) -> Iterator[Hit]:
         f"of {-means[1]:.3g}: cells grow with their time scale; set b_i = −b_f"
     )
     known = init.value is not None and init.state.startswith("fresh")
-    fix = mend(case, "--init", f"chrono:{max(3, round(init.value or 0))}") if known else None
+    fix = mend(case, "init", f"chrono:{max(3, round(init.value or 0))}") if known else None
     yield at(case.lstm, message, measured=means[0], expected=-means[1], fix=fix)
 
 

@@ -94,7 +94,7 @@ def saturated(case: Case, *, share: float = 0.05) -> Iterator[Hit]:
             f"{measured:.0%} of "
             f"{len(active)}, more than {share:.0%}; set forget biases between -9 and 9"
         )
-        fix = mend(case, "--forget-bias", "3") if full > shut else mend(case, "--forget-bias", "1")
+        fix = mend(case, "forget-bias", 3.0 if full > shut else 1.0)
         yield at(case.lstm, message, measured=measured, expected=share, fix=fix)
 
 
@@ -128,7 +128,7 @@ def closed(case: Case, *, below: float = 0.3) -> Iterator[Hit]:
             "with 1"
         )
         yield at(
-            case.lstm, message, measured=mean, expected=below, fix=mend(case, "--forget-bias", "1")
+            case.lstm, message, measured=mean, expected=below, fix=mend(case, "forget-bias", 1.0)
         )
 
 

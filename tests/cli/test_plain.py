@@ -148,7 +148,6 @@ def test_what_a_command_reads_is_a_row() -> None:
     "words",
     [
         "",
-        "patch m.pt",
         "audit",
         "check",
         "audit --help m.pt",

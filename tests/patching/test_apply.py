@@ -51,7 +51,6 @@ def assert_untouched(path: Path, *also: str) -> None:
 def test_exactly_the_named_bytes_change(model: Path, mode: Any) -> None:
     done = patch(model, mode=mode)
     assert Path(done.path).read_bytes() == AFTER
-    assert done.bytes_changed == sum(a != b for a, b in zip(BEFORE, AFTER, strict=True))
     assert model.read_bytes() == (BEFORE if mode == "output" else AFTER)
     assert (done.undo is None) == (mode == "output")
 

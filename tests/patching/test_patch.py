@@ -41,12 +41,12 @@ from lstm_audit.patching import checkpoint, journal
 from lstm_audit.patching.checkpoint import plan
 from lstm_audit.patching.edits import Edit
 from lstm_audit.patching.overlap import touches
-from lstm_audit.patching.target import forget_bias, shift
 from lstm_audit.patching.undo import undo
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
 from lstm_audit.raw.span import whole
 from lstm_audit.raw.tensor import view
+from lstm_audit.targets import target
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore"
@@ -995,7 +995,7 @@ def interrupt(path: Path, upto: int) -> bytes:
     file as it was.
     """
     before = path.read_bytes()
-    edits: tuple[Edit, ...] = plan(str(path), forget_bias(2.0)).files[0].edits
+    edits: tuple[Edit, ...] = plan(str(path), target("forget-bias", 2.0)).files[0].edits
     stat = path.stat()
     identity = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
     Path(journal.name_of(str(path))).write_bytes(journal.journal_of(identity, edits))
@@ -1173,15 +1173,31 @@ def test_no_undo_keeps_no_record(model: Path) -> None:
 def test_layers_choose_and_their_absence_is_said(model: Path) -> None:
     gates = lstm_audit.patch(model, forget_bias=2.0, layers=["*:reverse"]).gates
     assert [gate.lstm.address for gate in gates] == [":l0:reverse", ":l1:reverse"]
-    with pytest.raises(NotPatchable, match=r"no LSTM matches --layers encoder; there are :l0, "):
-        lstm_audit.patch(model, forget_bias=2.0, layers=["encoder"])
+    for layers in (["encoder"], "encoder", ["*", "encoder"]):
+        with pytest.raises(
+            BadPolicy, match=r"no LSTM matches --layers encoder; there are \(root\):l0, "
+        ):
+            lstm_audit.patch(model, forget_bias=2.0, layers=layers)
+
+
+def test_one_pattern_is_one_pattern_and_not_its_letters(model: Path) -> None:
+    gates = lstm_audit.patch(model, forget_bias=2.0, layers="*:reverse").gates
+    assert [gate.lstm.address for gate in gates] == [":l0:reverse", ":l1:reverse"]
+
+
+@pytest.mark.parametrize("place", ["HH", "", "both", "h"])
+def test_a_word_that_is_no_place_is_refused(model: Path, place: str) -> None:
+    before = model.read_bytes()
+    with pytest.raises(BadPolicy, match="place must be one of ih, hh, split, not"):
+        lstm_audit.patch(model, forget_bias=2.0, place=place)
+    assert model.read_bytes() == before
 
 
 def test_a_shift_is_no_target_that_is_ever_reached(model: Path) -> None:
     lstm_audit.patch(model, shift=1.0)
     assert lstm_audit.patch(model, shift=1.0).changed
     assert float(gate_values(model, "f")[0]) == 3.0
-    assert not plan(str(model), shift(0.0)).changes
+    assert not plan(str(model), target("shift", 0.0)).changes
 
 
 def test_warnings_that_matter(tmp_path: Path) -> None:
@@ -1234,7 +1250,7 @@ def test_what_does_not_read_back_is_not_kept(model: Path, monkeypatch: pytest.Mo
     before = folder_of(model.parent)
     real = read_values
     for options in MODES.values():
-        planned = plan(str(model), forget_bias(2.0))
+        planned = plan(str(model), target("forget-bias", 2.0))
         monkeypatch.setattr(checkpoint, "read_values", lambda lstm: spoilt(real(lstm)))
         with pytest.raises(NotPatchable, match="does not read back as planned"):
             checkpoint.apply_plan(planned, mode="in-place" if options else "replace")
@@ -1253,7 +1269,7 @@ def test_shards_that_do_not_read_back_together_are_taken_back(
     path = fresh("clean/sharded_bin/pytorch_model.bin.index.json", tmp_path)
     before, real = digests(tmp_path), read_values
     for undo_record in (True, False):
-        planned = plan(str(path), forget_bias(2.0), place="split")
+        planned = plan(str(path), target("forget-bias", 2.0), place="split")
         assert len(planned.files) == 2
         monkeypatch.setattr(checkpoint, "read_values", lambda lstm: spoilt(real(lstm)))
         with pytest.raises(NotPatchable, match="does not read back as planned"):

@@ -359,7 +359,7 @@ def test_usage() -> None:
         lstm_audit.patch(nn.LSTM(3, H))
     with pytest.raises(UnknownFormat, match=r"is no torch\.nn\.Module"):
         lstm_audit.patch(object(), forget_bias=1.0)
-    with pytest.raises(NotPatchable, match="there are: :l0"):
+    with pytest.raises(BadPolicy, match=r"there are \(root\):l0"):
         lstm_audit.patch(nn.LSTM(3, H), forget_bias=1.0, layers=["encoder"])
 
 

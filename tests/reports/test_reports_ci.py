@@ -21,6 +21,7 @@ from typing import Any
 
 import jsonschema  # type: ignore[import-untyped]
 import pytest
+from fixes import fix
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from test_reports import CASES as PLAIN
@@ -40,7 +41,7 @@ from test_reports import (
 
 from lstm_audit.facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Fix, Row
 from lstm_audit.lstm.forensics.fingerprint import Init
-from lstm_audit.lstm.layer import Term
+from lstm_audit.lstm.layer import Identity, Term
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource, FileSource, Source
 from lstm_audit.raw.span import Span
@@ -51,6 +52,7 @@ from lstm_audit.reports.listings import tally
 from lstm_audit.reports.remedies import commands, quoted, shell
 from lstm_audit.reports.words import relative
 from lstm_audit.rules import Hit, Rule
+from lstm_audit.targets import target
 from lstm_audit.version import __version__
 
 
@@ -101,15 +103,15 @@ FINDINGS = (
     finding("LA108", "info", ENCODER, 1, message="every gate is as PyTorch drew it: f = 0.50"),
     finding(
         "LA101", "error", ENCODER, 0, message=DOUBLED, name="doubled-forget-bias", measured=2.0, expected=1.0,
-        fix=Fix(("--forget-bias", "1", "--layers", f"{ENCODER}:l0"), True),
+        fix=fix("forget-bias", 1.0, f"{ENCODER}:l0"),
     ),
     finding(
         "LA101", "error", ENCODER, 0, message=DOUBLED, name="doubled-forget-bias", measured=2.0, expected=1.0,
-        direction="reverse", fix=Fix(("--forget-bias", "1", "--layers", f"{ENCODER}:l0:reverse"), True),
+        direction="reverse", fix=fix("forget-bias", 1.0, f"{ENCODER}:l0:reverse"),
     ),
     finding(
         "LA302", "warning", "model.decoder", 0, message="12 % of the units have f > 0.9999", measured=math.inf,
-        fix=Fix(("--init", "chrono:784", "--layers", "model.decoder:l0"), False),
+        fix=fix("init", "chrono:784", "model.decoder:l0", safe=False),
     ),
     finding("LA103", "error", ENCODER, message="l0 was set and l1 was left at the default", expected="1 in all"),
     finding("LA903", "info", None, message="the suffix says safetensors, the content is a torch zip"),
@@ -191,15 +193,15 @@ def troubled(draw: st.DrawFn) -> Audit:
             module, layer, way = (
                 (row.lstm.module, row.lstm.layer, row.lstm.direction) if row else (None, None, None)
             )
-            fix = draw(
-                st.none() | st.builds(Fix, st.tuples(st.just("--layers"), words), st.booleans())
-            )
+            lstms = words.map(lambda word: (Identity(word, 0, "forward", "torch"),))
+            mended = st.builds(Fix, st.just(target("shift", 1)), lstms, st.booleans())
+            remedy = draw(st.none() | mended)
             for _ in range(draw(st.integers(0, 2))):
                 code, severity = (
                     draw(st.sampled_from(["LA101", "LA999"])),
                     draw(st.sampled_from(SEVERITIES)),
                 )
-                said = draw(words), 1.0, draw(words), fix
+                said = draw(words), 1.0, draw(words), remedy
                 found.append(
                     Finding(
                         code,
@@ -539,19 +541,17 @@ def test_a_shell_reads_back_what_was_quoted(word: str) -> None:
 
 def test_one_command_mends_what_differs_only_in_layers() -> None:
     fixes = [
-        Fix(("--forget-bias", "1", "--layers", "b"), False),
-        Fix(("--forget-bias", "1", "--layers", "a"), True),
+        fix("forget-bias", 1.0, "b:l0", safe=False),
+        fix("forget-bias", 1.0, "a:l0"),
         None,
-        Fix(("--forget-bias", "1", "--layers", "c d", "--layers", "a"), True),
-        Fix(("--forget-bias", "1"), True),
-        Fix(("--shift", "1", "--layers", "a"), True),
+        fix("forget-bias", 1.0, "c d:l0", "a:l0"),
+        fix("shift", 1.0, "a:l0"),
     ]
     found = [(shell(words), safe) for words, safe in commands("-x.pt", fixes)]
     assert found == [
-        ("lstm-audit patch ./-x.pt --forget-bias 1 --layers a --layers 'c d'", True),
-        ("lstm-audit patch ./-x.pt --forget-bias 1", True),
-        ("lstm-audit patch ./-x.pt --shift 1 --layers a", True),
-        ("lstm-audit patch ./-x.pt --forget-bias 1 --layers b", False),
+        ("lstm-audit patch ./-x.pt --forget-bias 1 --layers a:l0 --layers 'c d:l0'", True),
+        ("lstm-audit patch ./-x.pt --shift 1 --layers a:l0", True),
+        ("lstm-audit patch ./-x.pt --forget-bias 1 --layers b:l0", False),
     ]
 
 
@@ -563,7 +563,7 @@ def test_a_fix_of_the_table_can_be_pasted() -> None:
             "error",
             name,
             message="m",
-            fix=Fix(("--forget-bias", "1", "--layers", name), True),
+            fix=fix("forget-bias", 1.0, name),
         )
         for name in names
     )

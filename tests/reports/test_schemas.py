@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fixes import fix
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from test_policy import LIKELY, SPEC, TREES
@@ -13,7 +14,7 @@ from test_reports import AUDIT, EMPTY
 
 import lstm_audit
 from lstm_audit.errors import AuditError, BadPolicy, MalformedFile, UnknownFormat, Unreadable
-from lstm_audit.facts import ERROR_KINDS, Audit, FileAudit, Finding, Fix
+from lstm_audit.facts import ERROR_KINDS, Audit, FileAudit, Finding
 from lstm_audit.lstm.forensics.fingerprint import Init
 from lstm_audit.policy.read import read_policy
 from lstm_audit.reports import REPORTS, Look
@@ -27,7 +28,7 @@ POLICY = Draft202012Validator(policy_schema())
 FOUND = FileAudit(
     "a.pt", "torch-zip", 1, AUDIT.files[0].rows[:1], (),
     (
-        Finding("LA101", "a-rule", "error", "a.pt", "m", 0, "reverse", "x", 2.0, 1.0, Fix(("--shift", "-1"), True)),
+        Finding("LA101", "a-rule", "error", "a.pt", "m", 0, "reverse", "x", 2.0, 1.0, fix("shift", -1.0, "m:l0:reverse")),
         Finding("LA301", "a-rule", "info", "a.pt", "m", None, None, "x", float("nan"), "finite"),
         Finding("LA901", "a-rule", "warning", "a.pt", None, None, None, "x", None, float("inf")),
     ),

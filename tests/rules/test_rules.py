@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from click.testing import CliRunner
+from fixes import fix
 from safetensors.torch import save_file
 from torch import nn
 
@@ -28,6 +29,7 @@ from lstm_audit.lstm.layer import Lstm
 from lstm_audit.lstm.measure import measure, read_values
 from lstm_audit.raw.source import FileSource
 from lstm_audit.raw.span import Span, whole
+from lstm_audit.reports.remedies import pattern
 from lstm_audit.rules import (
     RULES,
     SECTIONS,
@@ -36,7 +38,6 @@ from lstm_audit.rules import (
     Rule,
     Setting,
     judge,
-    pattern,
     subjects_of,
 )  # fmt: skip
 from lstm_audit.rules.bounds import Bounds
@@ -174,8 +175,8 @@ def test_flawed_file_trips_its_rule(path: Path) -> None:
         assert code in ("LA404", "LA903") or re.search(r"\d", hit.message)
         assert hit.measured is not None
         if hit.fix:
-            assert hit.fix.arguments[0].startswith("--")
-            assert hit.fix.arguments[2] == "--layers"
+            assert hit.fix.target.words[0].startswith("--")
+            assert hit.fix.identities
 
 
 @pytest.mark.parametrize("path", CLEAN, ids=lambda path: str(path.relative_to(FIXTURES / "clean")))
@@ -255,7 +256,7 @@ def test_equal_halves_of_half_a_target_are_a_split(tmp_path: Path) -> None:
 def test_fix_names_one_lstm_and_is_safe_only_on_proof() -> None:
     fresh = findings(FIXTURES / "flawed/LA101/zeroed_first.pt")[0]
     assert fresh.fix is not None
-    assert fresh.fix.arguments == ("--forget-bias", "1.5", "--layers", "encoder:l0")
+    assert fresh.fix == fix("forget-bias", 1.5, "encoder:l0")
     assert fresh.fix.safe
     assert (fresh.measured, fresh.expected) == (3.0, 1.5)
     half = findings(FIXTURES / "flawed/LA101/half_precision.pt")[0]
@@ -275,8 +276,8 @@ def test_address_with_glob_signs_is_escaped(tmp_path: Path) -> None:
     torch.save({"nodes['a*?']": nn.LSTM(4, 16).state_dict()}, path)
     with ExitStack() as opened:
         lstm = evidence_of(path, opened).cases[0].lstm
-    assert fnmatchcase(lstm.address, pattern(lstm))
-    assert not fnmatchcase("nodes['abc']:l0", pattern(lstm))
+    assert fnmatchcase(lstm.address, pattern(lstm.address))
+    assert not fnmatchcase("nodes['abc']:l0", pattern(lstm.address))
 
 
 def test_closing_another_gate_is_no_mistake(tmp_path: Path) -> None:
@@ -293,9 +294,7 @@ def test_missed_layers_are_named_and_mended_together() -> None:
     assert (hit.module, hit.layer, hit.address) == ("model.lstm", None, "model.lstm")
     assert "2 of 3" in hit.message
     assert hit.fix is not None
-    assert hit.fix.arguments == (
-        "--forget-bias", "1", "--layers", "model.lstm:l1", "--layers", "model.lstm:l2",
-    )  # fmt: skip
+    assert hit.fix == fix("forget-bias", 1.0, "model.lstm:l1", "model.lstm:l2", safe=hit.fix.safe)
     (back,) = [
         f
         for f in findings(FIXTURES / "flawed/LA103/reverse_forgotten.safetensors")
@@ -427,7 +426,7 @@ def test_each_unit_counts(tmp_path: Path) -> None:
 def test_fix_of_a_bound_reaches_it(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.pt", lstm_with(0.0))
     wanted = {"LA201": {"min": 0.5}, "LA202": {"min": 0.7}, "LA203": {"max": 1.0}}
-    fixes = {f.code: f.fix.arguments[:2] for f in findings(path, wanted) if f.fix}
+    fixes = {f.code: f.fix.target.words for f in findings(path, wanted) if f.fix}
     assert fixes == {
         "LA201": ("--forget-bias", "0.5"), "LA202": ("--activation", "0.7"), "LA203": ("--time-scale", "1"),
     }  # fmt: skip
@@ -489,7 +488,7 @@ def test_right_draws_pass_and_wrong_ones_say_why(tmp_path: Path) -> None:
         (hit,) = [f for f in findings(path, {"LA204": {"preset": preset}}) if f.code == "LA204"]
         assert words in hit.message
         assert hit.fix is not None
-        assert hit.fix.arguments[:2] == ("--init", preset)
+        assert hit.fix.target.words == ("--init", preset)
     uncoupled = preset_written("chrono:784", 1)
     bias(uncoupled, "ih")[:128] = 0.0
     (hit,) = [
@@ -692,14 +691,14 @@ FIXED = [p for p in FLAWED if any(f.fix for f in findings(p, POLICY) if f.code =
 def test_fix_mends_its_finding(path: Path, tmp_path: Path) -> None:
     """What a finding proposes, run as it is written; a second look finds nothing of it."""
     from lstm_audit.cli.group import group
+    from lstm_audit.reports.remedies import commands
 
     code, copy = path.parent.name, tmp_path / path.name
     copy.write_bytes(path.read_bytes())
     policy = POLICY if code in POLICY else None
     for finding in findings(copy, policy):
         if finding.code == code and finding.fix:
-            done = CliRunner().invoke(
-                group, ["patch", str(copy), *finding.fix.arguments, "--no-undo"]
-            )
+            (command,) = commands(str(copy), [finding.fix])
+            done = CliRunner().invoke(group, [*command.words[1:], "--no-undo"])
             assert done.exit_code == 0, done.output
     assert not {finding.code for finding in findings(copy, policy)} & {code, "LA902"}

@@ -10,9 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lstm_audit.errors import BadPolicy
-from lstm_audit.lstm.measure import ACTIVATIONS, hard_sigmoid, sigmoid, time_scale, time_scale_of
-from lstm_audit.targets import (
+from lstm_audit.decay import (
     FEWEST,
     INVERSES,
     MOST,
@@ -23,6 +21,8 @@ from lstm_audit.targets import (
     from_time_scale,
     logit,
 )
+from lstm_audit.errors import BadPolicy
+from lstm_audit.lstm.measure import ACTIVATIONS, hard_sigmoid, sigmoid, time_scale, time_scale_of
 
 mpmath.mp.dps = 60
 EPS = sys.float_info.epsilon
