@@ -19,12 +19,16 @@ class Claim(NamedTuple):
     type.
 
     `kind` is lstm, gru or rnn; `facts` are the integers that came with it: hidden_size, proj_size,
-    num_layers, bidirectional, bias.
+    num_layers, bidirectional, bias. `activation` is the forget gate's, as `Lstm` names it; `notes`
+    go into the report; `trouble` says why the module cannot be judged, whatever its tensors say.
     """
 
     class_name: str
     kind: str
     facts: Mapping[str, int] = {}
+    activation: str = "sigmoid"
+    notes: tuple[str, ...] = ()
+    trouble: Skipped | None = None
 
 
 class Constant(NamedTuple):
@@ -97,7 +101,8 @@ class Graph(NamedTuple):
 class Checkpoint(NamedTuple):
     """Named tensors and what is claimed of them.
 
-    `tensors` go by their natural dotted path; `claims` by module path; `skipped` are tensors or
+    `tensors` go by their natural dotted path; `claims` by module path, or by the path of the folder
+    that the tensors of one recurrence stand in; `skipped` are tensors or
     modules that the container holds in a form that cannot be read; `globals` are the (module, name)
     pairs that an unsafe load of the file would import; `notes` say how many bytes stand where no
     reader of the format looks. `graphs` hold what has no names; `tensors` is empty then.

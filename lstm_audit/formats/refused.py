@@ -12,7 +12,6 @@ from . import Beside, Checkpoint, reader
 HEAD = 1024
 
 _LFS = b"version https://git-lfs.github.com/spec/"
-_HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
 @reader("refused", weak=True)
@@ -42,10 +41,6 @@ def refuse(span: Span, beside: Beside) -> Checkpoint | None:
 
 def _refuse_container(head: bytes) -> None:
     """Containers that are known but not read."""
-    if head.startswith(_HDF5):
-        raise UnknownFormat(
-            "an HDF5 file (Keras); this version reads torch and safetensors", 0, "unsupported"
-        )
     if head.lstrip().startswith(b"ir_version:"):
         message = (
             "an ONNX model written as protobuf text, which no runtime loads; parse it with "

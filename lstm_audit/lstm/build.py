@@ -7,7 +7,7 @@ why not. Promise: a bias is cut only where its length fits the hidden size that 
 from collections.abc import Iterator, Mapping
 
 from ..errors import Skipped
-from ..formats import shape_of
+from ..formats import Claim, shape_of
 from ..raw.tensor import Block, Tensor, whole_block
 from .conventions import Convention
 from .group import Group, Part
@@ -26,7 +26,9 @@ Factors = Mapping[tuple[str, str], str]
 """(role, half) to the name of a factor."""
 
 
-def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -> Lstm | Skipped:
+def build(
+    convention: Convention, group: Group, hidden: int, tensors: Tensors, claim: Claim | None = None
+) -> Lstm | Skipped:
     """The recurrence with all its terms, or the reason for which it cannot be judged."""
     problem = _refusal(convention, group, tensors) or _disagreement(
         convention, group, hidden, tensors
@@ -40,7 +42,7 @@ def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -
             terms = _terms(convention, group, part, hidden, tensors, factors)
             if terms is None:
                 return _misfit(group, name, tensors[name], hidden)
-            for gate, term in terms.items():
+            for gate, term in terms:
                 gates[gate] += (term,)
     if not gates["f"] and (other := _single_bias(convention, group, hidden, tensors)):
         return Skipped(
@@ -54,7 +56,10 @@ def build(convention: Convention, group: Group, hidden: int, tensors: Tensors) -
         return Skipped(
             group.module, "conflicting-evidence", f"no bias for gate {missing}, but for the others"
         )
-    return _lstm(convention, group, hidden, tensors, gates)
+    lstm = _lstm(convention, group, hidden, tensors, gates)
+    if claim is None:
+        return lstm
+    return lstm._replace(activation_function=claim.activation, notes=lstm.notes + claim.notes)
 
 
 def _refusal(convention: Convention, group: Group, tensors: Tensors) -> Skipped | None:
@@ -89,6 +94,8 @@ def _disagreement(
     if name is None or convention.convolution or group.separate:
         return None
     shape = shape_of(tensors, name)
+    if convention.kernel_first:
+        shape = shape[-2:]
     if len(shape) != 2 or _fits(convention, shape[convention.gate_axis], hidden):
         return None
     return _misfit(group, name, tensors[name], hidden)
@@ -130,8 +137,10 @@ def _terms(
     hidden: int,
     tensors: Tensors,
     factors: Factors,
-) -> dict[str, Term] | None:
+) -> list[tuple[str, Term]] | None:
     """One bias tensor cut into its gates; None when it does not fit."""
+    if convention.doubled and tensors[group.parts[part]].shape == (8 * hidden,):
+        return _doubled_terms(convention, group.parts[part], hidden, tensors)
     gate, key = part
     half, name = convention.slots[key].half, group.parts[part]
     mask, scale = factors.get(("mask", half)), factors.get(("log_scale", half))
@@ -142,12 +151,24 @@ def _terms(
     if blocks is None or masks is None or copies is None:
         return None
     if not (mask or scale or copies):
-        return {g: Term(half, name, block) for g, block in blocks.items()}
+        return [(g, Term(half, name, block)) for g, block in blocks.items()]
     log_scale = tensors[scale] if scale else None
-    return {
-        g: Term(half, name, block, masks.get(g), log_scale, (copies[g],) if g in copies else ())
+    return [
+        (g, Term(half, name, block, masks.get(g), log_scale, (copies[g],) if g in copies else ()))
         for g, block in blocks.items()
-    }
+    ]
+
+
+def _doubled_terms(
+    convention: Convention, name: str, hidden: int, tensors: Tensors
+) -> list[tuple[str, Term]]:
+    """Both biases of cuDNN in one tensor: four gates of bias_ih, then four of bias_hh."""
+    tensor = tensors[name]
+    return [
+        (g, Term(half, name, Block(tensor, 0, k * hidden, (k + 1) * hidden)))
+        for half, first in (("ih", 0), ("hh", 4))
+        for k, g in enumerate(convention.order, first)
+    ]
 
 
 def _slices(

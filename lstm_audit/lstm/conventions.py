@@ -56,7 +56,10 @@ class Convention(NamedTuple):
     names are known to mean this; elsewhere another framework uses them too, and so it does where a
     name contains `foreign`. `computed` maps a slot to the one that the framework computes from it:
     beside the first, the second is a copy of today. `convolution`: weights have kernel axes behind
-    the two of a matrix, and (x, h) may be one input.
+    the two of a matrix, and (x, h) may be one input; `kernel_first`: they may have them before
+    these two. `claimed`: other layers have such names too, so that the row holds only where the
+    reader claims a recurrence; all tensors of one then stand in one folder. `doubled`: a bias of
+    twice the length is bias_ih and bias_hh in turn.
     """
 
     name: str
@@ -75,6 +78,9 @@ class Convention(NamedTuple):
     notes: tuple[str, ...] = ()
     pairs: bool = False
     convolution: bool = False
+    kernel_first: bool = False
+    claimed: bool = False
+    doubled: bool = False
     mirror: str = ""
     formats: tuple[str, ...] = ()
     foreign: str = ""
@@ -121,7 +127,76 @@ _LINEARITIES = {
     "state_projection.weight": Slot("projection"),
 }
 
+_VARS = {"0": Slot("input"), "1": Slot("recurrent"), "2": Slot("bias")}
+_KERAS_1 = {"U": Slot("recurrent"), "W": Slot("input"), "b": Slot("bias")}
+
 CONVENTIONS: tuple[Convention, ...] = (
+    Convention(
+        name="keras",
+        source="keras legacy_h5_format.py, tf_keras hdf5_format.py: variables by their names",
+        hint="recurrent_kernel",
+        tail=r"(?:(?P<way>forward|backward)_[^/]*/)?"
+        r"(?:[^/]*stacked_rnn_cells[^/]*/(?P<cell_name>[^/]+)/|(?<=/)[^/]*cell(?:_\d+)?/)?"
+        r"(?P<tensor>recurrent_kernel|kernel|bias)(?::\d+)?",
+        slots=_KERNELS,
+        gate_axis=1,
+        required=("recurrent_kernel",),
+        backward=("backward",),
+        kernel_first=True,
+        claimed=True,
+        doubled=True,
+    ),
+    Convention(
+        name="keras",
+        source="keras/src/saving/saving_lib.py: variables by their number in the order of `build`",
+        hint="vars/1",
+        tail=r"(?:(?P<way>forward|backward)_layer/)?(?:cell/cells/(?P<cell_name>[^/]+)/|(?<=/)cell/)?"
+        r"vars/(?P<tensor>[012])",
+        slots=_VARS,
+        gate_axis=1,
+        required=("1",),
+        backward=("backward",),
+        kernel_first=True,
+        claimed=True,
+        doubled=True,
+    ),
+    Convention(
+        name="keras-1",
+        source="Keras 1.2 keras/layers/recurrent.py LSTM.build; tf_keras hdf5_format.py reads it",
+        hint="_U_f",
+        tail=r"(?:(?P<way>forward|backward)_)?[^/]*?_(?P<tensor>[WUb])_(?P<gate>[ifco])(?::\d+)?",
+        slots=_KERAS_1,
+        gate_words=_LETTERS,
+        gate_axis=1,
+        required=("U",),
+        backward=("backward",),
+        claimed=True,
+    ),
+    Convention(
+        name="bilm",
+        source="allenai/bilm-tf bilm/training.py dump_weights; allennlp elmo_lstm.py adds the 1",
+        hint="/LSTMCell/W_0",
+        tail=r"RNN_(?P<way>[01])/RNN/MultiRNNCell/Cell(?P<layer>\d{1,9})/LSTMCell/"
+        r"(?P<tensor>W_0|B|W_P_0)",
+        slots={"W_0": Slot("recurrent"), "B": Slot("bias"), "W_P_0": Slot("projection")},
+        order="igfo",
+        gate_axis=1,
+        required=("W_0", "W_P_0"),
+        backward=("1",),
+        offset=1.0,
+    ),
+    Convention(
+        name="clstm",
+        source="tmbdev/clstm, kraken/lib/lstm.py: column 0 of a weight is its bias",
+        hint=".WGF",
+        tail=r"(?:(?P<way>reversed)\.\d+\.lstm\.)?W(?P<gate>GI|GF|CI|GO)"
+        r"(?P<tensor>\[:,(?:0|1:)\])",
+        slots={"[:,1:]": Slot("recurrent"), "[:,0]": Slot("bias")},
+        gate_words={"GI": "i", "GF": "f", "CI": "g", "GO": "o"},
+        required=("[:,1:]", "[:,0]"),
+        backward=("reversed",),
+        notes=("has peepholes, which add nothing while the memory is empty",),
+    ),
     Convention(
         name="torch-quantizable",
         source="torch/ao/nn/quantizable/modules/rnn.py; quantized: "

@@ -32,6 +32,8 @@ def weigh_shape(
     `separate`: each gate has a weight of its own. `projected`: a projection weight stands beside
     it. `input_rows`: the size of the input weight's gate axis, where there is one.
     """
+    if convention.kernel_first and len(shape) <= 5:
+        shape = shape[-2:]
     wanted = (3, 4, 5) if convention.convolution else (2,)
     if len(shape) not in wanted or 0 in shape:
         return Verdict("unclear", detail=f"a recurrent weight of shape {shape}")

@@ -154,7 +154,12 @@ def _resolve(convention: Convention, group: Group, checkpoint: Checkpoint) -> Ou
     tensors = checkpoint.tensors
     if convention.mirror and not mirrored(convention, group, tensors):
         return None
-    verdict = _verdict(convention, group, tensors, checkpoint.claims.get(group.module))
+    claim = _claim_of(convention, group, checkpoint)
+    if convention.claimed and claim is None:
+        return None
+    if claim is not None and claim.trouble is not None:
+        return claim.trouble._replace(module=group.module)
+    verdict = _verdict(convention, group, tensors, claim)
     if verdict is None:
         return None
     if verdict.kind != "lstm":
@@ -171,7 +176,17 @@ def _resolve(convention: Convention, group: Group, checkpoint: Checkpoint) -> Ou
     ):
         detail = f"{convention.name} and other frameworks use these names with another gate order"
         return Skipped(group.module, "ambiguous", detail)
-    return build(convention, group, verdict.hidden_size, tensors)
+    return build(convention, group, verdict.hidden_size, tensors, claim)
+
+
+def _claim_of(convention: Convention, group: Group, checkpoint: Checkpoint) -> Claim | None:
+    """What the container says of a group: of its module, or of the folder that its tensors
+    are in.
+    """
+    if convention.claimed:
+        folder = next(iter(group.parts.values())).rpartition("/")[0]
+        return checkpoint.claims.get(folder)
+    return checkpoint.claims.get(group.module)
 
 
 def _lookalike(
@@ -184,9 +199,11 @@ def _lookalike(
     if (
         recurrent
         and biases
-        and all(t.dtype.decode and t.elements <= MAX_BIAS for t in biases.values())
+        and all(
+            t.dtype.decode and len(t.shape) == 1 and t.elements <= MAX_BIAS for t in biases.values()
+        )
     ):
-        hidden = shape_of(tensors, recurrent)[1 - convention.gate_axis]
+        hidden = shape_of(tensors, recurrent)[-2:][1 - convention.gate_axis]
         yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
 
 
@@ -243,7 +260,7 @@ def _relevant(skipped: Iterable[Skipped]) -> Iterator[tuple[Skipped, Key | None]
     """
     count = 0
     for entry in skipped:
-        if entry.reason in ("frozen", "packed"):
+        if entry.reason in ("frozen", "packed", "optimizer-state"):
             yield entry, None
         elif (found := _first_placed(entry.module)) is not None:
             count += 1

@@ -57,6 +57,8 @@ def grouped(
     for name in _marked(names, convention.marks):
         if (found := placed(convention, name)) is not None:
             key, part = found
+            if convention.claimed:
+                key = _apart(groups, key, name)
             if key not in groups:
                 groups[key] = Group(*key, {})
             groups[key].parts[part] = name
@@ -74,6 +76,17 @@ def grouped(
                 group.parts,
                 _firsts(convention, group.parts),
             )
+
+
+def _apart(groups: Mapping[Key, Group], key: Key, name: str) -> Key:
+    """The key, or one of its own for a second folder under the same: cells that are told apart by
+    their number alone.
+    """
+    folder = name.rpartition("/")[0]
+    there = groups.get(key)
+    if there is None or next(iter(there.parts.values())).rpartition("/")[0] == folder:
+        return key
+    return folder, key[1], key[2]
 
 
 def placed(convention: Convention, name: str) -> tuple[Key, Part] | None:
@@ -126,7 +139,7 @@ def _parse(convention: Convention, match: re.Match[str]) -> tuple[Key, Part]:
     backward = found("way") in convention.backward or (layer % 2 == 1 and bool(found("odd")))
     gate = convention.gate_words.get(found("gate", ""), "")
     key = found("tensor", "") + found("form", "")
-    module, cell = found("module", ""), found("cell_name", "lstm_cell")
+    module, cell = found("module", ""), found("cell_name") or "lstm_cell"
     if cell != "lstm_cell":
         module = f"{module}/{cell}" if module else cell
     return (module, layer, "reverse" if backward else "forward"), (gate, key)

@@ -205,7 +205,7 @@ CONTENTS: dict[str, tuple[str, ...]] = {
     "jit": ("torchscript",),
     "onnx": ("onnx",),
     "keras": ("keras",),
-    **dict.fromkeys(("h5", "hdf5"), ("keras-h5",)),
+    **dict.fromkeys(("h5", "hdf5"), ("keras-h5", "hdf5")),
     **dict.fromkeys(("npz", "npy", "zip", "gguf", "json", "txt", "csv"), ()),
 }
 """What an extension promises; others (.model, .nn, .dat) promise nothing."""

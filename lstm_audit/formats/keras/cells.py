@@ -1,0 +1,239 @@
+"""Recurrent cells among the datasets of a Keras file.
+
+Comes in: the paths, shapes and names of an HDF5 file. Goes out: a `Claim` for every folder that
+holds a cell's tensors. Promise: a cell is known by its two matrices; what is like an LSTM's but
+does not say so, and what has terms of its own, gets a claim that forbids a judgement.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from ...errors import Skipped
+from .. import Claim
+from .config import Config, Unknown, find_activation
+
+KERAS_2_HARD_SIGMOID = "hard_sigmoid(0.2, 0.5)"
+"""0.2 x + 0.5 between 0 and 1; since Keras 3 it is relu6(x + 3) / 6, which is called
+hard_sigmoid.
+"""
+
+ASSUMED = "recurrent_activation is not in the file: assumed sigmoid"
+OLD_DEFAULT = ", though Keras before 2.3 had hard_sigmoid by default"
+CONVOLUTION_DEFAULT = ", though a ConvLSTM of Keras 2 has hard_sigmoid by default"
+PEEPHOLES = "has peepholes, which add nothing while the memory is empty"
+
+_LEGACY = re.compile(r"(?:(.*)/)?(recurrent_kernel|kernel|bias)(?::\d+)?", re.DOTALL)
+_NUMBERED = re.compile(r"((?:.*/)?vars)/(\d{1,4})", re.DOTALL)
+_KERAS_1 = re.compile(r"(.*)/[^/]*_([WUb])_([a-z])(?::\d+)?", re.DOTALL)
+_ROLES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
+_RECURRENT = re.compile(r"lstm|rnn|cell|gru", re.IGNORECASE)
+
+Shape = tuple[int, ...]
+Shapes = Mapping[str, Shape]
+Names = Callable[[str], str]
+"""The model's own name of the layer in a folder, "" where the file does not tell (before Keras
+3).
+"""
+
+
+class Cell(NamedTuple):
+    """The tensors of one folder that are named as a cell's: role to path."""
+
+    folder: str
+    members: dict[str, str]
+
+
+def claim_cells(shapes: Shapes, config: Config, names: Names) -> dict[str, Claim]:
+    """Folder to claim, for every recurrent cell among the datasets."""
+    cells = [cell for cell in _gather(shapes) if _plausible(cell, shapes)]
+    vectors = _vectors_below({_home(cell.folder) for cell in cells}, shapes)
+    claims = {cell.folder: _claim(cell, shapes, config, names, vectors) for cell in cells}
+    return claims | {folder: _claim_keras_1(folder, config) for folder in _keras_1(shapes)}
+
+
+def _gather(shapes: Iterable[str]) -> Iterable[Cell]:
+    """Folders with a recurrent kernel, by name or by number."""
+    cells: dict[str, Cell] = {}
+    for path in shapes:
+        if match := _LEGACY.fullmatch(path):
+            folder, role = match[1] or "", match[2]
+        elif match := _NUMBERED.fullmatch(path):
+            folder, role = match[1], _ROLES.get(match[2], match[2])
+        else:
+            continue
+        cells.setdefault(folder, Cell(folder, {})).members[role] = path
+    return [cell for cell in cells.values() if "recurrent_kernel" in cell.members]
+
+
+def _plausible(cell: Cell, shapes: Shapes) -> bool:
+    """Whether the numbered tensors of a layer are a recurrent cell's: two matrices (or kernels)
+    with one last axis, of which the second has as many rows as there are units.
+
+    By their names alone they are: only a recurrent layer has a `recurrent_kernel`.
+    """
+    if not _numbered(cell):
+        return True
+    source, recurrent = (
+        shapes.get(cell.members.get(role, "")) for role in ("kernel", "recurrent_kernel")
+    )
+    if source is None or recurrent is None or len(source) != len(recurrent) or len(source) < 2:
+        return False
+    gates = _gates(recurrent)
+    return source[-1] == recurrent[-1] and (
+        gates > 1 or (gates == 1 and "cell" in _home(cell.folder))
+    )
+
+
+def _numbered(cell: Cell) -> bool:
+    return cell.folder.rpartition("/")[2] == "vars"
+
+
+def _gates(recurrent: Shape) -> int:
+    """How many gates a recurrent weight (..., H, gates H) has; 0 where it is none."""
+    if len(recurrent) < 2 or 0 in recurrent or recurrent[-1] % recurrent[-2]:
+        return 0
+    return {1: 1, 3: 3, 4: 4}.get(recurrent[-1] // recurrent[-2], 0)
+
+
+def _home(folder: str) -> str:
+    """The folder of a cell's parts: what stands above its `vars`."""
+    return folder.removesuffix("/vars") if folder.endswith("/vars") else folder
+
+
+def _vectors_below(homes: set[str], shapes: Shapes) -> dict[str, list[tuple[str, int]]]:
+    """Path and size of every vector somewhere below each of the folders."""
+    found: dict[str, list[tuple[str, int]]] = {}
+    for path, shape in shapes.items():
+        if len(shape) == 1:
+            for home in _ancestors(path):
+                if home in homes:
+                    found.setdefault(home, []).append((path, shape[0]))
+    return found
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    while path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _claim(
+    cell: Cell,
+    shapes: Shapes,
+    config: Config,
+    names: Names,
+    vectors: Mapping[str, list[tuple[str, int]]],
+) -> Claim:
+    recurrent = shapes[cell.members["recurrent_kernel"]]
+    kind, class_name = {4: ("lstm", "LSTM"), 3: ("gru", "GRU"), 1: ("rnn", "SimpleRNN")}.get(
+        _gates(recurrent), ("lstm", "LSTM")
+    )
+    if kind != "lstm" or not _gates(recurrent):  # the shapes speak for themselves
+        return Claim(class_name, kind)
+    known = [*cell.members.values()] if not _numbered(cell) else [cell.members.get("bias", "")]
+    if trouble := _trouble(cell, recurrent, known, names, vectors.get(_home(cell.folder), [])):
+        return Claim(class_name, kind, trouble=trouble)
+    peepholes = {"3", "4", "5"} <= cell.members.keys() or any(
+        "peephole" in path for path, _ in vectors.get(_home(cell.folder), [])
+    )
+    claim = _judged(cell, shapes, config, names)
+    return claim._replace(notes=(*claim.notes, PEEPHOLES)) if peepholes else claim
+
+
+def _trouble(
+    cell: Cell, recurrent: Shape, known: list[str], names: Names, vectors: list[tuple[str, int]]
+) -> Skipped | None:
+    """Why an LSTM's shapes are not enough."""
+    chain = "/".join(_chain(cell.folder, names)) + cell.folder
+    if _numbered(cell) and not _RECURRENT.search(chain):
+        said = "two weights have the shapes of an LSTM's, but no name says that they are one's"
+        return Skipped(cell.folder, "ambiguous", said)
+    extra = [path for path, size in vectors if size == recurrent[-1] and path not in known]
+    if extra:
+        said = f"{extra[0]} is as long as the bias of four gates and may enter them too"
+        return Skipped(cell.folder, "extra-terms", said)
+    return None
+
+
+def _judged(cell: Cell, shapes: Shapes, config: Config, names: Names) -> Claim:
+    """The claim of an LSTM with its activation, and what a reader of the numbers must know."""
+    recurrent, bias = (
+        shapes[cell.members["recurrent_kernel"]],
+        shapes.get(cell.members.get("bias", "")),
+    )
+    chain = _chain(cell.folder, names)
+    notes = _called(cell.folder, chain)
+    if bias == (2 * recurrent[-1],):  # CuDNNLSTM has no other activation
+        return Claim("CuDNNLSTM", "lstm", notes=tuple(notes))
+    activation = name_activation(find_activation(config, cell.folder, chain), config, cell.folder)
+    if isinstance(activation, Skipped):
+        return Claim("LSTM", "lstm", trouble=activation)
+    if activation is None:
+        notes.append(_assumption(config, len(recurrent) > 2))
+    class_name = f"ConvLSTM{len(recurrent) - 2}D" if len(recurrent) > 2 else "LSTM"
+    return Claim(class_name, "lstm", activation=activation or "sigmoid", notes=tuple(notes))
+
+
+def _called(folder: str, chain: list[str]) -> list[str]:
+    """The layer's own name, unless the path has it, or it is a number for the class as well."""
+    parts = folder.split("/")
+    if not chain or chain[-1] in parts:
+        return []
+    outer = [parts[k + 1] for k in range(len(parts) - 1) if parts[k] == "layers"]
+    if _unnumbered(chain[-1]) == _unnumbered(outer[-1]):
+        return []
+    return [f"the model calls it {'/'.join(chain)!r}"]
+
+
+def _unnumbered(name: str) -> str:
+    return re.sub(r"_\d+$", "", name)
+
+
+def _chain(folder: str, names: Names) -> list[str]:
+    """The model's own names of the layers on the way to a numbered folder, outermost first."""
+    parts = folder.split("/")
+    homes = ("/".join(parts[: k + 1]) for k in range(1, len(parts)) if parts[k - 1] == "layers")
+    chain = [names(home) for home in homes]
+    return chain if all(chain) else []
+
+
+def name_activation(
+    found: str | Unknown | None, config: Config, where: str
+) -> str | Skipped | None:
+    """An activation of Keras under the name that its formula has here."""
+    if found is None or found == "sigmoid":
+        return found
+    if isinstance(found, Unknown):
+        return Skipped(where, "ambiguous", f"the activation of its gates is unknown: {found.why}")
+    if found == "hard_sigmoid":
+        if config.before_3 is None:
+            said = "hard_sigmoid is another function since Keras 3, and no version is in the file"
+            return Skipped(where, "ambiguous", said)
+        return KERAS_2_HARD_SIGMOID if config.before_3 else "hard_sigmoid"
+    said = f"the activation of its gates is {found[:80]!r}; sigmoid and hard_sigmoid are judged"
+    return Skipped(where, "unsupported-activation", said)
+
+
+def _assumption(config: Config, convolution: bool) -> str:
+    if convolution and config.before_3 is not False:
+        return ASSUMED + CONVOLUTION_DEFAULT
+    old = re.match(r"1\.|2\.[0-2]\.\d+$", config.version)
+    return ASSUMED + (OLD_DEFAULT if old else ", the default")
+
+
+def _keras_1(shapes: Iterable[str]) -> set[str]:
+    """Folders with the twelve tensors of Keras 1: W, U and b of i, c, f and o."""
+    gates: dict[str, set[str]] = {}
+    for path in shapes:
+        if match := _KERAS_1.fullmatch(path):
+            gates.setdefault(match[1], set()).add(match[2] + match[3])
+    return {folder for folder, found in gates.items() if {"Uf", "Ui", "Uc", "Uo"} <= found}
+
+
+def _claim_keras_1(folder: str, config: Config) -> Claim:
+    activation = name_activation(find_activation(config, folder, ()), config, folder)
+    if isinstance(activation, Skipped):
+        return Claim("LSTM", "lstm", trouble=activation)
+    notes = () if activation else (ASSUMED + OLD_DEFAULT,)
+    return Claim("LSTM", "lstm", activation=activation or "sigmoid", notes=notes)

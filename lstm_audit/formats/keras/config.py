@@ -1,0 +1,198 @@
+"""A model's configuration: which activation the forget gate of a cell has.
+
+Comes in: the JSON text that Keras keeps beside the weights, and where a cell stands. Goes out: the
+value of `recurrent_activation`, or None where the text does not say. Promise: the text is parsed
+only where its LSTMs differ, bounded, and nothing in it is looked up or called.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+MAX_VALUES = 500_000
+"""JSON values of a configuration; a model of 300 layers has some 50,000."""
+
+MAX_NESTED = 32
+"""Models and wrappers within one another."""
+
+_ACTIVATION = re.compile(r'"(?:recurrent|inner)_activation"\s*:\s*("[^"]*"|.)')
+"""`inner_activation` is what Keras 1 called it. A value that is no text ends at its first sign."""
+
+Json = Mapping[str, Any]
+
+
+class Config(NamedTuple):
+    """The text of a configuration, and the version of Keras that wrote it ("" where neither
+    says).
+    """
+
+    text: str = ""
+    version: str = ""
+
+    @property
+    def before_3(self) -> bool | None:
+        """Whether Keras 2, tf_keras or Keras 1 wrote the file; None where nothing says."""
+        major = self.version.partition(".")[0]
+        return int(major) < 3 if major.isdecimal() and len(major) < 4 else None
+
+
+class Unknown(NamedTuple):
+    """Cells of the model differ, and which of them this is cannot be told."""
+
+    why: str
+
+
+Activation = str | Unknown | None
+
+
+def find_activation(config: Config, folder: str, names: Sequence[str]) -> Activation:
+    """The forget gate's activation of the cell whose tensors are in `folder`.
+
+    `names` are the model's own names of the layers on the way, outermost first, as far as the file
+    tells them.
+    """
+    values = _values(config.text)
+    if not values:
+        return None
+    if len(values) == 1 and (only := next(iter(values))).startswith('"'):
+        return only.strip('"')
+    model = _parse(config.text)
+    if model is None:
+        return Unknown("its configuration cannot be read")
+    numbered = folder == "vars" or folder.endswith("/vars")
+    found = (
+        _by_number(model, folder.split("/")[:-1], names) if numbered else _by_name(model, folder)
+    )
+    return _common(found)
+
+
+@lru_cache(maxsize=4)
+def _values(text: str) -> frozenset[str]:
+    """Every value that the text gives any recurrent layer's gates, as it is written there."""
+    return frozenset(_ACTIVATION.findall(text))
+
+
+@lru_cache(maxsize=1)
+def _parse(text: str) -> Json | None:
+    if sum(map(text.count, ",[{")) > MAX_VALUES:
+        return None
+    import json
+
+    try:
+        model = json.loads(text)
+    except (RecursionError, ValueError):  # ValueError: also an integer of over 4300 digits
+        return None
+    return model if isinstance(model, dict) else None
+
+
+def _common(cells: Sequence[Json]) -> Activation:
+    """What all of the cells have in common."""
+    found = {_value(cell) for cell in cells}
+    if not found:
+        return Unknown("its configuration does not tell which layer this is")
+    if len(found) > 1:
+        return Unknown(
+            f"its configuration gives {' and '.join(sorted(found))} to layers of this name"
+        )
+    return found.pop()
+
+
+def _value(cell: Json) -> str:
+    inside = _inside(cell)
+    value = inside.get("recurrent_activation", inside.get("inner_activation"))
+    if isinstance(value, dict):  # a function that was registered under a name
+        named = value.get("registered_name") or value.get("config")
+        return named if isinstance(named, str) else "a function of its own"
+    return value if isinstance(value, str) else repr(value)[:40]
+
+
+def _inside(node: Json) -> Json:
+    """A layer's own settings. (Keras 1 and 2.1 keep a Sequential's layers in a bare list.)"""
+    inside = node.get("config")
+    if isinstance(inside, list):
+        return {"layers": inside}
+    return inside if isinstance(inside, dict) else {}
+
+
+def _layers(node: Json, key: str = "layers") -> list[Json]:
+    found = _inside(node).get(key)
+    return [layer for layer in found if isinstance(layer, dict)] if isinstance(found, list) else []
+
+
+def _layer(node: Json, *keys: str) -> Json | None:
+    """The layer within a wrapper, under the first of the keys that has one."""
+    return next((found for key in keys if isinstance(found := _inside(node).get(key), dict)), None)
+
+
+def _by_number(model: Json, path: Sequence[str], names: Sequence[str]) -> list[Json]:
+    """The cell at a path such as layers/bidirectional/forward_layer/cell (saving_lib.py)."""
+    node: Json | None = model
+    names, steps = list(names), list(path)
+    while steps and node is not None:
+        step = steps.pop(0)
+        if step in ("layers", "cells") and steps:
+            name = names.pop(0) if step == "layers" and names else ""
+            node = _member(_layers(node, step), steps.pop(0), name)
+        elif step in ("forward_layer", "layer"):
+            node = _layer(node, "layer")
+        elif step == "backward_layer":
+            node = _layer(node, "backward_layer", "layer")
+        elif step == "cell":
+            node = _layer(node, "cell") or node  # an LSTM's cell has no settings of its own
+        else:
+            node = None
+    return [node] if node is not None and _gated(node) else []
+
+
+def _member(layers: Sequence[Json], numbered: str, name: str) -> Json | None:
+    """A member of a container: by its own name, else by class and order, as they were numbered."""
+    named = [layer for layer in layers if name and _inside(layer).get("name") == name]
+    if len(named) == 1:
+        return named[0]
+    used: dict[str, int] = {}
+    for layer in layers:
+        own = to_snake_case(str(layer.get("class_name", "")).rpartition(">")[2])
+        count = used[own] = used.get(own, -1) + 1
+        if numbered == (f"{own}_{count}" if count else own):
+            return layer
+    return None
+
+
+def to_snake_case(name: str) -> str:
+    """A class as a path names it: ConvLSTM2D is conv_lstm2d (keras/src/utils/naming.py)."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def _by_name(model: Json, folder: str) -> list[Json]:
+    """The cells below the layer that a path begins with, whose own names are on the path if any
+    are.
+    """
+    parts = folder.split("/")
+    outer = [layer for layer in _layers(model) if _inside(layer).get("name") == parts[0]]
+    cells = [cell for layer in outer for cell in _cells(layer, 0)]
+    directed = {
+        part.partition("_")[2] for part in parts if part.startswith(("forward_", "backward_"))
+    }
+    on_path = [cell for cell in cells if _inside(cell).get("name") in {*parts[1:], *directed}]
+    return on_path or cells
+
+
+def _cells(node: Json, depth: int) -> Iterator[Json]:
+    """The layers and cells with gates in a layer: itself, what it wraps, what it is built of."""
+    if _gated(node):
+        yield node
+    if depth < MAX_NESTED:
+        for key in ("layer", "backward_layer", "cell"):
+            if (inner := _layer(node, key)) is not None:
+                yield from _cells(inner, depth + 1)
+        for key in ("layers", "cells"):
+            for inner in _layers(node, key):
+                yield from _cells(inner, depth + 1)
+
+
+def _gated(node: Json) -> bool:
+    inside = _inside(node)
+    return "recurrent_activation" in inside or "inner_activation" in inside

@@ -1,0 +1,189 @@
+"""HDF5 files: weights and models of Keras, and the few others that hold LSTMs.
+
+Comes in: a span over an HDF5 file. Goes out: a `Checkpoint` under the file's own paths, without the
+`model_weights/` that stands before all of them in a saved model. Promise: an optimizer's branch is
+not read, and no tensor is located before it is asked for.
+
+keras-team/keras: saving/saving_lib.py (numbered variables), legacy/saving/legacy_h5_format.py
+(named ones).
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from ...errors import MalformedFile, Skipped
+from ...raw.dtypes import DTYPES, DType
+from ...raw.span import Span
+from ...raw.tensor import MAX_DIMS, Tensor, contiguous, view
+from ...wire.hdf5 import Dataset, Tree, is_hdf5, read_hdf5
+from .. import Beside, Checkpoint, reader
+from .cells import claim_cells
+from .config import Config
+
+MODEL = "model_weights"
+"""The group of a whole model's weights, in the files of `model.save`."""
+
+OPTIMIZERS = ("optimizer_weights", "optimizer")
+"""The groups of an optimizer's slots: shaped like the weights, and in Keras 3 without names."""
+
+MARKS = ("keras_version", "layer_names", "model_config")
+"""Attributes of the root of which every named file of Keras has one."""
+
+OPAQUE = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
+"""What Keras writes as bytes of no type; the attribute `dtype` says it."""
+
+_CLSTM = re.compile(r".*lstm\.W(?:GI|GF|CI|GO)", re.DOTALL)
+"""Weights of CLSTM (kraken, ocropus): column 0 of each is the gate's bias."""
+
+
+class Tensors(Mapping[str, Tensor]):
+    """The datasets as tensors, each built on first use."""
+
+    __slots__ = ("_built", "_tree")
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree, self._built = tree, dict[str, Tensor]()
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._built:
+            self._built[name] = _build(self._tree, name)
+        return self._built[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._tree.datasets
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tree.datasets)
+
+    def __len__(self) -> int:
+        return len(self._tree.datasets)
+
+    def shape_of(self, name: str) -> tuple[int, ...]:
+        """The shape alone: a weight is never located for it."""
+        return self._tree.datasets[name].shape
+
+
+class Weights(NamedTuple):
+    """An HDF5 file of weights: its tree without the `model_weights/`, and the paths that an
+    optimizer has.
+    """
+
+    tree: Tree
+    optimizers: tuple[str, ...]
+
+
+@reader("keras-h5")
+def read_h5(span: Span, beside: Beside) -> Checkpoint | None:
+    """An HDF5 file, whatever it is called; None for other bytes."""
+    if not is_hdf5(span):
+        return None
+    weights = read_weights(span)
+    root = weights.tree.attributes[""]
+    version = root.text("keras_version")
+    if version is None and MODEL in weights.tree.attributes:
+        version = weights.tree.attributes[MODEL].text("keras_version")
+    if version is None and any(_name(weights.tree, path[:-5]) for path in _numbered(weights.tree)):
+        version = "3"  # only since then the layers' names stand beside their numbered variables
+    config = Config(root.text("model_config") or "", version or "")
+    known = any(root.texts(mark) is not None for mark in MARKS)
+    return checkpoint_of(weights, config, "keras-h5" if known else "hdf5")
+
+
+def read_weights(span: Span) -> Weights:
+    """The objects of a file, the optimizer's branches left out."""
+    left_out: list[str] = []
+
+    def enter(path: str) -> bool:
+        if path in OPTIMIZERS:
+            left_out.append(path)
+        return path not in OPTIMIZERS
+
+    tree = read_hdf5(span, enter)
+    prefix = f"{MODEL}/"
+    datasets = {path.removeprefix(prefix): found for path, found in tree.datasets.items()}
+    if len(datasets) < len(tree.datasets):
+        message = "a layer stands in model_weights and beside it under one name"
+        raise MalformedFile(message, span.start, "ambiguous")
+    refused = {path.removeprefix(prefix): error for path, error in tree.refused.items()}
+    return Weights(tree._replace(datasets=datasets, refused=refused), tuple(left_out))
+
+
+def checkpoint_of(weights: Weights, config: Config, format: str) -> Checkpoint:
+    """Tensors, claims, and what could not be read."""
+    tree = weights.tree
+    _split_columns(tree)
+    for path in [path for path, found in tree.datasets.items() if len(found.shape) > MAX_DIMS]:
+        del tree.datasets[path]
+    shapes = {path: found.shape for path, found in tree.datasets.items()}
+    claims = claim_cells(shapes, config, lambda folder: _name(tree, folder))
+    if format == "hdf5" and claims:
+        format = "keras-h5"
+    return Checkpoint(format, Tensors(tree), claims, tuple(_skipped(weights, set(claims))))
+
+
+def _name(tree: Tree, folder: str) -> str:
+    found = tree.attributes.get(f"{folder}/vars")
+    return "" if found is None else found.text("name") or ""
+
+
+def _numbered(tree: Tree) -> Iterator[str]:
+    """The folders of numbered variables."""
+    return (path for path in tree.attributes if path.endswith("/vars"))
+
+
+def _skipped(weights: Weights, folders: set[str]) -> Iterator[Skipped]:
+    """An optimizer, and the datasets of cells that cannot be read."""
+    for path in weights.optimizers:
+        yield Skipped(path, "optimizer-state", "an optimizer's tensors are not biases")
+    for path, error in weights.tree.refused.items():
+        folder = path.rpartition("/")[0]
+        if folder in folders or "recurrent_kernel" in path or "cell/vars" in path:
+            yield Skipped(path, "missing-data", f"{path}: {error.message}")
+
+
+def _build(tree: Tree, name: str) -> Tensor:
+    dataset = tree.datasets[name]
+    if name.endswith(_COLUMNS):
+        return _column(tree, name)
+    tensor = contiguous(_dtype(tree, name, dataset), dataset.shape, dataset.locate())
+    return tensor._replace(big_endian=dataset.datatype.big_endian)
+
+
+def _dtype(tree: Tree, name: str, dataset: Dataset) -> DType:
+    kind = dataset.datatype
+    if kind.name == "opaque":
+        found = tree.attributes.get(name) or tree.attributes.get(f"{MODEL}/{name}")
+        said = found.text("dtype") if found is not None else None
+        if said in OPAQUE and DTYPES[said].itemsize == kind.itemsize:
+            return DTYPES[said]
+    known = DTYPES.get(kind.name)
+    return known if known is not None and known.decode else DType(kind.name, kind.itemsize)
+
+
+_COLUMNS = ("[:,0]", "[:,1:]")
+"""How the parts of a CLSTM weight are called: its bias, and the rest."""
+
+
+def _split_columns(tree: Tree) -> None:
+    """Weights of CLSTM under two names each: column 0 and the others."""
+    for path in [path for path in tree.datasets if _CLSTM.fullmatch(path)]:
+        whole = tree.datasets[path]
+        if len(whole.shape) == 2 and whole.shape[1] > 1:
+            rows, columns = whole.shape
+            del tree.datasets[path]
+            tree.datasets[path + _COLUMNS[0]] = whole._replace(shape=(rows,))
+            tree.datasets[path + _COLUMNS[1]] = whole._replace(shape=(rows, columns - 1))
+
+
+def _column(tree: Tree, name: str) -> Tensor:
+    """A part of a matrix of rows x (1 + columns), of which the name says which."""
+    path, _, part = name.rpartition("[")
+    rows, rest = tree.datasets[f"{path}[:,1:]"].shape
+    dataset = tree.datasets[name]
+    dtype, span = _dtype(tree, path, dataset), dataset.locate()
+    if f"[{part}" == _COLUMNS[0]:
+        tensor = view(dtype, (rows,), (1 + rest,), span)
+    else:
+        tensor = view(dtype, (rows, rest), (1 + rest, 1), span, 1)
+    return tensor._replace(big_endian=dataset.datatype.big_endian)
