@@ -205,6 +205,12 @@ REPORT = (
         choices=lambda: COLORS,
     ),
     Option("quiet", ("-q", "--quiet"), "No progress, and no advice in the table."),
+    Option("verbose", ("-v", "--verbose"), "Every LSTM and every finding, however many."),
+    Option(
+        "statistics",
+        ("--statistics",),
+        "Counts by rule and by initialiser instead of rows (table).",
+    ),
 )
 
 SELECTION = (

@@ -80,7 +80,11 @@ def _put(data: bytes) -> None:
 
 
 def emit(
-    audit: Audit, given: Given, fail_on: str = "never", kept: Sequence[str | None] = ()
+    audit: Audit,
+    given: Given,
+    fail_on: str = "never",
+    kept: Sequence[str | None] = (),
+    closing: str = "",
 ) -> None:
     """Write every report that was asked for; never over an input, or over one of the files that
     must be `kept`.
@@ -88,7 +92,16 @@ def emit(
     name, output = given.format_name, given.output
     outputs = [path for _, path in given.reports] + ([] if output is None else [output])
     _refuse_overwriting(audit, [*given.paths, *kept], outputs)
-    look = Look(width=100, quiet=given.quiet, fail_on=fail_on)
+    if given.statistics and name != "table":
+        raise BadPolicy(f"--statistics is a table; --format {name} has every number anyway")
+    wanted = {
+        "quiet": given.quiet,
+        "fail_on": fail_on,
+        "verbose": given.verbose,
+        "statistics": given.statistics,
+        "closing": closing,
+    }
+    look = Look(width=100, **wanted)
     if "sarif" in (name, *(report_name for report_name, _ in given.reports)):
         from .fixes import replacements_of
 
@@ -98,7 +111,7 @@ def emit(
     if output is not None:
         _write(output, REPORTS[name](audit, look))
     elif name == "table":
-        look = look_of(sys.stdout, given.color, given.quiet)._replace(fail_on=fail_on)
+        look = look_of(sys.stdout, given.color, given.quiet)._replace(**wanted)
         text = harmless(REPORTS[name](audit, look), styled=look.color)
         _put(text.encode(_encoding(sys.stdout), "backslashreplace"))
     else:

@@ -33,7 +33,9 @@ class Look(NamedTuple):
     errors, warnings and the summary stay. `fail_on` is the mildest severity that fails a run
     (`never`: none does). Paths are said relative to `root` (empty: the working directory) where a
     report is about a repository. `edits` maps a finding's fingerprint to the bytes that its fix
-    would replace; without an entry the fix is only told as a command.
+    would replace; without an entry the fix is only told as a command. `verbose` shows every LSTM
+    and every finding, however many; `statistics` none of them, but their counts. `closing` is the
+    verdict of the run, in a line.
     """
 
     width: int = 80
@@ -43,11 +45,14 @@ class Look(NamedTuple):
     fail_on: str = "error"
     root: str = ""
     edits: Mapping[str, Sequence[Replacement]] = {}  # a default that nothing writes to
+    verbose: bool = False
+    statistics: bool = False
+    closing: str = ""
 
 
 Report = Callable[[Audit, Look], str]
 
-SHARED = ("listings", "remedies", "words")
+SHARED = ("listings", "remedies", "terminal", "words")
 """The modules beside the formats, which serve them all."""
 
 

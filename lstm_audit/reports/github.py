@@ -7,9 +7,9 @@ first, the last one saying how many more; and no name can end a line, a property
 
 from collections.abc import Iterator, Sequence
 
-from ..facts import SEVERITIES, Audit, FileError, Finding
+from ..facts import SEVERITIES, Audit, FileAudit, FileError
 from . import Look, report
-from .listings import ranked
+from .listings import group_findings
 from .remedies import commands, remedy
 from .words import counted, escape, relative, shown_place
 
@@ -23,7 +23,7 @@ Said = tuple[str, str]  # severity, line
 @report("github")
 def github(audit: Audit, look: Look) -> str:
     """Unreadable inputs and findings; one annotation for all LSTMs of a file that a rule names."""
-    said = [*_unreadable(audit.errors, look), *_findings(audit.findings, look)]
+    said = [*_unreadable(audit.errors, look), *_findings(audit.files, look)]
     said.sort(key=lambda one: SEVERITIES.index(one[0]))
     lines = [line for _, line in said]
     if len(lines) > SHOWN:
@@ -51,21 +51,19 @@ def _unreadable(errors: Sequence[FileError], look: Look) -> Iterator[Said]:
         )
 
 
-def _findings(findings: Sequence[Finding], look: Look) -> Iterator[Said]:
-    """Grouped by file, rule and severity: the first one's message speaks, the others are
-    counted.
-    """
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
-    for finding in ranked(findings):
-        groups.setdefault((finding.path, finding.code, finding.severity), []).append(finding)
-    for (path, code, severity), group in groups.items():
-        names = list(filter(None, map(shown_place, group)))
+def _findings(files: Sequence[FileAudit], look: Look) -> Iterator[Said]:
+    """One annotation for what a rule says in a file, with the range of its numbers."""
+    groups = [group for file in files for group in group_findings(file.findings)]
+    for group in sorted(groups, key=lambda group: group.code):
+        path = group.findings[0].path
+        names = list(filter(None, map(shown_place, group.findings)))
         more = len(names) - NAMED
         where = ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+        texts = [f"{where}: {group.message}" if where else group.message]
         file = relative(path, look.root) or path
-        texts = [f"{where}: {group[0].message}" if where else group[0].message]
-        texts += map(remedy, commands(file, (finding.fix for finding in group)))
-        yield severity, _line(severity, f"lstm-audit ({code})", path, texts, look)
+        texts += map(remedy, commands(file, (finding.fix for finding in group.findings)))
+        title = f"lstm-audit ({group.code})"
+        yield group.severity, _line(group.severity, title, path, texts, look)
 
 
 def _line(severity: str, title: str, path: str, texts: Sequence[str], look: Look) -> str:

@@ -5,9 +5,14 @@ Comes in: an `Audit` or its findings. Goes out: lists and short texts. Promise: 
 comes first, and what was not judged is counted.
 """
 
+import math
+import re
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ..facts import SEVERITIES, Audit, Finding
+from ..lstm.forensics.schemes import short
+from ..lstm.layer import Identity
 from .words import counted
 
 
@@ -43,12 +48,124 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.code))
 
 
-def alike(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Findings that say the same of several LSTMs together, most severe first."""
-    groups: dict[tuple[str, str, str], list[Finding]] = {}
+class Group(NamedTuple):
+    """What one rule says in one file, of however many LSTMs: one message, with the ranges of its
+    numbers.
+    """
+
+    code: str
+    name: str
+    severity: str
+    message: str
+    findings: tuple[Finding, ...]
+
+
+def group_findings(findings: Iterable[Finding], each: bool = False) -> list[Group]:
+    """The findings of one file by rule and severity, most severe first; `each`: by message too, so
+    that every number is said.
+    """
+    groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in ranked(findings):
-        groups.setdefault((finding.severity, finding.code, finding.message), []).append(finding)
-    return list(groups.values())
+        key = (finding.severity, finding.code, *([finding.message] if each else []))
+        groups.setdefault(key, []).append(finding)
+    return [
+        Group(g[0].code, g[0].name, g[0].severity, join_messages([f.message for f in g]), tuple(g))
+        for g in groups.values()
+    ]
+
+
+NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w]|\.\d)")
+"""A number of a message; digits in a name (bias_ih_l0, layers.0.lstm) are none."""
+
+
+def join_messages(messages: Sequence[str]) -> str:
+    """One message for several that differ in their numbers: each number becomes its range.
+
+    Where they differ in words too, the most frequent wording speaks, and the others are counted.
+    """
+    if len(set(messages)) == 1:
+        return messages[0]
+    wordings: dict[tuple[str, ...], list[str]] = {}
+    for message in messages:
+        wordings.setdefault(tuple(NUMBER.split(message)), []).append(message)
+    words, alike = max(wordings.items(), key=lambda item: len(item[1]))
+    numbers = zip(*(NUMBER.findall(message) for message in alike), strict=True)
+    ranges = [*map(_range, numbers), ""]
+    text = "".join(word + extent for word, extent in zip(words, ranges, strict=True))
+    rest = len(messages) - len(alike)
+    return f"{text} ({rest} more in other words; --verbose has them)" if rest else text
+
+
+def _range(numbers: Sequence[str]) -> str:
+    """`0.48 to 0.52`, in the digits that were written."""
+    least, most = min(numbers, key=float), max(numbers, key=float)
+    return least if float(least) == float(most) else f"{least} to {most}"
+
+
+def worst_of(findings: Iterable[Finding]) -> dict[Identity, str]:
+    """The severest word on each LSTM; ranked backwards, so that it is written last."""
+    return {f.identity: f.severity for f in reversed(ranked(findings)) if f.identity}
+
+
+# ---- many files
+
+
+class RuleCount(NamedTuple):
+    """How often a rule spoke, in how many files, and the range of what it measured."""
+
+    code: str
+    name: str
+    severity: str
+    files: int
+    findings: int
+    least: float | None
+    most: float | None
+
+
+def count_rules(audit: Audit) -> list[RuleCount]:
+    """The rules that spoke, most severe first."""
+    counts = []
+    for group in group_findings(audit.findings):
+        paths = {finding.path for finding in group.findings}
+        values = [f.measured for f in group.findings if isinstance(f.measured, (int, float))]
+        numbers = sorted(value for value in values if value == value)
+        least, most = (numbers[0], numbers[-1]) if numbers else (None, None)
+        counts.append(RuleCount(*group[:3], len(paths), len(group.findings), least, most))
+    return counts
+
+
+class InitCount(NamedTuple):
+    """How many LSTMs an initialiser made, in how many files, and the range of their mean forget
+    activations.
+    """
+
+    init: str
+    files: int
+    lstms: int
+    least: float
+    most: float
+
+
+def count_inits(audit: Audit) -> list[InitCount]:
+    """The initialisers, most frequent first."""
+    found: dict[str, list[tuple[str, float]]] = {}
+    for file in audit.files:
+        for row in file.rows:
+            name = "not told" if row.init is None else short(row.init)
+            found.setdefault(name, []).append((file.path, row.measures.activation.mean))
+    counts = [
+        InitCount(
+            name, len({path for path, _ in seen}), len(seen), *extent_of([f for _, f in seen])
+        )
+        for name, seen in found.items()
+    ]
+    return sorted(counts, key=lambda count: (-count.lstms, count.init))
+
+
+def extent_of(values: Sequence[float]) -> tuple[float, float]:
+    """The least and the most of the numbers among some values; NaN twice where there is none."""
+    numbers = [value for value in values if value == value] or [math.nan]
+    return min(numbers), max(numbers)
 
 
 def sparkline(

@@ -7,10 +7,10 @@ cell or become markup, and the text stays below the 1 MiB that a job summary hol
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from ..facts import Audit, FileAudit, Finding, Row
+from ..facts import Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
 from . import Look, report
-from .listings import alike, sparkline, summary
+from .listings import Group, group_findings, sparkline, summary
 from .remedies import commands, shell
 from .words import (
     PATH_LIMIT,
@@ -38,11 +38,11 @@ def markdown(audit: Audit, look: Look) -> str:
     """The summary, what could not be read, then each file."""
     parts = [f"### lstm-audit: {' · '.join(summary(audit))}", *_errors(audit)]
     for file in audit.files:
-        parts += _file(file)
+        parts += _file(file, look)
     return "\n\n".join(_bounded(parts)) + "\n"
 
 
-def _file(file: FileAudit) -> Iterator[str]:
+def _file(file: FileAudit, look: Look) -> Iterator[str]:
     yield f"#### {code(escape(file.path, PATH_LIMIT))} ({prose(file.format)}, {size(file.bytes)})"
     if not file.rows:
         yield "No LSTM."
@@ -50,7 +50,7 @@ def _file(file: FileAudit) -> Iterator[str]:
         yield _table(_rows(file.rows[:ROWS]))
     if len(file.rows) > ROWS:
         yield f"{counted(len(file.rows) - ROWS, 'further row')} not shown."
-    yield from _findings(file)
+    yield from _findings(file, look)
     notes = [
         (code(shown_address(row.lstm)), prose(note)) for row in file.rows for note in row.lstm.notes
     ]
@@ -89,19 +89,19 @@ def _cells(row: Row) -> Sequence[str]:
     return [*named, *numbers, code(sparkline(measures.histogram)), digits(measures.half_life.p50)]
 
 
-def _findings(file: FileAudit) -> Iterator[str]:
+def _findings(file: FileAudit, look: Look) -> Iterator[str]:
     """Most severe first; what mends the listed ones stands below, ready to be copied."""
-    groups = alike(file.findings)
+    groups = group_findings(file.findings, each=look.verbose)
     if not groups:
         return
     yield _table(
         [("Severity", "Rule", "LSTM", "Finding"), ["---"] * 4, *map(_finding, groups[:ROWS])]
     )
     if len(groups) > ROWS:
-        yield f"{counted(sum(map(len, groups[ROWS:])), 'further finding')} not shown."
-    mended = list(
-        commands(file.path, (finding.fix for group in groups[:ROWS] for finding in group))
-    )
+        rest = sum(len(group.findings) for group in groups[ROWS:])
+        yield f"{counted(rest, 'further finding')} not shown."
+    listed = (finding.fix for group in groups[:ROWS] for finding in group.findings)
+    mended = list(commands(file.path, listed))
     for safe in (True, False):
         lines = [shell(command.words) for command in mended if command.safe is safe]
         if lines:
@@ -109,13 +109,14 @@ def _findings(file: FileAudit) -> Iterator[str]:
             yield "\n".join([title, "", *(f"    {line}" for line in lines)])
 
 
-def _finding(group: Sequence[Finding]) -> Sequence[str]:
-    """One row for all that a rule says alike; the first few of its places are named."""
-    first, places = group[0], list(filter(None, map(shown_place, group)))
+def _finding(group: Group) -> Sequence[str]:
+    """One row for all that a rule says; the first few of its places are named."""
+    places = list(filter(None, map(shown_place, group.findings)))
     names = ", ".join(map(code, places[:NAMED])) + (
         f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
     )
-    return f"{SIGNS[first.severity]} {first.severity}", first.code, names, prose(first.message)
+    rule = group.code + (f" ×{len(group.findings)}" if len(group.findings) > 1 else "")
+    return f"{SIGNS[group.severity]} {group.severity}", rule, names, prose(group.message)
 
 
 def _errors(audit: Audit) -> Iterator[str]:

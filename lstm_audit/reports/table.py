@@ -1,22 +1,37 @@
 """`table`, the default: what a person in a terminal wants to know, first things first.
 
-Comes in: an `Audit` and the `Look` of the terminal. Goes out: a block a file (a row an LSTM,
-findings with their fix, notes, what was skipped), then what could not be read, then one summary
-line. Promise: no line is wider than `look.width` (from 40 up); what does not fit is a column left
-out or a name shortened in its middle, and two names never become one by it.
+Comes in: an `Audit` and the `Look` of the terminal. Goes out: over several files what their rules
+and initialisers amount to; then a block a file (a row an LSTM, findings with their fix, notes, what
+was skipped), what could not be read, one summary line, and the verdict where there is one. Promise:
+no line is wider than `look.width` (from 40 up); what does not fit is a column left out or a name
+shortened in its middle; two names never become one by it; and which columns there are is a matter
+of the width, not of the numbers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
-from ..facts import Audit, FileAudit, FileError, Finding, Row
+from ..facts import Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
 from . import Look, report
-from .listings import alike, sparkline, summary
+from .listings import (
+    Group,
+    RuleCount,
+    count_inits,
+    count_rules,
+    extent_of,
+    group_findings,
+    sparkline,
+    summary,
+    tally,
+    worst_of,
+)
 from .remedies import commands, quoted
+from .terminal import GAP, NARROWEST, Signs, columns_wide, paint, shorten, signs_of, wrap
 from .words import (
     PATH_LIMIT,
+    counted,
     describe_convention,
     digits,
     escape,
@@ -27,49 +42,38 @@ from .words import (
     size,
 )
 
-NARROWEST = 40
-NAMED = 4  # names that a note or a skip lists before "and N more"
+NAMED = 4  # names that a finding, a note or a skip lists before "and N more"
 LISTED = 8  # notes or reasons that a file lists before "and N more"
-FOUND = 50  # findings that a file lists, those that say the same of several LSTMs counted once
+FOUND = 50  # findings that a file lists, those of one rule counted once
+ERRORS = 20  # errors that are listed, equal ones counted once
+FEW_ERRORS = 5  # the same where there are too many files to show whole
+COMMANDS = 3  # commands that a finding lists
+RULES, INITS, FILES = 12, 6, 12  # rules, initialisers and files that an overview of many lists
 PAGE = 30  # lines after which a file's rows get a heading of their own again
-GAP = 2  # columns between two columns of the table
-ROOMY = 44  # names up to here are shown whole before an optional column gets a place
+FEW_FILES, FEW_ROWS = 5, 40  # up to here there is a row for every LSTM without --verbose
+ROOM, ROOMY = 22, 44  # columns that names have at least beside a column, and a rarer one
 INDENT = 9  # the width of the labels "note", "skipped" and "error" with their gap
 HUES = {"error": "red", "warning": "yellow", "info": "cyan"}
-SGR = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
-BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
 OPEN, CLOSED = 0.7, 0.3  # where colour begins; it says nothing that the number does not
 
-
-class Signs(NamedTuple):
-    """The characters that an encoding may lack."""
-
-    dots: str
-    separator: str
-    std: str
-    infinity: str
-    empty: str
-    levels: str
-
-
-UNICODE = Signs("…", " · ", "± std", "∞", "·", "▁▂▃▄▅▆▇█")
-NARROW = frozenset("…∞▁▂▃▄▅▆▇█")
-ASCII = Signs("...", ", ", "std", "inf", ".", ":-=+*#%@")
+Style = dict[str, Any]
 
 
 class Column(NamedTuple):
     """One column: its two-line heading, how a row fills it, and when it may appear.
 
-    `rank`: lower ranks are given a place first. `room`: how much of the names must still fit beside
-    it. `style`: SGR attributes of a cell. A column whose cells are all empty is left out.
+    `rank`: lower ranks are given a place first. `wide`: the columns it is reckoned with, so that
+    whether it appears depends on the terminal alone, and `room` what must then be left for names.
+    A column whose cells are all empty is left out.
     """
 
     title: str
     rank: int
+    wide: int
     cell: Callable[[Row], str]
-    room: int = 22
     align: str = "right"
-    style: Callable[[Row], dict[str, Any]] | None = None
+    room: int = ROOM
+    styled: bool = False
 
 
 Filled = tuple[Column, list[str]]
@@ -79,20 +83,162 @@ Filled = tuple[Column, list[str]]
 def table(audit: Audit, look: Look) -> str:
     """One row an LSTM, grouped by file."""
     look = look._replace(width=max(look.width, NARROWEST))
-    closing = _wrapped(_signs(look).separator.join(summary(audit)), look.width)
+    closing = wrap(signs_of(look).separator.join(summary(audit)), look.width)
     blocks = [
-        *_file_blocks(audit, look),
-        [*_without_lstm(audit, look), *_errors(audit.errors, look)],
+        *_overview(audit, look),
+        *([] if _is_long(audit, look) else _file_blocks(audit, look)),
+        [*_without_lstm(audit, look), *_errors(audit, look)],
         closing,
+        _closing(look),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _is_long(audit: Audit, look: Look) -> bool:
+    """Whether a row for every LSTM would be more than a person reads."""
+    if look.statistics:
+        return True
+    many = len(audit.files) > FEW_FILES and len(audit.rows) > FEW_ROWS
+    return many and not look.verbose
+
+
+def _closing(look: Look) -> list[str]:
+    """The verdict, where the run has one."""
+    if not look.closing:
+        return []
+    hue = "red" if look.closing.startswith("FAILED") else "green"
+    hue = "yellow" if look.closing.startswith("NOT") else hue
+    return [paint(line, look, fg=hue, bold=True) for line in wrap(look.closing, look.width)]
+
+
+# ---- many files
+
+
+def _overview(audit: Audit, look: Look) -> Iterator[list[str]]:
+    """Over several files: what the rules say, what initialised the LSTMs, and the files with the
+    most severe findings first where there are too many to show whole.
+    """
+    if len(audit.files) <= FEW_FILES and not look.statistics:
+        return
+    yield _rules_table(count_rules(audit), look)
+    if not _is_long(audit, look):
+        return
+    yield _inits_table(audit, look)
+    if not look.statistics:
+        yield _files_table(audit, look)
+
+
+def _rules_table(counts: Sequence[RuleCount], look: Look) -> list[str]:
+    shown = [count for count in counts if count.severity != "info" or not look.quiet]
+    if not shown:
+        return []
+    cells = [
+        [c.code, c.severity, str(c.files), str(c.findings), f"{c.name}{_range_of(c)}"]
+        for c in shown
+    ]
+    styles = [{"fg": HUES[c.severity]} for c in shown]
+    heads = ("rule", "severity", "files", "found", "what")
+    return _plain_table(heads, cells, styles, look, most=RULES)
+
+
+def _range_of(count: RuleCount) -> str:
+    if count.least is None or count.most is None:
+        return ""
+    least, most = digits(count.least), digits(count.most)
+    return f": {least}" if least == most else f": {least} to {most}"
+
+
+def _inits_table(audit: Audit, look: Look) -> list[str]:
+    cells = [
+        [
+            escape(count.init, ascii=look.ascii),
+            str(count.files),
+            str(count.lstms),
+            _between(count.least, count.most),
+        ]
+        for count in count_inits(audit)
+    ]
+    heads = ("init", "files", "LSTMs", "activation")
+    return _plain_table(heads, cells, [{}] * len(cells), look, most=INITS) if cells else []
+
+
+def _between(least: float, most: float) -> str:
+    low, high = fraction(least), fraction(most)
+    return low if low == high else f"{low}..{high}"
+
+
+def _files_table(audit: Audit, look: Look) -> list[str]:
+    """One line a file, those with the most severe findings first."""
+    files = sorted(audit.files, key=lambda file: [-n for n in _severities(file)])
+    cells, styles = [], []
+    for file in files[:FILES]:
+        means = extent_of([row.measures.activation.mean for row in file.rows])
+        extent = _between(*means) if file.rows else ""
+        found = ", ".join(tally(file.findings))
+        path = escape(file.path, PATH_LIMIT, look.ascii)
+        cells.append([path, str(len(file.rows)), extent, found])
+        worst = group_findings(file.findings)
+        styles.append({"fg": HUES[worst[0].severity]} if worst else {})
+    lines = _plain_table(("file", "LSTMs", "activation", "found"), cells, styles, look)
+    rest = len(files) - FILES
+    advice = "--verbose shows every LSTM, json has every number"
+    if rest > 0:
+        advice = f"{counted(rest, 'more file')}; {advice}"
+    return [*lines, *wrap(advice, look.width)]
+
+
+def _severities(file: FileAudit) -> list[int]:
+    return [sum(f.severity == severity for f in file.findings) for severity in HUES]
+
+
+def _plain_table(
+    heads: Sequence[str],
+    cells: list[list[str]],
+    styles: Sequence[Style],
+    look: Look,
+    most: int | None = None,
+) -> list[str]:
+    """Columns below their headings: numbers to the right, the widest column shortened to fit;
+    `most` lines of them, unless the statistics are what was asked for.
+    """
+    rest = 0 if most is None or look.statistics else len(cells) - most
+    if rest > 0:
+        cells, styles = cells[:most], styles[:most]
+    wide = [max(map(columns_wide, column)) for column in zip(heads, *cells, strict=True)]
+    longest = max(range(len(wide)), key=wide.__getitem__)
+    spare = look.width - sum(wide) - GAP * (len(wide) - 1)
+    if spare < 0:
+        wide[longest] = max(wide[longest] + spare, 8)
+        names = shorten([row[longest] for row in cells], wide[longest], signs_of(look).dots)
+        cells = [
+            [*row[:longest], name, *row[longest + 1 :]]
+            for row, name in zip(cells, names, strict=True)
+        ]
+    numeric = [
+        all(row[k].replace("∞", "0").replace(".", "0").lstrip("<>-~").isdigit() for row in cells)
+        for k in range(len(wide))
+    ]
+
+    def line(row: Sequence[str]) -> str:
+        parts = [
+            _filled(cell, n, not right) for cell, n, right in zip(row, wide, numeric, strict=True)
+        ]
+        return (" " * GAP).join(parts).rstrip()
+
+    rule = (" " * GAP).join("-" * n for n in wide)
+    body = [paint(line(row), look, **style) for row, style in zip(cells, styles, strict=True)]
+    more = [f"and {rest} more; --statistics has them"] if rest > 0 else []
+    return [*(part[: look.width] for part in (line(heads), rule)), *body, *more]
+
+
+# ---- a block a file
 
 
 def _file_blocks(audit: Audit, look: Look) -> Iterator[list[str]]:
     """The files that have something to show, under columns that all share: the heading returns once
     a screen.
     """
-    heading, body = _rows(audit.rows, look) if audit.rows else ([], [])
+    heading, body = _rows(audit, look) if audit.rows else ([], [])
     lines, since = iter(body), PAGE
     for file in audit.files:
         rows = list(islice(lines, len(file.rows)))
@@ -113,9 +259,9 @@ def _title(file: FileAudit, look: Look) -> list[str]:
     path = escape(file.path, PATH_LIMIT, look.ascii)
     detail = f"{escape(file.format, ascii=look.ascii)}, {size(file.bytes)}"
     if columns_wide(path) + 2 + len(detail) <= look.width:
-        return [f"{_painted(path, look, bold=True)}  {detail}"]
+        return [f"{paint(path, look, bold=True)}  {detail}"]
     return [
-        *(_painted(line, look, bold=True) for line in _wrapped(path, look.width)),
+        *(paint(line, look, bold=True) for line in wrap(path, look.width)),
         f"  {detail}",
     ]
 
@@ -123,35 +269,42 @@ def _title(file: FileAudit, look: Look) -> list[str]:
 # ---- the rows
 
 
-def _rows(rows: Sequence[Row], look: Look) -> tuple[list[str], list[str]]:
+def _rows(audit: Audit, look: Look) -> tuple[list[str], list[str]]:
     """The three lines of the heading, and a line for each row."""
-    names = [shown_address(row.lstm, ascii=look.ascii) for row in rows]
-    columns = _fitting(rows, max(map(columns_wide, names)), look)
-    names = _shortened(
-        names, look.width - sum(GAP + _columns_of(*filled) for filled in columns), _signs(look).dots
-    )
+    rows = audit.rows
+    columns = _fitting(rows, look)
+    names = [shown_address(row.lstm, None, ascii=look.ascii) for row in rows]
+    room = look.width - sum(GAP + _columns_of(*filled) for filled in columns)
+    names = shorten(names, room, signs_of(look).dots)
     left = max(map(columns_wide, [*names, "LSTM"]))
     texts = ["", "LSTM", "-" * left, *names]
-    pairs = zip(texts, _grid(rows, columns, look), strict=True)
+    pairs = zip(texts, _grid(audit, columns, look), strict=True)
     lines = [
         (text + " " * (left + GAP - columns_wide(text)) + line).rstrip() for text, line in pairs
     ]
     return lines[:3], lines[3:]
 
 
-def _grid(rows: Sequence[Row], columns: Sequence[Filled], look: Look) -> list[str]:
+def _grid(audit: Audit, columns: Sequence[Filled], look: Look) -> list[str]:
     """All columns but the names, below their headings.
 
     By hand: tabulate takes 45 ms to import (it asks importlib.metadata for its version), more than
     all the rest of a run, and counts a wide character as one column.
     """
+    styles = [
+        _openness(row, worst.get(row.lstm.identity))
+        for file in audit.files
+        for worst in [worst_of(file.findings)]
+        for row in file.rows
+    ]
     blocks = []
     for column, cells in columns:
         wide = _columns_of(column, cells)
         heads = [_filled(title, wide, column.align == "left") for title in column.title.split("\n")]
-        blocks.append(
-            [*heads, "-" * wide, *_styled(column, rows, _aligned(column, cells, wide), look)]
-        )
+        body = _aligned(column, cells, wide)
+        if column.styled:
+            body = [paint(cell, look, **s) for cell, s in zip(body, styles, strict=True)]
+        blocks.append([*heads, "-" * wide, *body])
     return [(" " * GAP).join(parts) for parts in zip(*blocks, strict=True)]
 
 
@@ -170,30 +323,37 @@ def _filled(text: str, wide: int, left: bool) -> str:
     return text + gap if left else gap + text
 
 
-def _styled(column: Column, rows: Sequence[Row], cells: list[str], look: Look) -> list[str]:
-    if column.style is None:
-        return cells
-    return [
-        _painted(cell, look, **column.style(row)) for row, cell in zip(rows, cells, strict=True)
-    ]
-
-
-def _fitting(rows: Sequence[Row], longest: int, look: Look) -> list[Filled]:
-    """The columns that have something to say and fit beside the names, lowest rank first; equal
-    ranks go together.
+def _columns_of(column: Column, cells: Sequence[str]) -> int:
+    """What a column takes: its longest cell or line of the heading; decimal cells are split at
+    their points.
     """
-    filled = [(column, [column.cell(row) for row in rows]) for column in _columns(_signs(look))]
+    head = max(map(len, column.title.split("\n")))
+    if column.align != "decimal":
+        return max(head, *map(columns_wide, cells))
+    wholes = [cell.partition(".")[0] for cell in cells]
+    places = [len(cell) - len(whole) for cell, whole in zip(cells, wholes, strict=True)]
+    return max(head, max(map(len, wholes)) + max(places))
+
+
+def _fitting(rows: Sequence[Row], look: Look) -> list[Filled]:
+    """The columns that have something to say and a place, lowest rank first; equal ranks go
+    together.
+
+    They are reckoned with a fixed width each, so that two runs in one terminal have the same; only
+    where cells are so wide that no name fits beside them does a column give way.
+    """
+    filled = [(column, [column.cell(row) for row in rows]) for column in _columns(signs_of(look))]
     filled = [(column, cells) for column, cells in filled if any(cells)]
     kept: list[Filled] = []
     taken = 0
-    for _, group in groupby(
-        sorted(filled, key=lambda pair: pair[0].rank), key=lambda pair: pair[0].rank
-    ):
+    by_rank = sorted(filled, key=lambda pair: pair[0].rank)
+    for _, group in groupby(by_rank, key=lambda pair: pair[0].rank):
         together = list(group)
-        need = taken + sum(GAP + _columns_of(*pair) for pair in together)
-        if kept and need + min(longest, together[0][0].room) > look.width:
-            continue
-        kept, taken = [*kept, *together], need
+        need = taken + sum(GAP + column.wide for column, _ in together)
+        if not kept or need + together[0][0].room <= look.width:
+            kept, taken = [*kept, *together], need
+    while len(kept) > 2 and sum(GAP + _columns_of(*pair) for pair in kept) + ROOM > look.width + 10:
+        kept.pop()
     return [pair for pair in filled if pair in kept]
 
 
@@ -209,29 +369,31 @@ def _columns(signs: Signs) -> tuple[Column, ...]:
     def distribution(row: Row) -> str:
         return sparkline(row.measures.histogram, signs.empty, signs.levels)
 
+    def deviation(row: Row) -> str:
+        return plain(row.measures.gates["f"].std)
+
+    def activation(row: Row) -> str:
+        return fraction(row.measures.activation.mean)
+
+    def initialiser(row: Row) -> str:
+        return "" if row.init is None else escape(short(row.init))
+
     return (
-        Column("\nH", 6, lambda row: str(row.lstm.hidden_size), 26),
-        Column("forget\nbias", 0, gate("f"), align="decimal"),
-        Column(f"\n{signs.std}", 5, lambda row: plain(row.measures.gates["f"].std), 30, "decimal"),
-        Column(
-            "\nactivation", 0, lambda row: fraction(row.measures.activation.mean), style=_openness
-        ),
-        Column("\nmin..max", 7, _extent, ROOMY),
-        Column("units\n0 to 1", 2, distribution, align="left"),
-        Column("half\nlife", 3, lambda row: plain(row.measures.half_life.p50)),
-        Column("time\nscale", 8, lambda row: plain(row.measures.time_scale.p50), ROOMY),
-        Column("i\nbias", 9, gate("i"), ROOMY, "decimal"),
-        Column("g\nbias", 9, gate("g"), ROOMY, "decimal"),
-        Column("o\nbias", 9, gate("o"), ROOMY, "decimal"),
-        Column("\ndtype", 10, lambda row: row.lstm.dtype, ROOMY, "left"),
-        Column(
-            "\ninit",
-            1,
-            lambda row: "" if row.init is None else escape(short(row.init)),
-            align="left",
-        ),
-        Column("\nconvention", 4, lambda row: describe_convention(row.lstm), align="left"),
-        Column("\naliases", 11, lambda row: str(len(row.lstm.aliases) or ""), ROOMY),
+        Column("\nH", 6, 4, lambda row: str(row.lstm.hidden_size), room=26),
+        Column("forget\nbias", 0, 6, gate("f"), "decimal"),
+        Column(f"\n{signs.std}", 5, 6, deviation, "decimal", 30),
+        Column("\nactivation", 0, 10, activation, styled=True),
+        Column("\nmin..max", 7, 14, _extent, room=ROOMY),
+        Column("units\n0 to 1", 2, 8, distribution, "left"),
+        Column("half\nlife", 4, 6, lambda row: plain(row.measures.half_life.p50), room=28),
+        Column("time\nscale", 8, 6, lambda row: plain(row.measures.time_scale.p50), room=ROOMY),
+        Column("i\nbias", 9, 7, gate("i"), "decimal", ROOMY),
+        Column("g\nbias", 9, 7, gate("g"), "decimal", ROOMY),
+        Column("o\nbias", 9, 7, gate("o"), "decimal", ROOMY),
+        Column("\ndtype", 10, 8, lambda row: row.lstm.dtype, "left", ROOMY),
+        Column("\ninit", 1, 17, initialiser, "left"),
+        Column("\nconvention", 3, 12, lambda row: describe_convention(row.lstm), "left"),
+        Column("\naliases", 11, 7, lambda row: str(len(row.lstm.aliases) or ""), room=ROOMY),
     )
 
 
@@ -239,46 +401,50 @@ def _extent(row: Row) -> str:
     return f"{fraction(row.measures.activation.min)}..{fraction(row.measures.activation.max)}"
 
 
-def _openness(row: Row) -> dict[str, Any]:
+def _openness(row: Row, worst: str | None) -> Style:
+    """Green for an open gate, yellow for a closed one; never against what a finding says."""
     mean = row.measures.activation.mean
-    if mean != mean:
+    if worst == "error" or mean != mean:
         return {"fg": "red"}
-    return {"fg": "yellow"} if mean < CLOSED else {"fg": "green"} if mean >= OPEN else {}
+    if worst == "warning" or mean < CLOSED:
+        return {"fg": "yellow"}
+    return {"fg": "green"} if mean >= OPEN else {}
 
 
 # ---- below the rows
 
 
 def _findings(file: FileAudit, look: Look) -> list[str]:
-    """Most severe first; what is said alike of several LSTMs is said once, and one command mends
-    them together.
+    """Most severe first; what a rule says of several LSTMs is said once, with the range of its
+    numbers, and one command mends them together.
     """
-    groups = alike(
-        finding for finding in file.findings if finding.severity != "info" or not look.quiet
-    )
+    shown = [f for f in file.findings if f.severity != "info" or not look.quiet]
+    groups = group_findings(shown, each=look.verbose)
     lines: list[str] = []
     for group in groups[:FOUND]:
-        first, names = (
-            group[0],
-            list(filter(None, (shown_place(f, ascii=look.ascii) for f in group))),
-        )
+        times = f" {'x' if look.ascii else '×'}{len(group.findings)}"
+        names = list(filter(None, (shown_place(f, ascii=look.ascii) for f in group.findings)))
+        head = group.code + (times if len(group.findings) > 1 else "")
         where = f" {_some(names, NAMED)}" if names else ""
-        text = f"{first.code}{where}: {escape(first.message, PATH_LIMIT, look.ascii)}"
-        lines += _labelled(first.severity, text, look, fg=HUES[first.severity], bold=True)
-        lines += [] if look.quiet else _fixes(file.path, group, look)
-    rest = sum(map(len, groups[FOUND:]))
+        text = f"{head}{where}: {escape(group.message, PATH_LIMIT, look.ascii)}"
+        lines += _labelled(group.severity, text, look, fg=HUES[group.severity], bold=True)
+        lines += [] if look.quiet else _fixes(file, group, look)
+    rest = sum(len(group.findings) for group in groups[FOUND:])
     return lines + (_labelled("", f"{rest} more findings; json has all", look) if rest else [])
 
 
-def _fixes(path: str, group: Sequence[Finding], look: Look) -> Iterator[str]:
+def _fixes(file: FileAudit, group: Group, look: Look) -> Iterator[str]:
     """The commands that mend a group, told apart where something that was learned would be lost."""
-    for words, safe in commands(path, (finding.fix for finding in group)):
+    mending = list(commands(file.path, (finding.fix for finding in group.findings)))
+    for words, safe in mending[:COMMANDS]:
         warning = (
-            [] if safe else _wrapped("fix (overwrites whatever was learned):", look.width - INDENT)
+            [] if safe else wrap("fix (overwrites whatever was learned):", look.width - INDENT)
         )
         texts = [*([] if warning else ["fix:"]), *(quoted(word, look.ascii) for word in words)]
         for line in (*warning, *_continued(texts, look.width - INDENT)):
             yield " " * INDENT + line
+    if len(mending) > COMMANDS:
+        yield " " * INDENT + f"and {counted(len(mending) - COMMANDS, 'more command')}; json has all"
 
 
 def _continued(words: Sequence[str], width: int) -> Iterator[str]:
@@ -288,7 +454,7 @@ def _continued(words: Sequence[str], width: int) -> Iterator[str]:
         if lines and columns_wide(f"{lines[-1]} {word}") <= width - 2:
             lines[-1] += f" {word}"
         else:
-            lines += _wrapped(word, width - 2)
+            lines += wrap(word, width - 2)
     yield from (f"{line} \\" for line in lines[:-1])
     yield lines[-1]
 
@@ -317,14 +483,16 @@ def _without_lstm(audit: Audit, look: Look) -> list[str]:
     )
 
 
-def _errors(errors: Sequence[FileError], look: Look) -> list[str]:
-    """Every error is listed; equal ones (a folder of pointers that were not pulled) share a
-    line.
-    """
+def _errors(audit: Audit, look: Look) -> list[str]:
+    """Equal errors (a folder of pointers that were not pulled) share a line."""
+    errors = audit.errors
     texts = [f"{e.kind}{'' if e.at is None else f' at byte {e.at}'}: {e.message}" for e in errors]
     paths = [escape(e.path, PATH_LIMIT, look.ascii) for e in errors]
+    listed = FEW_ERRORS if _is_long(audit, look) else ERRORS
+    listed = len(errors) if look.verbose else listed
+    said = list(zip(texts, paths, strict=True))
     return _remarks(
-        "error", list(zip(texts, paths, strict=True)), look, named=20, listed=len(errors), fg="red"
+        "error", said, look, named=NAMED if _is_long(audit, look) else 20, listed=listed, fg="red"
     )
 
 
@@ -352,8 +520,8 @@ def _remarks(
 
 
 def _labelled(label: str, text: str, look: Look, **style: Any) -> list[str]:
-    lines = _wrapped(text, look.width - INDENT)
-    labels = [_painted(label, look, **style) + " " * (INDENT - len(label))] + [" " * INDENT] * (
+    lines = wrap(text, look.width - INDENT)
+    labels = [paint(label, look, **style) + " " * (INDENT - len(label))] + [" " * INDENT] * (
         len(lines) - 1
     )
     return [(left + line).rstrip() for left, line in zip(labels, lines, strict=True)]
@@ -363,118 +531,3 @@ def _some(names: Sequence[str], limit: int) -> str:
     """`a, b, c and 9 more`."""
     rest = len(names) - limit
     return f"{', '.join(names[:limit])} and {rest} more" if rest > 1 else ", ".join(names)
-
-
-# ---- text that fits
-
-
-def columns_wide(text: str) -> int:
-    """The columns of a terminal that `text` takes: two for wide characters (UAX 11), none for
-    combining marks.
-    """
-    if all(c < "\u0300" or c in NARROW for c in text):  # spares most runs the import of unicodedata
-        return len(text)
-    from unicodedata import category, east_asian_width
-
-    return sum(
-        0 if category(c) in ("Mn", "Me") else 2 if east_asian_width(c) in "WF" else 1 for c in text
-    )
-
-
-def _columns_of(column: Column, cells: Sequence[str]) -> int:
-    """What a column takes: its longest cell or line of the heading; decimal cells are split at
-    their points.
-    """
-    head = max(map(len, column.title.split("\n")))
-    if column.align != "decimal":
-        return max(head, *map(columns_wide, cells))
-    wholes = [cell.partition(".")[0] for cell in cells]
-    places = [len(cell) - len(whole) for cell, whole in zip(cells, wholes, strict=True)]
-    return max(head, max(map(len, wholes)) + max(places))
-
-
-def _shortened(names: Sequence[str], room: int, dots: str) -> list[str]:
-    """Names cut in the middle to `room`: at the first of a few places where no two of them become
-    alike; where there is none, those that would be alike are numbered.
-    """
-    for share in (0.4, 0.0, 0.7, 1.0):
-        short = [_cut(name, room, share, dots) for name in names]
-        if len(set(short)) == len(set(names)):
-            return short
-    return _numbered(names, room, dots)
-
-
-def _numbered(names: Sequence[str], room: int, dots: str) -> list[str]:
-    """Every name that does not fit, with a number of its own in place of its middle."""
-    numbers: dict[str, int] = {}
-    short = []
-    for name in names:
-        if columns_wide(name) > room:
-            number = numbers.setdefault(name, len(numbers) + 1)
-            name = _cut(name, room, 0.4, f"{dots}{number}{dots}")
-        short.append(name)
-    return short
-
-
-def _cut(name: str, room: int, share: float, dots: str) -> str:
-    if columns_wide(name) <= room:
-        return name
-    keep = room - len(dots)
-    head = _prefix(name, int(keep * share))
-    return head + dots + _prefix(name[::-1], keep - columns_wide(head))[::-1]
-
-
-def _prefix(text: str, width: int) -> str:
-    """The longest beginning that takes no more than `width` columns."""
-    wide = 0
-    for k, character in enumerate(text):
-        wide += columns_wide(character)
-        if wide > width:
-            return text[:k]
-    return text
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Lines of at most `width` columns, broken at spaces, and inside a word only where it is longer
-    than a line.
-    """
-    lines: list[str] = [""]
-    for word in text.split(" "):
-        for k, piece in enumerate(_pieces(word, width)):
-            joined = f"{lines[-1]} {piece}" if lines[-1] else piece
-            if k == 0 and columns_wide(joined) <= width:
-                lines[-1] = joined
-            elif lines[-1]:
-                lines.append(piece)
-            else:
-                lines[-1] = piece
-    return lines
-
-
-def _pieces(word: str, width: int) -> list[str]:
-    """A word as lines take it: whole, or cut where it is wider than one; each character is looked
-    at once.
-    """
-    if len(word) <= width and columns_wide(word) <= width:
-        return [word]
-    pieces, start, wide = [], 0, 0
-    for k, character in enumerate(word):
-        columns = columns_wide(character)
-        if wide + columns > width and k > start:
-            pieces.append(word[start:k])
-            start, wide = k, 0
-        wide += columns
-    return [*pieces, word[start:]]
-
-
-def _painted(text: str, look: Look, fg: str = "", bold: bool = False) -> str:
-    """In colour, by SGR sequences (ECMA-48, 8.3.117): to import click for its `style` takes 30
-    ms.
-    """
-    if not look.color or not (fg or bold):
-        return text
-    return (SGR[fg] if fg else "") + (BOLD if bold else "") + text + PLAIN
-
-
-def _signs(look: Look) -> Signs:
-    return ASCII if look.ascii else UNICODE

@@ -28,7 +28,7 @@ from lstm_audit.lstm.measure import Stats, Values, measure
 from lstm_audit.reports import REPORTS, SHARED, Look
 from lstm_audit.reports.listings import sparkline
 from lstm_audit.reports.markdown import SUMMARY_BYTES, code, prose
-from lstm_audit.reports.table import ASCII, columns_wide
+from lstm_audit.reports.terminal import ASCII, columns_wide
 from lstm_audit.reports.words import digits, dumps, escape, fraction, size
 from lstm_audit.version import __version__
 

@@ -12,7 +12,7 @@ from test_reports import lstm, measured
 import lstm_audit.reports
 from lstm_audit.facts import Audit, FileAudit
 from lstm_audit.reports import REPORTS, Look
-from lstm_audit.reports.table import _shortened, columns_wide
+from lstm_audit.reports.terminal import columns_wide, shorten
 from lstm_audit.reports.words import escape
 
 HUGE = 7_000_000
@@ -46,7 +46,7 @@ def test_a_report_is_one_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.parametrize("name", ["sarif", "table", "markdown", "html", "github", "junit"])
-def test_a_long_name_is_shortened(name: str) -> None:
+def test_a_long_name_isshorten(name: str) -> None:
     audit = one_lstm("a" * LONG, "a" * LONG + "b", "\x1b" * LONG)
     assert len(REPORTS[name](audit, Look())) < 120_000
 
@@ -71,6 +71,6 @@ def test_names_that_differ_in_the_middle_stay_different(name: str, at: int, limi
 )
 def test_a_column_keeps_names_apart(names: list[str], room: int) -> None:
     alike = [f"{'x' * 20}{name}{'y' * 20}" for name in names]
-    short = _shortened(alike, room, "…")
+    short = shorten(alike, room, "…")
     assert len(set(short)) == len(names)
     assert max(map(columns_wide, short)) <= room

@@ -8,11 +8,11 @@ up, in light and dark.
 
 from collections.abc import Iterator, Sequence
 
-from ...facts import Audit, FileAudit, Finding, Row
+from ...facts import Audit, FileAudit, Row
 from ...lstm.forensics.schemes import short
-from ...lstm.layer import GATES, Identity
+from ...lstm.layer import GATES
 from .. import Look, report
-from ..listings import alike, ranked, summary, tally
+from ..listings import group_findings, summary, tally, worst_of
 from ..remedies import commands, shell
 from ..words import (
     PATH_LIMIT,
@@ -94,7 +94,7 @@ def _overview(files: Sequence[tuple[FileAudit, Numbered]]) -> Iterator[str]:
     for file, rows in files:
         if several and rows:
             yield f'<div class="group path">{markup(file.path)}</div>'
-        worst = _worst(file.findings)
+        worst = worst_of(file.findings)
         for anchor, row in rows:
             name = shown_address(row.lstm)
             severity = worst.get(row.lstm.identity)
@@ -104,11 +104,6 @@ def _overview(files: Sequence[tuple[FileAudit, Numbered]]) -> Iterator[str]:
             yield f'<div class="lane"><span class="label">{label}</span>{plots.lane(row.measures)}{mean}</div>'
     yield f'<div class="lane axis"><span class="label"></span>{plots.axis()}<span class="num">mean</span></div>'
     yield "</div></section>"
-
-
-def _worst(findings: Sequence[Finding]) -> dict[Identity, str]:
-    """The most severe word on each LSTM; ranked backwards, so that it is written last."""
-    return {f.identity: f.severity for f in reversed(ranked(findings)) if f.identity}
 
 
 # ---- a file
@@ -140,18 +135,19 @@ def _findings(file: FileAudit) -> Iterator[str]:
     if not file.findings:
         return
     yield '<ul class="findings">'
-    groups = alike(file.findings)
+    groups = group_findings(file.findings)
     for group in groups[:CARDS]:
-        f, places = group[0], ", ".join(filter(None, map(shown_place, group)))
+        places = ", ".join(filter(None, map(shown_place, group.findings)))
         place = f' <span class="path">{markup(places, PATH_LIMIT)}</span>' if places else ""
-        yield f'<li class="{f.severity}"><p>{_badge(f.severity)}<b>{markup(f.code)}</b> {markup(f.name)}{place}</p>'
-        yield f"<p>{markup(f.message)}</p>"
-        for words, safe in commands(file.path, (finding.fix for finding in group)):
+        times = f" ×{len(group.findings)}" if len(group.findings) > 1 else ""
+        yield f'<li class="{group.severity}"><p>{_badge(group.severity)}<b>{markup(group.code)}</b>{times} {markup(group.name)}{place}</p>'
+        yield f"<p>{markup(group.message, PATH_LIMIT)}</p>"
+        for words, safe in commands(file.path, (finding.fix for finding in group.findings)):
             risk = "" if safe else '<p class="muted">Overwrites whatever was learned:</p>'
             yield f'{risk}<pre class="fix">{markup(shell(words))}</pre>'
         yield "</li>"
     yield "</ul>"
-    rest = sum(map(len, groups[CARDS:]))
+    rest = sum(len(group.findings) for group in groups[CARDS:])
     yield f'<p class="muted">{counted(rest, "more finding")} not shown.</p>' if rest else ""
 
 

@@ -1,0 +1,135 @@
+"""Text that fits a terminal: its width in columns, lines, shortened names, colours.
+
+Comes in: text without control characters. Goes out: the same in lines, or shortened. Promise: no
+line is wider than it may be, no two names become one by being shortened, and a long text costs no
+more than its length.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from . import Look
+
+NARROWEST = 40
+GAP = 2
+"""Columns between two columns of a table."""
+
+SGR = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
+BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
+
+
+class Signs(NamedTuple):
+    """The characters that an encoding may lack."""
+
+    dots: str
+    separator: str
+    std: str
+    infinity: str
+    empty: str
+    levels: str
+
+
+UNICODE = Signs("…", " · ", "± std", "∞", "·", "▁▂▃▄▅▆▇█")
+NARROW = frozenset("…∞▁▂▃▄▅▆▇█·×±")
+ASCII = Signs("...", ", ", "std", "inf", ".", ":-=+*#%@")
+
+
+def signs_of(look: Look) -> Signs:
+    """The characters that a report may use."""
+    return ASCII if look.ascii else UNICODE
+
+
+def columns_wide(text: str) -> int:
+    """The columns of a terminal that `text` takes: two for wide characters (UAX 11), none for
+    combining marks.
+    """
+    if all(c < "\u0300" or c in NARROW for c in text):  # spares most runs the import of unicodedata
+        return len(text)
+    from unicodedata import category, east_asian_width
+
+    return sum(
+        0 if category(c) in ("Mn", "Me") else 2 if east_asian_width(c) in "WF" else 1 for c in text
+    )
+
+
+def shorten(names: Sequence[str], room: int, dots: str) -> list[str]:
+    """Names cut in the middle to `room`: at the first of a few places where no two of them become
+    alike; where there is none, those that would be alike are numbered.
+    """
+    for share in (0.4, 0.0, 0.7, 1.0):
+        short = [_cut(name, room, share, dots) for name in names]
+        if len(set(short)) == len(set(names)):
+            return short
+    return _number(names, room, dots)
+
+
+def _number(names: Sequence[str], room: int, dots: str) -> list[str]:
+    """Every name that does not fit, with a number of its own in place of its middle."""
+    numbers: dict[str, int] = {}
+    short = []
+    for name in names:
+        if columns_wide(name) > room:
+            number = numbers.setdefault(name, len(numbers) + 1)
+            name = _cut(name, room, 0.4, f"{dots}{number}{dots}")
+        short.append(name)
+    return short
+
+
+def _cut(name: str, room: int, share: float, dots: str) -> str:
+    if columns_wide(name) <= room:
+        return name
+    keep = room - len(dots)
+    head = _prefix(name, int(keep * share))
+    return head + dots + _prefix(name[::-1], keep - columns_wide(head))[::-1]
+
+
+def _prefix(text: str, width: int) -> str:
+    """The longest beginning that takes no more than `width` columns."""
+    wide = 0
+    for k, character in enumerate(text):
+        wide += columns_wide(character)
+        if wide > width:
+            return text[:k]
+    return text
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Lines of at most `width` columns, broken at spaces, and inside a word only where it is longer
+    than a line.
+    """
+    lines: list[str] = [""]
+    for word in text.split(" "):
+        for k, piece in enumerate(_pieces(word, width)):
+            joined = f"{lines[-1]} {piece}" if lines[-1] else piece
+            if k == 0 and columns_wide(joined) <= width:
+                lines[-1] = joined
+            elif lines[-1]:
+                lines.append(piece)
+            else:
+                lines[-1] = piece
+    return lines
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """A word as lines take it: whole, or cut where it is wider than one; each character is looked
+    at once.
+    """
+    if len(word) <= width and columns_wide(word) <= width:
+        return [word]
+    pieces, start, wide = [], 0, 0
+    for k, character in enumerate(word):
+        columns = columns_wide(character)
+        if wide + columns > width and k > start:
+            pieces.append(word[start:k])
+            start, wide = k, 0
+        wide += columns
+    return [*pieces, word[start:]]
+
+
+def paint(text: str, look: Look, fg: str = "", bold: bool = False) -> str:
+    """In colour, by SGR sequences (ECMA-48, 8.3.117): to import click for its `style` takes 30
+    ms.
+    """
+    if not look.color or not (fg or bold):
+        return text
+    return (SGR[fg] if fg else "") + (BOLD if bold else "") + text + PLAIN
