@@ -582,3 +582,15 @@ def test_it_is_quick():
         identify(*pair, "float32")
         times.append(time.perf_counter() - start)
     assert min(times) < 5e-3
+
+
+@pytest.mark.parametrize("gate", [0, 2, 3])
+def test_a_wrong_gate_beside_a_zeroed_half(gate: int):
+    """1 in i, g or o of bias_ih, bias_hh all zero, the rest as torch drew it."""
+    lstm = torch.nn.LSTM(8, 32)
+    with torch.no_grad():
+        lstm.bias_hh_l0.zero_()
+        lstm.bias_ih_l0[gate * 32 : (gate + 1) * 32] = 1.0
+    ih, hh = lstm.bias_ih_l0.view(4, 32).tolist(), lstm.bias_hh_l0.view(4, 32).tolist()
+    init = identify(ih, hh, "float32")
+    assert (init.scheme, init.value, init.state) == (f"wrong-gate({'ifgo'[gate]})", 1.0, "fresh")

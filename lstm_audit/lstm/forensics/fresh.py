@@ -102,6 +102,8 @@ def _drawn(bias: Bias, voucher: Voucher) -> Init:
             return _elsewhere(bias, voucher)
         case "CU" | "UC":
             return _one_sided(bias, voucher)
+        case "ZU" | "UZ" if _lone_constant(bias) is not None:
+            return _elsewhere(bias, voucher)
         case "ZU" | "UZ":
             return voucher.unknown("one half of the forget gate is zeroed, the other drawn")
         case "CC" if bias.ih[F][0] == bias.hh[F][0]:
@@ -120,14 +122,20 @@ def _contents(bias: Bias, gate: int) -> tuple[str, float | None, float | None]:
     return kinds, a, b
 
 
-def _elsewhere(bias: Bias, voucher: Voucher) -> Init:
+def _lone_constant(bias: Bias) -> int | None:
+    """The one gate beside the forget gate that holds a constant, if there is one and no other."""
     odd = [g for g in OTHERS if "C" in bias.kinds[g]]
-    if len(odd) != 1:
+    return odd[0] if len(odd) == 1 else None
+
+
+def _elsewhere(bias: Bias, voucher: Voucher) -> Init:
+    odd = _lone_constant(bias)
+    if odd is None:
         return voucher.unknown(
             "the forget gate was left alone, the other gates were set in no listed way"
         )
-    _, a, b = _contents(bias, odd[0])
-    return _wrong_gate(odd[0], (a or 0.0) + (b or 0.0), voucher)
+    _, a, b = _contents(bias, odd)
+    return _wrong_gate(odd, (a or 0.0) + (b or 0.0), voucher)
 
 
 def _wrong_gate(gate: int, value: float, voucher: Voucher) -> Init:
