@@ -146,8 +146,9 @@ class Finding(NamedTuple):
     """One rule's word on one LSTM, one module (`layer` None) or one file (`module` None too).
 
     `measured` and `expected` are numbers or short texts; the message says both, and what to do.
-    `line` and `column` (from 1) are of source code. `convention` is that of the one LSTM;
-    `ambiguous`: another LSTM of the file has the same address under another convention.
+    `line` and `column` (from 1) are of source code, within the `cell` (from 1) of a notebook.
+    `convention` is that of the one LSTM; `ambiguous`: another LSTM of the file has the same address
+    under another convention.
     """
 
     code: Code
@@ -163,6 +164,7 @@ class Finding(NamedTuple):
     fix: Fix | None = None
     line: Count | None = None
     column: Count | None = None
+    cell: Count | None = None
     convention: str | None = None
     ambiguous: bool = False
 

@@ -29,9 +29,22 @@ class Case(NamedTuple):
     init: Init | None
 
 
+class Remark(NamedTuple):
+    """What the walk over a Python source noted for a rule: its code, the place, the module, and
+    words for the message by name.
+    """
+
+    code: str
+    line: int
+    column: int
+    module: str | None
+    words: Mapping[str, str]
+    severity: str | None = None
+
+
 class Evidence(NamedTuple):
     """One file before the rules; its source is open, so that a rule may read what a bias span
-    covers.
+    covers. `remarks` are there for Python source only.
     """
 
     path: str
@@ -41,6 +54,7 @@ class Evidence(NamedTuple):
     lookalikes: tuple[Lookalike, ...] = ()
     globals: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    remarks: tuple[Remark, ...] = ()
 
 
 class Subject(NamedTuple):
@@ -69,6 +83,8 @@ class Hit(NamedTuple):
     convention: str | None = None
     fix: Fix | None = None
     severity: str | None = None
+    line: int | None = None
+    column: int | None = None
 
     @property
     def subject(self) -> Subject:
@@ -190,6 +206,9 @@ def subjects_of(evidence: Evidence) -> dict[Subject, tuple[str, ...]]:
     subjects: dict[Subject, tuple[str, ...]] = {Subject(): ()}
     for module in (*(lstm.module for lstm in lstms), *(s.module for s in evidence.skipped)):
         subjects[Subject(module)] = (module or ROOT,)
+    for remark in evidence.remarks:
+        if remark.module is not None:
+            subjects[Subject(remark.module)] = (remark.module or ROOT,)
     for cell in evidence.lookalikes:
         at = Identity(cell.module, cell.layer, cell.direction, cell.kind)
         subjects[Subject(cell.module, cell.layer, cell.direction)] = at.names
@@ -242,6 +261,8 @@ def _finding(rule: Rule, hit: Hit, setting: Setting, path: str, shared: Set[str]
         measured=hit.measured,
         expected=hit.expected,
         fix=hit.fix and hit.fix._replace(ambiguous=_is_shared(hit.fix, shared)),
+        line=hit.line,
+        column=hit.column,
         convention=hit.convention,
     )
     return finding._replace(ambiguous=True) if finding.address in shared else finding

@@ -56,6 +56,7 @@ CATALOGUE = {
     "LA201": "error", "LA202": "error", "LA203": "error", "LA204": "error", "LA205": "error",
     "LA301": "error", "LA302": "warning", "LA303": "warning", "LA304": "info",
     "LA401": "info", "LA402": "error", "LA403": "warning", "LA404": "warning", "LA405": "error",
+    "LA501": "warning", "LA502": "info", "LA503": "warning", "LA504": "error",
     "LA901": "warning", "LA902": "warning", "LA903": "info", "LA904": "info",
 }  # fmt: skip
 

@@ -1,0 +1,459 @@
+"""The state of a phantom run: its budget, its journal, its symbols.
+
+Comes in: a limit of steps. Goes out: a `Machine`, through which every change goes. Promise: any
+change can be taken back, so that what an unknown condition guards can be run and then be called
+unknown; a run ends after a bounded number of steps, calls and cells.
+"""
+
+import ast
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from .cells import Draw
+from .tensors import Role, Run, Storage, Tensor, join_runs, make_tensor, read, stretch, written
+from .values import (
+    UNKNOWN,
+    Class,
+    Dotted,
+    Fields,
+    Function,
+    Instance,
+    Items,
+    Open,
+    Place,
+    Scope,
+    Symbol,
+    Table,
+    Value,
+    is_known_number,
+    is_open,
+)
+
+STEPS = 60_000
+"""Steps of one entry point: about a third of a second."""
+
+ALL_STEPS = 240_000
+"""Steps of a whole file."""
+
+DEPTH = 40
+"""Calls within calls."""
+
+LEAST_SET = 0.25
+"""A forget bias below this is none that somebody set."""
+
+MISSING = object()
+OPEN_END = object()
+"""The last item of a list of which it is not known how it goes on."""
+
+
+class StopRun(Exception):
+    """The budget is used up: nothing of this entry point is judged."""
+
+
+class ReturnFrom(Exception):
+    """A return statement."""
+
+    def __init__(self, value: Value) -> None:
+        super().__init__()
+        self.value = value
+
+
+class BreakLoop(Exception):
+    """A break statement."""
+
+
+class ContinueLoop(Exception):
+    """A continue statement."""
+
+
+class Raised(Exception):
+    """An exception of the program, named as far as it is known."""
+
+    def __init__(self, name: str = "") -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class Site(NamedTuple):
+    """A rule of source that spoke during the run: its code, the place, and the numbers it needs."""
+
+    code: str
+    place: Place
+    facts: tuple[Value, ...] = ()
+
+
+class Entry(NamedTuple):
+    """What a change has replaced: a key of a mapping, or (key None) all of a list or storage."""
+
+    container: Any
+    key: Value
+    old: Value
+
+
+Branch = Callable[[], frozenset[str]]
+"""Runs a part of the program; answers how it may have left: return, break, continue."""
+
+STAYS: frozenset[str] = frozenset()
+
+
+class Machine:
+    """One phantom run. `assumed` are conditions taken as settled, by their spelling."""
+
+    def __init__(self, assumed: Mapping[str, bool] | None = None) -> None:
+        self.assumed = assumed or {}
+        self.gates: dict[str, int] = {}
+        self.steps = 0
+        self.left = ALL_STEPS
+        self.depth = 0
+        self.serial = 0
+        self.order = 0
+        self.journal: list[Entry] = []
+        self.symbols: dict[str, Symbol] = {}
+        self.grad = True
+        self.grad_known = True
+        self.unsure = 0
+        self.sites: list[Site] = []
+        self.scopes: dict[str, Scope] = {}
+        self.path = ""
+        self.returns: list[list[Value]] = []
+        self.classes: list[Class] = []
+        self.imports: Callable[[str], Value] = lambda name: UNKNOWN
+        self.made: list[Instance] = []
+        self.last_scope: Scope | None = None
+        self.call: Callable[[Value, list[Value], dict[str, Value], ast.AST], Value]
+        self.run: Callable[[Sequence[ast.stmt], Scope], frozenset[str]]
+
+    def tick(self) -> None:
+        """Count a step."""
+        self.steps += 1
+        if self.steps > STEPS or self.steps > self.left:
+            raise StopRun
+
+    def number(self) -> int:
+        """The next serial: of a draw, a storage, a scope."""
+        self.serial += 1
+        return self.serial
+
+    def place(self, node: ast.AST) -> Place:
+        """Where a node stands, as the place of the next write."""
+        self.order += 1
+        line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
+        return Place(self.path, line, column + 1, self.order)
+
+    def symbol(self, spelling: str) -> Symbol:
+        """The one imaginary number for this spelling."""
+        if spelling not in self.symbols:
+            self.symbols[spelling] = Symbol(_imagine(spelling, len(self.symbols)))
+        return self.symbols[spelling]
+
+    def report(self, code: str, place: Place, *facts: Value) -> None:
+        """Note what a rule of source saw, unless the condition that it stands under is unknown."""
+        if not self.unsure:
+            self.sites.append(Site(code, place, facts))
+
+
+def new_scope(m: Machine, outer: Scope | None, owner: Class | None = None) -> Scope:
+    """A scope that belongs to the run."""
+    return Scope(outer, new_fields(m), owner)
+
+
+def _imagine(spelling: str, count: int) -> int:
+    """Two layers, so that a loop over them is one; sizes even, large enough to tell draws by."""
+    words = spelling.lower().rpartition(".")[2]
+    if "layer" in words or words in ("depth", "n_stack"):
+        return 2
+    return 48 + 8 * count
+
+
+# ---- making and changing values
+
+
+def new_fields(m: Machine, names: Mapping[str, Value] | None = None) -> Fields:
+    """A mapping of names that belongs to the run."""
+    fields = Fields(names or {})
+    fields.born = m.number()
+    return fields
+
+
+def new_items(m: Machine, values: Iterable[Value] = ()) -> Items:
+    """A list that belongs to the run."""
+    items = Items(values)
+    items.born = m.number()
+    return items
+
+
+def new_table(m: Machine, values: Mapping[Value, Value] | None = None) -> Table:
+    """A dict that belongs to the run."""
+    table = Table(values or {})
+    table.born = m.number()
+    return table
+
+
+def new_tensor(m: Machine, runs: Sequence[Run], shape: tuple[int, ...] | None = None) -> Tensor:
+    """A tensor with a storage of its own."""
+    return make_tensor(runs, m.number(), shape)
+
+
+def put(m: Machine, mapping: Any, key: Value, value: Value) -> None:
+    """Set a key."""
+    m.journal.append(Entry(mapping, key, mapping.get(key, MISSING)))
+    mapping[key] = value
+
+
+def drop(m: Machine, mapping: Any, key: Value) -> None:
+    """Delete a key."""
+    if key in mapping:
+        m.journal.append(Entry(mapping, key, mapping[key]))
+        del mapping[key]
+
+
+def refill(m: Machine, items: list[Value], values: Iterable[Value]) -> None:
+    """Replace all of a list."""
+    m.journal.append(Entry(items, None, list(items)))
+    items[:] = list(values)
+
+
+def set_runs(m: Machine, storage: Storage, runs: list[Run]) -> None:
+    """Replace all of a storage."""
+    m.journal.append(Entry(storage, None, storage.runs))
+    storage.runs = runs
+
+
+def write(m: Machine, tensor: Tensor, runs: Sequence[Run], place: Place) -> None:
+    """Write cells through a view."""
+    if len(tensor):
+        if tensor.vague:
+            runs = [Run(1, UNKNOWN)]
+        new = [run._replace(place=place) for run in stretch(runs, len(tensor))]
+        before = tensor.storage.runs
+        set_runs(m, tensor.storage, written(tensor, new))
+        if tensor.storage.role is not None:
+            notice_wipe(m, tensor.storage.role, before, tensor.storage.runs, place)
+
+
+def notice_wipe(
+    m: Machine, role: Role, before: Sequence[Run], after: Sequence[Run], place: Place
+) -> None:
+    """LA501: a write took away a forget bias that was set by itself."""
+    old, new = role.forget(before), role.forget(after)
+    value = old[0].cell if len(old) == 1 else None
+    if not isinstance(value, float) or value < LEAST_SET or old[0].place is None:
+        return
+    set_alone = any(run.cell != value for run in before)
+    if set_alone and not any(is_set(run) for run in new):
+        m.report("LA501", place, role, value, old[0].place.line, _describe(new))
+
+
+def _describe(runs: Sequence[Run]) -> str:
+    if all(run.cell == 0.0 for run in runs):
+        return "zeros"
+    return "draws" if all(isinstance(run.cell, Draw) for run in runs) else "other numbers"
+
+
+def is_set(run: Run) -> bool:
+    """Whether a forget gate holds something that was meant: a number, or a law of its own."""
+    if isinstance(run.cell, float):
+        return abs(run.cell) >= LEAST_SET
+    return not isinstance(run.cell, Draw)
+
+
+def write_value(m: Machine, tensor: Tensor, value: Value, place: Place) -> None:
+    """Write a number or a tensor; what is open or unknown leaves unknown cells."""
+    if isinstance(value, Tensor):
+        write(m, tensor, read(value), place)
+    elif is_known_number(value) or isinstance(value, bool):
+        write(m, tensor, [Run(1, float(value))], place)
+    else:
+        write(m, tensor, [Run(1, UNKNOWN)], place)
+
+
+def refuse_on_leaf(m: Machine, tensor: Tensor, node: ast.AST) -> None:
+    """LA504: torch raises when a parameter that requires grad is written while autograd is on."""
+    if tensor.leaf and m.grad:
+        if not m.grad_known:
+            return
+        m.sites.append(Site("LA504", m.place(node)))
+        raise Raised("RuntimeError")
+
+
+def blur(m: Machine, values: Iterable[Value], place: Place) -> None:
+    """A foreign call was given these: every tensor that it can reach is unknown from now on."""
+    for tensor in reachable_tensors(values):
+        write(m, tensor, [Run(1, UNKNOWN)], place)
+
+
+def reachable_tensors(values: Iterable[Value]) -> list[Tensor]:
+    """The tensors in values, containers and modules."""
+    seen: set[int] = set()
+    found: list[Tensor] = []
+    todo = list(values)
+    while todo and len(seen) < 20_000:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, Tensor):
+            found.append(value)
+        else:
+            todo += parts_of(value)
+    return found
+
+
+def parts_of(value: Value) -> list[Value]:
+    """What a container or an object holds."""
+    if isinstance(value, Instance):
+        return list(value.attrs.values())
+    if isinstance(value, list | tuple):
+        if isinstance(value, Dotted | Place):
+            return []
+        return list(value[:1000])
+    if isinstance(value, dict):
+        return list(value.values())[:1000]
+    return []
+
+
+# ---- unknown conditions
+
+
+class Outcome(NamedTuple):
+    """What one branch has changed, how it may have left, and whether it ended in an exception."""
+
+    changes: dict[tuple[int, Value], tuple[Any, Value, Value]]
+    left: frozenset[str]
+    failed: bool
+
+
+def run_maybe(m: Machine, branches: Sequence[Branch]) -> frozenset[str]:
+    """Run every branch from the same state; what they do not agree on is unknown afterwards.
+
+    A branch that raises is one that a working program does not take. Answers how the branches may
+    have left.
+    """
+    m.unsure += 1
+    outcomes = [run_branch(m, branch) for branch in branches]
+    m.unsure -= 1
+    taken = [outcome for outcome in outcomes if not outcome.failed]
+    if not taken:
+        raise Raised
+    _join_outcomes(m, taken)
+    return frozenset().union(*(outcome.left for outcome in taken))
+
+
+def run_branch(m: Machine, branch: Branch) -> Outcome:
+    """Run a branch, note what it has changed, and take all of it back."""
+    mark, born, depth = len(m.journal), m.serial, m.depth
+    left, failed = STAYS, False
+    try:
+        left = branch()
+    except ReturnFrom as end:
+        if m.returns:
+            m.returns[-1].append(end.value)
+        left = frozenset({"return"})
+    except BreakLoop:
+        left = frozenset({"break"})
+    except ContinueLoop:
+        left = frozenset({"continue"})
+    except Raised:
+        failed = True
+    m.depth = depth
+    changes = {}
+    for entry in reversed(m.journal[mark:]):
+        container, key = entry.container, entry.key
+        if container.born > born if hasattr(container, "born") else False:
+            continue  # made within the branch: nothing outside knows it in another state
+        if (id(container), _hashable(key)) not in changes:
+            changes[id(container), _hashable(key)] = container, key, _current(container, key)
+        _restore(entry)
+    del m.journal[mark:]
+    return Outcome(changes, left, failed)
+
+
+def _hashable(key: Value) -> Value:
+    return key if isinstance(key, str | int | float | None) else repr(key)
+
+
+def _current(container: Any, key: Value) -> Value:
+    if isinstance(container, Storage):
+        return container.runs
+    if key is None and isinstance(container, list):
+        return list(container)
+    return container.get(key, MISSING)
+
+
+def _restore(entry: Entry) -> None:
+    container, key, old = entry
+    if isinstance(container, Storage):
+        container.runs = old
+    elif key is None and isinstance(container, list):
+        container[:] = old
+    elif old is MISSING:
+        container.pop(key, None)
+    else:
+        container[key] = old
+
+
+def _join_outcomes(m: Machine, outcomes: Sequence[Outcome]) -> None:
+    slots = {}
+    for outcome in outcomes:
+        for at, (container, key, _) in outcome.changes.items():
+            slots[at] = container, key
+    for at, (container, key) in slots.items():
+        before = _current(container, key)
+        versions = [
+            outcome.changes[at][2] if at in outcome.changes else before for outcome in outcomes
+        ]
+        if isinstance(container, Storage):
+            set_runs(m, container, join_runs(versions))
+        elif key is None and isinstance(container, list):
+            refill(m, container, _join_items(versions))
+        else:
+            put(m, container, key, join_values(m, versions, str(key)))
+
+
+def _join_items(versions: Sequence[list[Value]]) -> list[Value]:
+    """Lists of modules: the longest; of anything else it is not known how they go on."""
+    longest = max(versions, key=len)
+    if all(same(version, longest) for version in versions):
+        return longest
+    if all(isinstance(item, Instance | Function | Class) for item in longest):
+        return longest
+    return [OPEN_END]
+
+
+def join_values(m: Machine, versions: Sequence[Value], spelling: str) -> Value:
+    """The value that all agree on; a module where some branch made one; else unknown."""
+    given = [version for version in versions if version is not MISSING]
+    if len(given) == len(versions) and all(same(version, given[0]) for version in given):
+        return given[0]
+    modules = [v for v in given if isinstance(v, Instance)]
+    if modules:
+        return max(modules, key=lambda v: v.kind in ("torch.nn.LSTM", "torch.nn.LSTMCell"))
+    kept = [v for v in given if isinstance(v, Function | Class | Dotted)]
+    if kept:
+        return kept[0] if len(given) == len(kept) == 1 else UNKNOWN
+    if given and all(isinstance(v, int) and not isinstance(v, bool) for v in given):
+        return m.symbol(spelling)
+    return UNKNOWN
+
+
+def same(a: Value, b: Value) -> bool:
+    """Whether two values are one, or equal constants of one type."""
+    if a is b:
+        return True
+    plain = bool | int | float | str | bytes | range | Dotted
+    if isinstance(a, plain) and type(a) is type(b):
+        return bool(a == b) and not isinstance(a, Open)
+    if isinstance(a, list | tuple) and type(a) is type(b) and len(a) == len(b) < 1000:
+        return all(same(x, y) for x, y in zip(a, b, strict=True))
+    return a is None and b is None
+
+
+def truth(value: Value) -> bool | None:
+    """Whether a value counts as true; None where that is unknown."""
+    if value is UNKNOWN or is_open(value) or isinstance(value, Tensor | Dotted):
+        return None
+    if isinstance(value, list) and value and value[-1] is OPEN_END:
+        return None
+    if isinstance(value, bool | int | float | str | bytes | list | tuple | dict | set | range):
+        return bool(value)
+    return value is not None

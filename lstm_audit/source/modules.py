@@ -1,0 +1,511 @@
+"""Phantom modules of torch: recurrences with their parameters, containers, and what all inherit.
+
+Comes in: a class's name and the arguments of its constructor, or a method's. Goes out: instances,
+and what a method does. Promise: names, shapes, order and default draws of the parameters are
+torch's.
+"""
+
+import ast
+import math
+from collections.abc import Callable, Iterator
+
+from .attributes import (
+    get_attribute,
+    is_recurrence,
+    own_modules,
+    own_parameters,
+    set_attribute,
+)
+from .cells import Draw
+from .expressions import items_of
+from .machine import (
+    Machine,
+    blur,
+    new_fields,
+    new_items,
+    new_table,
+    new_tensor,
+    put,
+    write,
+    write_value,
+)
+from .tensors import Role, Run, Tensor
+from .values import (
+    UNKNOWN,
+    Class,
+    Dotted,
+    Function,
+    Instance,
+    Place,
+    Symbol,
+    Value,
+    ancestry,
+    find_attribute,
+    is_number,
+    is_open,
+)
+
+Keywords = dict[str, Value]
+
+GATES = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3, "RNN": 1, "RNNCell": 1}
+LARGEST_HIDDEN = 1 << 16
+MOST_LAYERS = 64
+MOST_MODULES = 4000
+
+ARGUMENTS = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout",
+             "bidirectional", "proj_size")  # fmt: skip
+DEFAULTS = {
+    "num_layers": 1, "bias": True, "batch_first": False, "dropout": 0.0, "bidirectional": False,
+    "proj_size": 0,
+}  # fmt: skip
+CELL_ARGUMENTS = ("input_size", "hidden_size", "bias")
+
+
+def make_module(
+    m: Machine, name: str, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Instance:
+    """An instance of a torch class."""
+    module = Instance(None, name, new_fields(m), m.place(node))
+    m.made.append(module)
+    build(m, module, args, keywords, node)
+    return module
+
+
+def build(
+    m: Machine, module: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> None:
+    """What the constructor of the torch class does."""
+    name = module.kind.rpartition(".")[2]
+    if name in GATES:
+        _build_recurrence(m, module, name, args, keywords, node)
+    elif name in CONTAINERS:
+        CONTAINERS[name](m, module, args)
+    elif name in LAYERS and args:
+        _build_layer(m, module, name, args, keywords)
+    elif name.endswith("DataParallel") and args:
+        put(m, module.attrs, "module", args[0])
+
+
+def _build_recurrence(
+    m: Machine, module: Instance, name: str, args: list[Value], keywords: Keywords, node: ast.AST
+) -> None:
+    names = CELL_ARGUMENTS if "Cell" in name else ARGUMENTS
+    if name == "RNN":
+        names = (*names[:3], "nonlinearity", *names[3:])
+    given = {**DEFAULTS, **dict(zip(names, args, strict=False)), **keywords}
+    for key in dict.fromkeys((*names, "bias")):
+        put(m, module.attrs, key, given.get(key, UNKNOWN))
+    put(m, module.attrs, "mode", name.upper())
+    hidden = _hidden_size(m, module, given.get("hidden_size", UNKNOWN))
+    place = m.place(node)
+    rows = []
+    for layer in range(1 if "Cell" in name else _layers(module, given["num_layers"])):
+        for suffix in _directions(module, given["bidirectional"]):
+            tail = "" if "Cell" in name else f"_l{layer}{suffix}"
+            rows.append(_add_weights(m, module, name, hidden, tail, given, place))
+    put(m, module.attrs, "_all_weights", new_items(m, rows))
+    if isinstance(module.cls, Class):
+        reset = find_attribute(module.cls, "reset_parameters")
+        if isinstance(reset, Function):
+            m.call(reset, [module], {}, node)
+
+
+def _hidden_size(m: Machine, module: Instance, size: Value) -> int:
+    if isinstance(size, int) and 0 < size <= LARGEST_HIDDEN:
+        module.size_open = is_open(size)
+        return size
+    module.size_open = True
+    hidden = m.symbol(f"hidden size of {module.place.line}:{module.place.column}")
+    put(m, module.attrs, "hidden_size", hidden)
+    return hidden
+
+
+def _layers(module: Instance, layers: Value) -> int:
+    if isinstance(layers, int) and not is_open(layers) and 0 < layers <= MOST_LAYERS:
+        return layers
+    module.layers_open = True
+    return 2
+
+
+def _directions(module: Instance, both: Value) -> tuple[str, ...]:
+    if isinstance(both, bool | int) and not is_open(both):
+        return ("", "_reverse") if both else ("",)
+    module.directions_open = True
+    return ("",)
+
+
+def _add_weights(
+    m: Machine, module: Instance, name: str, hidden: int, tail: str, given: Keywords, place: Place
+) -> list[str]:
+    """The parameters of one layer and direction, in torch's order."""
+    gates = GATES[name]
+    rows = Symbol(gates * hidden) if is_open(hidden) else gates * hidden
+    inner = given.get("input_size", UNKNOWN)
+    columns = inner if isinstance(inner, int) and 0 < inner < LARGEST_HIDDEN else Symbol(44)
+    names = [f"weight_ih{tail}", f"weight_hh{tail}"]
+    for weight, shape in zip(names, ((rows, columns), (rows, hidden)), strict=True):
+        put(m, module.attrs, weight, draw_parameter(m, shape, hidden, place))
+    if given["bias"] is not False:
+        for bias in (f"bias_ih{tail}", f"bias_hh{tail}"):
+            tensor = draw_parameter(m, (rows,), hidden, place)
+            if name.startswith("LSTM"):
+                tensor.storage.role = Role(module, bias, int(hidden))
+            put(m, module.attrs, bias, tensor)
+            names.append(bias)
+    return names
+
+
+def draw_parameter(m: Machine, shape: tuple[int, ...], fan: int, place: Place) -> Tensor:
+    """A parameter that torch draws uniformly from ±1/√fan."""
+    bound = 1 / math.sqrt(fan) if fan else 0.0
+    cell = Draw("uniform", m.number(), -bound, bound)
+    tensor = new_tensor(m, [Run(math.prod(map(int, shape)), cell, place)], shape)
+    tensor.parameter = tensor.leaf = True
+    return tensor
+
+
+def _build_layer(
+    m: Machine, module: Instance, name: str, args: list[Value], keywords: Keywords
+) -> None:
+    """Another layer: only the shapes of its parameters matter, for loops that ask for them."""
+    sizes = [size if isinstance(size, int) and 0 < size < 1 << 24 else Symbol(40) for size in args]
+    first, second = sizes[0], sizes[1] if len(sizes) > 1 else Symbol(40)
+    for key, value in zip(LAYERS[name], args, strict=False):
+        put(m, module.attrs, key, value)
+    kernel = (1,) * (1 if name.endswith("1d") else 2)
+    shapes = {
+        "Linear": ((second, first), second),
+        "Embedding": ((first, second), 0),
+        "Bilinear": ((first, first, second), first),
+    }
+    plain = ((first,), first) if "Norm" in name else ((second, first, *kernel), second)
+    weight, bias = shapes.get(name, plain)
+    put(m, module.attrs, "weight", draw_parameter(m, weight, 16, module.place))
+    if bias and keywords.get("bias", True) is not False:
+        put(m, module.attrs, "bias", draw_parameter(m, (bias,), 16, module.place))
+
+
+LAYERS = {
+    "Linear": ("in_features", "out_features"),
+    "Embedding": ("num_embeddings", "embedding_dim"),
+    "Bilinear": (),
+    "Conv1d": ("in_channels", "out_channels"),
+    "Conv2d": ("in_channels", "out_channels"),
+    "ConvTranspose2d": (),
+    "LayerNorm": ("normalized_shape",),
+    "BatchNorm1d": ("num_features",),
+    "BatchNorm2d": ("num_features",),
+    "GroupNorm": (),
+}
+
+
+def _fill_list(m: Machine, module: Instance, args: list[Value]) -> None:
+    items = items_of(m, args[0]) if args else []
+    for n, item in enumerate((items or [])[:MOST_MODULES]):
+        put(m, module.attrs, str(n), item)
+
+
+def _fill_sequence(m: Machine, module: Instance, args: list[Value]) -> None:
+    if len(args) == 1 and isinstance(args[0], dict):
+        _fill_table(m, module, args)
+        return
+    for n, item in enumerate(args):
+        put(m, module.attrs, str(n), item)
+
+
+def _fill_table(m: Machine, module: Instance, args: list[Value]) -> None:
+    given = args[0] if args else {}
+    pairs = list(given.items()) if isinstance(given, dict) else items_of(m, given) or []
+    for pair in pairs:
+        if isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str):
+            put(m, module.attrs, pair[0], pair[1])
+
+
+CONTAINERS: dict[str, Callable[[Machine, Instance, list[Value]], None]] = {
+    "ModuleList": _fill_list,
+    "ParameterList": _fill_list,
+    "Sequential": _fill_sequence,
+    "ModuleDict": _fill_table,
+    "ParameterDict": _fill_table,
+}
+
+
+# ---- walking modules
+
+
+def walk_modules(owner: Instance, path: str = "") -> list[tuple[str, Instance]]:
+    """The module and all below it, each once, with its dotted path, in torch's order."""
+    seen: set[int] = set()
+    found: list[tuple[str, Instance]] = []
+    todo = [(path, owner)]
+    while todo and len(found) < MOST_MODULES:
+        at, module = todo.pop()
+        if id(module) in seen:
+            continue
+        seen.add(id(module))
+        found.append((at, module))
+        children = own_modules(module).items()
+        todo += [(f"{at}.{name}" if at else name, child) for name, child in reversed(children)]
+    return found
+
+
+def walk_parameters(owner: Instance, path: str = "") -> list[tuple[str, Tensor]]:
+    """All parameters with their dotted names, each once."""
+    seen: set[int] = set()
+    found = []
+    for at, module in walk_modules(owner, path):
+        for name, tensor in own_parameters(module).items():
+            if id(tensor) not in seen:
+                seen.add(id(tensor))
+                found.append((f"{at}.{name}" if at else name, tensor))
+    return found
+
+
+# ---- methods
+
+
+def call_native(
+    m: Machine, me: Instance, name: str, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    """A method that an instance inherits from a library, or that nobody knows."""
+    if me.kind == "argparse":
+        return _call_parser(m, me, name, args, keywords)
+    if name in METHODS and (me.kind or name in ("__init__", "__setattr__", "__getattribute__")):
+        return METHODS[name](m, me, args, keywords, node)
+    if me.kind in ("torch.nn.ModuleDict", "torch.nn.ParameterDict") and name in TABLE_METHODS:
+        return _call_table(m, me, name, args)
+    if me.kind in ("torch.nn.ModuleList", "torch.nn.Sequential") and name in LIST_METHODS:
+        return _extend(m, me, args if name == "append" else _listed(m, args))
+    if name in HARMLESS or me.kind == "module":
+        return me if name not in ("forward", "__call__") else UNKNOWN
+    if _is_foreign(me):
+        blur(m, [me, *args, *keywords.values()], m.place(node))
+    elif me.cls is None or not me.kind:
+        blur(m, [*args, *keywords.values()], m.place(node))
+    return UNKNOWN
+
+
+def _call_parser(
+    m: Machine, me: Instance, name: str, args: list[Value], keywords: Keywords
+) -> Value:
+    """An ArgumentParser gives what its options have by default."""
+    if name == "add_argument" and args:
+        flags = [arg for arg in args if isinstance(arg, str)]
+        long = next((flag for flag in flags if flag.startswith("--")), flags[0] if flags else "")
+        key = keywords.get("dest", long.lstrip("-").replace("-", "_"))
+        if isinstance(key, str):
+            put(m, me.attrs, key, _default_of(keywords))
+    elif name in ("parse_args", "parse_known_args"):
+        made = Instance(None, "", new_fields(m, me.attrs), me.place)
+        return made if name == "parse_args" else (made, new_items(m))
+    elif name in ("add_argument_group", "add_mutually_exclusive_group", "add_subparsers"):
+        return me
+    return UNKNOWN
+
+
+def _default_of(keywords: Keywords) -> Value:
+    if "default" in keywords:
+        value = keywords["default"]
+        numeric = keywords.get("type") == Dotted("builtins.float") and is_number(value)
+        return float(value) if numeric and not is_open(value) else value
+    if keywords.get("required") is True:
+        return UNKNOWN
+    return {"store_true": False, "store_false": True}.get(str(keywords.get("action", "")))
+
+
+TABLE_METHODS = ("items", "keys", "values", "update", "get", "pop")
+LIST_METHODS = ("append", "extend")
+
+HARMLESS = (
+    "to", "cuda", "cpu", "train", "eval", "float", "double", "half", "bfloat16", "type",
+    "share_memory", "compile", "flatten_parameters", "zero_grad", "save_hyperparameters", "log",
+    "log_dict", "print", "extra_repr", "__repr__", "forward", "register_forward_hook",
+    "register_forward_pre_hook", "register_full_backward_hook", "size", "__len__", "check_input",
+)  # fmt: skip
+
+
+def _is_foreign(me: Instance) -> bool:
+    """Whether a class that is not to be seen may have methods of its own."""
+    bases = [base for base in ancestry(me.cls) if isinstance(base, Dotted)] if me.cls else []
+    known = ("torch.", "builtins.", "abc.", "typing.", "dataclasses.", "enum.")
+    return any(not base.name.startswith(known) and base.last != "LightningModule" for base in bases)
+
+
+def _listed(m: Machine, args: list[Value]) -> list[Value]:
+    return (items_of(m, args[0]) if args else None) or []
+
+
+def _extend(m: Machine, me: Instance, items: list[Value]) -> Value:
+    for item in items:
+        put(m, me.attrs, str(len(me.attrs)), item)
+    return me
+
+
+def _call_table(m: Machine, me: Instance, name: str, args: list[Value]) -> Value:
+    if name == "update":
+        _fill_table(m, me, args)
+        return None
+    if name in ("get", "pop"):
+        return me.attrs.get(args[0], args[1] if len(args) > 1 else None) if args else UNKNOWN
+    items = {"keys": list(me.attrs), "values": list(me.attrs.values())}
+    return new_items(m, items.get(name, [(k, v) for k, v in me.attrs.items()]))
+
+
+def _init(m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    """`super().__init__(...)`."""
+    build(m, me, args, keywords, node)
+    return None
+
+
+def reset_parameters(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    """Every parameter of a recurrence is drawn again."""
+    if is_recurrence(me):
+        hidden = me.attrs.get("hidden_size", 16)
+        bound = 1 / math.sqrt(hidden) if is_number(hidden) and hidden > 0 else 0.0
+        for tensor in own_parameters(me).values():
+            cell = Draw("uniform", m.number(), -bound, bound)
+            write(m, tensor, [Run(len(tensor), cell)], m.place(node))
+    return None
+
+
+def _named_parameters(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    prefix = keywords.get("prefix", args[0] if args else "")
+    return new_items(m, walk_parameters(me, prefix if isinstance(prefix, str) else ""))
+
+
+def _parameters(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    recurse = keywords.get("recurse", args[0] if args else True)
+    if recurse is False:
+        return new_items(m, own_parameters(me).values())
+    return new_items(m, [tensor for _, tensor in walk_parameters(me)])
+
+
+def _state_dict(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    """Views of the parameters, detached."""
+    return new_table(
+        m, {name: get_attribute(m, t, "data", None) for name, t in walk_parameters(me)}
+    )
+
+
+def _load_state_dict(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    """What a readable dict holds is copied; an unreadable one may hold anything."""
+    given = args[0] if args else keywords.get("state_dict", UNKNOWN)
+    for name, tensor in walk_parameters(me):
+        if not isinstance(given, dict):
+            write(m, tensor, [Run(1, UNKNOWN)], m.place(node))
+        elif name in given:
+            write_value(m, tensor, given[name], m.place(node))
+    return UNKNOWN
+
+
+def _modules(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    return new_items(m, [module for _, module in walk_modules(me)])
+
+
+def _named_modules(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    return new_items(m, walk_modules(me))
+
+
+def _children(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    return new_items(m, own_modules(me).values())
+
+
+def _named_children(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    return new_items(m, own_modules(me).items())
+
+
+def _apply(m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    """Children first, the module itself last."""
+    function = args[0] if args else keywords.get("fn", UNKNOWN)
+    for module in _post_order(me):
+        m.call(function, [module], {}, node)
+    return me
+
+
+def _post_order(me: Instance, depth: int = 0) -> Iterator[Instance]:
+    if depth < 40:
+        for child in own_modules(me).values():
+            yield from _post_order(child, depth + 1)
+    yield me
+
+
+def _add_module(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    values = [*args, *keywords.values()]
+    if len(values) > 1 and isinstance(values[0], str):
+        set_attribute(m, me, values[0], values[1], node)
+    return None
+
+
+def _get_attribute(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    """`get_parameter("encoder.lstm.bias_ih_l0")` and its like."""
+    value: Value = me
+    path = args[0] if args else keywords.get("target", UNKNOWN)
+    if not isinstance(path, str):
+        return UNKNOWN
+    for name in path.split(".") if path else ():
+        value = get_attribute(m, value, name, None)
+    return value
+
+
+def _requires_grad(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    wanted = args[0] if args else keywords.get("requires_grad", True)
+    for _, tensor in walk_parameters(me):
+        tensor.leaf = wanted is not False
+    return me
+
+
+def _named_buffers(
+    m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    return new_items(m)
+
+
+METHODS: dict[str, Callable[..., Value]] = {
+    "__init__": _init,
+    "reset_parameters": reset_parameters,
+    "named_parameters": _named_parameters,
+    "parameters": _parameters,
+    "state_dict": _state_dict,
+    "load_state_dict": _load_state_dict,
+    "modules": _modules,
+    "named_modules": _named_modules,
+    "children": _children,
+    "named_children": _named_children,
+    "apply": _apply,
+    "add_module": _add_module,
+    "register_module": _add_module,
+    "register_parameter": _add_module,
+    "register_buffer": _add_module,
+    "__setattr__": _add_module,
+    "__getattr__": _get_attribute,
+    "__getattribute__": _get_attribute,
+    "get_submodule": _get_attribute,
+    "get_parameter": _get_attribute,
+    "requires_grad_": _requires_grad,
+    "buffers": _named_buffers,
+    "named_buffers": _named_buffers,
+}

@@ -1,0 +1,57 @@
+"""Regular expressions of the source, as far as they cannot run away.
+
+Comes in: a pattern and a text. Goes out: a match. Promise: a pattern with a repetition within a
+repetition, or longer than any that names a parameter, is not tried.
+"""
+
+import re
+from re import _parser  # type: ignore[attr-defined]
+from typing import Any
+
+from .machine import Machine, new_items
+from .values import UNKNOWN, Value
+
+LONGEST = 200
+CALLS = ("match", "search", "fullmatch", "findall", "split")
+
+
+def compile_pattern(text: Value, flags: Value = 0) -> "re.Pattern[str] | None":
+    """The pattern, if it is harmless."""
+    if not isinstance(text, str) or len(text) > LONGEST or type(flags) is not int:
+        return None
+    try:
+        if _repeats_within_repeats(_parser.parse(text)):
+            return None
+        return re.compile(text)
+    except (re.error, RecursionError, OverflowError, ValueError):
+        return None
+
+
+def _repeats_within_repeats(parsed: Any, inside: bool = False) -> bool:
+    for operator, argument in parsed:
+        repeats = "REPEAT" in str(operator)
+        if repeats and (inside or argument[1] > 1000 > argument[0] > 50):
+            return True
+        if any(_repeats_within_repeats(part, inside or repeats) for part in _parts(argument)):
+            return True
+    return False
+
+
+def _parts(argument: Any) -> list[Any]:
+    """The patterns within an argument of the parsed form."""
+    if isinstance(argument, _parser.SubPattern):
+        return [argument]
+    if isinstance(argument, tuple | list):
+        return [part for item in argument for part in _parts(item)]
+    return []
+
+
+def call_pattern(m: Machine, pattern: "re.Pattern[str]", name: str, args: list[Value]) -> Value:
+    """`pattern.match(text)` and its like."""
+    texts = [arg for arg in args if isinstance(arg, str) and len(arg) <= LONGEST]
+    if name == "sub" and len(texts) == len(args) == 2 and len(texts[0]) < 20:
+        return pattern.sub(texts[0], texts[1])
+    if name not in CALLS or len(texts) != len(args) or len(args) != 1:
+        return UNKNOWN
+    found = getattr(pattern, name)(*texts)
+    return new_items(m, found) if isinstance(found, list) else found

@@ -1,0 +1,499 @@
+"""Statements on phantom values.
+
+Comes in: statements and a scope. Goes out: changed values, and how the block may have left.
+Promise: what stands behind an unknown condition, or behind a return that an unknown condition
+guards, is called unknown unless every way through it agrees.
+"""
+
+import ast
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from .contexts import grad_mode_of, is_quiet
+from .expressions import assign, evaluate, items_of
+from .machine import (
+    STAYS,
+    BreakLoop,
+    ContinueLoop,
+    Machine,
+    Raised,
+    ReturnFrom,
+    blur,
+    drop,
+    new_fields,
+    put,
+    refill,
+    refuse_on_leaf,
+    run_maybe,
+    truth,
+    write_value,
+)
+from .operators import operate
+from .tensors import Tensor
+from .values import UNKNOWN, Class, Dotted, Fields, Function, Instance, Scope, Value
+
+ROUNDS = 300
+"""Rounds of a while loop."""
+
+LEAVES_LOOP = frozenset({"break", "continue"})
+
+
+def run_block(m: Machine, body: Sequence[ast.stmt], scope: Scope) -> frozenset[str]:
+    """Run statements in order; what follows a statement that may have left may not run."""
+    for n, statement in enumerate(body):
+        left = run_statement(m, statement, scope)
+        if left:
+            rest = partial(run_block, m, body[n + 1 :], scope)
+            return left | run_maybe(m, [rest, lambda: STAYS])
+    return STAYS
+
+
+def run_statement(m: Machine, node: ast.stmt, scope: Scope) -> frozenset[str]:
+    """Run one statement; answers how it may have left the block."""
+    m.tick()
+    run = STATEMENTS.get(type(node))
+    return run(m, node, scope) if run else STAYS
+
+
+def _expression(m: Machine, node: ast.Expr, scope: Scope) -> frozenset[str]:
+    evaluate(m, node.value, scope)
+    return STAYS
+
+
+def _assign(m: Machine, node: ast.Assign, scope: Scope) -> frozenset[str]:
+    value = evaluate(m, node.value, scope)
+    for target in node.targets:
+        assign(m, target, value, scope)
+    return STAYS
+
+
+def _assign_typed(m: Machine, node: ast.AnnAssign, scope: Scope) -> frozenset[str]:
+    if node.value:
+        assign(m, node.target, evaluate(m, node.value, scope), scope)
+    return STAYS
+
+
+def _assign_operated(m: Machine, node: ast.AugAssign, scope: Scope) -> frozenset[str]:
+    """`x += y` writes into a tensor or a list in place."""
+    old, by = evaluate(m, node.target, scope), evaluate(m, node.value, scope)
+    new = operate(m, type(node.op), old, by)
+    if isinstance(old, Tensor):
+        refuse_on_leaf(m, old, node)
+        if isinstance(node.target, ast.Subscript):
+            assign(m, node.target, new, scope)
+        else:
+            write_value(m, old, new, m.place(node))
+    elif isinstance(old, list) and isinstance(new, list):
+        refill(m, old, new)
+    else:
+        assign(m, node.target, new, scope)
+    return STAYS
+
+
+def _if(m: Machine, node: ast.If, scope: Scope) -> frozenset[str]:
+    chosen = decide(m, node.test, scope)
+    if chosen is None:
+        return run_maybe(
+            m,
+            [partial(run_block, m, node.body, scope), partial(run_block, m, node.orelse, scope)],
+        )
+    return run_block(m, node.body if chosen else node.orelse, scope)
+
+
+def decide(m: Machine, test: ast.expr, scope: Scope) -> bool | None:
+    """Whether a condition holds, by the run or by what is assumed of it."""
+    chosen = truth(evaluate(m, test, scope))
+    if chosen is None:
+        spelling = ast.unparse(test)[:200]
+        if spelling in m.assumed:
+            return m.assumed[spelling]
+        m.gates[spelling] = m.gates.get(spelling, 0) + 1
+    return chosen
+
+
+def _for(m: Machine, node: ast.For | ast.AsyncFor, scope: Scope) -> frozenset[str]:
+    items = items_of(m, evaluate(m, node.iter, scope))
+    if items is None:
+        return _for_unknown(m, node, scope)
+    for n, item in enumerate(items):
+        left = STAYS
+        try:
+            assign(m, node.target, item, scope)
+            left = run_block(m, node.body, scope)
+        except ContinueLoop:
+            pass
+        except BreakLoop:
+            return STAYS
+        if left - {"continue"}:
+            rest = partial(_for_rest, m, node, items[n + 1 :], scope)
+            return (left | run_maybe(m, [rest, lambda: STAYS])) - LEAVES_LOOP
+    return run_block(m, node.orelse, scope)
+
+
+def _for_rest(
+    m: Machine, node: ast.For | ast.AsyncFor, items: list[Value], scope: Scope
+) -> frozenset[str]:
+    """The rounds behind one that may have left the loop."""
+    left = STAYS
+    for item in items:
+        assign(m, node.target, item, scope)
+        try:
+            left |= run_block(m, node.body, scope)
+        except ContinueLoop:
+            continue
+        except BreakLoop:
+            break
+    return left
+
+
+def _for_unknown(m: Machine, node: ast.For | ast.AsyncFor, scope: Scope) -> frozenset[str]:
+    """A loop over nobody knows what: its body may run, on anything."""
+
+    def once() -> frozenset[str]:
+        assign(m, node.target, UNKNOWN, scope)
+        return run_block(m, node.body, scope)
+
+    return run_maybe(m, [once, lambda: STAYS]) - LEAVES_LOOP
+
+
+def _while(m: Machine, node: ast.While, scope: Scope) -> frozenset[str]:
+    for _ in range(ROUNDS):
+        chosen = truth(evaluate(m, node.test, scope))
+        if chosen is None:
+            body = partial(run_block, m, node.body, scope)
+            return run_maybe(m, [body, lambda: STAYS]) - LEAVES_LOOP
+        if not chosen:
+            return run_block(m, node.orelse, scope)
+        try:
+            left = run_block(m, node.body, scope)
+        except ContinueLoop:
+            continue
+        except BreakLoop:
+            return STAYS
+        if left:
+            return left - LEAVES_LOOP
+    blur(m, scope.names.values(), m.place(node))
+    return STAYS
+
+
+def _with(m: Machine, node: ast.With | ast.AsyncWith, scope: Scope) -> frozenset[str]:
+    """Only the contexts that switch autograd off or on mean something here."""
+    before = m.grad, m.grad_known
+    for item in node.items:
+        value = evaluate(m, item.context_expr, scope)
+        mode = grad_mode_of(value)
+        if mode is not None:
+            m.grad, m.grad_known = mode, True
+        elif not is_quiet(value):
+            m.grad_known = False
+        if item.optional_vars:
+            entered = value if isinstance(value, Instance) else UNKNOWN
+            assign(m, item.optional_vars, entered, scope)
+    try:
+        return run_block(m, node.body, scope)
+    finally:
+        m.grad, m.grad_known = before
+
+
+def _try(m: Machine, node: ast.Try, scope: Scope) -> frozenset[str]:
+    """A handler runs where the body raises as far as the run can see, and then surely.
+
+    A return, a break or a continue goes on after the finally block.
+    """
+    noted = len(m.sites)
+    try:
+        left = run_block(m, [*node.body, *node.orelse], scope)
+    except Raised as error:
+        handler = next((h for h in node.handlers if _catches(h, error)), None)
+        if handler is None:
+            run_block(m, node.finalbody, scope)
+            raise
+        del m.sites[noted:]  # what was refused is handled
+        if handler.name:
+            put(m, scope.names, handler.name, UNKNOWN)
+        left = run_block(m, handler.body, scope)
+    except (ReturnFrom, BreakLoop, ContinueLoop):
+        run_block(m, node.finalbody, scope)
+        raise
+    return left | run_block(m, node.finalbody, scope)
+
+
+def _catches(handler: ast.ExceptHandler, error: Raised) -> bool:
+    if handler.type is None or not error.name:
+        return True
+    names = {ast.unparse(part).rpartition(".")[2] for part in _alternatives(handler.type)}
+    return bool(names & {error.name, "Exception", "BaseException"})
+
+
+def _alternatives(node: ast.expr) -> list[ast.expr]:
+    return list(node.elts) if isinstance(node, ast.Tuple) else [node]
+
+
+def _return(m: Machine, node: ast.Return, scope: Scope) -> frozenset[str]:
+    raise ReturnFrom(evaluate(m, node.value, scope) if node.value else None)
+
+
+def _raise(m: Machine, node: ast.Raise, scope: Scope) -> frozenset[str]:
+    named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
+    raise Raised(ast.unparse(named).rpartition(".")[2] if named else "")
+
+
+def _continue(m: Machine, node: ast.Continue, scope: Scope) -> frozenset[str]:
+    raise ContinueLoop
+
+
+def _break(m: Machine, node: ast.Break, scope: Scope) -> frozenset[str]:
+    raise BreakLoop
+
+
+def _assert(m: Machine, node: ast.Assert, scope: Scope) -> frozenset[str]:
+    if truth(evaluate(m, node.test, scope)) is False:
+        raise Raised("AssertionError")
+    return STAYS
+
+
+def _delete(m: Machine, node: ast.Delete, scope: Scope) -> frozenset[str]:
+    for target in node.targets:
+        if isinstance(target, ast.Name):
+            drop(m, scope.names, target.id)
+        elif isinstance(target, ast.Attribute):
+            owner = evaluate(m, target.value, scope)
+            if isinstance(owner, Instance):
+                drop(m, owner.attrs, target.attr)
+        elif isinstance(target, ast.Subscript):
+            owner = evaluate(m, target.value, scope)
+            if isinstance(owner, dict):
+                key = evaluate(m, target.slice, scope)
+                drop(m, owner, key) if isinstance(key, str | int) else None
+    return STAYS
+
+
+def _function(
+    m: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope
+) -> frozenset[str]:
+    function = make_function(m, node, scope)
+    put(m, scope.names, node.name, decorate(m, function, node, scope))
+    return STAYS
+
+
+def make_function(
+    m: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope
+) -> Function:
+    """The function, with its defaults evaluated where it is defined."""
+    in_class = scope.owner is not None and scope.names is scope.owner.attrs
+    outer = scope.outer if in_class and scope.outer else scope
+    function = Function(node, outer, m.path)
+    function.owner = scope.owner if in_class else None
+    arguments = node.args
+    named = [*arguments.posonlyargs, *arguments.args]
+    pairs = list(
+        zip(named[len(named) - len(arguments.defaults) :], arguments.defaults, strict=True)
+    )
+    pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d]
+    function.defaults = {argument.arg: evaluate(m, default, scope) for argument, default in pairs}
+    return function
+
+
+def decorate(
+    m: Machine, function: Function, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope
+) -> Value:
+    """Known decorators are noted; one of the source is applied; a foreign one is passed through."""
+    value: Value = function
+    for decorator in reversed(node.decorator_list):
+        known = evaluate(m, decorator, scope)
+        name = known.name if isinstance(known, Dotted) else ast.unparse(decorator)
+        if isinstance(known, Function) and known.owner is None:
+            value = m.call(known, [value], {}, decorator)
+        else:
+            function.wrappers.append(_wrapper_name(known, name))
+    return value if value is not UNKNOWN else function
+
+
+def _wrapper_name(value: Value, name: str) -> str:
+    """A context made for `@torch.no_grad()` goes by what it does to autograd."""
+    mode = grad_mode_of(value)
+    return name if mode is None else "grad-on" if mode else "grad-off"
+
+
+def _class(m: Machine, node: ast.ClassDef, scope: Scope) -> frozenset[str]:
+    bases = [evaluate(m, base, scope) for base in node.bases]
+    made = Class(node.name, node, bases, new_fields(m))
+    made.path = m.path
+    inner = Scope(scope, made.attrs, made)
+    run_block(m, node.body, inner)
+    names = [ast.unparse(decorator) for decorator in node.decorator_list]
+    if any("dataclass" in name or name.endswith("attrs") for name in names):
+        made.attrs["$fields"] = _dataclass_fields(made)
+    m.classes.append(made)
+    put(m, scope.names, node.name, made)
+    return STAYS
+
+
+def _dataclass_fields(made: Class) -> list[str]:
+    fields = [
+        part.target.id
+        for part in made.node.body
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
+    ]
+    inherited = [
+        name
+        for base in made.bases
+        if isinstance(base, Class)
+        for name in base.attrs.get("$fields", [])
+    ]
+    return list(dict.fromkeys([*inherited, *fields]))
+
+
+def _import(m: Machine, node: ast.Import, scope: Scope) -> frozenset[str]:
+    for alias in node.names:
+        name = alias.name if alias.asname else alias.name.partition(".")[0]
+        put(m, scope.names, alias.asname or name, _imported(m, name))
+    return STAYS
+
+
+def _import_from(m: Machine, node: ast.ImportFrom, scope: Scope) -> frozenset[str]:
+    module = "." * node.level + (node.module or "")
+    for alias in node.names:
+        if alias.name == "*":
+            followed = m.imports(module)
+            if isinstance(followed, Fields):
+                for name, value in followed.items():
+                    put(m, scope.names, name, value)
+            elif module in STARS:
+                for name in STARS[module]:
+                    put(m, scope.names, name, Dotted(f"{module}.{name}"))
+            continue
+        name = f"{module}{'' if module.endswith('.') else '.'}{alias.name}"
+        put(m, scope.names, alias.asname or alias.name, _imported_from(m, module, alias.name, name))
+    return STAYS
+
+
+STARS = {
+    "torch": ("nn", "zeros", "ones", "log", "rand", "no_grad", "cat", "empty", "full", "Tensor"),
+    "torch.nn": (
+        "Module", "LSTM", "LSTMCell", "GRU", "GRUCell", "Linear", "Embedding", "Parameter",
+        "Sequential", "ModuleList", "ModuleDict", "Dropout", "init",
+    ),
+    "torch.nn.init": ("constant_", "zeros_", "ones_", "uniform_", "normal_", "xavier_uniform_",
+                      "orthogonal_", "kaiming_normal_", "xavier_normal_"),
+}  # fmt: skip
+"""What a star import brings that matters here."""
+
+
+def _imported(m: Machine, name: str) -> Value:
+    followed = m.imports(name)
+    return followed if isinstance(followed, Instance) else Dotted(name)
+
+
+def _imported_from(m: Machine, module: str, name: str, dotted: str) -> Value:
+    followed = m.imports(module)
+    if isinstance(followed, Fields) and name in followed:
+        return followed[name]
+    inner = m.imports(dotted)
+    if isinstance(inner, Fields):
+        return Instance(None, "module", inner, m.place(ast.Pass(lineno=1, col_offset=0)))
+    return Dotted(canonical(dotted))
+
+
+def canonical(name: str) -> str:
+    """The name under which a library's object is known here, whichever way it was imported."""
+    for long, short in ALIASES.items():
+        if name == long or name.startswith(long + "."):
+            return short + name[len(long) :]
+    return name
+
+
+ALIASES = {
+    "torch.nn.modules.rnn": "torch.nn",
+    "torch.nn.modules": "torch.nn",
+    "torch.nn.parameter": "torch.nn",
+    "torch.autograd.grad_mode": "torch",
+    "numpy.random": "numpy.random",
+}
+
+
+def _match(m: Machine, node: ast.Match, scope: Scope) -> frozenset[str]:
+    subject = evaluate(m, node.subject, scope)
+    possible = []
+    for case in node.cases:
+        hit = _fits(m, case.pattern, subject, scope)
+        if hit and case.guard is not None:
+            hit = truth(evaluate(m, case.guard, scope))
+        if hit is None:
+            possible.append(case)
+        elif hit:
+            if not possible:
+                return run_block(m, case.body, scope)
+            possible.append(case)
+            break
+    branches: list[Callable[[], frozenset[str]]] = [
+        partial(run_block, m, case.body, scope) for case in possible
+    ]
+    return run_maybe(m, [*branches, lambda: STAYS]) if possible else STAYS
+
+
+def _fits(m: Machine, pattern: ast.pattern, subject: Value, scope: Scope) -> bool | None:
+    match pattern:
+        case ast.MatchAs(pattern=None):
+            if pattern.name:
+                put(m, scope.names, pattern.name, subject)
+            return True
+        case ast.MatchValue():
+            value = evaluate(m, pattern.value, scope)
+            plain = str | int | float
+            if (
+                isinstance(value, plain)
+                and isinstance(subject, plain)
+                and truth(subject) is not None
+            ):
+                return bool(value == subject)
+            return None
+        case ast.MatchOr():
+            hits = [_fits(m, part, subject, scope) for part in pattern.patterns]
+            return True if True in hits else None if None in hits else False
+        case ast.MatchSingleton() if subject is not UNKNOWN:
+            return subject is pattern.value
+    return None
+
+
+def _global(m: Machine, node: ast.Global, scope: Scope) -> frozenset[str]:
+    scope.shared.update(dict.fromkeys(node.names, scope.globals))
+    return STAYS
+
+
+def _nonlocal(m: Machine, node: ast.Nonlocal, scope: Scope) -> frozenset[str]:
+    for name in node.names:
+        outer = scope.outer
+        while outer is not None and name not in outer.names:
+            outer = outer.outer
+        scope.shared[name] = outer or scope
+    return STAYS
+
+
+STATEMENTS: dict[type[ast.stmt], Callable[..., frozenset[str]]] = {
+    ast.Expr: _expression,
+    ast.Assign: _assign,
+    ast.AnnAssign: _assign_typed,
+    ast.AugAssign: _assign_operated,
+    ast.If: _if,
+    ast.For: _for,
+    ast.AsyncFor: _for,
+    ast.While: _while,
+    ast.With: _with,
+    ast.AsyncWith: _with,
+    ast.Try: _try,
+    ast.Return: _return,
+    ast.Raise: _raise,
+    ast.Continue: _continue,
+    ast.Break: _break,
+    ast.Assert: _assert,
+    ast.Delete: _delete,
+    ast.FunctionDef: _function,
+    ast.AsyncFunctionDef: _function,
+    ast.ClassDef: _class,
+    ast.Import: _import,
+    ast.ImportFrom: _import_from,
+    ast.Match: _match,
+    ast.Global: _global,
+    ast.Nonlocal: _nonlocal,
+}

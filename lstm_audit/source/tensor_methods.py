@@ -1,0 +1,379 @@
+"""Methods of phantom tensors.
+
+Comes in: a tensor, a method's name and arguments. Goes out: a view, a new tensor, or the change.
+Promise: what shares memory in torch shares it here, what copies copies, and an in-place method that
+is not known leaves nothing known.
+"""
+
+import ast
+import math
+from collections.abc import Callable
+
+from .cells import FUNCTIONS, Draw, Ramp
+from .expressions import items_of
+from .indexing import get_item, view_at
+from .machine import (
+    Machine,
+    Raised,
+    new_items,
+    new_tensor,
+    refuse_on_leaf,
+    write,
+    write_value,
+)
+from .operators import map_tensor, operate_tensors
+from .tensors import Run, Tensor, map_runs, number_in, numbers_in, read
+from .values import UNKNOWN, Symbol, Value, is_number, is_open
+
+Keywords = dict[str, Value]
+
+SAME = frozenset(
+    [
+        "contiguous",
+        "cpu",
+        "cuda",
+        "to",
+        "float",
+        "double",
+        "half",
+        "bfloat16",
+        "type",
+        "type_as",
+        "pin_memory",
+        "expand",
+        "expand_as",
+        "requires_grad_",
+        "retain_grad",
+        "numpy",
+        "share_memory_",
+        "squeeze_",
+        "positive",
+        "asnumpy",
+        "view_as",
+        "reshape_as",
+    ]
+)
+"""Methods after which the numbers are the same and, as far as it matters here, the memory too."""
+
+SHAPES = frozenset(["view", "reshape", "flatten", "squeeze", "unsqueeze", "ravel", "unflatten"])
+COPIES = frozenset(["clone", "copy", "new_tensor", "numpy_copy", "__deepcopy__"])
+
+IN_PLACE = {"add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div", "pow_": "pow",
+            "subtract_": "sub", "multiply_": "mul", "divide_": "div",
+            "__iadd__": "add", "__isub__": "sub", "__imul__": "mul"}  # fmt: skip
+BINARY = {"add": "add", "sub": "sub", "mul": "mul", "div": "div", "pow": "pow",
+          "subtract": "sub", "multiply": "mul", "divide": "div", "true_divide": "div",
+          "maximum": "max", "minimum": "min"}  # fmt: skip
+
+
+def call_method(
+    m: Machine, me: Tensor, name: str, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    """`tensor.name(*args)`."""
+    if name in METHODS:
+        return METHODS[name](m, me, args, keywords, node)
+    if name in IN_PLACE:
+        return _in_place(m, me, IN_PLACE[name], args, keywords, node)
+    if name in BINARY:
+        return operate_tensors(m, BINARY[name], me, args[0] if args else UNKNOWN)
+    if name in FUNCTIONS:
+        return map_tensor(m, name, me)
+    if name in SAME:
+        return _same(me, name, args)
+    if name in SHAPES:
+        return reshape(me, name, args)
+    if name in COPIES:
+        return new_tensor(m, read(me), me.shape)
+    if name.endswith("_") and not name.startswith("_"):
+        return _unlisted(m, me, name, node)
+    return UNKNOWN
+
+
+def _same(me: Tensor, name: str, args: list[Value]) -> Tensor:
+    if name == "requires_grad_":
+        me.leaf = not args or args[0] is not False
+    return me
+
+
+def _unlisted(m: Machine, me: Tensor, name: str, node: ast.AST) -> Tensor:
+    """An in-place method: of a function that is known, or of anything."""
+    refuse_on_leaf(m, me, node)
+    function = name.removesuffix("_")
+    known = function in FUNCTIONS and function not in BINARY.values()
+    runs = map_runs(function, read(me)) if known else [Run(1, UNKNOWN)]
+    write(m, me, runs, m.place(node))
+    return me
+
+
+def _in_place(
+    m: Machine, me: Tensor, function: str, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Tensor:
+    refuse_on_leaf(m, me, node)
+    by = args[0] if args else keywords.get("other", UNKNOWN)
+    scale = keywords.get("alpha", 1)
+    result = operate_tensors(m, function, me, by) if scale == 1 else UNKNOWN
+    write_value(m, me, result, m.place(node))
+    return me
+
+
+def _fill(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    refuse_on_leaf(m, me, node)
+    write_value(m, me, args[0] if args else keywords.get("value", UNKNOWN), m.place(node))
+    return me
+
+
+def _zero(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    refuse_on_leaf(m, me, node)
+    write_value(m, me, 0.0, m.place(node))
+    return me
+
+
+def _copy(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    refuse_on_leaf(m, me, node)
+    write_value(m, me, args[0] if args else keywords.get("src", UNKNOWN), m.place(node))
+    return me
+
+
+def _set(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    write_value(m, me, args[0] if args else UNKNOWN, m.place(node))
+    return me
+
+
+def _uniform(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    refuse_on_leaf(m, me, node)
+    low = args[0] if args else keywords.get("from", keywords.get("a", 0.0))
+    high = args[1] if len(args) > 1 else keywords.get("to", keywords.get("b", 1.0))
+    write(m, me, draw_runs(m, "uniform", low, high, len(me)), m.place(node))
+    return me
+
+
+def _normal(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    refuse_on_leaf(m, me, node)
+    mean = args[0] if args else keywords.get("mean", 0.0)
+    std = args[1] if len(args) > 1 else keywords.get("std", 1.0)
+    write(m, me, draw_runs(m, "normal", mean, std, len(me)), m.place(node))
+    return me
+
+
+def draw_runs(m: Machine, law: str, a: Value, b: Value, length: int) -> list[Run]:
+    """A draw of these bounds, which may be open; nothing known where they are no numbers."""
+    if not (is_number(a) and is_number(b)) or (law == "uniform" and a > b):
+        return [Run(length, UNKNOWN)]
+    if (a == b and law == "uniform") or (law == "normal" and b == 0):
+        return [Run(length, UNKNOWN if is_open(a) else float(a))]
+    return [Run(length, Draw(law, m.number(), float(a), float(b)))]
+
+
+def _clamp(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    return _clamped(m, me, args, keywords)
+
+
+def _clamp_(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    refuse_on_leaf(m, me, node)
+    write_value(m, me, _clamped(m, me, args, keywords), m.place(node))
+    return me
+
+
+def _clamped(m: Machine, me: Tensor, args: list[Value], keywords: Keywords) -> Tensor:
+    low = args[0] if args else keywords.get("min")
+    high = args[1] if len(args) > 1 else keywords.get("max")
+    result = me if low is None else operate_tensors(m, "max", me, low)
+    return result if high is None else operate_tensors(m, "min", result, high)
+
+
+def _index_fill(
+    m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    """`index_fill_(dim, index, value)` and `index_copy_`."""
+    refuse_on_leaf(m, me, node)
+    if len(args) == 3 and args[0] in (0, -1) and len(me.shape) == 1:
+        write_value(m, view_at(me, args[1]), args[2], m.place(node))
+    else:
+        write(m, me, [Run(1, UNKNOWN)], m.place(node))
+    return me
+
+
+def _index_add(
+    m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    refuse_on_leaf(m, me, node)
+    if len(args) == 3 and args[0] in (0, -1) and len(me.shape) == 1:
+        shown = view_at(me, args[1])
+        write_value(m, shown, operate_tensors(m, "add", shown, args[2]), m.place(node))
+    else:
+        write(m, me, [Run(1, UNKNOWN)], m.place(node))
+    return me
+
+
+def _narrow(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    values = [*args, *(keywords[k] for k in ("dim", "start", "length") if k in keywords)]
+    if len(values) == 3 and values[0] == 0 and all(isinstance(v, int) for v in values):
+        stop = values[1] + values[2]
+        ends = (values[1], stop) if not is_open(values[2]) else (values[1], Symbol(stop))
+        return view_at(me, slice(*ends))
+    return me.blurred()
+
+
+def _detach(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    shown = me.view(me.index, me.shape)
+    shown.leaf = False
+    return shown
+
+
+def _chunk(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    count = args[0] if args else keywords.get("chunks", keywords.get("sections", UNKNOWN))
+    if not isinstance(count, int) or count <= 0 or not _first_dim(args[1:], keywords, me):
+        return UNKNOWN
+    size = me.shape[0]
+    step = -(-int(size) // count)
+    return new_items(m, _pieces(me, [step] * -(-int(size) // max(step, 1))))
+
+
+def _split(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    by = args[0] if args else keywords.get("split_size", keywords.get("split_size_or_sections"))
+    if not _first_dim(args[1:], keywords, me):
+        return UNKNOWN
+    if isinstance(by, int) and by > 0:
+        if is_open(by) is not is_open(me.shape[0]):
+            return UNKNOWN
+        return new_items(m, _pieces(me, [by] * -(-int(me.shape[0]) // by)))
+    sizes = items_of(m, by)
+    if sizes is None or not all(isinstance(size, int) and size >= 0 for size in sizes):
+        return UNKNOWN
+    return new_items(m, _pieces(me, sizes))
+
+
+def _first_dim(args: list[Value], keywords: Keywords, me: Tensor) -> bool:
+    dim = args[0] if args else keywords.get("dim", 0)
+    return dim == 0 or (len(me.shape) == 1 and dim == -1)
+
+
+def _pieces(me: Tensor, sizes: list[int]) -> list[Tensor]:
+    pieces, at = [], 0
+    total = int(me.shape[0])
+    row = len(me.index) // total if total else 0
+    for size in sizes[:4096]:
+        stop = min(at + size, total)
+        shape = (Symbol(stop - at) if is_open(me.shape[0]) else stop - at, *me.shape[1:])
+        pieces.append(me.view(me.index[at * row : stop * row], shape))
+        at = stop
+    return pieces
+
+
+def _unbind(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    if not _first_dim(args, keywords, me) or not me.shape or me.shape[0] > 4096:
+        return UNKNOWN
+    return new_items(m, [view_at(me, n) for n in range(me.shape[0])])
+
+
+def _select(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    if len(args) == 2 and args[0] == 0:
+        return view_at(me, args[1])
+    return me.blurred()
+
+
+def reshape(me: Tensor, name: str, args: list[Value]) -> Tensor:
+    """A view of another shape, where the sizes say which."""
+    if name in ("flatten", "ravel") and not args:
+        return me.view(me.index, (_symbolic(len(me.index), me.shape),))
+    if name == "squeeze":
+        return me.view(me.index, tuple(size for size in me.shape if size != 1) or (1,))
+    sizes = list(args[0]) if len(args) == 1 and isinstance(args[0], tuple | list) else args
+    if name == "unsqueeze":
+        return me.view(
+            me.index, (*me.shape, 1) if args and args[0] not in (0, -2) else (1, *me.shape)
+        )
+    if name == "unflatten" or not sizes or not all(isinstance(size, int) for size in sizes):
+        return me.blurred()
+    return _shaped(me, sizes)
+
+
+def _shaped(me: Tensor, sizes: list[int]) -> Tensor:
+    known = math.prod(int(size) for size in sizes if size != -1)
+    if sizes.count(-1) > 1 or known <= 0:
+        return me.blurred()
+    rest, over = divmod(len(me.index), known)
+    if over or (-1 not in sizes and rest != 1):
+        if any(map(is_open, [*sizes, *me.shape])):
+            return me.blurred()
+        raise Raised("RuntimeError")
+    shape = tuple(_symbolic(rest, me.shape) if size == -1 else size for size in sizes)
+    return me.view(me.index, shape)
+
+
+def _symbolic(size: int, shape: tuple[int, ...]) -> int:
+    return Symbol(size) if any(map(is_open, shape)) else size
+
+
+def _size(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    dim = args[0] if args else keywords.get("dim")
+    if dim is None:
+        return me.shape
+    return get_item(m, me.shape, dim, None)
+
+
+def _numel(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    return _symbolic(len(me.index), me.shape)
+
+
+def _dim(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    return len(me.shape)
+
+
+def _item(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    value = number_in(me)
+    return UNKNOWN if value is None or len(me) != 1 else value
+
+
+def _tolist(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    numbers = numbers_in(me) if len(me) <= 4096 else None
+    return UNKNOWN if numbers is None else new_items(m, numbers)
+
+
+def _masked_fill(
+    m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
+    refuse_on_leaf(m, me, node)
+    write(m, me.blurred(), [Run(1, UNKNOWN)], m.place(node))
+    return me
+
+
+def ramp_runs(start: float, stop: float, count: int) -> list[Run]:
+    """Evenly spaced numbers, both ends included."""
+    if count <= 1 or start == stop:
+        return [Run(count, float(start))]
+    return [Run(count, Ramp(float(start), (stop - start) / (count - 1)))]
+
+
+METHODS: dict[str, Callable[..., Value]] = {
+    "fill_": _fill,
+    "zero_": _zero,
+    "copy_": _copy,
+    "set_": _set,
+    "uniform_": _uniform,
+    "normal_": _normal,
+    "clamp": _clamp,
+    "clamp_": _clamp_,
+    "clip": _clamp,
+    "clip_": _clamp_,
+    "index_fill_": _index_fill,
+    "index_copy_": _index_fill,
+    "index_add_": _index_add,
+    "masked_fill_": _masked_fill,
+    "narrow": _narrow,
+    "detach": _detach,
+    "detach_": _detach,
+    "chunk": _chunk,
+    "tensor_split": _chunk,
+    "split": _split,
+    "unbind": _unbind,
+    "select": _select,
+    "size": _size,
+    "numel": _numel,
+    "nelement": _numel,
+    "__len__": _size,
+    "dim": _dim,
+    "ndimension": _dim,
+    "item": _item,
+    "tolist": _tolist,
+}
