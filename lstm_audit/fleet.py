@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import UnknownFormat
 from .facts import Audit, FileAudit, FileError
-from .inputs import STDIN, Input, expand
+from .inputs import STDIN, Input, expand, is_remote
 from .pipeline import EVERYTHING, Request, Results, audit_input, audit_object
 from .policy.globs import patterns_of
 
@@ -135,7 +135,7 @@ def _over_processes(inputs: Sequence[Input], request: Request, jobs: int) -> Ite
         idle.put(worker)
 
     def audit_one(given: Input) -> Results:
-        if given.path == STDIN:
+        if given.path == STDIN or is_remote(given.path):
             return audit_input(
                 given, request._replace(seconds=0.0)
             )  # signals are the main thread's

@@ -16,13 +16,13 @@ from .errors import AuditError, MalformedFile, NotPatchable, UnknownFormat
 from .facts import FileAudit, FileError, Finding, Row, facts_of, sort_skipped, units_of
 from .formats import Beside, Checkpoint
 from .formats.archive import Part, is_archive, parts
-from .inputs import STDIN, Input, split_locator, spooled_stdin
+from .inputs import STDIN, Input, label, open_source, split_locator, spooled_stdin
 from .interrupted import hot, interrupted
 from .lstm.find import Found, find_lstms
 from .lstm.layer import Lstm
 from .lstm.measure import measure, read_values
 from .policy.globs import matches, matches_module
-from .raw.source import FileSource
+from .raw.source import OpenSource
 from .raw.span import Span, whole
 
 if TYPE_CHECKING:
@@ -65,8 +65,9 @@ EVERYTHING = Request()
 
 def audit_input(given: Input, request: Request = EVERYTHING) -> Results:
     """The audits of one file, or the error that prevented them; see `Results`."""
+    name = label(given.path)
     if given.problem:
-        return (FileError(given.path, "io", given.problem),)
+        return (FileError(name, "io", given.problem),)
     try:
         with deadline(request.seconds):
             return _audit_parts(given.path, request if given.named else _of_many(request))
@@ -74,10 +75,10 @@ def audit_input(given: Input, request: Request = EVERYTHING) -> Results:
         unknown = isinstance(error, (UnknownFormat, MalformedFile))
         if unknown and not given.expected and error.kind not in RECOGNISED:
             return ()
-        return (FileError(given.path, error.kind, error.message, error.at),)
+        return (FileError(name, error.kind, error.message, error.at),)
     except (RecursionError, MemoryError, OutOfTime) as error:
         message = f"it takes {EXCESS[type(error)]} than a checkpoint does"
-        return (FileError(given.path, "limit", message),)
+        return (FileError(name, "limit", message),)
 
 
 class OutOfTime(BaseException):
@@ -124,7 +125,7 @@ class Opened(NamedTuple):
     """
 
     parts: Sequence[Part]
-    sources: tuple[FileSource, ...]
+    sources: tuple[OpenSource, ...]
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -151,13 +152,13 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
     being written to are numbers of no file.
     """
     with ExitStack() as stack:
-        sources: list[FileSource] = []
+        sources: list[OpenSource] = []
 
         def open_span(name: str) -> Span:
             if hot(name) and not despite_journal:
                 raise interrupted()
             readable = stack.enter_context(spooled_stdin()) if name == STDIN else name
-            sources.append(stack.enter_context(FileSource(readable)))
+            sources.append(stack.enter_context(open_source(readable)))
             return whole(sources[-1])
 
         file, inside = split_locator(path)
@@ -205,7 +206,7 @@ def _audit_parts(path: str, request: Request) -> Results:
     """Each of a file's checkpoints; raises an `AuditError` when it cannot be read at all."""
     with opened(path) as file:
         size = sum(source.size for source in file.sources)
-        return tuple(_audit_part(path, size, part, request) for part in file.parts)
+        return tuple(_audit_part(label(path), size, part, request) for part in file.parts)
 
 
 def _audit_part(path: str, size: int, part: Part, request: Request) -> FileAudit | FileError:

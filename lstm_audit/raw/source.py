@@ -28,6 +28,22 @@ class Source(Protocol):
     def read(self, at: int, n: int) -> bytes: ...
 
 
+class OpenSource(Source, Protocol):
+    """A source that is held open while its numbers are read."""
+
+    @property
+    def identity(self) -> tuple[int, int, int, int]: ...
+    def settle(self) -> None: ...
+    def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
 class FileSource:
     """A regular local file, read with `pread` on one descriptor (so a rename under us changes
     nothing).
