@@ -14,6 +14,7 @@ from ..errors import AuditError, NotPatchable
 from ..facts import Fix
 from ..formats.onnx.model import external_names
 from ..formats.sharded import shard_names
+from ..inputs import is_remote, label
 from ..lstm.find import Found, find_lstms
 from ..lstm.forensics.fingerprint import identify
 from ..lstm.layer import GATES, Identity, Lstm
@@ -81,6 +82,8 @@ def plan(
     An in-place patch that was interrupted is rolled back first; without `recover`, where nothing
     may be written, the file is refused.
     """
+    if is_remote(path):
+        raise _elsewhere(path)
     for name in files_of(path) if recover else ():
         journal.recover(name)
     with opened(path) as file:
@@ -100,6 +103,15 @@ def plan(
             matched=matched,
             addresses=tuple(lstm.address for lstm in subject.found.lstms),
         )
+
+
+def _elsewhere(path: str) -> NotPatchable:
+    """A store replaces whole objects: what was patched there could not be undone."""
+    name = os.path.basename(label(path))
+    return NotPatchable(
+        f"a file that lies elsewhere is not patched: download {name}, "
+        f"`lstm-audit patch {name} …`, and upload it again"
+    )
 
 
 def plan_each(path: str, fixes: Sequence[Fix]) -> list[tuple[FilePlan, ...]]:
