@@ -1,8 +1,14 @@
 """`lstm-audit check`: the gate of a build."""
 
+from collections.abc import Sequence
+
 from ..errors import BadPolicy
+from ..facts import Finding
 from ..pipeline import MAX_SECONDS, Request
-from ..policy.verdict import verdict
+from ..policy.model import REQUIRE, Policy
+from ..policy.verdict import Outcome, verdict
+from ..reports.listings import tally
+from ..reports.words import counted, relative
 from . import exits
 from .options import Given
 from .output import emit
@@ -44,6 +50,32 @@ def run(given: Given) -> int:
             shown = only(found, ())
         else:
             shown = only(found, unaccepted(given.baseline, found, request, given.quiet))
-    emit(shown, given, policy.fail_on, kept=[policy.file, given.baseline])
     outcome = verdict(found, policy, new=shown.findings, allow_skipped=given.allow_skipped)
+    closing = describe_outcome(outcome, policy, shown.findings)
+    emit(shown, given, policy.fail_on, kept=[policy.file, given.baseline], closing=closing)
     return exits.of_check(outcome, exit_zero=given.exit_zero)
+
+
+def describe_outcome(outcome: Outcome, policy: Policy, findings: Sequence[Finding]) -> str:
+    """The verdict in a line, the policy it was reached under, and what a fix would mend:
+    `FAILED: 2 errors at --fail-on error · policy lstm-audit.toml · 2 fixable`.
+    """
+    words = [_verdict_words(outcome, policy)]
+    words.append(f"policy {relative(policy.file) or policy.file}" if policy.file else "no policy")
+    fixable = sum(finding.fix is not None for finding in findings)
+    safe = sum(finding.fix is not None and finding.fix.safe for finding in findings)
+    words += [f"{fixable} fixable, {safe} of them safely"] if fixable else []
+    return " · ".join(words)
+
+
+def _verdict_words(outcome: Outcome, policy: Policy) -> str:
+    if outcome.unread:
+        return f"NOT PASSED: {counted(len(outcome.unread), 'input')} could not be read"
+    if outcome.unjudged:
+        return f"NOT PASSED: {counted(len(outcome.unjudged), 'LSTM')} could not be judged"
+    failed = [finding for finding in outcome.failures if finding.code != REQUIRE]
+    if failed:
+        return f"FAILED: {', '.join(tally(failed))} at --fail-on {policy.fail_on}"
+    if outcome.empty:
+        return "NOT PASSED: no LSTM was found"
+    return f"passed at --fail-on {policy.fail_on}"

@@ -53,15 +53,19 @@ def _unreadable(errors: Sequence[FileError], look: Look) -> Iterator[Said]:
 
 def _findings(files: Sequence[FileAudit], look: Look) -> Iterator[Said]:
     """One annotation for what a rule says in a file, with the range of its numbers."""
-    groups = [group for file in files for group in group_findings(file.findings)]
-    for group in sorted(groups, key=lambda group: group.code):
+    found = [
+        (group, [row.lstm for row in file.rows])
+        for file in files
+        for group in group_findings(file.findings)
+    ]
+    for group, lstms in sorted(found, key=lambda one: one[0].code):
         path = group.findings[0].path
         names = list(filter(None, map(shown_place, group.findings)))
         more = len(names) - NAMED
         where = ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
         texts = [f"{where}: {group.message}" if where else group.message]
         file = relative(path, look.root) or path
-        texts += map(remedy, commands(file, (finding.fix for finding in group.findings)))
+        texts += map(remedy, commands(file, (f.fix for f in group.findings), lstms))
         title = f"lstm-audit ({group.code})"
         yield group.severity, _line(group.severity, title, path, texts, look)
 

@@ -101,7 +101,7 @@ def _findings(file: FileAudit, look: Look) -> Iterator[str]:
         rest = sum(len(group.findings) for group in groups[ROWS:])
         yield f"{counted(rest, 'further finding')} not shown."
     listed = (finding.fix for group in groups[:ROWS] for finding in group.findings)
-    mended = list(commands(file.path, listed))
+    mended = list(commands(file.path, listed, [row.lstm for row in file.rows]))
     for safe in (True, False):
         lines = [shell(command.words) for command in mended if command.safe is safe]
         if lines:

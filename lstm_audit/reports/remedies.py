@@ -5,10 +5,12 @@ shell, whatever the names are, takes each word for what it was.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import NamedTuple
 
-from ..facts import Fix
+from ..facts import Fix, LstmFacts
 from .words import utf8
 
 MOST_TYPED = 8192
@@ -22,9 +24,11 @@ class Command(NamedTuple):
     safe: bool
 
 
-def commands(path: str, fixes: Iterable[Fix | None]) -> Iterator[Command]:
+def commands(
+    path: str, fixes: Iterable[Fix | None], lstms: Sequence[LstmFacts] = ()
+) -> Iterator[Command]:
     """What mends a file: one command for all fixes that differ in nothing but their LSTMs, safe
-    ones first.
+    ones first. With all `lstms` of the file at hand, few patterns stand for many addresses.
     """
     addresses: dict[tuple[bool, tuple[str, ...]], dict[str, None]] = {}
     for fix in sorted(filter(None, fixes), key=lambda fix: not fix.safe):
@@ -32,7 +36,7 @@ def commands(path: str, fixes: Iterable[Fix | None]) -> Iterator[Command]:
         mine.update(dict.fromkeys(fix.addresses))
     file = f"./{path}" if path.startswith("-") else path
     for (safe, words), names in addresses.items():
-        chosen = [word for name in names for word in ("--layers", pattern(name))]
+        chosen = [word for glob in patterns(list(names), lstms) for word in ("--layers", glob)]
         line = ["lstm-audit", "patch", file, *words, *chosen]
         if sum(map(len, line)) <= MOST_TYPED:
             yield Command(line, safe)
@@ -43,6 +47,60 @@ def pattern(address: str) -> str:
     own signs.
     """
     return re.sub(r"([*?[])", r"[\1]", address)
+
+
+FEW_NAMES = 3
+"""Addresses up to here are written out: nothing is plainer."""
+
+TRIED = 40
+"""Patterns that are tried, the most promising ones."""
+
+
+def patterns(addresses: Sequence[str], lstms: Sequence[LstmFacts]) -> list[str]:
+    """The `--layers` globs that match these LSTMs of a file and no other: none where it is all of
+    them, few where a pattern can say it.
+    """
+    names = {lstm.address: lstm.names for lstm in lstms}
+    if not names or not names.keys() >= set(addresses):
+        return [pattern(address) for address in addresses]
+    if len(addresses) == len(names) and len(names) == len(lstms):
+        return []
+    left, chosen = dict.fromkeys(addresses), list[str]()
+    wanted = set(addresses)
+    while len(left) > FEW_NAMES:
+        covers = {glob: _matched(glob, names) for glob in _candidates(left)}
+        fitting = {glob: found & left.keys() for glob, found in covers.items() if found <= wanted}
+        best = max(fitting, key=lambda glob: len(fitting[glob]), default="")
+        if not best or len(fitting[best]) < 2:
+            break
+        chosen.append(best)
+        for address in fitting[best]:
+            del left[address]
+    return [*chosen, *(pattern(address) for address in left)]
+
+
+def _matched(glob: str, names: Mapping[str, Sequence[str]]) -> set[str]:
+    return {
+        address
+        for address, known in names.items()
+        if any(fnmatchcase(name, glob) for name in known)
+    }
+
+
+def _candidates(addresses: Iterable[str]) -> list[str]:
+    """Patterns that may stand for several addresses: a star for the numbers, for the module, for
+    what is below a module; those that come of most addresses first.
+    """
+    found: Counter[str] = Counter()
+    for address in addresses:
+        module, _, place = address.rpartition(":l")
+        escaped = pattern(address)
+        found[re.sub(r"(?<=\.)\d+(?=[.:])", "*", escaped)] += 1
+        found[f"*:l{place}"] += 1
+        found[pattern(module)] += 1
+        parts = module.split(".")
+        found.update(pattern(".".join(parts[:n])) + ".*" for n in range(1, len(parts)))
+    return [glob for glob, times in found.most_common(TRIED) if times > 1]
 
 
 def quoted(word: str, ascii: bool = False) -> str:

@@ -435,7 +435,9 @@ def _findings(file: FileAudit, look: Look) -> list[str]:
 
 def _fixes(file: FileAudit, group: Group, look: Look) -> Iterator[str]:
     """The commands that mend a group, told apart where something that was learned would be lost."""
-    mending = list(commands(file.path, (finding.fix for finding in group.findings)))
+    mending = list(
+        commands(file.path, (f.fix for f in group.findings), [row.lstm for row in file.rows])
+    )
     for words, safe in mending[:COMMANDS]:
         warning = (
             [] if safe else wrap("fix (overwrites whatever was learned):", look.width - INDENT)

@@ -812,3 +812,26 @@ def test_a_closed_stdin() -> None:
     done = subprocess.run(["sh", "-c", words], capture_output=True, env=environment(), check=False)
     assert done.returncode == 3
     assert b"standard input is closed" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "last"),
+    [
+        ([MODEL], "passed at --fail-on error · no policy"),
+        ([DOUBLED], "FAILED: 1 error at --fail-on error · no policy · 1 fixable, 1 of them safely"),
+        ([DOUBLED, "--fail-on", "never"], "passed at --fail-on never · no policy · 1 fixable, 1 of them safely"),
+        ([FROZEN], "NOT PASSED: 1 LSTM could not be judged · no policy"),
+        ([TRUNCATED], "NOT PASSED: 1 input could not be read · no policy"),
+        ([GRU], "NOT PASSED: no LSTM was found · no policy"),
+    ],
+)  # fmt: skip
+def test_the_last_line_is_the_verdict(words: list[object], last: str) -> None:
+    assert run("check", *words, LC_ALL="C.UTF-8", COLUMNS="100").stdout.splitlines()[-1] == last
+
+
+def test_the_verdict_names_the_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "lstm-audit.toml").write_text('fail-on = "warning"\n')
+    monkeypatch.chdir(tmp_path)
+    last = run("check", MODEL, LC_ALL="C.UTF-8").stdout.splitlines()[-1]
+    assert last == "passed at --fail-on warning · policy lstm-audit.toml"
+    assert "passed" not in run("audit", MODEL).stdout

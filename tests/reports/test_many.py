@@ -1,14 +1,19 @@
 """Reports of much: said once, and in few lines."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import count
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from test_reports import lstm, measured
 
-from lstm_audit.facts import Audit, FileAudit, FileError, Finding
+from lstm_audit.facts import Audit, FileAudit, FileError, Finding, LstmFacts
+from lstm_audit.policy.globs import matches
 from lstm_audit.reports import REPORTS, Look
 from lstm_audit.reports.listings import count_inits, count_rules, group_findings, join_messages
+from lstm_audit.reports.remedies import patterns
 
 
 def default(path: str, module: str, f: float) -> Finding:
@@ -137,3 +142,47 @@ def test_an_erroneous_row_is_never_green() -> None:
 def test_the_verdict_comes_last(closing: str, style: int) -> None:
     text = REPORTS["table"](Audit((model("m.pt", 1),)), Look(closing=closing, color=True))
     assert text.endswith(f"\n\n\x1b[{style}m\x1b[1m{closing}\x1b[0m\n")
+
+
+# ---- one command for many LSTMs
+
+
+def facts_of(addresses: list[tuple[str, int, str]]) -> list[LstmFacts]:
+    return [measured(lstm(module, k, direction), [0.0]).lstm for module, k, direction in addresses]
+
+
+def chosen_by(globs: list[str], every: list[LstmFacts]) -> set[str]:
+    """What `patch --layers` would take."""
+    return {one.address for one in every if not globs or matches(one.names, globs)}
+
+
+DEEP = [(f"enc.{k}.lstm", 0, way) for k in range(12) for way in ("forward", "reverse")]
+DEEP += [(f"dec.{k}.lstm[x]", layer, "forward") for k in range(3) for layer in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("picked", "most"),
+    [
+        (lambda one: True, 0),
+        (lambda one: one[2] == "reverse", 1),
+        (lambda one: one[0].startswith("enc"), 1),
+        (lambda one: one[0].startswith("dec") and one[1] == 3, 3),
+        (lambda one: one[0].startswith("dec.1"), 4),
+        (lambda one: one[0].startswith("enc") and one[2] == "forward", 1),
+        (lambda one: one[2] == "reverse" or one[1] > 1, 5),
+    ],
+)
+def test_few_patterns_for_many_addresses(picked: Callable[[Any], bool], most: int) -> None:
+    every = facts_of(DEEP)
+    wanted = [one.address for one, place in zip(every, DEEP, strict=True) if picked(place)]
+    globs = patterns(wanted, every)
+    assert chosen_by(globs, every) == set(wanted)
+    assert len(globs) <= most
+
+
+@given(st.sets(st.sampled_from(range(len(DEEP))), min_size=1))
+@settings(deadline=None)
+def test_patterns_match_what_is_meant_and_no_more(picked: set[int]) -> None:
+    every = facts_of(DEEP)
+    wanted = [every[k].address for k in sorted(picked)]
+    assert chosen_by(patterns(wanted, every), every) == set(wanted)

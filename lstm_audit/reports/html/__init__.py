@@ -142,7 +142,9 @@ def _findings(file: FileAudit) -> Iterator[str]:
         times = f" ×{len(group.findings)}" if len(group.findings) > 1 else ""
         yield f'<li class="{group.severity}"><p>{_badge(group.severity)}<b>{markup(group.code)}</b>{times} {markup(group.name)}{place}</p>'
         yield f"<p>{markup(group.message, PATH_LIMIT)}</p>"
-        for words, safe in commands(file.path, (finding.fix for finding in group.findings)):
+        for words, safe in commands(
+            file.path, (f.fix for f in group.findings), [row.lstm for row in file.rows]
+        ):
             risk = "" if safe else '<p class="muted">Overwrites whatever was learned:</p>'
             yield f'{risk}<pre class="fix">{markup(shell(words))}</pre>'
         yield "</li>"
