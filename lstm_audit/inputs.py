@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from .errors import AuditError, BadPolicy, MalformedFile, Unreadable
 from .policy.globs import file_matches
+from .raw.budget import Budget
 from .raw.source import FileSource, OpenSource
 from .raw.span import whole
 
@@ -229,13 +230,13 @@ def _unlisted(closed: list[OSError]) -> Iterator[Input]:
         )
 
 
-def open_source(path: str) -> OpenSource:
-    """A local file, or one that lies elsewhere."""
+def open_source(path: str, budget: Budget | None = None) -> OpenSource:
+    """A local file, or one that lies elsewhere; `budget` is its checkpoint's, if that has one."""
     if not is_remote(path):
-        return FileSource(path)
+        return FileSource(path, budget)
     from .raw.remote import RemoteSource  # 40 ms, which local files need not pay
 
-    return RemoteSource(path, label(path))
+    return RemoteSource(path, label(path), budget)
 
 
 def shards_beside(path: str) -> list[str]:

@@ -22,6 +22,7 @@ from .lstm.find import Found, find_lstms
 from .lstm.layer import Lstm
 from .lstm.measure import measure, read_values
 from .policy.globs import matches, matches_module
+from .raw.budget import Budget
 from .raw.source import OpenSource
 from .raw.span import Span, whole
 
@@ -153,12 +154,13 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
     """
     with ExitStack() as stack:
         sources: list[OpenSource] = []
+        budget = Budget()
 
         def open_span(name: str) -> Span:
             if hot(name) and not despite_journal:
                 raise interrupted()
             readable = stack.enter_context(spooled_stdin()) if name == STDIN else name
-            sources.append(stack.enter_context(open_source(readable)))
+            sources.append(stack.enter_context(open_source(readable, budget)))
             return whole(sources[-1])
 
         file, inside = split_locator(path)

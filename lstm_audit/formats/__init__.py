@@ -11,7 +11,18 @@ from typing import NamedTuple
 from ..errors import Skipped, UnknownFormat
 from ..raw.span import Span
 from ..raw.tensor import Tensor
+from ..raw.tensors import Tensors
 from ..registry import Registry
+
+CELL_KINDS = {
+    "LSTM": "lstm",
+    "LSTMCell": "lstm",
+    "GRU": "gru",
+    "GRUCell": "gru",
+    "RNN": "rnn",
+    "RNNCell": "rnn",
+}
+"""torch's recurrent classes, and what each is."""
 
 
 class Claim(NamedTuple):
@@ -121,8 +132,7 @@ def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
     """A tensor's shape. A weight need not be located for it, where the mapping can tell the claim
     alone.
     """
-    claimed = getattr(tensors, "shape_of", None)
-    return tensors[name].shape if claimed is None else claimed(name)
+    return tensors.shape_of(name) if isinstance(tensors, Tensors) else tensors[name].shape
 
 
 Beside = Callable[[str], Span]

@@ -13,11 +13,12 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from ..errors import MalformedFile, Skipped, UnknownFormat
+from ..raw.budget import Budget
 from ..raw.dtypes import DTYPES, DType
 from ..raw.source import BytesSource
 from ..raw.span import whole
 from ..raw.tensor import MAX_DIMS, Tensor, strides_of, view
-from . import Checkpoint, Claim
+from . import CELL_KINDS, Checkpoint, Claim
 
 MAX_DEPTH = 64
 """Levels of a nested state dict; trainers nest five."""
@@ -39,14 +40,6 @@ PACKED = (
 _BIAS = r"bias_(?:ih|hh)"
 _RECURRENT = r"(?:weight|bias)_(?:ih|hh|hr)"
 _FACTS = ("hidden_size", "proj_size", "num_layers", "bidirectional", "bias")
-_CLASSES = {
-    "LSTM": "lstm",
-    "LSTMCell": "lstm",
-    "GRU": "gru",
-    "GRUCell": "gru",
-    "RNN": "rnn",
-    "RNNCell": "rnn",
-}
 _DYNAMIC = "torch.ao.nn.quantized.dynamic.modules.rnn"
 _HOMES = (
     "torch.nn.modules.rnn",
@@ -66,6 +59,7 @@ class Gathered:
         self.claims: dict[str, Claim] = {}
         self.skipped: list[Skipped] = []
         self.sources: dict[object, MemorySource] = {}
+        self.budget = Budget()
         self.containers = 0
 
 
@@ -74,6 +68,7 @@ class MemorySource(NamedTuple):
 
     size: int
     fetch: Callable[[int, int], bytes]
+    budget: Budget
     name: str = "memory"
     placed: bool = False
 
@@ -230,7 +225,7 @@ def _claim(module: Any) -> Claim | None:
     """
     own = type(module)
     for cls in own.__mro__:
-        if cls.__module__ in _HOMES and cls.__name__ in _CLASSES:
+        if cls.__module__ in _HOMES and cls.__name__ in CELL_KINDS:
             facts = {
                 key: int(value)
                 for key in _FACTS
@@ -238,7 +233,7 @@ def _claim(module: Any) -> Claim | None:
             }
             if cls.__name__.endswith("Cell"):
                 facts["cell"] = 1
-            return Claim(f"{own.__module__}.{own.__qualname__}", _CLASSES[cls.__name__], facts)
+            return Claim(f"{own.__module__}.{own.__qualname__}", CELL_KINDS[cls.__name__], facts)
     return None
 
 
@@ -310,7 +305,8 @@ def _torch_tensor(got: Gathered, tensor: Any) -> Tensor:
         raise _NoDataError(
             "missing-data", f"torch gives no access to its storage ({type(error).__name__})"
         ) from None
-    source = got.sources.setdefault(key, MemorySource(storage.nbytes(), _fetch_torch(storage)))
+    source = MemorySource(storage.nbytes(), _fetch_torch(storage), got.budget)
+    source = got.sources.setdefault(key, source)
     shape, strides, big = tuple(tensor.shape), tuple(tensor.stride()), sys.byteorder == "big"
     return _view(dtype, shape, strides, source, tensor.storage_offset(), big, tensor.is_neg())
 
@@ -363,7 +359,7 @@ def _numpy_tensor(got: Gathered, array: Any) -> Tensor:
         else 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
     )
     address = array.__array_interface__["data"][0]
-    source = MemorySource(reach * dtype.itemsize, _fetch_numpy(array, address))
+    source = MemorySource(reach * dtype.itemsize, _fetch_numpy(array, address), got.budget)
     source = got.sources.setdefault(("numpy", address, source.size), source)
     order = array.dtype.byteorder
     return _view(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Self, TypeVar
 
 from ..errors import BadPolicy, NotPatchable, Unreadable
+from .budget import Budget
 
 BLOCK = 1 << 15
 """Bytes of a block: a header, a directory or a layer's biases mostly fit into one."""
@@ -66,8 +67,9 @@ class RemoteSource:
 
     placed = False
 
-    def __init__(self, locator: str, name: str) -> None:
+    def __init__(self, locator: str, name: str, budget: Budget | None = None) -> None:
         self.name = name
+        self.budget = budget or Budget()
         self._locator = locator
         self._files, self._path = _file_system(locator)
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
@@ -82,6 +84,7 @@ class RemoteSource:
 
     def read(self, at: int, n: int) -> bytes:
         """Exactly `n` bytes from `at`."""
+        self.budget.load(n)
         if n <= 0:
             return b""
         first, last = at // BLOCK, (at + n - 1) // BLOCK

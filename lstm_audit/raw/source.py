@@ -11,12 +11,14 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from ..errors import Unreadable
+from .budget import Budget
 
 
 class Source(Protocol):
     """Something with a size from which a range of bytes can be read.
 
-    `placed` says that an offset here is a place in a file that could be written to.
+    `placed` says that an offset here is a place in a file that could be written to; `budget` is the
+    account of the checkpoint that it belongs to.
     """
 
     @property
@@ -25,6 +27,8 @@ class Source(Protocol):
     def size(self) -> int: ...
     @property
     def placed(self) -> bool: ...
+    @property
+    def budget(self) -> Budget: ...
     def read(self, at: int, n: int) -> bytes: ...
 
 
@@ -54,8 +58,9 @@ class FileSource:
 
     placed = True
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, budget: Budget | None = None) -> None:
         self.name = path
+        self.budget = budget or Budget()
         self._fd = -1
         try:
             self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -70,6 +75,7 @@ class FileSource:
 
     def read(self, at: int, n: int) -> bytes:
         """Exactly `n` bytes from `at`."""
+        self.budget.load(n)
         try:
             data = os.pread(self._fd, n, at)
             while len(data) < n and (more := os.pread(self._fd, n - len(data), at + len(data))):
@@ -116,8 +122,9 @@ class BytesSource:
 
     placed = False
 
-    def __init__(self, data: bytes, name: str = "memory") -> None:
+    def __init__(self, data: bytes, name: str = "memory", budget: Budget | None = None) -> None:
         self.name = name
+        self.budget = budget or Budget()
         self.size = len(data)
         self._data = data
 

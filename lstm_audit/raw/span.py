@@ -9,7 +9,8 @@ from functools import partial
 from typing import NamedTuple
 
 from ..errors import MalformedFile
-from .source import Source
+from .budget import Budget
+from .source import BytesSource, Source
 
 SEAL_SIZE = 4
 """Bytes of a stored checksum of any kind, little-endian."""
@@ -62,6 +63,22 @@ class Span:
         """
         return self.start if self.source.placed else None
 
+    def place(self, offset: int) -> int | None:
+        """The absolute place of the byte at `offset`; None where the bytes have none."""
+        return self.start + offset if self.source.placed else None
+
+    @property
+    def budget(self) -> Budget:
+        """The account of the checkpoint that the bytes belong to."""
+        return self.source.budget
+
+    def computed(self, data: bytes, label: str = "") -> "Span":
+        """Bytes that were made of these (inflated, decoded): without a place, on the same account.
+
+        Whoever makes them has paid for them with `budget.hold`.
+        """
+        return whole(BytesSource(data, self.source.name + label, self.source.budget))
+
     @property
     def seals(self) -> tuple[Seal, ...]:
         """The checksums over these bytes, innermost first; the source must be open."""
@@ -78,7 +95,7 @@ class Span:
         b: int = self.size if part.stop is None else part.stop
         if not 0 <= a <= b <= self.size:
             message = f"bytes {a} to {b} are needed, but there are only {self.size}"
-            raise MalformedFile(message, self.start + min(max(a, 0), self.size), "truncated")
+            raise MalformedFile(message, self.place(min(max(a, 0), self.size)), "truncated")
         return Span(self.source, self.start + a, b - a, self.sealers)
 
     def read(self) -> bytes:

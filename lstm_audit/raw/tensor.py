@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ..errors import MalformedFile
 from .dtypes import DType
 from .span import Span
+from .words import show
 
 MAX_DIMS = 8  # torch allows 64; no weight of a recurrence has more than 5 (a 3-D convolution)
 MAX_GATHER = (
@@ -94,26 +95,22 @@ def _extent(shape: tuple[int, ...], strides: tuple[int, ...], offset: int, at: i
         reach += (size - 1) * step
     if not possible:
         raise MalformedFile(
-            f"a tensor claims shape {_brief(shape)}, strides {_brief(strides)}, offset {offset!r}",
+            f"a tensor claims shape {show(shape)}, strides {show(strides)}, offset {show(offset)}",
             at,
         )
     return 0 if 0 in shape else reach
 
 
-def _brief(numbers: tuple[object, ...]) -> str:
-    """A claim as a message shows it: a hostile one may have a million entries."""
-    return repr(numbers) if len(numbers) <= MAX_DIMS else f"of {len(numbers)} dimensions"
-
-
 def contiguous(dtype: DType, shape: tuple[int, ...], span: Span) -> Tensor:
     """A tensor that fills a span exactly, in C order; raises `MalformedFile` when the sizes
-    disagree.
+    disagree, or are none.
     """
-    tensor = view(dtype, shape, strides_of(shape), span)
+    possible = len(shape) <= MAX_DIMS and all(type(size) is int and size >= 0 for size in shape)
+    tensor = view(dtype, shape, strides_of(shape) if possible else (), span)
     if tensor.span.size != span.size:
         message = (
-            f"{dtype.name} of shape {shape} takes {tensor.span.size} bytes, but {span.size} are "
-            "stored"
+            f"{dtype.name} of shape {show(shape)} takes {tensor.span.size} bytes, but "
+            f"{span.size} are stored"
         )
         raise MalformedFile(message, span.at)
     return tensor
@@ -217,7 +214,7 @@ def whole_block(tensor: Tensor) -> Block:
     long = [axis for axis, size in enumerate(tensor.shape) if size != 1]
     if len(long) > 1:
         raise MalformedFile(
-            f"a bias has shape {tensor.shape}; one long axis was expected", tensor.span.at
+            f"a bias has shape {show(tensor.shape)}; one long axis was expected", tensor.span.at
         )
     if not tensor.shape:
         tensor = tensor._replace(shape=(1,), strides=(1,))

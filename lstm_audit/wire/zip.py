@@ -16,7 +16,6 @@ from struct import Struct
 from typing import NamedTuple
 
 from ..errors import MalformedFile
-from ..raw.source import BytesSource
 from ..raw.span import SEAL_SIZE, Seal, Span
 
 TAIL = (
@@ -33,12 +32,13 @@ MAX_INFLATED = 32 << 20  # bytes; deflate reaches 1000:1, so the output is what 
 STORED, DEFLATED = 0, 8
 ENCRYPTED, HAS_DESCRIPTOR = 1 << 0, 1 << 3  # general purpose flags, 4.4.4
 SPLIT = "this is one part of an archive that is split over several files"
+FOLDER = 0x10  # in the external attributes: MS-DOS's mark of a folder
 HUGE16, HUGE32 = 0xFFFF, 0xFFFFFFFF  # "see the zip64 field"
 
 _END = Struct("<4x4H2L2x")
 _LOCATOR = Struct("<4xLQL")
 _END64 = Struct("<4sQ4x2L4Q")
-_CENTRAL = Struct("<4s4x2H4x3L4H6xL")
+_CENTRAL = Struct("<4s4x2H4x3L4H2x2L")
 _LOCAL = Struct("<4s2x2H4xL8x2H")
 
 
@@ -101,7 +101,8 @@ def body(span: Span, member: Member) -> Span:
     """The contents of a member of the archive in `span`.
 
     A stored body is a slice of the archive, sealed by its CRC-32 at every place that holds it; a
-    deflated one is inflated in memory, under a cap, and has no place. Raises `MalformedFile`:
+    deflated one is inflated in memory, under a cap, and has no place: whoever asks twice keeps it.
+    Raises `MalformedFile`:
     `ambiguous` when the local header and the directory disagree, `unsupported` for other methods,
     `malformed`, `limit`.
     """
@@ -140,7 +141,7 @@ def body(span: Span, member: Member) -> Span:
 
 def _fault(span: Span, message: str, at: int, kind: str = "malformed") -> MalformedFile:
     """The error for the place `at` of the archive; computed bytes have no absolute place."""
-    return MalformedFile(message, None if span.at is None else span.at + at, kind)
+    return MalformedFile(message, span.place(at), kind)
 
 
 def _end(span: Span, tail: bytes) -> _End:
@@ -161,6 +162,7 @@ def _end(span: Span, tail: bytes) -> _End:
     if end.size > MAX_DIRECTORY or end.entries > MAX_ENTRIES:
         message = f"a directory of {end.entries} entries in {end.size} bytes is more than is read"
         raise _fault(span, message, end.at, "limit")
+    span.budget.step(end.entries, "an archive's directory")
     return end
 
 
@@ -231,9 +233,10 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
     for _ in range(end.entries):
         if len(directory) - at < _CENTRAL.size:
             raise _fault(span, "the directory holds fewer entries than it claims", end.at + at)
-        signature, flags, method, crc, stored, size, name_size, extra, comment, disk, header_at = (
-            _CENTRAL.unpack_from(directory, at)
-        )
+        (
+            signature, flags, method, crc, stored, size, name_size, extra, comment, disk,
+            attributes, header_at,
+        ) = _CENTRAL.unpack_from(directory, at)  # fmt: skip
         name_at = at + _CENTRAL.size
         after = name_at + name_size + extra + comment
         if signature != b"PK\1\2" or after > len(directory):
@@ -248,6 +251,12 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
             raise _fault(
                 span, f"{name!r} is encrypted or lies in another file", end.at + at, "unsupported"
             )
+        if (size or stored) and (attributes & FOLDER or name.endswith("/")):
+            message = (
+                f"{name!r} is a folder by its name or attribute, and has contents, which torch "
+                "would not read"
+            )
+            raise _fault(span, message, end.at + at, "ambiguous")
         if method == STORED and stored != size:
             raise _fault(
                 span, f"{name!r} is stored, but claims two sizes: {stored} and {size}", end.at + at
@@ -382,6 +391,7 @@ def _inflated(span: Span, stored: Span, member: Member) -> Span:
             f"{member.name!r} inflates to {member.size} bytes; at most {MAX_INFLATED} are inflated"
         )
         raise _fault(span, message, member.header_at, "limit")
+    span.budget.hold(member.size, f"{member.name!r} inflates to {member.size} bytes")
     machine = zlib.decompressobj(-15)
     try:
         data = machine.decompress(stored.read(), member.size + 1)
@@ -395,4 +405,4 @@ def _inflated(span: Span, stored: Span, member: Member) -> Span:
             f"{member.name!r} does not inflate to the {member.size} bytes claimed",
             member.header_at,
         )
-    return Span(BytesSource(data, f"{span.source.name}!{member.name}"), 0, len(data))
+    return span.computed(data, f"!{member.name}")

@@ -20,9 +20,11 @@ from lstm_audit.errors import AuditError, MalformedFile
 from lstm_audit.formats import Checkpoint
 from lstm_audit.formats import safetensors as ours
 from lstm_audit.formats.safetensors import read_safetensors
+from lstm_audit.raw.budget import Budget
 from lstm_audit.raw.source import BytesSource
 from lstm_audit.raw.span import Span, whole
 from lstm_audit.raw.tensor import read_block, whole_block
+from lstm_audit.wire.json import MAX_SIZE
 
 PLAIN = '"dtype":"F32","shape":[2],"data_offsets":[0,8]'
 
@@ -43,8 +45,14 @@ def pack(header: str | bytes, data: bytes = bytes(8)) -> bytes:
     return struct.pack("<Q", len(raw)) + raw + data
 
 
+class Placed(BytesSource):
+    """Bytes that stand for a file: offsets in them are places."""
+
+    placed = True
+
+
 def read(raw: bytes) -> Checkpoint | None:
-    return read_safetensors(whole(BytesSource(raw)), beside)
+    return read_safetensors(whole(Placed(raw)), beside)
 
 
 def refusal(raw: bytes) -> MalformedFile:
@@ -349,13 +357,13 @@ def test_names_the_tensor_and_its_place() -> None:
 
 def test_places_are_absolute_inside_a_larger_span() -> None:
     raw = save({"a": torch.arange(4.0)})
-    span = whole(BytesSource(b"#" * 100 + raw))[100:]
+    span = whole(Placed(b"#" * 100 + raw))[100:]
     checkpoint = read_safetensors(span, beside)
     assert checkpoint is not None
     assert checkpoint.tensors["a"].span.start == 100 + len(raw) - 16
     assert read_block(whole_block(checkpoint.tensors["a"])) == [0, 1, 2, 3]
     with pytest.raises(MalformedFile) as caught:
-        read_safetensors(whole(BytesSource(b"#" * 100 + pack('{"a":7}')))[100:], beside)
+        read_safetensors(whole(Placed(b"#" * 100 + pack('{"a":7}')))[100:], beside)
     assert caught.value.at == 100 + 8 + 1
 
 
@@ -376,10 +384,10 @@ def test_a_large_header_is_bounded_in_time_and_memory(filling: str) -> None:
     tracemalloc.stop()
 
 
-@pytest.mark.parametrize("length", [ours.MAX_HEADER + 1, 99_000_000, 200 << 20])
+@pytest.mark.parametrize("length", [MAX_SIZE + 1, 99_000_000, 200 << 20])
 def test_a_header_beyond_the_cap_is_not_read(length: int) -> None:
     class Sparse:
-        name, size, placed = "sparse", 8 + (200 << 20), True
+        name, size, placed, budget = "sparse", 8 + (200 << 20), True, Budget()
 
         def read(self, at: int, n: int) -> bytes:
             assert n <= 16, "the header itself was read"

@@ -13,9 +13,11 @@ from lstm_audit import formats
 from lstm_audit.errors import AuditError, MalformedFile, Skipped, Unreadable
 from lstm_audit.formats import Checkpoint, sharded
 from lstm_audit.formats.sharded import read_sharded, shard_names
+from lstm_audit.raw.budget import Budget
 from lstm_audit.raw.source import BytesSource, FileSource
 from lstm_audit.raw.span import Span, whole
 from lstm_audit.raw.tensor import read_block, whole_block
+from lstm_audit.wire.json import MAX_SIZE
 
 A, B = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -191,7 +193,7 @@ def test_leaves_other_files_alone(folder: Path, text: str) -> None:
 
 def test_leaves_a_large_file_alone_without_reading_it() -> None:
     class Large:
-        name, size, placed = "large.json", sharded.MAX_INDEX + 1, True
+        name, size, placed, budget = "large.json", MAX_SIZE + 1, True, Budget()
 
         def read(self, at: int, n: int) -> bytes:
             raise AssertionError("it is too large to be an index")

@@ -12,29 +12,40 @@ from typing import NamedTuple
 from ...errors import MalformedFile
 from ...raw.source import BytesSource
 from ...raw.span import Span, whole
+from ...raw.words import show
 from ...wire.pickle import Decoded, Persistent, decode
-from ...wire.zip import Member, body, members
-from .legacy import Envelope
-from .storage import Locate, Storage, claim_of
+from ...wire.zip import STORED, Member, body, members
+from .legacy import Envelope, envelope
+from .storage import Locate, Storage, claim_of, claims_of
 
 MAX_REMEMBERED = (
     1 << 15
 )  # bytes of a pickle that is kept decoded: 300 tensors; a hostile sixteen take 30 MB
 
+SPECIAL = frozenset({"data.pkl", "constants.pkl", "byteorder", "version", ".data/version"})
+"""Records by whose names torch decides what an archive is and how to read it."""
+
 
 class Archive(NamedTuple):
-    """The members of a torch zip, by their names without the root folder."""
+    """The members of a torch zip, by their names without the root folder. `inflated` keeps the
+    records that had to be inflated: many tensors may lie in one.
+    """
 
     span: Span
     root: str
     members: Mapping[str, Member]
+    inflated: dict[str, Span]
 
     def record(self, name: str) -> Span:
         """A record's bytes; raises `MalformedFile` where there is none."""
         member = self.members.get(name)
         if member is None:
-            raise MalformedFile(f"the archive has no record {self.root}/{name}")
-        return body(self.span, member)
+            raise MalformedFile(f"the archive has no record {show(f'{self.root}/{name}')}")
+        if member.method == STORED:
+            return body(self.span, member)
+        if name not in self.inflated:
+            self.inflated[name] = body(self.span, member)
+        return self.inflated[name]
 
 
 def open_archive(span: Span) -> Archive:
@@ -50,15 +61,26 @@ def open_archive(span: Span) -> Archive:
             f"entry {stray[0]!r} lies outside the root folder {root!r}: torch refuses this archive"
         )
     skip = len(prefix)
-    return Archive(span, root, {name[skip:]: member for name, member in found.items()})
+    by_name = {name[skip:]: member for name, member in found.items()}
+    _refuse_case(span, by_name)
+    return Archive(span, root, by_name, {})
+
+
+def _refuse_case(span: Span, names: Mapping[str, Member]) -> None:
+    """torch looks records up without regard to ASCII case: `BYTEORDER` is one to it."""
+    joined = "\n".join(names)
+    if joined == joined.lower():
+        return
+    for name in names:
+        if name not in SPECIAL and name.lower() in SPECIAL:
+            message = f"the record {show(name)} is {show(name.lower())} to torch, not to others"
+            raise MalformedFile(message, span.at, "ambiguous")
 
 
 def open_pickle(archive: Archive, record: str = "data.pkl", folder: str = "data") -> Envelope:
     """Decode a record that refers to storages in `folder`."""
     span = archive.record(record)
-    decoded = _decoded(span)
-    locate = _locator(archive, folder)
-    return Envelope(decoded.value, span, locate, decoded.globals, span.size - decoded.end)
+    return envelope(_decoded(span), span, _locator(archive, folder))
 
 
 def _decoded(span: Span) -> Decoded:
@@ -66,11 +88,12 @@ def _decoded(span: Span) -> Decoded:
     once.
     """
     if span.size <= MAX_REMEMBERED:
+        span.budget.step(span.size, "a pickle")  # an opcode takes at least a byte
         try:
             return _remembered(span.read())
         except MalformedFile:
             pass  # again, from where it lies, for the place of the fault
-    return decode(span)
+    return _decode(span)
 
 
 @lru_cache(maxsize=16)
@@ -78,24 +101,44 @@ def _remembered(raw: bytes) -> Decoded:
     """Nothing changes a decoded value, and its chunks are counted from the span's start, so that it
     can be shared.
     """
-    return decode(whole(BytesSource(raw)))
+    return _decode(whole(BytesSource(raw)))
+
+
+def _decode(span: Span) -> Decoded:
+    """The pickle, once all that it claims of a storage was found to agree."""
+    decoded = decode(span)
+    claims_of(decoded.persistents)
+    return decoded
 
 
 def _locator(archive: Archive, folder: str) -> Locate:
-    order = archive.record("byteorder").read() if "byteorder" in archive.members else b"little"
-    if order not in (b"little", b"big"):
-        raise MalformedFile(f"the byteorder record says {order[:20]!r}, neither little nor big")
+    big_endian = _byteorder(archive) == b"big"
 
     def locate(reference: object) -> Storage:
         if type(reference) is not Persistent:
             raise MalformedFile("a tensor's storage is no persistent id")
         claim = claim_of(reference.pid)
+        if claim.view is not None or len(reference.pid) != 5:
+            raise MalformedFile("a persistent id of a zip holds a storage view")
         span = archive.record(f"{folder}/{claim.key}")
         if span.size != claim.size:
             message = (
-                f"record {folder}/{claim.key} has {span.size} bytes, but {claim.size} are claimed"
+                f"record {show(f'{folder}/{claim.key}')} has {span.size} bytes, but {claim.size} "
+                "are claimed"
             )
             raise MalformedFile(message, span.at)
-        return Storage(claim.dtype, span, order == b"big")
+        return Storage(claim.dtype, span, big_endian)
 
     return locate
+
+
+def _byteorder(archive: Archive) -> bytes:
+    member = archive.members.get("byteorder")
+    if member is None:
+        return b"little"
+    said = archive.record("byteorder").read() if member.size <= len(b"little") else b""
+    if said not in (b"little", b"big"):
+        raise MalformedFile(
+            f"the byteorder record says {show(said)}, neither little nor big", archive.span.at
+        )
+    return said

@@ -5,20 +5,21 @@ dotted path, built when they are asked for, and what the pickled classes claim. 
 walked once, however many paths lead to it, and no path can make the walk endless.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Generic, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 from ...errors import MalformedFile, Skipped
-from ...raw.tensor import Tensor
+from ...raw.words import MAX_NAME, is_plain, show
 from ...wire.pickle import Call, Global
-from .. import Claim
+from .. import CELL_KINDS, Claim
 from .legacy import Envelope
-from .rebuild import is_array, is_tensor, nested_file, unread
+from .rebuild import is_array, is_load, is_tensor, unread
 
-MAX_NODES = (
-    1 << 20
-)  # values of one pickle that the walk visits: far beyond any model, about a second
-MAX_PATH = 4096  # characters of a name; longer ones are nested on purpose
+MAX_PARTS = 8
+"""Parts of a tuple that is a key."""
+
+LONG = 6
+"""A name of n characters counts as n / 2**LONG further steps of the budget."""
 
 _TRANSPARENT = {
     ("torch.jit._pickle", name)
@@ -31,65 +32,76 @@ _TRANSPARENT = {
     )
 }
 _MODULE_PARTS = frozenset({"_modules", "_parameters", "_buffers"})
-_CELLS = {
-    "LSTM": "lstm",
-    "LSTMCell": "lstm",
-    "GRU": "gru",
-    "GRUCell": "gru",
-    "RNN": "rnn",
-    "RNNCell": "rnn",
-}
 _MODES = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn"}
 _FACTS = ("hidden_size", "input_size", "proj_size", "num_layers", "bidirectional", "bias")
+
+_CONTAINERS = ("collections", "builtins", "__builtin__")
+"""Modules whose classes hold items; what BUILD gives to one of them is an attribute, no item."""
 
 Place = tuple[str, Any]
 """A path, and the inert value that stands there."""
 
 
 class Contents(NamedTuple):
-    """What the walk found: by path the calls that would build tensors, claims by module path, what
-    has no readable values, and the calls that would load a whole torch file out of bytes.
+    """What the walk found: by path the calls that would build tensors, claims by module path, and
+    what has no readable values.
     """
 
     tensors: dict[str, Call]
     claims: dict[str, Claim]
     skipped: list[Skipped]
-    nested: list[Call]
 
 
 def contents(envelope: Envelope) -> Contents:
     """Walk a decoded pickle from its root; what an optimizer holds comes last, so that no model is
     named after it.
     """
-    found, seen = Contents({}, {}, [], []), set()
+    found, budget = Contents({}, {}, []), envelope.chunks.budget
+    leaves: dict[int, list[Place]] = {}
     stack: list[Place] = [("", envelope.value)]
     later: list[Place] = []
-    visited = 0
     while stack or later:
         path, value = stack.pop() if stack else later.pop()
-        visited += 1
-        if visited > MAX_NODES or len(path) > MAX_PATH:
-            raise MalformedFile(
-                f"more than {MAX_NODES} values, or a name over {MAX_PATH} characters", kind="limit"
-            )
-        if type(value) is Call and (nested := nested_file(value)):
-            found.nested.append(nested)
         if type(value) is Call and (is_tensor(value) or is_array(value)):
             _note_tensor(found, path, value)
-        elif type(value) in (dict, list, tuple, Call):
-            inner = list(_children(path, value))
-            if (
-                id(value) in seen
-            ):  # a second way to the same container: only the tensors right in it get a second name
-                inner = [
-                    (name, leaf) for name, leaf in inner if type(leaf) is Call and is_tensor(leaf)
-                ]
-            elif type(value) is Call and (claim := _claim(value)):
-                found.claims[path] = claim
-            seen.add(id(value))
-            for place in reversed(inner):
-                (later if "optim" in place[0] else stack).append(place)
+            continue
+        if type(value) not in (dict, list, tuple, Call):
+            continue
+        known = leaves.get(id(value))
+        inner = []
+        for name, part in _children(path, value) if known is None else _again(path, known):
+            budget.step(1 + (len(name) >> LONG), "a pickle's contents")
+            inner.append((name, part))
+        if known is None:
+            leaves[id(value)] = _tensors_in(path, inner)
+            if type(value) is Call:
+                _note_call(found, path, value)
+        for place in reversed(inner):
+            (later if "optim" in place[0] else stack).append(place)
     return found
+
+
+def _tensors_in(path: str, inner: list[Place]) -> list[Place]:
+    """Of a container's parts the tensors, by their labels: a second way to it gives only them a
+    second name.
+    """
+    skip = len(path) + 1 if path else 0
+    return [(name[skip:], part) for name, part in inner if type(part) is Call and is_tensor(part)]
+
+
+def _again(path: str, leaves: list[Place]) -> Iterator[Place]:
+    return ((_join(path, label) if label else path, part) for label, part in leaves)
+
+
+def _note_call(found: Contents, path: str, call: Call) -> None:
+    """What an object says of itself; and what may be a tensor, made in a way that is not known."""
+    if claim := _claim(call):
+        found.claims[path] = claim
+    name = (call.function.module, call.function.name)
+    tensors = [arg for arg in call.args if type(arg) is Call and (is_tensor(arg) or is_array(arg))]
+    if is_load(call) or (tensors and name not in _TRANSPARENT):
+        detail = f"it is made by {show('.'.join(name))}, whose effect is not known"
+        found.skipped.append(Skipped(path, "ambiguous", detail))
 
 
 def _note_tensor(found: Contents, path: str, call: Call) -> None:
@@ -131,24 +143,39 @@ def _parts_of_call(path: str, call: Call) -> Iterator[Place]:
     if name in _TRANSPARENT:
         yield from ((path, argument) for argument in call.args[:1])
         return
-    if call.items:
-        yield from _pairs(path, call.items)
+    if name[0] in _CONTAINERS:
+        arguments = _given_items(call.args)
+        yield from _pairs(path, _last([*(arguments or ()), *(call.items or ())]))
+    else:
+        arguments = None
+        yield from _pairs(path, _last(call.items or ()))
+        yield from _attributes(path, call)
     if call.extended:
         yield from _children(path, call.extended)
-    yield from _attributes(path, call)
-    arguments = _ordered_pairs(call.args)
-    if arguments is not None:
-        yield from _pairs(path, arguments)
-    elif name != ("torch", "Size"):
+    if arguments is None and name != ("torch", "Size"):
         yield from _children(path, call.args)
 
 
-def _ordered_pairs(arguments: Sequence[Any]) -> list[list[Any]] | None:
-    """Python 2 pickled OrderedDict([[key, value], ...]) as one argument."""
-    if len(arguments) == 1 and type(arguments[0]) is list:
-        pairs = arguments[0]
-        if pairs and all(type(pair) is list and len(pair) == 2 for pair in pairs):
-            return pairs
+def _last(items: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+    """The items without those that a later one of the same name replaces."""
+    last = {item[0]: k for k, item in enumerate(items) if type(item[0]) is str}
+    if len(last) == len(items):
+        return list(items)
+    return [item for k, item in enumerate(items) if type(item[0]) is not str or last[item[0]] == k]
+
+
+def _given_items(arguments: Sequence[Any]) -> Sequence[Sequence[Any]] | None:
+    """The items that a mapping's constructor gets: OrderedDict([[key, value], ...]), as Python 2
+    pickled it, or another mapping.
+    """
+    if len(arguments) != 1:
+        return None
+    given = arguments[0]
+    if type(given) is dict:
+        return list(given.items())
+    if type(given) in (list, tuple) and given:
+        pairs = all(type(pair) in (list, tuple) and len(pair) == 2 for pair in given)
+        return given if pairs else None
     return None
 
 
@@ -185,17 +212,31 @@ def _states(call: Call) -> list[Any]:
 
 
 def _label(key: Any) -> str | None:
-    """A dictionary key as part of a path; None for what is no text, number or tuple of them, and
-    gets a number.
+    """A dictionary key as part of a path; None for what is no text, number or short tuple of them,
+    and gets a number.
     """
     if type(key) is tuple:
-        labels = [_label(part) for part in key]
+        labels = [_word(part) for part in key] if len(key) <= MAX_PARTS else [None]
         return None if None in labels else f"({', '.join(map(str, labels))})"
-    return key if type(key) is str else str(key) if type(key) in (int, bool, float) else None
+    return _word(key)
+
+
+def _word(key: Any) -> str | None:
+    if type(key) is str:
+        if len(key) > MAX_NAME:
+            raise _too_long()
+        return key
+    return str(key) if key is not None and is_plain(key) else None
 
 
 def _join(path: str, name: str) -> str:
+    if len(path) + len(name) > MAX_NAME:
+        raise _too_long()
     return f"{path}.{name}" if path else name
+
+
+def _too_long() -> MalformedFile:
+    return MalformedFile(f"a name of over {MAX_NAME} characters", kind="limit")
 
 
 def _claim(call: Call) -> Claim | None:
@@ -205,66 +246,17 @@ def _claim(call: Call) -> Claim | None:
     state = next((s for s in _states(call) if type(s) is dict), None)
     cls = call.args[0] if call.args and type(call.args[0]) is Global else call.function
     known = "torch.nn.modules.rnn" in cls.module or "torch.ao.nn.quant" in cls.module
-    kind = _CELLS.get(cls.name) if known else None
+    kind = CELL_KINDS.get(cls.name) if known else None
     if kind is None and state is not None and "hidden_size" in state:
         mode = state.get("mode")
         kind = _MODES.get(mode) if type(mode) is str else None
     if kind is None:
         return None
     facts = (
-        {name: int(state[name]) for name in _FACTS if type(state.get(name)) in (int, bool)}
-        if state
-        else {}
+        {name: int(state[name]) for name in _FACTS if _is_fact(state.get(name))} if state else {}
     )
     return Claim(f"{cls.module}.{cls.name}", kind, facts)
 
 
-Claimed = TypeVar("Claimed")
-"""What a container says of one tensor before it is located."""
-
-
-def _nothing(claimed: object) -> None:
-    return None
-
-
-class LazyTensors(Mapping[str, Tensor], Generic[Claimed]):
-    """Named tensors that are located by `build` when they are looked up: a model has thousands that
-    no audit needs.
-
-    `shape` gives the shape that is claimed of a tensor, where the claim alone tells it: of a weight
-    no more is needed.
-    """
-
-    def __init__(
-        self,
-        claims: Mapping[str, Claimed],
-        build: Callable[[Claimed], Tensor],
-        shape: Callable[[Claimed], tuple[int, ...] | None] = _nothing,
-    ) -> None:
-        self._claims = claims
-        self._build = build
-        self._shape = shape
-        self._built: dict[str, Tensor] = {}
-        self._shapes: dict[str, tuple[int, ...]] = {}
-
-    def shape_of(self, name: str) -> tuple[int, ...]:
-        """A tensor's shape, as far as possible from its claim alone."""
-        known = self._shapes.get(name)
-        if known is None:
-            known = self._shapes[name] = self._shape(self._claims[name]) or self[name].shape
-        return known
-
-    def __getitem__(self, name: str) -> Tensor:
-        built = self._built.get(name)
-        if built is None:
-            built = self._built[name] = self._build(self._claims[name])
-        return built
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._claims
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._claims)
-
-    def __len__(self) -> int:
-        return len(self._claims)
+def _is_fact(value: object) -> bool:
+    return type(value) in (int, bool) and is_plain(value)

@@ -5,15 +5,16 @@ Source: torch/export/pt2_archive/_package.py, torch/_export/serde/schema.py.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import MalformedFile, Skipped
 from ...raw.dtypes import DTYPES
 from ...raw.tensor import Tensor, view
+from ...raw.words import MAX_NAME, show
+from ...wire.json import MAX_SIZE, parse
 from .archive import Archive
 
 CONFIG = "data/weights/model_weights_config.json"
-MAX_CONFIG = 32 << 20  # bytes of JSON, as for safetensors headers
 
 _DTYPES = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32",
@@ -24,39 +25,39 @@ _DTYPES = {
 """torch/_export/serde/schema.py ScalarType."""
 
 
-class Weight(NamedTuple):
-    """What the config says of a weight."""
-
-    name: str
-    entry: Mapping[str, Any]
+Entry = Mapping[str, Any]
+"""What the config says of a weight."""
 
 
-def read_weights(archive: Archive) -> tuple[dict[str, Weight], tuple[Skipped, ...]]:
-    """What the config lists, by name; pickled weights are skipped."""
-    import json
-
-    record = archive.record(CONFIG)
-    if record.size > MAX_CONFIG:
+def read_config(archive: Archive, name: str) -> dict[str, Entry]:
+    """What the config in the record `name` lists, by weight."""
+    record = archive.record(name)
+    if record.size > MAX_SIZE:
         raise MalformedFile(
-            f"{CONFIG} has {record.size} bytes; at most {MAX_CONFIG} are read", record.at, "limit"
+            f"{name} has {record.size} bytes; at most {MAX_SIZE} are read", record.at, "limit"
         )
-    try:
-        entries = json.loads(record.read())["config"]
-        pairs = [(name, dict(entry)) for name, entry in entries.items()]
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise MalformedFile(
-            f"{CONFIG} is not the JSON that torch.export writes: {error!r:.80}", record.at
-        ) from None
-    skipped = [name for name, entry in pairs if entry.get("use_pickle")]
-    found = {name: Weight(name, entry) for name, entry in pairs if not entry.get("use_pickle")}
+    config = parse(record.read(), record.budget, name, record.at)
+    entries = config.get("config") if type(config) is dict else None
+    if type(entries) is not dict or not all(type(entry) is dict for entry in entries.values()):
+        raise MalformedFile(f"{name} is not the JSON that torch.export writes", record.at)
+    if any(len(weight) > MAX_NAME for weight in entries):
+        raise MalformedFile(f"{name} holds a name of over {MAX_NAME} characters", kind="limit")
+    return entries
+
+
+def read_weights(archive: Archive) -> tuple[dict[str, Entry], tuple[Skipped, ...]]:
+    """What the config lists, by name; pickled weights are skipped."""
+    entries = read_config(archive, CONFIG)
+    found = {name: entry for name, entry in entries.items() if not entry.get("use_pickle")}
     return found, tuple(
-        Skipped(n, "unsupported-dtype", "the weight is a nested pickle") for n in skipped
+        Skipped(name, "unsupported-dtype", "the weight is a nested pickle")
+        for name in entries
+        if name not in found
     )
 
 
-def locate(archive: Archive, weight: Weight) -> Tensor:
+def locate(archive: Archive, name: str, entry: Entry) -> Tensor:
     """One weight: `tensor_meta` has sizes, strides and the offset as {"as_int": n}."""
-    name, entry = weight
     try:
         meta = entry["tensor_meta"]
         dtype = DTYPES[_DTYPES[meta["dtype"]]]
@@ -65,8 +66,8 @@ def locate(archive: Archive, weight: Weight) -> Tensor:
         offset, path = meta["storage_offset"]["as_int"], entry["path_name"]
     except (KeyError, TypeError) as error:
         raise MalformedFile(
-            f"{CONFIG}: the entry of {name!r} is incomplete: {error!r:.80}"
+            f"{CONFIG}: the entry of {show(name)} is incomplete ({type(error).__name__})"
         ) from None
     if type(path) is not str:
-        raise MalformedFile(f"{CONFIG}: the path of {name!r} is no text")
+        raise MalformedFile(f"{CONFIG}: the path of {show(name)} is no text")
     return view(dtype, shape, strides, archive.record(f"data/weights/{path}"), offset)

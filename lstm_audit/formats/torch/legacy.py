@@ -6,63 +6,82 @@ the bytes. Source: torch/serialization.py _legacy_save, _legacy_load.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ...errors import MalformedFile
 from ...raw.span import Span
-from ...wire.pickle import Global, Persistent, decode
-from .storage import Locate, Storage, StorageClaim, claim_of
+from ...raw.words import show
+from ...wire.pickle import Call, Decoded, Global, Persistent, decode
+from .storage import Locate, Storage, StorageClaim, claim_of, claims_of, is_key
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _MAGIC_BYTES = MAGIC.to_bytes(10, "little")
 PROTOCOL = 1001
+SHORT = 256  # bytes that hold the first pickles
 
 
 class Envelope(NamedTuple):
-    """A decoded pickle and the way from its persistent ids to bytes. `chunks` is the span its
-    chunks count from.
+    """A decoded pickle and the way from its persistent ids to bytes.
+
+    `chunks` is the span its chunks count from; `loads` are the calls that would load a file within
+    the file, and `opened` what was read of those, by the identity of their bytes.
     """
 
     value: object
     chunks: Span
     locate: Locate
     globals: tuple[Global, ...]
-    trailing: int = 0
+    trailing: int
+    loads: tuple[Call, ...]
+    opened: dict[int, Any]
 
 
-def is_legacy(head: bytes) -> bool:
-    """Whether the first pickle is the magic number (protocols 4 and 5 put a frame before it)."""
-    return head[:1] == b"\x80" and _MAGIC_BYTES in head[:32]
+def envelope(decoded: Decoded, span: Span, locate: Locate) -> Envelope:
+    """The envelope of one pickle in `span`."""
+    trailing = span.size - decoded.end
+    return Envelope(decoded.value, span, locate, decoded.globals, trailing, decoded.loads, {})
+
+
+def is_legacy(span: Span) -> bool:
+    """Whether the first pickle is the magic number, whose bytes may stand in any pickle's head."""
+    head = span[: min(span.size, 32)].read()
+    if head[:1] != b"\x80" or _MAGIC_BYTES not in head:
+        return False
+    try:
+        return _is(decode(span, window=SHORT).value, MAGIC)
+    except MalformedFile:
+        return False
 
 
 def open_legacy(span: Span) -> Envelope:
     """Decode the five pickles; raises `MalformedFile` when one of them is not what the loader
     expects.
     """
-    magic = decode(span)
-    protocol = decode(span, magic.end)
-    if magic.value != MAGIC or protocol.value != PROTOCOL:
+    magic = decode(span, window=SHORT)
+    protocol = decode(span, magic.end, SHORT)
+    if not _is(magic.value, MAGIC) or not _is(protocol.value, PROTOCOL):
         raise MalformedFile(
             "a legacy torch file does not start with magic number and protocol 1001", span.at
         )
-    system = decode(span, protocol.end)
+    system = decode(span, protocol.end, SHORT)
     body = decode(span, system.end)
     keys = decode(span, body.end)
-    claims = _claims(body.persistents)
+    claims = claims_of(body.persistents)
     places, end = _places(keys.value, claims, keys.end, span)
-    named = tuple(
-        g for pickle in (magic, protocol, system, body, keys) for g in pickle.globals
-    )  # all five are loaded
-    return Envelope(body.value, span, _locator(span, claims, places), named, span.size - end)
+    pickles = magic, protocol, system, body, keys  # all five are loaded
+    return Envelope(
+        value=body.value,
+        chunks=span,
+        locate=_locator(span, claims, places),
+        globals=tuple(named for pickle in pickles for named in pickle.globals),
+        trailing=span.size - end,
+        loads=tuple(call for pickle in pickles for call in pickle.loads),
+        opened={},
+    )
 
 
-def _claims(persistents: tuple[Persistent, ...]) -> dict[str, StorageClaim]:
-    """Each storage's first claim: the loader allocates by the first one it meets."""
-    claims: dict[str, StorageClaim] = {}
-    for persistent in persistents:
-        claim = claim_of(persistent.pid)
-        claims.setdefault(claim.key, claim)
-    return claims
+def _is(value: object, number: int) -> bool:
+    return type(value) is int and value == number
 
 
 def _places(
@@ -71,21 +90,27 @@ def _places(
     """Where each storage's length field stands, and the end of the last; storages lie in the order
     of the keys.
     """
-    if type(keys) is not list or len(set(map(str, keys))) != len(keys):
+    if (
+        type(keys) is not list
+        or not all(map(is_key, keys))
+        or len(set(map(str, keys))) != len(keys)
+    ):
         raise MalformedFile(
-            "the list of storage keys is not a list of distinct keys", span.start + start
+            "the list of storage keys is not a list of distinct keys", span.place(start)
         )
     places = {}
     for key in map(str, keys):
         if key not in claims:
             raise MalformedFile(
-                f"storage {key} is stored, but nothing refers to it: its length is unknown"
+                f"storage {show(key)} is stored, but nothing refers to it: its length is unknown"
             )
         places[key] = start
         start += 8 + claims[key].size
     if start > span.size:
         raise MalformedFile(
-            f"the storages end at {start}, the file at {span.size}", span.size, "truncated"
+            f"the storages end at {start}, the file at {span.size}",
+            span.place(span.size),
+            "truncated",
         )
     return places, start
 
@@ -98,12 +123,13 @@ def _locator(span: Span, claims: Mapping[str, StorageClaim], places: Mapping[str
         root = claims[claim.key]
         if claim.key not in places:
             raise MalformedFile(
-                f"storage {claim.key} is referred to but not stored", span.at, "truncated"
+                f"storage {show(claim.key)} is referred to but not stored", span.at, "truncated"
             )
         at = places[claim.key]
         if int.from_bytes(span[at : at + 8].read(), "little") != root.elements:
             raise MalformedFile(
-                f"storage {claim.key} has not the {root.elements} elements claimed", span.start + at
+                f"storage {show(claim.key)} has not the {root.elements} elements claimed",
+                span.place(at),
             )
         return Storage(claim.dtype, _viewed(span[at + 8 : at + 8 + root.size], claim))
 
@@ -114,5 +140,5 @@ def _viewed(storage: Span, claim: StorageClaim) -> Span:
     if claim.view is None:
         return storage
     size = claim.dtype.itemsize if claim.dtype else 1
-    offset, count = claim.view
+    _, offset, count = claim.view
     return storage[offset * size : (offset + count) * size]

@@ -4,24 +4,22 @@ Comes in: a span. Goes out: a `Checkpoint`, or None when it is not torch's. Prom
 decides; a file that is torch's but broken is an error, never somebody else's.
 """
 
-from collections.abc import Sequence
 from functools import partial
 
 from ...errors import MalformedFile, Skipped, UnknownFormat
 from ...raw.span import Span
+from ...raw.tensor import Tensor
+from ...raw.tensors import Tensors
 from ...wire.pickle import Call, decode
-from ...wire.zip import body, is_zip
+from ...wire.zip import is_zip
 from .. import Beside, Checkpoint, reader
 from .archive import Archive, open_archive, open_pickle
-from .dialect import LazyTensors, contents
+from .dialect import contents
 from .export import CONFIG, locate, read_weights
-from .legacy import Envelope, is_legacy, open_legacy
+from .legacy import Envelope, envelope, is_legacy, open_legacy
 from .rebuild import claimed_shape, open_nested, rebuild
 from .storage import Storage
 
-MAX_NESTED = (
-    4096  # nested files that are searched for globals: a plain pickle has one for each tensor
-)
 MAX_CODE = 1 << 20  # bytes of TorchScript source that are searched for an LSTM
 
 
@@ -32,10 +30,12 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
         return None
     archive = open_archive(span)
     if CONFIG in archive.members:
+        if "data.pkl" in archive.members:
+            message = "it is a torch.save file and a .pt2 in one: each loader would read another"
+            raise MalformedFile(message, span.at, "ambiguous")
         weights, skipped = read_weights(archive)
-        return Checkpoint(
-            "torch-export", LazyTensors(weights, partial(locate, archive)), skipped=skipped
-        )
+        tensors = Tensors(weights, partial(locate, archive))
+        return Checkpoint("torch-export", tensors, skipped=skipped)
     if ".data/extern_modules" in archive.members:
         message = "a torch.package archive is not read; save the model's state_dict with torch.save"
         raise MalformedFile(message, span.at, "unsupported")
@@ -49,7 +49,7 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
 @reader("torch-legacy")
 def read_legacy(span: Span, beside: Beside) -> Checkpoint | None:
     """torch.save before 1.6."""
-    if not is_legacy(span[: min(span.size, 32)].read()):
+    if not is_legacy(span):
         return None
     return _checkpoint("torch-legacy", open_legacy(span), "the last storage")
 
@@ -60,8 +60,7 @@ def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
     if span.size < 4 or span[:1].read() != b"\x80" or span[1:2].read()[0] > 5:
         return None
     decoded = decode(span)
-    envelope = Envelope(decoded.value, span, _no_storage, decoded.globals, span.size - decoded.end)
-    checkpoint = _checkpoint("pickle", envelope)
+    checkpoint = _checkpoint("pickle", envelope(decoded, span, _no_storage))
     if not checkpoint.tensors and not checkpoint.skipped:
         raise UnknownFormat("a pickle that holds no tensors")
     return checkpoint
@@ -73,31 +72,41 @@ def _no_storage(reference: object) -> Storage:
     )
 
 
-def _checkpoint(name: str, envelope: Envelope, end: str = "the pickle's end") -> Checkpoint:
+def _checkpoint(name: str, opened: Envelope, end: str = "the pickle's end") -> Checkpoint:
     """`end` is the last thing that torch reads; what stands behind it is harmless, and noted."""
-    found = contents(envelope)
+    found = contents(opened)
+
+    def build(name: str, call: Call) -> Tensor:
+        return rebuild(call, opened)
+
+    def shape(name: str, call: Call) -> tuple[int, ...] | None:
+        return claimed_shape(call)
+
     return Checkpoint(
         format=name,
-        tensors=LazyTensors(found.tensors, partial(rebuild, envelope=envelope), claimed_shape),
+        tensors=Tensors(found.tensors, build, shape),
         claims=found.claims,
         skipped=tuple(found.skipped),
-        globals=_globals(envelope, found.nested),
-        notes=(f"{envelope.trailing} bytes behind {end}",) if envelope.trailing else (),
+        globals=_globals(opened),
+        notes=(f"{opened.trailing} bytes behind {end}",) if opened.trailing else (),
     )
 
 
-def _globals(envelope: Envelope, nested: Sequence[Call]) -> tuple[tuple[str, str], ...]:
-    """What an unsafe load would import, in nested files too; a broken one could hide something and
-    is refused.
+def _globals(outermost: Envelope) -> tuple[tuple[str, str], ...]:
+    """What an unsafe load would import, in the files within the file too, however deep; a broken
+    one could hide something and is refused.
     """
-    if len(nested) > MAX_NESTED:
-        raise MalformedFile(
-            f"{len(nested)} nested torch files; at most {MAX_NESTED} are read", kind="limit"
-        )
-    named = [*envelope.globals]
-    for call in nested:
-        named += open_nested(call, envelope).globals
-    return tuple(dict.fromkeys((g.module, g.name) for g in named))
+    named: dict[tuple[str, str], None] = {}
+    left, seen = [outermost], {id(outermost)}
+    while left:
+        opened = left.pop()
+        named.update(dict.fromkeys((g.module, g.name) for g in opened.globals))
+        for call in opened.loads:
+            inner = open_nested(call, opened)
+            if id(inner) not in seen:
+                seen.add(id(inner))
+                left.append(inner)
+    return tuple(named)
 
 
 def _scripted(archive: Archive) -> Checkpoint:
@@ -118,9 +127,8 @@ def _scripted(archive: Archive) -> Checkpoint:
 
 def _runs_lstm(archive: Archive) -> bool:
     """Whether the script's code calls torch.lstm or torch.lstm_cell."""
-    codes = [
-        m
-        for name, m in archive.members.items()
+    return any(
+        member.size <= MAX_CODE and b"torch.lstm" in archive.record(name).read()
+        for name, member in archive.members.items()
         if name.startswith("code/") and name.endswith(".py")
-    ]
-    return any(m.size <= MAX_CODE and b"torch.lstm" in body(archive.span, m).read() for m in codes)
+    )

@@ -18,15 +18,15 @@ place in the file, and the window that is read moves past them.
 import gc
 from collections.abc import Callable
 from itertools import repeat
+from operator import length_hint
 from struct import Struct, error
-from typing import Any, NamedTuple
+from typing import Any
 
-from ..errors import MalformedFile
-from ..raw.span import Span
+from ...errors import MalformedFile
+from ...raw.span import Span
+from .values import Call, Chunk, Decoded, Global, Opaque, Persistent
+from .window import ShortWindowError, Window, fault, pay, refill
 
-MAX_PICKLE = 32 << 20  # bytes, raw chunks aside; a state dict of 5000 tensors takes 0.6 MB
-MAX_OPS = 5_000_000  # at most about 0.5 GB and 3 s, which a flood of empty containers takes
-MAX_ENTRIES = 1_000_000  # dict entries; the costliest thing an opcode can make
 MAX_LONG = 1024  # bytes of one integer; printing longer ones takes quadratic time
 MAX_NAME = 1024  # characters of a module's or a global's name
 # characters; two equal 15 MB keys that take turns would be compared in full a million times
@@ -34,98 +34,47 @@ MAX_KEY = 4096
 MAX_TUPLE_KEYS = (
     4096  # the hash of a tuple of integers has no secret, so colliding ones can be made at will
 )
-FIRST_WINDOW = 1 << 14  # bytes read first: most data.pkl fit; doubled up to LAST_WINDOW
-LAST_WINDOW = 1 << 20
-SHORT_WINDOW = 1 << 12  # behind a chunk that was skipped another one is likely to follow soon
 
 BINPUT, BINGET = 0x71, 0x68
 
 
-class Global(NamedTuple):
-    """Something a pickle names for import; it stays a name. (A pair, because names may hold dots
-    and spaces.)
-    """
-
-    module: str
-    name: str
-
-
-class Call:
-    """What REDUCE or NEWOBJ would have called, and what was then put into the result.
-
-    Calling the result of a call is put as `operator.call` of it. `state` is what BUILD gave,
-    `items` the (key, value) pairs set on it, `extended` the values appended or added.
-    """
-
-    __slots__ = ("args", "extended", "function", "items", "keywords", "state")
-
-    def __init__(
-        self, function: Global, args: tuple[Any, ...], keywords: dict[Any, Any] | None = None
-    ) -> None:
-        self.function = function
-        self.args = args
-        self.keywords = keywords
-        self.state: Any = None
-        self.items: list[tuple[Any, Any]] | None = None
-        self.extended: list[Any] | None = None
-
-
-class Persistent:
-    """A reference to something outside the pickle (in torch files: a storage), by whatever
-    identifies it.
-    """
-
-    __slots__ = ("pid",)
-
-    def __init__(self, pid: Any) -> None:
-        self.pid = pid
-
-
-class Chunk:
-    """Raw bytes, by their place: `span[start:stop]` of the span that was decoded."""
-
-    __slots__ = ("start", "stop")
-
-    def __init__(self, start: int, stop: int) -> None:
-        self.start = start
-        self.stop = stop
-
-
-class Opaque:
-    """A dict key that may cost too much to hash, boxed: equal only to itself."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-class Decoded(NamedTuple):
-    """A pickle's value, the globals and the persistent ids it mentions, in order, and the place
-    behind its STOP.
-    """
-
-    value: Any
-    globals: tuple[Global, ...]
-    persistents: tuple[Persistent, ...]
-    end: int
-
-
-def decode(span: Span, start: int = 0) -> Decoded:
+def decode(span: Span, start: int = 0, window: int | None = None) -> Decoded:
     """The pickle that starts at `start`; for the next one in a row start at this one's `end`.
+
+    `window` is the number of bytes to read first, where little is expected.
 
     The value consists of None, bool, int, float, str, tuple, list, dict, `Global`, `Call`,
     `Persistent`, `Chunk` and, as dict keys, `Opaque`. It may contain itself and share parts any
     number of times: walk it with a set of ids, and never print, compare or hash it as a whole.
     Raises `MalformedFile`, kind `malformed`, `truncated`, `unsupported` or `limit`.
     """
+    return _obey(_Machine(span, start, window))
+
+
+def mentions(span: Span) -> tuple[Decoded | None, tuple[Global, ...]]:
+    """The pickle at the start of `span`, or None when it cannot be obeyed to its end, and the
+    globals that it mentions as far as it can.
+    """
+    m = _Machine(span, 0, None)
+    try:
+        return _obey(m), tuple(m.globals.values())
+    except MalformedFile as error:
+        if error.kind == "limit":
+            raise
+        return None, tuple(m.globals.values())
+
+
+def _obey(m: "_Machine") -> Decoded:
     collecting = gc.isenabled()
     # millions of new containers and no garbage: collections would only traverse them, again and
     # again
     gc.disable()
+    allowed = m.span.budget.steps
+    ticks = repeat(None, allowed)
     try:
-        return _run(_Machine(span, start))
+        return _run(m, ticks)
     finally:
+        m.span.budget.steps -= allowed - length_hint(ticks)
         if collecting:
             gc.enable()
 
@@ -138,38 +87,27 @@ class _OpcodeError(Exception):
         self.kind = kind
 
 
-class _ShortWindowError(Exception):
-    """The opcode at hand takes up to `need` bytes, which are there, but the window ends before."""
+class _Machine(Window):
+    """The stack and the memo, on top of the window.
 
-    def __init__(self, need: int) -> None:
-        self.need = need
-
-
-class _Machine:
-    """The stack, the memo, and the window of the span that is in memory (`data`, which begins at
-    `base`).
+    `watched` is `torch.storage._load_from_bytes` once it is mentioned, `loads` the calls of it.
     """
 
     __slots__ = (
-        "base", "data", "entries", "globals", "marks", "memo", "persistents", "reach", "skipped",
-        "span", "stack",
-        "start", "tuple_keys", "window",
+        "globals", "loads", "marks", "memo", "persistents", "sets", "stack", "tuple_keys",
+        "watched",
     )  # fmt: skip
 
-    def __init__(self, span: Span, start: int) -> None:
-        self.span = span
-        self.start = self.base = start
-        self.data = b""
-        self.reach = span.size - start
-        self.window = FIRST_WINDOW
-        self.skipped = 0
+    def __init__(self, span: Span, start: int, window: int | None) -> None:
+        super().__init__(span, start, window)
         self.stack: list[Any] = []
         self.marks: list[int] = []
         self.memo: dict[int, Any] = {}
         self.globals: dict[tuple[str, str], Global] = {}
         self.persistents: list[Persistent] = []
-        self.entries = 0
-        self.tuple_keys = 0
+        self.loads: list[Call] = []
+        self.watched: Global | None = None
+        self.tuple_keys = self.sets = 0
 
 
 Step = Callable[[_Machine, int], int]
@@ -180,18 +118,18 @@ window.
 """
 
 
-def _run(m: _Machine) -> Decoded:
+def _run(m: _Machine, ticks: "repeat[None]") -> Decoded:
     """Obey opcode after opcode; the only place that turns a failure into an error with its place.
 
     Half of a state dict's opcodes remember what is on top of the stack, or recall it; those need no
     call.
     """
-    steps, budget, at = _STEPS, repeat(None, MAX_OPS), 0
+    steps, at = _STEPS, 0
     stack, memo = m.stack, m.memo
     while True:
         data = m.data
         try:
-            for _ in budget:
+            for _ in ticks:
                 code = data[at]
                 if code == BINPUT:
                     memo[data[at + 1]] = stack[-1]
@@ -201,48 +139,30 @@ def _run(m: _Machine) -> Decoded:
                     at += 2
                 else:
                     at = steps[code](m, at + 1)
-            raise _OpcodeError(f"more than {MAX_OPS} opcodes", "limit")
+            raise _OpcodeError("more opcodes than are left to this file", "limit")
         except StopIteration:
-            return Decoded(
-                m.stack.pop(), tuple(m.globals.values()), tuple(m.persistents), m.base + at + 1
-            )
-        except _ShortWindowError as short:
-            at = _refill(m, at, min(short.need, m.reach - at))
+            return _finish(m, at)
+        except ShortWindowError as short:
+            at = refill(m, at, min(short.need, m.reach - at))
         except (IndexError, error):
             need = 1 + _WIDTHS[data[at]] if at < len(data) else 1
             if at + need <= len(data):
-                raise _fault(m, at, "an opcode takes more from the stack than is there") from None
-            at = _refill(m, at, need)
+                raise fault(m, at, "an opcode takes more from the stack than is there") from None
+            at = refill(m, at, need)
         except _OpcodeError as refused:
-            raise _fault(m, at, refused.message, refused.kind) from None
+            raise fault(m, at, refused.message, refused.kind) from None
         except KeyError as missing:
-            raise _fault(m, at, f"nothing was remembered under {missing}") from None
+            raise fault(m, at, f"nothing was remembered under {missing}") from None
         except UnicodeDecodeError:
-            raise _fault(m, at, "a text is not UTF-8") from None
+            raise fault(m, at, "a text is not UTF-8") from None
 
 
-def _fault(m: _Machine, at: int, message: str, kind: str = "malformed") -> MalformedFile:
-    place = m.base + at
-    return MalformedFile(
-        f"pickle: {message}", None if m.span.at is None else m.span.at + place, kind
-    )
-
-
-def _refill(m: _Machine, at: int, need: int) -> int:
-    """Move the window so that it begins at `at` and holds `need` bytes; gives the new place of the
-    opcode, 0.
-    """
-    place = m.base + at
-    if place + need > m.span.size:
-        raise _fault(m, at, "the bytes end before the pickle does", "truncated")
-    if place - m.start - m.skipped + need > MAX_PICKLE:
-        raise _fault(m, at, f"longer than {MAX_PICKLE} bytes", "limit")
-    if at > len(m.data):
-        m.window = SHORT_WINDOW if m.data else m.window
-    size = min(max(m.window, need), m.span.size - place)
-    m.data, m.base, m.reach = m.span[place : place + size].read(), place, m.span.size - place
-    m.window = min(2 * m.window, LAST_WINDOW)
-    return 0
+def _finish(m: _Machine, at: int) -> Decoded:
+    """The value on top of the stack, and what was noted on the way."""
+    pay(m, at + 1)
+    m.span.budget.step(m.sets, "a pickle")
+    named, referred = tuple(m.globals.values()), tuple(m.persistents)
+    return Decoded(m.stack.pop(), named, referred, tuple(m.loads), m.base + at + 1)
 
 
 def _unknown(m: _Machine, at: int) -> int:
@@ -433,7 +353,7 @@ def _payload(m: _Machine, at: int, size: int) -> bytes:
             raise _OpcodeError(
                 f"{size} bytes are claimed, and {m.reach - at} are left", "truncated"
             )
-        raise _ShortWindowError(9 + size)  # the opcode and the widest length precede the payload
+        raise ShortWindowError(9 + size)  # the opcode and the widest length precede the payload
     return m.data[at : at + size]
 
 
@@ -487,7 +407,6 @@ def _chunk(m: _Machine, at: int, size: int) -> int:
     if size > m.reach - at:
         raise _OpcodeError(f"{size} bytes are claimed, and {m.reach - at} are left", "truncated")
     m.stack.append(Chunk(m.base + at, m.base + at + size))
-    m.skipped += size
     return at + size
 
 
@@ -576,6 +495,9 @@ _SET, _FROZENSET = Global("builtins", "set"), Global("builtins", "frozenset")
 
 @_opcode(0x8F)
 def _empty_set(m: _Machine, at: int) -> int:
+    m.sets += 1
+    if 2 * m.sets > m.span.budget.steps:  # no other single byte makes so large an object
+        raise _OpcodeError("more sets than are left to this file", "limit")
     m.stack.append(Call(_SET, ()))
     return at
 
@@ -624,9 +546,6 @@ def _set_items(m: _Machine, flat: list[Any], at: int) -> int:
     target, alternating = m.stack[-1], iter(flat)
     if len(flat) & 1:
         raise _OpcodeError("a key without a value")
-    m.entries += len(flat) >> 1
-    if m.entries > MAX_ENTRIES:
-        raise _OpcodeError(f"more than {MAX_ENTRIES} dict entries", "limit")
     if type(target) is dict:
         for key, value in zip(alternating, alternating, strict=True):
             target[_key(m, key)] = value
@@ -669,12 +588,20 @@ def _key(m: _Machine, value: Any) -> Any:
 # Mentions of what would be imported, called or looked up
 
 
+_LOAD = Global("torch.storage", "_load_from_bytes")
+"""Called with bytes, it loads a whole torch file (torch/storage.py), which has a pickle of its own:
+each of these calls is remembered, for it may be thrown away before the pickle ends.
+"""
+
+
 def _mention(m: _Machine, module: str, name: str) -> None:
     if len(module) > MAX_NAME or len(name) > MAX_NAME:
         raise _OpcodeError(f"a global's name has over {MAX_NAME} characters", "limit")
     known = m.globals.get((module, name))
     if known is None:
         known = m.globals[module, name] = Global(module, name)
+        if known == _LOAD:
+            m.watched = known
     m.stack.append(known)
 
 
@@ -696,7 +623,7 @@ def _line_end(m: _Machine, at: int) -> int:
         raise _OpcodeError(f"a global's name has over {MAX_NAME} characters", "limit")
     if len(m.data) == m.reach:
         raise _OpcodeError("the bytes end before a global's name does", "truncated")
-    raise _ShortWindowError(3 + 2 * longest)
+    raise ShortWindowError(3 + 2 * longest)
 
 
 @_opcode(0x93)
@@ -721,7 +648,9 @@ def _reduce(m: _Machine, at: int) -> int:
     """
     args, function = m.stack.pop(), m.stack[-1]
     if type(args) is tuple and type(function) is Global:
-        m.stack[-1] = Call(function, args)
+        m.stack[-1] = call = Call(function, args)
+        if function is m.watched:
+            m.loads.append(call)
     elif type(args) is tuple and type(function) is Call:
         m.stack[-1] = Call(_CALL, (function, *args))
     else:
@@ -744,7 +673,9 @@ def _called(m: _Machine, at: int, function: Any, args: Any, keywords: Any = None
         raise _OpcodeError(
             f"a {type(function).__name__} would be called with a {type(args).__name__}"
         )
-    m.stack[-1] = Call(function, args, keywords)
+    m.stack[-1] = call = Call(function, args, keywords)
+    if function is m.watched:
+        m.loads.append(call)
     return at
 
 

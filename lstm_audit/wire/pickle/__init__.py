@@ -1,0 +1,11 @@
+"""Pickles, read by an inert machine: plain values, and nothing is called.
+
+values.py    what stands for a global, a call, a persistent id, raw bytes
+window.py    the part of a span that is in memory
+machine.py   the opcodes
+"""
+
+from .machine import decode
+from .values import Call, Chunk, Decoded, Global, Opaque, Persistent
+
+__all__ = ["Call", "Chunk", "Decoded", "Global", "Opaque", "Persistent", "decode"]
