@@ -9,11 +9,11 @@ Source: RFC 1952; members that follow one another are one stream (2.2).
 import zlib
 
 from ..errors import MalformedFile
-from ..raw.source import BytesSource
-from ..raw.span import Span, whole
+from ..raw.budget import MAX_HELD
+from ..raw.span import Span
 
 MAGIC = b"\x1f\x8b\x08"
-MAX_INFLATED = 256 << 20  # bytes; deflate reaches 1000:1, so the output is what must be bounded
+MAX_INFLATED = MAX_HELD  # bytes; deflate reaches 1000:1, so the output is what must be bounded
 READ_AT_ONCE = 1 << 20
 
 
@@ -53,4 +53,5 @@ def _decompress(stream: "zlib._Decompress", raw: bytes, span: Span, most: int) -
 
 
 def _held(span: Span, made: bytearray) -> Span:
-    return whole(BytesSource(bytes(made), span.source.name))
+    span.budget.hold(len(made), "a gzip stream")
+    return span.computed(bytes(made))

@@ -11,8 +11,7 @@ from functools import partial
 from itertools import product
 from typing import NamedTuple
 
-from ...raw.source import BytesSource
-from ...raw.span import Span, whole
+from ...raw.span import Span
 from .file import Cursor, File
 from .filters import FLETCHER32, Filter, undo_filters
 from .trees import walk_tree
@@ -82,7 +81,7 @@ def locate_chunks(dataset: Chunked, fill: Callable[[], bytearray]) -> Span:
         raw = dataset.file.read(chunk.at, chunk.stored)
         raw = undo_filters(dataset.file, dataset.filters, chunk.skipped, raw, grid.size, chunk.at)
         _scatter(dataset, grid, chunk, raw, elements)
-    return whole(BytesSource(bytes(elements), f"{dataset.file.span.source.name}, from chunks"))
+    return dataset.file.span.computed(bytes(elements), ", from chunks")
 
 
 def _read_grid(dataset: Chunked) -> Grid:

@@ -9,8 +9,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ...errors import MalformedFile
-from ...raw.source import BytesSource
-from ...raw.span import Span, whole
+from ...raw.span import Span
 from .chunks import MAX_ASSEMBLED, Chunked, locate_chunks
 from .file import Cursor, File
 from .filters import read_filters
@@ -160,9 +159,7 @@ def _contiguous(
 
 
 def _unwritten(file: File, first: dict[int, Message], extent: _Extent) -> Span:
-    return whole(
-        BytesSource(bytes(_fill(file, first, extent)), f"{file.span.source.name}, never written")
-    )
+    return file.span.computed(bytes(_fill(file, first, extent)), ", never written")
 
 
 def _fill(file: File, first: dict[int, Message], extent: _Extent) -> bytearray:
