@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command import untraced
 
-from lstm_audit import pipeline
+from lstm_audit import inputs
 from lstm_audit.fleet import audit
 from lstm_audit.raw.source import FileSource
 
@@ -53,7 +53,7 @@ class Counted(FileSource):
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
     Counted.reads = []
-    monkeypatch.setattr(pipeline, "FileSource", Counted)
+    monkeypatch.setattr(inputs, "FileSource", Counted)
     return Counted
 
 
