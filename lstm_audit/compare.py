@@ -1,16 +1,17 @@
 """Two audits, gate by gate.
 
-Comes in: two `Audit`s. Goes out: a `Comparison`: pairs matched by module, layer and direction, and
-what has no partner. Promise: every LSTM of both sides stands in exactly one place.
+Comes in: two `Audit`s. Goes out: a `Comparison`: pairs of one identity, and what has no partner.
+Promise: every LSTM of both sides stands in exactly one place.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .errors import Skipped
 from .facts import Audit, Row, number
-from .lstm.layer import GATES
+from .lstm.layer import GATES, Identity
 from .policy.verdict import unjudged
 
 
@@ -18,7 +19,6 @@ from .policy.verdict import unjudged
 class Pair:
     """One LSTM before and after."""
 
-    address: str
     a: Row
     b: Row
 
@@ -67,26 +67,45 @@ class Comparison:
             "schema": "lstm-audit/diff/1",
             "changed": self.changed,
             "pairs": [_pair(pair) for pair in self.pairs],
-            "only_a": [row.lstm.address for row in self.only[0]],
-            "only_b": [row.lstm.address for row in self.only[1]],
+            "only_a": _addresses(self.only[0]),
+            "only_b": _addresses(self.only[1]),
             "skipped_a": [_skipped(skip) for skip in self.skipped[0]],
             "skipped_b": [_skipped(skip) for skip in self.skipped[1]],
         }
 
 
 def compare(a: Audit, b: Audit) -> Comparison:
-    """Match two audits of one checkpoint each."""
-    left, right = _by_address(a.rows), _by_address(b.rows)
+    """Match two audits of one checkpoint each.
+
+    An LSTM that the other side has under another convention only (it was quantised, say) is matched
+    by its address, where that leaves no choice.
+    """
+    left = {row.lstm.identity: row for row in a.rows}
+    right = {row.lstm.identity: row for row in b.rows}
+    partners = {one: one for one in left if one in right}
+    partners |= _by_address(
+        [one for one in left if one not in right], [one for one in right if one not in left]
+    )
+    matched = set(partners.values())
     return Comparison(
         pairs=tuple(
-            Pair(address, row, right[address]) for address, row in left.items() if address in right
+            Pair(row, right[partners[one]]) for one, row in left.items() if one in partners
         ),
         only=(
-            tuple(row for address, row in left.items() if address not in right),
-            tuple(row for address, row in right.items() if address not in left),
+            tuple(row for one, row in left.items() if one not in partners),
+            tuple(row for one, row in right.items() if one not in matched),
         ),
         skipped=(_unjudged(a), _unjudged(b)),
     )
+
+
+def _by_address(left: Sequence[Identity], right: Sequence[Identity]) -> dict[Identity, Identity]:
+    """Pairs of identities of one address that no other on their side has."""
+    ours, theirs = (Counter(one.address for one in side) for side in (left, right))
+    there = {one.address: one for one in right}
+    return {
+        one: there[one.address] for one in left if ours[one.address] == theirs[one.address] == 1
+    }
 
 
 def _unjudged(side: Audit) -> tuple[Skipped, ...]:
@@ -97,8 +116,13 @@ def _skipped(skip: Skipped) -> dict[str, str]:
     return {"module": skip.module, "reason": skip.reason, "detail": skip.detail}
 
 
-def _by_address(rows: Iterable[Row]) -> dict[str, Row]:
-    return {row.lstm.address: row for row in rows}
+def _addresses(rows: Sequence[Row]) -> list[str]:
+    """How the LSTMs are written, with their convention where two share an address."""
+    shared = Counter(row.lstm.address for row in rows)
+    return [
+        row.lstm.identity.full_address if shared[row.lstm.address] > 1 else row.lstm.address
+        for row in rows
+    ]
 
 
 def _pair(pair: Pair) -> dict[str, Any]:
@@ -106,6 +130,7 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "module": pair.a.lstm.module,
         "layer": pair.a.lstm.layer,
         "direction": pair.a.lstm.direction,
+        "convention": pair.b.lstm.convention,
         "changed": pair.changed,
         "a": _side(pair.a),
         "b": _side(pair.b),

@@ -197,7 +197,11 @@ class Finding(NamedTuple):
 
 
 class FileAudit(NamedTuple):
-    """One checkpoint that could be read. `bytes` is its size on disk (all shards together)."""
+    """One checkpoint that could be read. `bytes` is its size on disk (all shards together).
+
+    `left_out` are the addresses of LSTMs, and the modules of what was skipped, that lie outside of
+    the layers that were asked for.
+    """
 
     path: str
     format: Word
@@ -205,6 +209,7 @@ class FileAudit(NamedTuple):
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...]
     findings: tuple[Finding, ...] = ()
+    left_out: tuple[str, ...] = ()
 
 
 class FileError(NamedTuple):
@@ -348,6 +353,7 @@ HIDDEN = frozenset(
         (Target, "donor"),
         (Fix, "identities"),
         (Fix, "ambiguous"),
+        (FileAudit, "left_out"),
         (Finding, "convention"),
         (Finding, "ambiguous"),
     }

@@ -16,6 +16,7 @@ from .facts import Audit, FileAudit, FileError
 from .inputs import STDIN, Input, expand, is_remote
 from .pipeline import EVERYTHING, Request, Results, audit_input, audit_object
 from .policy.globs import patterns_of
+from .policy.unmatched import refuse_unmatched
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor, Future
@@ -59,8 +60,9 @@ def audit(
     `concurrent.futures.Executor` does: dask's `Client.get_executor()`, mpi4py's, loky's, ray's.
     Nothing is executed and nothing is written.
 
-    Raises `BadPolicy` when a path does not exist, `UnknownFormat` for an object that holds no
-    tensors. A file that cannot be read is no exception but an entry of `Audit.errors`.
+    Raises `BadPolicy` when a path does not exist or a pattern matches nothing, `UnknownFormat` for
+    an object that holds no tensors. A file that cannot be read is no exception but an entry of
+    `Audit.errors`.
     """
     request = Request(patterns_of(layers), policy, numbers_only, units)
     if isinstance(target, (str, bytes, os.PathLike)):
@@ -68,8 +70,11 @@ def audit(
     if isinstance(target, Sequence):
         left_out = patterns_of(exclude)
         paths = [_path(path) for path in target]
-        return audit_paths(paths, request, jobs, progress, executor, left_out)
-    return Audit((audit_object(target, request),))
+        found = audit_paths(paths, request, jobs, progress, executor, left_out)
+    else:
+        found = Audit((audit_object(target, request),))
+    refuse_unmatched([found], request.layers, policy, "layers")
+    return found
 
 
 def _path(target: object) -> str:

@@ -5,6 +5,7 @@ with their `Init`, and the findings that stand. Promise: a rule sees what the re
 nothing of it is computed twice.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 from .facts import Finding, Row, facts_of
@@ -33,6 +34,7 @@ def judged(
     """The rows and findings of one file, under `policy` (None: the defaults of a report)."""
     inits = [init_of(lstm, read) for lstm, read in zip(lstms, values, strict=True)]
     parts = list(zip(lstms, values, measures, inits, strict=True))
+    addresses = Counter(lstm.address for lstm in found.lstms)
     evidence = Evidence(
         path=path,
         format=checkpoint.format,
@@ -41,6 +43,7 @@ def judged(
         lookalikes=found.lookalikes,
         globals=checkpoint.globals,
         notes=checkpoint.notes,
+        shared={address for address, count in addresses.items() if count > 1},
     )
     table = table_of(policy or REPORTING, path, subjects_of(evidence))
     findings = tuple(judge(evidence, table))

@@ -238,7 +238,8 @@ def _judge(path: str, size: int, checkpoint: Checkpoint, request: Request) -> Fi
     """Find, measure, and hold against the rules: the part of the pipeline that knows no
     container.
     """
-    found = _within(find_lstms(checkpoint), request.layers)
+    everything = find_lstms(checkpoint)
+    found = _within(everything, request.layers)
     lstms = [lstm for lstm in found.lstms if selected(lstm, request.layers)]
     _bound(lstms)
     values = [read_values(lstm) for lstm in lstms]
@@ -254,7 +255,19 @@ def _judge(path: str, size: int, checkpoint: Checkpoint, request: Request) -> Fi
     if request.units:
         units = map(units_of, lstms, values)
         rows = tuple(row._replace(units=kept) for row, kept in zip(rows, units, strict=True))
-    return FileAudit(path, checkpoint.format, size, rows, skipped, findings)
+    left_out = _left_out(everything, found, request.layers)
+    return FileAudit(path, checkpoint.format, size, rows, skipped, findings, left_out)
+
+
+def _left_out(everything: Found, found: Found, layers: tuple[str, ...]) -> tuple[str, ...]:
+    """How what lies outside of the layers is called: a pattern may be meant for it."""
+    if not layers:
+        return ()
+    others = [lstm for lstm in everything.lstms if not selected(lstm, layers)]
+    names = [one.address for lstm in others for one in (lstm.identity, *lstm.tied)]
+    kept = {skip.module for skip in found.skipped}
+    names += [skip.module for skip in everything.skipped if skip.module not in kept]
+    return tuple(dict.fromkeys(names))
 
 
 def _within(found: Found, layers: tuple[str, ...]) -> Found:

@@ -17,6 +17,7 @@ from ..policy.baseline import (
     updated,
 )
 from ..policy.model import Policy
+from ..policy.unmatched import refuse_misplaced
 from ..reports.words import counted, escape
 from .output import tell
 
@@ -37,6 +38,7 @@ def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[
     there.
     """
     baseline = load_baseline(path)
+    refuse_misplaced(baseline, [audit])
     judged = judged_in(audit, request.policy or Policy(), baseline.folder, request.layers)
     compared = compare(audit.findings, baseline, judged)
     if compared.known and not quiet:

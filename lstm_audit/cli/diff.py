@@ -5,6 +5,7 @@ from ..errors import BadPolicy
 from ..facts import Audit
 from ..fleet import audit_paths
 from ..pipeline import Request
+from ..policy.unmatched import refuse_unmatched
 from ..reports.words import counted, digits, escape, fraction, shown_address, shown_module
 from . import exits
 from .options import Given
@@ -38,6 +39,7 @@ def run(given: Given) -> int:
         _refuse_unclear(side)
     if any(side.errors for side in sides):
         return exits.UNREADABLE
+    refuse_unmatched(sides, given.layers)
     comparison = compare(*sides)
     if given.as_json:
         from json import dumps

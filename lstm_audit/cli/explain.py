@@ -2,6 +2,7 @@
 
 from ..errors import BadPolicy
 from ..rules import RULES
+from ..spelling import nearest
 from .exits import PASS
 from .options import Given
 from .output import say
@@ -29,11 +30,9 @@ def run(given: Given) -> int:
         if wanted.upper() == rule.code or wanted.lower() == rule.name
     ]
     if not found:
-        from difflib import get_close_matches
-
         names = [name for rule in RULES.values() for name in (rule.code, rule.name)]
-        near = get_close_matches(wanted, names, 1, 0.5)
-        hint = f"did you mean {near[0]}?" if near else "`lstm-audit rules` lists them"
+        near = nearest(wanted, names)
+        hint = f"did you mean {near}?" if near else "`lstm-audit rules` lists them"
         raise BadPolicy(f"no rule is called {given.code!r}; {hint}")
     rule = found[0]
     say(f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}")

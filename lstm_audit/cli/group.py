@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import click
 
+from ..spelling import nearest
 from ..version import __version__
 from .exits import PASS, ended_from_outside
 from .help import command_of
@@ -54,13 +55,9 @@ class LazyGroup(click.Group):
             and not args[0].startswith("-")
             and args[0] not in COMMANDS
         ):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, 1)
+            near = nearest(args[0], COMMANDS)
             hint = (
-                f" Did you mean {near[0]!r}?"
-                if near
-                else f" The commands are: {', '.join(COMMANDS)}."
+                f" Did you mean {near!r}?" if near else f" The commands are: {', '.join(COMMANDS)}."
             )
             raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
         return super().resolve_command(ctx, args)

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..decay import bias_of_decay, logit
 from ..errors import BadPolicy
+from ..spelling import nearest
 from .measure import of_sorted, sigmoid, time_scale
 
 Uniform = Callable[[int], Sequence[float]]
@@ -160,12 +161,10 @@ def parse(text: str) -> Chosen:
 
 
 def _hint(name: str) -> str:
-    from difflib import get_close_matches
-
     if name and not name.strip("+-.0123456789"):
         return f"a constant is set by --forget-bias {name}"
-    near = get_close_matches(name.lower(), PRESETS, 1)
-    return f"did you mean {PRESETS[near[0]].syntax}?" if near else f"there are {', '.join(PRESETS)}"
+    near = nearest(name, PRESETS)
+    return f"did you mean {PRESETS[near].syntax}?" if near else f"there are {', '.join(PRESETS)}"
 
 
 def _number(text: str, row: Preset) -> float:

@@ -12,8 +12,7 @@ and keep it in place.
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..errors import BadPolicy
 from ..facts import Audit, Finding, number
@@ -31,8 +30,7 @@ CLOSE = 1e-6
 Measured = float | str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An accepted place: the rule, the path from the baseline's folder, the address, and every
     value accepted there.
 
@@ -50,16 +48,14 @@ class Entry:
         return f"{self.code}:{self.path}:{self.address}"
 
 
-@dataclass(frozen=True, slots=True)
-class Baseline:
+class Baseline(NamedTuple):
     """The entries by key, and the folder that their paths start from."""
 
     folder: str
-    entries: Mapping[str, Entry] = field(default_factory=dict)
+    entries: Mapping[str, Entry] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Compared:
+class Compared(NamedTuple):
     """Findings against a baseline.
 
     A `new` one whose place is known but whose value has moved says so in its message. `stale`
@@ -114,7 +110,7 @@ def compare(
             if n not in known and _taken(finding, accepted[n], covers):
                 known.add(n)
     stale = (
-        replace(e, measured=tuple(left[key]))
+        e._replace(measured=tuple(left[key]))
         for key, e in baseline.entries.items()
         if left[key] and judged(e)
     )
@@ -182,7 +178,7 @@ def updated(
         path = relative(finding.path, baseline.folder)
         entry = Entry(finding.code, path, finding.address, (_stored(finding.measured),))
         old = found.get(entry.key)
-        found[entry.key] = replace(entry, measured=old.measured + entry.measured) if old else entry
+        found[entry.key] = entry._replace(measured=old.measured + entry.measured) if old else entry
     return Baseline(baseline.folder, kept | found)
 
 
@@ -206,7 +202,7 @@ def load_baseline(path: str) -> Baseline:
     above = place.child("entries")
     items = table_of(table.get("entries"), above).items()
     entries = {key: _entry(key, value, above.child(key)) for key, value in items}
-    return replace(empty_baseline(path), entries=entries)
+    return empty_baseline(path)._replace(entries=entries)
 
 
 def _parsed(path: str, place: Place) -> object:

@@ -9,12 +9,17 @@ import os
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from ..errors import BadPolicy
 from ..lstm.layer import ROOT
 
 
 def patterns_of(given: str | Iterable[str]) -> tuple[str, ...]:
-    """One glob or several, as a tuple."""
-    return (given,) if isinstance(given, str) else tuple(given)
+    """One glob or several, as a tuple; raises `BadPolicy` for what is none."""
+    patterns = (given,) if isinstance(given, str) else tuple(given)
+    for pattern in patterns:
+        if not isinstance(pattern, str):
+            raise BadPolicy(f"a glob is a string, not {pattern!r}")
+    return patterns
 
 
 def matches(names: Iterable[str], patterns: Iterable[str]) -> bool:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, get_args
 
 from ..errors import BadPolicy
 from ..rules import Rule
+from ..spelling import suggest
 
 if TYPE_CHECKING:  # 6 ms that only a `rules` table and the schema need
     from inspect import Parameter
@@ -79,22 +80,6 @@ def mistyped(place: Place, expected: str, value: object) -> BadPolicy:
     return wrong(place, f"expected {expected}, found {found(value)}")
 
 
-def near(name: object, choices: Iterable[str], shown: Iterable[str] = ()) -> str:
-    """`did you mean ...?`, or what there is to choose from (`shown`, where the choices are
-    many).
-    """
-    from difflib import get_close_matches
-
-    choices = list(choices)
-    text = str(name).strip()
-    spelled = {choice.lower().replace("_", "-"): choice for choice in choices}
-    close = get_close_matches(text.lower().replace("_", "-")[:100], spelled, 1)
-    if close:
-        return f"did you mean {spelled[close[0]]!r}?"
-    choices = list(shown) or choices
-    return f"there {'is' if len(choices) == 1 else 'are'} {', '.join(choices)}"
-
-
 def table_of(value: object, place: Place) -> dict[Any, Any]:
     """A table."""
     if not isinstance(value, dict):
@@ -106,7 +91,7 @@ def known_keys(table: Iterable[object], choices: Sequence[str], place: Place) ->
     """Refuse a key that is none of the choices."""
     for key in table:
         if key not in choices:
-            raise wrong(place.child(key), f"no such key; {near(key, choices)}")
+            raise wrong(place.child(key), f"no such key; {suggest(key, choices)}")
 
 
 def text_of(value: object, place: Place) -> str:
@@ -150,7 +135,7 @@ def choice_of(value: object, choices: Sequence[str], place: Place) -> str:
     text = text_of(value, place)
     if text not in choices:
         raise wrong(
-            place, f"{_quoted(text)} is none of {', '.join(choices)}; {near(text, choices)}"
+            place, f"{_quoted(text)} is none of {', '.join(choices)}; {suggest(text, choices)}"
         )
     return text
 

@@ -11,13 +11,13 @@ from typing import Any
 from ..errors import BadPolicy
 from ..facts import SEVERITIES
 from ..rules import RULES, Rule
+from ..spelling import suggest
 from .kinds import (
     Place,
     choice_of,
     flag_of,
     known_keys,
     mistyped,
-    near,
     number_of,
     options_of,
     table_of,
@@ -132,7 +132,7 @@ def _near_code(text: object) -> str:
     if named or begun:
         return f"did you mean {(named or begun)[0]!r}?"
     families = sorted({code[:3] for code in codes})
-    return near(text, [*codes, *families, "ALL"], shown=["ALL", *families])
+    return suggest(text, [*codes, *families, "ALL"], shown=["ALL", *families])
 
 
 def _forget(value: object, place: Place) -> dict[str, Demand]:
@@ -234,7 +234,7 @@ def _known_options(
         if name not in kinds:
             raise wrong(
                 place.child(name),
-                f"{rule.code} has no such option; {near(name, [*kinds, SEVERITY])}",
+                f"{rule.code} has no such option; {suggest(name, [*kinds, SEVERITY])}",
             )
         if layered and rule.scope == "file":
             raise wrong(

@@ -6,7 +6,6 @@ and nothing but arithmetic is an error by default.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from typing import Any, NamedTuple
 
@@ -44,7 +43,8 @@ class Remark(NamedTuple):
 
 class Evidence(NamedTuple):
     """One file before the rules; its source is open, so that a rule may read what a bias span
-    covers. `remarks` are there for Python source only.
+    covers. `remarks` are there for Python source only. `shared` are the addresses that several
+    LSTMs of the file bear.
     """
 
     path: str
@@ -55,6 +55,7 @@ class Evidence(NamedTuple):
     globals: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     remarks: tuple[Remark, ...] = ()
+    shared: Set[str] = frozenset()
 
 
 class Subject(NamedTuple):
@@ -227,13 +228,11 @@ def catalogue() -> list[Rule]:
 
 def judge(evidence: Evidence, table: Table) -> Iterator[Finding]:
     """Every finding of every rule that is on, in the order of codes, then of the report."""
-    addresses = Counter(case.lstm.address for case in evidence.cases)
-    shared = {address for address, count in addresses.items() if count > 1}
     for rule in catalogue():
         for hit in _hits(rule, evidence, table):
             # A rule that sees the whole file may speak of a part of it where it is off.
             if setting := table[hit.subject].get(rule.code):
-                yield _finding(rule, hit, setting, evidence.path, shared)
+                yield _finding(rule, hit, setting, evidence)
 
 
 def _hits(rule: Rule, evidence: Evidence, table: Table) -> Iterator[Hit]:
@@ -247,25 +246,25 @@ def _hits(rule: Rule, evidence: Evidence, table: Table) -> Iterator[Hit]:
             yield from rule.check(case, **setting.options)
 
 
-def _finding(rule: Rule, hit: Hit, setting: Setting, path: str, shared: Set[str]) -> Finding:
-    """A hit as it is reported; `shared` are the addresses that several LSTMs bear."""
+def _finding(rule: Rule, hit: Hit, setting: Setting, evidence: Evidence) -> Finding:
+    """A hit as it is reported."""
     finding = Finding(
         code=rule.code,
         name=rule.name,
         severity=setting.severity or hit.severity or rule.severity,
-        path=path,
+        path=evidence.path,
         module=hit.module,
         layer=hit.layer,
         direction=hit.direction,
         message=hit.message,
         measured=hit.measured,
         expected=hit.expected,
-        fix=hit.fix and hit.fix._replace(ambiguous=_is_shared(hit.fix, shared)),
+        fix=hit.fix and hit.fix._replace(ambiguous=_is_shared(hit.fix, evidence.shared)),
         line=hit.line,
         column=hit.column,
         convention=hit.convention,
     )
-    return finding._replace(ambiguous=True) if finding.address in shared else finding
+    return finding._replace(ambiguous=True) if finding.address in evidence.shared else finding
 
 
 def _is_shared(fix: Fix, shared: Set[str]) -> bool:

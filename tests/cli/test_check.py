@@ -154,7 +154,9 @@ def test_layers() -> None:
         for file in json.loads(run("check", "-f", "json", "-l", "*:l1*", MODEL).stdout)["files"]
     ]
     assert [(row["layer"], row["direction"]) for row in rows] == [(1, "forward"), (1, "reverse")]
-    assert run("check", "-l", "nothing", MODEL).exit_code == 4
+    typo = run("check", "-l", "(rot):l0", "-l", "*:l1*", MODEL)
+    assert typo.exit_code == 2
+    assert "'(rot):l0' matches no LSTM; the nearest is '(root):l0'" in typo.stderr
 
 
 # ---- the policy's file

@@ -112,7 +112,8 @@ def test_the_reason_is_of_an_lstm_and_not_of_a_gru() -> None:
 
 def test_layers() -> None:
     assert len(check(model(), layers=["*:l1"]).audit.rows) == 1
-    assert not check(model(), layers=["nothing"]).passed
+    with pytest.raises(BadPolicy, match=r"'nothing' matches no LSTM; the nearest is"):
+        check(model(), layers=["*:l1", "nothing"])
 
 
 # ---- assert_forget_gate

@@ -139,7 +139,7 @@ def test_every_field_is_a_key_or_hidden() -> None:
                     found |= fields(inner)
         return found
 
-    assert fields(Row) | fields(facts.Finding) >= HIDDEN
+    assert fields(Row) | fields(facts.Finding) | fields(facts.FileAudit) >= HIDDEN
     shown = {key.attribute.split(".")[-1] for key in keys_of(Row)}
     hidden = {name for _, name in HIDDEN}
     everything = {*Row._fields, *facts.LstmFacts._fields, *Identity._fields}

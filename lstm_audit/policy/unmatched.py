@@ -1,0 +1,149 @@
+"""Patterns that match nothing in a whole run: mistakes, never a pass.
+
+Comes in: an `Audit`, and the patterns that it was asked with. Goes out: nothing, or `BadPolicy`
+that names the nearest address or path. Promise: what a pattern could have matched in a file that
+could not be read is not held against it.
+
+A run may look at some files of a repository only (a commit hook names those that changed), so a
+`files` glob of a configuration is right, too, when it matches a file that is there.
+"""
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+
+from ..errors import BadPolicy
+from ..facts import Audit, FileAudit
+from ..lstm.layer import ROOT
+from ..spelling import nearest
+from .baseline import Baseline, Entry
+from .globs import file_matches, matches, matches_module, names_of_address, relative
+from .model import Override, Policy
+from .table import overrides_for
+
+
+def refuse_unmatched(
+    audits: Sequence[Audit],
+    layers: Sequence[str] = (),
+    policy: Policy | None = None,
+    name: str = "--layers",
+) -> None:
+    """Raise `BadPolicy` for a pattern of `layers` (called `name`), or of an override, that matches
+    nothing in all of the audits.
+    """
+    if any(audit.errors for audit in audits):
+        return
+    files = [file for audit in audits for file in audit.files]
+    _refuse_layers(files, layers, name)
+    if policy is not None:
+        paths = [file.path for file in files]
+        paths += [path for audit in audits for path in audit.ignored_paths]
+        for n, override in enumerate(policy.overrides, 1):
+            _refuse_override(override, n, policy, files, paths)
+
+
+def _refuse_override(
+    override: Override, n: int, policy: Policy, files: Sequence[FileAudit], paths: Sequence[str]
+) -> None:
+    where = f"{policy.file}: override #{n}" if policy.file else f"override #{n}"
+    for pattern in override.files:
+        seen = any(file_matches(path, policy.folder, [pattern]) for path in paths)
+        if all(map(_is_file, paths)) and not seen and not _is_there(pattern, policy.folder):
+            here = (relative(path, policy.folder) if policy.folder else path for path in paths)
+            hint = _nearest_path(pattern, here)
+            raise BadPolicy(f"{where}.files: {pattern!r} matches no file; {hint}")
+    fitting = [file for file in files if override in overrides_for(policy, file.path)]
+    _refuse_layers(fitting, override.layers, f"{where}.layers")
+
+
+def _nearest_path(pattern: str, paths: Iterable[str]) -> str:
+    near = nearest(pattern, paths, least=0.0)
+    return "there is none in this run" if near is None else f"the nearest is {near!r}"
+
+
+def _is_file(path: str) -> bool:
+    """Standard input and a live object have no path that a glob could match."""
+    return path != "-" and not path.startswith("<")
+
+
+def _is_there(pattern: str, folder: str) -> bool:
+    """Whether a glob of a configuration file matches something on disk."""
+    if not folder:
+        return False
+    name = pattern.removeprefix("./")
+    anywhere = name if "/" in name else f"**/{name}"
+    below = f"{anywhere}**" if anywhere.endswith("/") else anywhere
+    found = glob.iglob(
+        os.path.join(glob.escape(folder), below), recursive=True, include_hidden=True
+    )
+    return any(True for _ in found)
+
+
+def _refuse_layers(files: Sequence[FileAudit], patterns: Iterable[str], where: str) -> None:
+    """Of several patterns each must match; where there is nothing at all, none is to blame."""
+    there = sorted({address for file in files for address in addresses_in(file)})
+    for pattern in patterns if there else ():
+        if not any(_matches_in(file, pattern) for file in files):
+            raise BadPolicy(f"{where}: {pattern!r} matches no LSTM; {_nearest(pattern, there)}")
+
+
+def _nearest(pattern: str, addresses: Sequence[str]) -> str:
+    """The address that a pattern may have been meant for; a pattern without a layer is held against
+    modules.
+    """
+    parts = {one if ":l" in pattern else one.partition(":l")[0]: one for one in addresses[::-1]}
+    near = nearest(pattern, parts, least=0.0)
+    assert near is not None  # there are addresses, and anything is alike by 0
+    return f"the nearest is {parts[near]!r}"
+
+
+def refuse_misplaced(baseline: Baseline, audits: Sequence[Audit]) -> None:
+    """Raise `BadPolicy` for an entry of a baseline that is about nothing: its file is neither in
+    the run nor on disk, or nothing in the file has its address.
+    """
+    files = {relative(file.path, baseline.folder): file for a in audits for file in a.files}
+    unread = {relative(error.path, baseline.folder) for a in audits for error in a.errors}
+    for entry in baseline.entries.values():
+        path = os.path.join(baseline.folder, entry.path)
+        if entry.path in unread or (entry.path not in files and os.path.lexists(path)):
+            continue
+        file = files.get(entry.path)
+        if file is None:
+            hint = _nearest_path(entry.path, files)
+            raise BadPolicy(f"{_entry(entry)} no such file; {hint} {DROP}")
+        if entry.address and not _has_address(file, entry.address):
+            hint = _nearest(entry.address, [*addresses_in(file)] or ["(none)"])
+            raise BadPolicy(f"{_entry(entry)} no such LSTM in the file; {hint} {DROP}")
+
+
+DROP = "(--update-baseline drops what is gone)"
+
+
+def _entry(entry: Entry) -> str:
+    return f"the baseline's entry {entry.key!r} matches nothing:"
+
+
+def _has_address(file: FileAudit, address: str) -> bool:
+    module, *written = names_of_address(address)
+    there = {name for row in file.rows for name in row.lstm.names}
+    there |= {name for one in file.left_out for name in names_of_address(one)}
+    there |= {skip.module or ROOT for skip in file.skipped}
+    return module in there if ":l" not in address else bool(there & {module, *written})
+
+
+def _matches_in(file: FileAudit, pattern: str) -> bool:
+    """Whether a pattern matches something in a file, asked for or not."""
+    return (
+        any(matches(row.lstm.names, [pattern]) for row in file.rows)
+        or any(matches(names_of_address(address), [pattern]) for address in file.left_out)
+        or any(matches_module(skip.module, [pattern]) for skip in file.skipped)
+    )
+
+
+def addresses_in(file: FileAudit) -> Iterator[str]:
+    """The addresses in a file, as reports write them, and the modules of what was skipped."""
+    for row in file.rows:
+        for one in (row.lstm.identity, *row.lstm.tied):
+            yield f"{'' if one.module else '(root)'}{one.address}"
+    yield from (f"(root){one}" if one[:1] in (":", "") else one for one in file.left_out)
+    yield from (skip.module or "(root)" for skip in file.skipped)
