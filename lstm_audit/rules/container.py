@@ -45,7 +45,13 @@ INERT: dict[str, frozenset[str]] = {
     "torch.nn.backends.thnn": frozenset({"_get_thnn_function_backend"}),
     "torch.backends.cudnn.rnn": frozenset({"Unserializable"}),
     "torch.jit._pickle": frozenset(
-        {"build_tensorlist", "build_intlist", "build_doublelist", "build_boollist"}
+        {
+            "build_tensorlist",
+            "build_intlist",
+            "build_doublelist",
+            "build_boollist",
+            "restore_type_tag",
+        }
     ),
     "numpy": frozenset(_NUMPY.split()),
     **{
@@ -73,7 +79,9 @@ def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
 
     What it sees: globals other than torch's rebuilders, storages, dtypes and torch.nn classes,
     collections, builtin containers and numpy's reconstructors. A dotted name is never inert: it
-    reaches through a module to anything. In TorchScript nothing is imported, so nothing is said.
+    reaches through a module to anything. Every pickle of the file counts, also those inside it: of
+    a .pt2 the sample inputs and pickled weights, which torch.export.load unpickles without a
+    filter. TorchScript's own classes (`__torch__`) are its code, and are not imported.
 
     Why it hurts: `torch.load(weights_only=False)` and `pickle.load` import these names and call
     what the file tells them to call. With a whole pickled model it is only a wish for your source
@@ -90,10 +98,11 @@ def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
 
     References: torch.load, `weights_only`; the Python documentation of pickle, "Warning".
     """
-    if evidence.format == "torchscript":
-        return
+    script = evidence.format == "torchscript"
     foreign = sorted(
-        {f"{module}.{name}" for module, name in evidence.globals if not inert(module, name)}
+        f"{module}.{name}"
+        for module, name in set(evidence.globals)
+        if not inert(module, name) and not (script and module.partition(".")[0] == "__torch__")
     )
     if foreign:
         message = (

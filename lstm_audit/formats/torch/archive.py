@@ -22,6 +22,9 @@ MAX_REMEMBERED = (
     1 << 15
 )  # bytes of a pickle that is kept decoded: 300 tensors; a hostile sixteen take 30 MB
 
+DECISIVE = ("data.pkl", "data/weights/model_weights_config.json")
+"""Records either of which makes an archive one of torch's."""
+
 SPECIAL = frozenset({"data.pkl", "constants.pkl", "byteorder", "version", ".data/version"})
 """Records by whose names torch decides what an archive is and how to read it."""
 
@@ -56,7 +59,7 @@ def open_archive(span: Span) -> Archive:
     root = next(iter(found), "").partition("/")[0]
     prefix = f"{root}/"
     stray = [name for name in found if not name.startswith(prefix)]
-    if stray and f"{root}/data.pkl" in found:
+    if stray and any(f"{root}/{name}" in found for name in DECISIVE):
         raise MalformedFile(
             f"entry {stray[0]!r} lies outside the root folder {root!r}: torch refuses this archive"
         )

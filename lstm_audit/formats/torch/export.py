@@ -1,6 +1,7 @@
 """torch.export's .pt2: weights as plain records, named by a JSON.
 
-Comes in: an `Archive`. Goes out: named tensors. Promise: no pickle is needed, and none is read.
+Comes in: an `Archive`. Goes out: named tensors. Promise: no pickle is needed for them, and none is
+given where two entries say different things of one record, or the name of one leaves its folder.
 Source: torch/export/pt2_archive/_package.py, torch/_export/serde/schema.py.
 """
 
@@ -15,6 +16,9 @@ from ...wire.json import MAX_SIZE, parse
 from .archive import Archive
 
 CONFIG = "data/weights/model_weights_config.json"
+CONSTANTS = "data/constants/model_constants_config.json"
+OLD_WEIGHTS = "data/weights/model.pt"  # torch.export.load takes it for the weights where it is
+UNPICKLED = ("opaque_obj_", "custom_obj_")  # constants that are unpickled whatever the config says
 
 _DTYPES = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32",
@@ -27,6 +31,24 @@ _DTYPES = {
 
 Entry = Mapping[str, Any]
 """What the config says of a weight."""
+
+
+Names = set[str]
+"""Names of records."""
+
+
+def payloads(archive: Archive) -> tuple[Names, Names]:
+    """The records that the configs of weights and constants say to be pickled, and the raw ones."""
+    pickled: Names = set()
+    raw: Names = set()
+    for config in (CONFIG, CONSTANTS):
+        folder = config.rpartition("/")[0]
+        for entry in read_config(archive, config).values() if config in archive.members else ():
+            path = entry.get("path_name")
+            if type(path) is str:
+                opaque = path.startswith(UNPICKLED)
+                (pickled if entry.get("use_pickle") or opaque else raw).add(f"{folder}/{path}")
+    return pickled, raw - pickled
 
 
 def read_config(archive: Archive, name: str) -> dict[str, Entry]:
@@ -48,12 +70,25 @@ def read_config(archive: Archive, name: str) -> dict[str, Entry]:
 def read_weights(archive: Archive) -> tuple[dict[str, Entry], tuple[Skipped, ...]]:
     """What the config lists, by name; pickled weights are skipped."""
     entries = read_config(archive, CONFIG)
+    _refuse_two_dtypes(entries)
     found = {name: entry for name, entry in entries.items() if not entry.get("use_pickle")}
     return found, tuple(
         Skipped(name, "unsupported-dtype", "the weight is a nested pickle")
         for name in entries
         if name not in found
     )
+
+
+def _refuse_two_dtypes(entries: Mapping[str, Entry]) -> None:
+    """torch reads a record with the dtype of the first entry that names it."""
+    dtypes: dict[object, object] = {}
+    for name, entry in entries.items():
+        path, meta = entry.get("path_name"), entry.get("tensor_meta")
+        if type(path) is str and type(meta) is dict and not entry.get("use_pickle"):
+            dtype = meta.get("dtype")
+            if dtypes.setdefault(path, dtype) != dtype:
+                message = f"{CONFIG}: {show(name)} has another dtype than its record elsewhere"
+                raise MalformedFile(message, kind="ambiguous")
 
 
 def locate(archive: Archive, name: str, entry: Entry) -> Tensor:
@@ -68,6 +103,6 @@ def locate(archive: Archive, name: str, entry: Entry) -> Tensor:
         raise MalformedFile(
             f"{CONFIG}: the entry of {show(name)} is incomplete ({type(error).__name__})"
         ) from None
-    if type(path) is not str:
-        raise MalformedFile(f"{CONFIG}: the path of {show(name)} is no text")
+    if type(path) is not str or path.startswith("/"):
+        raise MalformedFile(f"{CONFIG}: the path of {show(name)} is no text, or none in its folder")
     return view(dtype, shape, strides, archive.record(f"data/weights/{path}"), offset)

@@ -15,11 +15,12 @@ from ...wire.zip import is_zip
 from .. import Beside, Checkpoint, reader
 from .archive import Archive, open_archive, open_pickle
 from .dialect import contents
-from .export import CONFIG, locate, read_weights
+from .export import CONFIG, OLD_WEIGHTS, locate, payloads, read_weights
 from .legacy import Envelope, envelope, is_legacy, open_legacy
-from .rebuild import claimed_shape, open_nested, rebuild
-from .storage import Storage
+from .rebuild import claimed_shape, no_storage, rebuild
+from .scan import Pairs, imports_beside, imports_of, imports_of_export
 
+MAIN = ("data.pkl",)
 MAX_CODE = 1 << 20  # bytes of TorchScript source that are searched for an LSTM
 
 
@@ -30,12 +31,7 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
         return None
     archive = open_archive(span)
     if CONFIG in archive.members:
-        if "data.pkl" in archive.members:
-            message = "it is a torch.save file and a .pt2 in one: each loader would read another"
-            raise MalformedFile(message, span.at, "ambiguous")
-        weights, skipped = read_weights(archive)
-        tensors = Tensors(weights, partial(locate, archive))
-        return Checkpoint("torch-export", tensors, skipped=skipped)
+        return _exported(archive)
     if ".data/extern_modules" in archive.members:
         message = "a torch.package archive is not read; save the model's state_dict with torch.save"
         raise MalformedFile(message, span.at, "unsupported")
@@ -43,7 +39,22 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
         return None
     if "constants.pkl" in archive.members:
         return _scripted(archive)
-    return _checkpoint("torch-zip", open_pickle(archive))
+    return _checkpoint("torch-zip", open_pickle(archive), imports_beside(archive, MAIN))
+
+
+def _exported(archive: Archive) -> Checkpoint:
+    """The weights of a .pt2, which torch.export.load finds by the config."""
+    if "data.pkl" in archive.members or OLD_WEIGHTS in archive.members:
+        message = "it holds its weights twice, in two formats: each loader would read others"
+        raise MalformedFile(message, archive.span.at, "ambiguous")
+    weights, skipped = read_weights(archive)
+    pickled, raw = payloads(archive)
+    return Checkpoint(
+        format="torch-export",
+        tensors=Tensors(weights, partial(locate, archive)),
+        skipped=skipped,
+        globals=tuple(imports_of_export(archive, pickled, raw)),
+    )
 
 
 @reader("torch-legacy")
@@ -51,7 +62,7 @@ def read_legacy(span: Span, beside: Beside) -> Checkpoint | None:
     """torch.save before 1.6."""
     if not is_legacy(span):
         return None
-    return _checkpoint("torch-legacy", open_legacy(span), "the last storage")
+    return _checkpoint("torch-legacy", open_legacy(span), {}, "the last storage")
 
 
 @reader("pickle", weak=True)
@@ -60,20 +71,18 @@ def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
     if span.size < 4 or span[:1].read() != b"\x80" or span[1:2].read()[0] > 5:
         return None
     decoded = decode(span)
-    checkpoint = _checkpoint("pickle", envelope(decoded, span, _no_storage))
+    checkpoint = _checkpoint("pickle", envelope(decoded, span, no_storage), {})
     if not checkpoint.tensors and not checkpoint.skipped:
         raise UnknownFormat("a pickle that holds no tensors")
     return checkpoint
 
 
-def _no_storage(reference: object) -> Storage:
-    raise MalformedFile(
-        "the pickle refers to storages that are kept outside of it: it is a part of a torch file"
-    )
-
-
-def _checkpoint(name: str, opened: Envelope, end: str = "the pickle's end") -> Checkpoint:
-    """`end` is the last thing that torch reads; what stands behind it is harmless, and noted."""
+def _checkpoint(
+    name: str, opened: Envelope, beside: Pairs, end: str = "the pickle's end"
+) -> Checkpoint:
+    """`end` is the last thing that torch reads; what stands behind it is harmless, and noted.
+    `beside` is what other pickles of the file would import.
+    """
     found = contents(opened)
 
     def build(name: str, call: Call) -> Tensor:
@@ -87,33 +96,16 @@ def _checkpoint(name: str, opened: Envelope, end: str = "the pickle's end") -> C
         tensors=Tensors(found.tensors, build, shape),
         claims=found.claims,
         skipped=tuple(found.skipped),
-        globals=_globals(opened),
+        globals=tuple(beside | imports_of(opened)),
         notes=(f"{opened.trailing} bytes behind {end}",) if opened.trailing else (),
     )
-
-
-def _globals(outermost: Envelope) -> tuple[tuple[str, str], ...]:
-    """What an unsafe load would import, in the files within the file too, however deep; a broken
-    one could hide something and is refused.
-    """
-    named: dict[tuple[str, str], None] = {}
-    left, seen = [outermost], {id(outermost)}
-    while left:
-        opened = left.pop()
-        named.update(dict.fromkeys((g.module, g.name) for g in opened.globals))
-        for call in opened.loads:
-            inner = open_nested(call, opened)
-            if id(inner) not in seen:
-                seen.add(id(inner))
-                left.append(inner)
-    return tuple(named)
 
 
 def _scripted(archive: Archive) -> Checkpoint:
     """TorchScript: attributes of pickled objects; torch.jit.freeze moves the weights to nameless
     constants.
     """
-    checkpoint = _checkpoint("torchscript", open_pickle(archive))
+    checkpoint = _checkpoint("torchscript", open_pickle(archive), imports_beside(archive, MAIN))
     if not any(name.startswith("constants/") for name in archive.members) or not _runs_lstm(
         archive
     ):

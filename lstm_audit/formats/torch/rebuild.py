@@ -352,6 +352,13 @@ def _open(span: Span) -> Envelope:
     raise MalformedFile("a nested storage is no torch file", span.at)
 
 
+def no_storage(reference: object) -> Storage:
+    """The storages of a pickle that stands alone."""
+    raise MalformedFile(
+        "the pickle refers to storages that are kept outside of it: it is a part of a torch file"
+    )
+
+
 def _bytes(value: object, envelope: Envelope) -> Span:
     """Raw bytes of the pickle: where they lie, or decoded ones (protocol 2 spells bytes as latin-1
     text).

@@ -5,7 +5,7 @@ window.py    the part of a span that is in memory
 machine.py   the opcodes
 """
 
-from .machine import decode
+from .machine import decode, mentions
 from .values import Call, Chunk, Decoded, Global, Opaque, Persistent
 
-__all__ = ["Call", "Chunk", "Decoded", "Global", "Opaque", "Persistent", "decode"]
+__all__ = ["Call", "Chunk", "Decoded", "Global", "Opaque", "Persistent", "decode", "mentions"]

@@ -51,17 +51,15 @@ def decode(span: Span, start: int = 0, window: int | None = None) -> Decoded:
     return _obey(_Machine(span, start, window))
 
 
-def mentions(span: Span) -> tuple[Decoded | None, tuple[Global, ...]]:
-    """The pickle at the start of `span`, or None when it cannot be obeyed to its end, and the
-    globals that it mentions as far as it can.
-    """
+def mentions(span: Span) -> tuple[Global, ...]:
+    """The globals that the pickle at the start of `span` mentions, as far as it can be obeyed."""
     m = _Machine(span, 0, None)
     try:
-        return _obey(m), tuple(m.globals.values())
+        _obey(m)
     except MalformedFile as error:
         if error.kind == "limit":
             raise
-        return None, tuple(m.globals.values())
+    return tuple(m.globals.values())
 
 
 def _obey(m: "_Machine") -> Decoded:
