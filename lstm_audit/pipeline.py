@@ -158,7 +158,7 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
 
         def open_span(name: str) -> Span:
             if hot(name) and not despite_journal:
-                raise interrupted()
+                raise interrupted(name)
             readable = stack.enter_context(spooled_stdin()) if name == STDIN else name
             sources.append(stack.enter_context(open_source(readable, budget)))
             return whole(sources[-1])

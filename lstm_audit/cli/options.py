@@ -403,6 +403,14 @@ FORMS: Mapping[str, Form] = {
         {
             "Options": (
                 MODES[3],
+                Option(
+                    "sidecar",
+                    ("--sidecar",),
+                    "Believe this journal or undo record, though another user owns it.",
+                    str,
+                    metavar="FILE",
+                    complete="files",
+                ),
                 Option("quiet", ("-q", "--quiet"), "Say nothing but errors."),
             )
         },

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import BadPolicy
 from ..facts import Audit
 from ..inputs import shards_beside
-from ..interrupted import TAIL, sidecar
+from ..interrupted import sidecars
 from ..reports import REPORTS, Look
 from ..reports.words import escape, utf8
 from .options import Given
@@ -143,8 +143,8 @@ def _refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Seque
     paths += [shard for path in paths for shard in shards_beside(path)]
     taken = {os.path.realpath(path): "is one of the inputs" for path in (*paths, *kept) if path}
     for path in paths:
-        beside = (sidecar(path, TAIL), f"{path}.undo.json")
-        taken.update((os.path.realpath(one), "belongs to one of the inputs") for one in beside)
+        for one in sidecars(path):
+            taken[os.path.realpath(one)] = "belongs to one of the inputs"
     for output in outputs:
         real = os.path.realpath(output)
         if reason := taken.get(real):

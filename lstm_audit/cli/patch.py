@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 from ..errors import AuditError, BadPolicy, MalformedFile, UnknownFormat
 from ..inputs import Input, expand
-from ..patching.checkpoint import Planned, apply_plan, mapped, plan, refusal, with_donor
+from ..patching.checkpoint import Planned, mapped, plan, refusal, with_donor
 from ..patching.choose import refuse_unmatched
+from ..patching.whole import apply_plan, plan_recovered
 from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
 from .options import MODES, Given
@@ -103,14 +104,8 @@ def _plan(one: Input, target: Target, given: Given) -> Planned | AuditError | No
     if one.problem:
         return AuditError(one.problem)
     try:
-        return plan(
-            one.path,
-            target,
-            given.layers,
-            given.place,
-            recover=not _only_shows(given),
-            strict=False,
-        )
+        make = plan if _only_shows(given) else plan_recovered
+        return make(one.path, target, given.layers, given.place, strict=False)
     except AuditError as error:
         unknown = isinstance(error, (UnknownFormat, MalformedFile)) and not one.expected
         nothing = error.kind == "no-lstm" and not one.named

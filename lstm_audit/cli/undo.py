@@ -1,17 +1,22 @@
 """`lstm-audit undo`: the bytes that a patch replaced."""
 
+import os
 from collections.abc import Iterator
+from typing import Literal
 
-from ..errors import AuditError
-from ..inputs import expand
-from ..reports.words import counted, escape
+from ..errors import AuditError, BadPolicy
+from ..inputs import Input, expand
+from ..interrupted import sidecars
+from ..patching.undo import Undone
+from ..patching.whole import undo_checkpoint
+from ..reports.words import counted
 from . import exits
 from .options import Given
 from .output import say, tell
 
 SAID = {
     "restored": "restored the bytes from before the last patch",
-    "rolled-back": "an interrupted --in-place patch was rolled back",
+    "rolled-back": "an interrupted patch was rolled back",
     "dropped": "the recorded patch never reached the file; its record was removed",
     "nothing": "nothing to undo",
 }
@@ -28,41 +33,54 @@ def run(given: Given) -> int:
     """Restore the bytes that the last patch of each FILE replaced.
 
     Several patches are taken back one by one, the newest first. A file that has changed since is
-    refused. For a sharded checkpoint name the index, and every shard is restored.
+    refused. Of a checkpoint in several files name the one that you would audit (the index), and all
+    are restored. A journal or undo record counts only if it belongs to the file's owner or to you.
 
     \b
     Exit codes:
-      0  restored    3  a file was refused; it is as it was
-      2  usage       4  nothing to undo
+      0  restored
+      2  usage
+      3  a file was refused, or it is not certain what the disk holds
+      4  nothing to undo
     """
-    codes = [
-        code for one in expand(given.paths) for code in _each(one.path, given.in_place, given.quiet)
-    ]
-    return max(
-        codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index, default=exits.NOTHING
-    )
+    inputs = expand(given.paths)
+    if given.sidecar is not None:
+        _refuse_foreign(given.sidecar, inputs)
+    codes = [code for one in inputs for code in _undo(one, given)] or [exits.NOTHING]
+    return max(codes, key=(exits.NOTHING, exits.PASS, exits.UNREADABLE).index)
 
 
-def _each(path: str, in_place: bool, quiet: bool) -> Iterator[int]:
-    """The file, or the shards that the newest patch touched."""
-    from ..patching.checkpoint import newest_files
+def _refuse_foreign(sidecar: str, inputs: list[Input]) -> None:
+    """A sidecar that is none of these files' would never be asked for."""
+    names = [name for one in inputs for name in sidecars(one.path)]
+    if os.path.abspath(sidecar) not in map(os.path.abspath, names):
+        known = ", ".join(names[:3])
+        raise BadPolicy(f"--sidecar {sidecar} belongs to none of the files; there may be {known}")
 
+
+def _undo(one: Input, given: Given) -> Iterator[int]:
+    """One checkpoint. Of a folder, what was never patched is passed over."""
+    patched = one.stands_for_shards or any(map(os.path.lexists, sidecars(one.path)))
+    if not (one.named or patched):
+        return
+    mode: Literal["replace", "in-place"] = "in-place" if given.in_place else "replace"
     try:
-        for file in newest_files(path):
-            path = file
-            yield _one(file, in_place, quiet)
+        for undone in undo_checkpoint(one.path, mode=mode, sidecar=given.sidecar):
+            if one.named or undone.state != "nothing":
+                yield _report(undone, given.quiet)
     except AuditError as error:
-        tell(f"{escape(path)}: refused: {error.message}")
+        tell(f"{one.path}: refused: {error.message}")
         yield exits.UNREADABLE
 
 
-def _one(path: str, in_place: bool, quiet: bool) -> int:
-    from ..patching.undo import undo
-
-    undone = undo(path, mode="in-place" if in_place else "replace")
+def _report(undone: Undone, quiet: bool) -> int:
     for note in undone.notes:
         tell(f"note: {note}")
+    for doubt in undone.doubts:
+        tell(f"{undone.path}: not certain: {doubt}")
     if not quiet:
         left = f"; {counted(undone.remaining, 'undo step')} left" if undone.remaining else ""
-        say(f"{escape(path)}: {SAID[undone.state]}{left}")
+        say(f"{undone.path}: {SAID[undone.state]}{left}")
+    if undone.doubts:
+        return exits.UNREADABLE
     return exits.NOTHING if undone.state == "nothing" else exits.PASS

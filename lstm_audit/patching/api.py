@@ -13,9 +13,10 @@ from ..errors import Unreadable
 from ..targets import TARGETS, Target, Value, only_one
 from ..targets import target as make_target
 from .apply import Applied, Mode
-from .checkpoint import Planned, apply_plan, plan, with_donor
+from .checkpoint import Planned, with_donor
 from .live import patch_module
 from .plan import GatePlan, check_place
+from .whole import apply_plan, plan_recovered
 
 Wanted = Value | tuple[float, ...] | os.PathLike[str] | None
 """What a target's keyword takes; None is as if it had not been given."""
@@ -67,7 +68,7 @@ def patch(
     if not isinstance(target, (str, os.PathLike)):
         gates, wrote = patch_module(target, chosen, patterns, half)
         return Patched(gates, wrote=wrote)
-    planned = plan(os.fspath(target), chosen, patterns, half)
+    planned = plan_recovered(os.fspath(target), chosen, patterns, half)
     if not planned.changes and output is None:
         return Patched(planned.gates, planned)
     mode: Mode = "output" if output is not None else "in-place" if in_place else "replace"

@@ -3,7 +3,11 @@
 Comes in: a path, edits, and the identity of the file that they were planned on. Goes out:
 `Applied`. Promise: exactly the bytes that the edits name are changed, in a copy that takes the old
 file's name at once (`replace`), in the file itself under a journal (`in-place`), or in another new
-file (`output`); any failure leaves everything as it was. This module knows no format.
+file (`output`). A failure before the new bytes stand leaves the old ones; what the disk does not
+confirm afterwards is in `Applied.doubts`. This module knows no format.
+
+The undo record is written before the bytes: a crash in between leaves a record of a patch that
+never happened, which is known by the file's bytes, and never a patched file without a record.
 """
 
 import errno
@@ -13,10 +17,11 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from ..errors import NotPatchable, Unreadable
+from ..interrupted import has_journal
 from . import files, journal, record
 from .clone import Method, Progress, clone, dress
 from .edits import Edit
-from .files import Held, Identity, Temp
+from .files import FileIdentity, Held, Temp
 from .record import Record
 
 Mode = Literal["replace", "in-place", "output"]
@@ -24,11 +29,6 @@ Verify = Callable[[str], None]
 """Called with the path of the written bytes before they count; whatever it raises undoes them.
 
 That path is a temporary file, or in `in-place` the file itself, whose journal is then still hot.
-"""
-
-Shift = Callable[[int, int | None], Record | None]
-"""From the inode and mtime that the file will have (None: unknown) to the undo record that it shall
-have.
 """
 
 
@@ -46,31 +46,10 @@ class Applied(NamedTuple):
     doubts: tuple[str, ...] = ()
 
 
-class Ledger(NamedTuple):
-    """What becomes of the undo record: written before the bytes (`first`: a patch) or after them
-    (an undo).
-
-    Either way a crash in between leaves a record that says too much, and never a patched file
-    without one.
-    """
-
-    now: Record | None
-    shift: Shift
-    first: bool
-
-
-class Job(NamedTuple):
-    """What the caller wants beside the edits."""
-
-    verify: Verify | None = None
-    progress: Progress | None = None
-    ledger: Ledger | None = None
-
-
 def apply(
     path: str,
     edits: Sequence[Edit],
-    identity: Identity,
+    identity: FileIdentity,
     *,
     mode: Mode = "replace",
     output: str | None = None,
@@ -91,15 +70,24 @@ def apply(
     with files.hold(path, write=mode != "output") as held:
         check_ready(held, edits, identity)
         if mode == "output":
-            return _apply_output(held, edits, output, overwrite, Job(verify, progress))
-        ledger, notes = _patch_ledger(held, edits, batch) if undo and edits else (None, [])
-        return write(held, edits, mode, Job(verify, progress, ledger), notes)
+            return _write_output(held, edits, output, overwrite, verify, progress)
+        files.sweep(held.path)
+        if not edits:
+            return Applied(held.path, mode, "none", edits, _record_beside(held, undo), held.notes)
+        patch = _pushed(held, edits, batch) if undo else None
+        if mode == "in-place":
+            done = _patch_in_place(held, edits, patch, verify)
+        else:
+            done = _patch_replacing(held, edits, patch, verify, progress)
+        notes = (*held.notes, *(patch.notes if patch else ()), *done.notes)
+        beside = _record_beside(held, undo)
+        return Applied(held.path, mode, done.method, edits, beside, notes, done.doubts)
 
 
-def check_ready(held: Held, edits: Sequence[Edit], identity: Identity) -> None:
+def check_ready(held: Held, edits: Sequence[Edit], identity: FileIdentity) -> None:
     """Raise unless this is the file that was planned on, whole, and the edits are edits of it."""
-    if journal.hot(held.path):
-        raise journal.interrupted()
+    if has_journal(held.path):
+        raise journal.interrupted(held.path)
     files.check_unchanged(held, identity)
     end = 0
     for edit in edits:
@@ -120,163 +108,198 @@ def check_holds(fd: int, places: Sequence[tuple[int, bytes]]) -> None:
             )
 
 
-def _patch_ledger(held: Held, edits: tuple[Edit, ...], batch: int) -> tuple[Ledger, list[str]]:
+class Pushed(NamedTuple):
+    """The undo record as it is, and with this patch on top once its inode and mtime are known."""
+
+    now: Record | None
+    below: Record
+    edits: tuple[Edit, ...]
+    batch: int
+    notes: tuple[str, ...] = ()
+
+    def then(self, inode: int, mtime_ns: int | None) -> Record:
+        return record.pushed(self.below, self.edits, inode, mtime_ns, self.batch)
+
+
+def _pushed(held: Held, edits: tuple[Edit, ...], batch: int) -> Pushed:
+    record.refuse_stranger(held)
     now = record.load(held.path)
     below, notes = record.fitting(now, held, lambda at, n: files.read_at(held.fd, n, at))
-    return Ledger(
-        now, lambda inode, mtime: record.pushed(below, edits, inode, mtime, batch), first=True
-    ), notes
+    return Pushed(now, below, edits, batch, tuple(notes))
 
 
-def write(
-    held: Held, edits: tuple[Edit, ...], mode: Mode, job: Job, notes: Sequence[str] = ()
-) -> Applied:
-    """Make checked edits in a file that is held, and keep the undo record with them."""
-    files.sweep(held.path)
-    more: list[str] = []
-    method: Method = "none"
-    if edits and mode == "in-place":
-        method, more = "in-place", _write_in_place(held, edits, job)
-    elif edits:
-        method, more = _write_replacing(held, edits, job)
-    kept = (
-        record.name_of(held.path)
-        if job.ledger and os.path.lexists(record.name_of(held.path))
-        else None
-    )
-    return Applied(held.path, mode, method, edits, kept, (*held.notes, *notes, *more))
+def _record_beside(held: Held, undo: bool) -> str | None:
+    name = record.name_of(held.path)
+    return name if undo and os.path.lexists(name) else None
 
 
-def _write_replacing(held: Held, edits: tuple[Edit, ...], job: Job) -> tuple[Method, list[str]]:
+# ---- the two ways to write, step by step
+
+
+class Done(NamedTuple):
+    """How it was written, what of owner and attributes was lost, and what is not certain."""
+
+    method: Method
+    notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
+def _patch_replacing(
+    held: Held,
+    edits: tuple[Edit, ...],
+    patch: Pushed | None,
+    verify: Verify | None,
+    progress: Progress | None,
+) -> Done:
+    """A verified copy, durable; the undo record, durable; then the copy takes the file's name."""
+    with files.temporary(held.path) as temp:
+        method, notes = make_copy(held, temp, edits, verify, progress)
+        new = os.fstat(temp.fd)
+        try:
+            if patch:
+                record.store(held, patch.then(new.st_ino, new.st_mtime_ns))
+                files.sync_folder(held.path)
+            take_the_name(held, temp)
+        except BaseException:
+            # an interrupt may arrive behind the rename: then the record is needed
+            if patch and not is_file(held.path, new):
+                restore_record(held, patch.now)
+            raise
+        return Done(method, notes, sync_name(held.path))
+
+
+def _patch_in_place(
+    held: Held, edits: tuple[Edit, ...], patch: Pushed | None, verify: Verify | None
+) -> Done:
+    """Journal and undo record, both durable; then the bytes, durable; then the journal goes."""
+    journal.begin(held, edits)
+    try:
+        if patch:
+            record.store(held, patch.then(held.stat.st_ino, None))
+        write_journaled(held, edits, verify)
+    except BaseException as error:
+        doubts = roll_back(held, edits)
+        if patch:
+            restore_record(held, patch.now)
+        refuse_with(error, doubts)
+        raise
+    return Done("in-place", doubts=drop_journal(held))
+
+
+# ---- the steps
+
+
+def make_copy(
+    held: Held,
+    temp: Temp,
+    edits: Sequence[Edit],
+    verify: Verify | None,
+    progress: Progress | None,
+) -> tuple[Method, tuple[str, ...]]:
+    """The new file under its temporary name: bytes, owner, mode and attributes, read again,
+    verified, durable.
+    """
     if os.fstat(held.fd).st_nlink > 1:
         raise NotPatchable(
             "it has more than one name (hard links), which a replacement would part: use --in-place"
         )
-    with files.temporary(held.path) as temp:
-        method = _fill(held, temp, edits, job)
-        notes = dress(temp.fd, held.stat, held.fd)
-        files.sync(temp.fd)
-        return method, notes + _rename(held, temp, job.ledger)
+    method = fill(held, temp, edits, verify, progress)
+    notes = dress(temp.fd, held.stat, held.fd)
+    files.sync(temp.fd)
+    return method, tuple(notes)
 
 
-def _fill(held: Held, temp: Temp, edits: Sequence[Edit], job: Job) -> Method:
+def fill(
+    held: Held,
+    temp: Temp,
+    edits: Sequence[Edit],
+    verify: Verify | None,
+    progress: Progress | None,
+) -> Method:
     """The new bytes in the temporary file, read again and verified there."""
-    method = clone(held.fd, temp.fd, held.stat.st_size, job.progress)
+    method = clone(held.fd, temp.fd, held.stat.st_size, progress)
     check_holds(temp.fd, [(e.at, e.old) for e in edits])
-    _make(temp.fd, edits)
-    if job.verify:
-        job.verify(temp.path)
+    _write(temp.fd, edits)
+    if verify:
+        verify(temp.path)
     return method
 
 
-def _make(fd: int, edits: Sequence[Edit]) -> None:
+def _write(fd: int, edits: Sequence[Edit]) -> None:
     for edit in edits:
         files.write_at(fd, edit.new, edit.at)
     check_holds(fd, [(e.at, e.new) for e in edits])
 
 
-def _rename(held: Held, temp: Temp, ledger: Ledger | None) -> list[str]:
-    """Record, then bytes, for a patch; the other way round for its undo."""
-    new = os.fstat(temp.fd)
-    after = ledger.shift(new.st_ino, new.st_mtime_ns) if ledger else None
-    try:
-        if ledger and ledger.first:
-            record.store(held, after)
-            files.sync_folder(held.path)
-        files.check_unchanged(held, held.identity)
-        os.replace(temp.path, held.path)
-    except BaseException:
-        # an interrupt may arrive behind the rename: then the record is needed
-        if ledger and ledger.first and not _is(held.path, new):
-            _restore(held, ledger.now)
-        raise
-    return _settled(held, ledger, after)
+def take_the_name(held: Held, temp: Temp) -> None:
+    """From here on the new bytes stand."""
+    files.check_unchanged(held, held.identity)
+    os.replace(temp.path, held.path)
 
 
-def _is(path: str, found: os.stat_result) -> bool:
+def is_file(path: str, found: os.stat_result) -> bool:
+    """Whether the name now means this file."""
     try:
         return os.path.samestat(os.stat(path), found)
     except OSError:
         return False
 
 
-def _restore(held: Held, now: Record | None) -> None:
-    """Best effort: a record that says too much is recognised and dropped by the next run."""
+def restore_record(held: Held, now: Record | None) -> None:
+    """Best effort: a record that names a patch which never happened is recognised and dropped by
+    the next run.
+    """
     with suppress(OSError):
         record.store(held, now)
 
 
-def _settled(held: Held, ledger: Ledger | None, after: Record | None) -> list[str]:
-    """The steps behind the point of no return; where one fails the patch stands, and that is
-    said.
-    """
-    notes = _synced(held.path)
-    if ledger and not ledger.first:
-        try:
-            record.store(held, after)
-            files.sync_folder(held.path)
-        except OSError as error:
-            notes.append(
-                f"the undo record could not be brought up to date ({error.strerror}); the next "
-                "run does it"
-            )
-    return notes
-
-
-def _synced(path: str) -> list[str]:
+def sync_name(path: str) -> tuple[str, ...]:
+    """Make the new name durable; what is not certain where the disk does not confirm it."""
     try:
         files.sync_folder(path)
     except OSError as error:
-        return [
-            f"the folder could not be synced ({error.strerror}): a power cut may bring the old "
-            "file back"
-        ]
-    return []
+        return (
+            f"the new bytes are written, but the folder could not be synced ({error.strerror}): "
+            "after a power cut the old file may be back",
+        )
+    return ()
 
 
-def _write_in_place(held: Held, edits: tuple[Edit, ...], job: Job) -> list[str]:
-    """Journal and record, both durable; then the bytes; then the journal goes.
+def write_journaled(held: Held, edits: Sequence[Edit], verify: Verify | None) -> None:
+    """The bytes of an in-place write whose journal was begun."""
+    files.sync_folder(held.path)
+    files.check_unchanged(held, held.identity)
+    _write(held.fd, edits)
+    files.sync(held.fd)
+    if verify:
+        verify(held.path)
 
-    The record comes before the bytes so that there is no instant at which the file is patched and
-    cannot be undone.
+
+def roll_back(held: Held, edits: Sequence[Edit]) -> tuple[str, ...]:
+    """What a crash would leave to the next run is done at once, if the machine lets us; what the
+    disk would not confirm.
     """
-    ledger = job.ledger
-    after = ledger.shift(held.stat.st_ino, None) if ledger else None
-    journal.begin(held, edits)
-    try:
-        if ledger and ledger.first:
-            record.store(held, after)
-        files.sync_folder(held.path)
-        files.check_unchanged(held, held.identity)
-        _make(held.fd, edits)
-        files.sync(held.fd)
-        if job.verify:
-            job.verify(held.path)
-    except BaseException as error:
-        _roll_back(held, edits, ledger, error)
-        raise
-    notes = _settled(held, ledger, after) if ledger and not ledger.first else []
-    _drop(held)
-    return notes
-
-
-def _roll_back(
-    held: Held, edits: tuple[Edit, ...], ledger: Ledger | None, error: BaseException
-) -> None:
-    """What a crash would leave to the next run is done at once, if the machine lets us."""
     try:
         journal.roll_back(held.fd, edits)
         files.sync(held.fd)
-        journal.drop(held)
+        return journal.drop(held)
     except OSError as worse:
-        raise journal.interrupted() from worse
-    if ledger and ledger.first:
-        _restore(held, ledger.now)
+        raise journal.interrupted(held.path) from worse
 
 
-def _drop(held: Held) -> None:
+def refuse_with(error: BaseException, doubts: Sequence[str]) -> None:
+    """Raise an `OSError` of an in-place write as one that says what the file holds after it was
+    rolled back; another error says enough.
+    """
+    if isinstance(error, OSError):
+        said = "; ".join((f"{error.strerror or error}: the file holds its old bytes", *doubts))
+        raise Unreadable(said) from error
+
+
+def drop_journal(held: Held) -> tuple[str, ...]:
+    """The end of an in-place write; what the disk would not confirm."""
     try:
-        journal.drop(held)
+        return journal.drop(held)
     except OSError as error:
         message = (
             f"the bytes are written, but the journal could not be removed ({error.strerror}): "
@@ -285,33 +308,42 @@ def _drop(held: Held) -> None:
         raise Unreadable(message, kind="interrupted-patch") from error
 
 
-def _apply_output(
-    held: Held, edits: tuple[Edit, ...], output: str | None, overwrite: bool, job: Job
+# ---- another file
+
+
+def _write_output(
+    held: Held,
+    edits: tuple[Edit, ...],
+    output: str | None,
+    overwrite: bool,
+    verify: Verify | None,
+    progress: Progress | None,
 ) -> Applied:
+    """A verified copy, durable, that gets a name of its own."""
     if output is None:
         raise NotPatchable("mode output needs the path of the other file")
     target = os.path.realpath(output)
     _check_output(held, target, overwrite)
     files.sweep(target)
     with files.temporary(target) as temp:
-        method = _fill(held, temp, edits, job)
+        method = fill(held, temp, edits, verify, progress)
         os.fchmod(temp.fd, held.stat.st_mode & 0o777)
         files.sync(temp.fd)
         files.check_unchanged(held, held.identity)
         _publish(temp.path, target, overwrite)
-    return Applied(target, "output", method, edits, None, (*held.notes, *_synced(target)))
+    return Applied(target, "output", method, edits, None, held.notes, sync_name(target))
 
 
 def _check_output(held: Held, target: str, overwrite: bool) -> None:
     files.refuse_hub_blob(target)
-    if target == held.path or _is(target, held.stat):
+    if target == held.path or is_file(target, held.stat):
         raise NotPatchable("the output is the file itself: leave --output out to patch it")
     if os.path.isdir(target):
         raise NotPatchable(f"{target} is a folder")
     if os.path.lexists(target) and not overwrite:
         raise NotPatchable(f"{target} exists already and is not overwritten")
-    if journal.hot(target):
-        raise journal.interrupted()
+    if os.path.lexists(journal.name_of(target)):
+        raise journal.interrupted(target)
 
 
 def _publish(temp: str, target: str, overwrite: bool) -> None:

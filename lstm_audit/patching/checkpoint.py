@@ -1,9 +1,8 @@
-"""A whole checkpoint patched: open, plan, write, verify.
+"""A checkpoint opened and a patch of it planned.
 
-Comes in: a path and a `Target`. Goes out: `Planned`, and once it is applied the `Applied` of every
-file. Promise: everything that can forbid the patch is found before the first byte is written, and
-what was written is read back by the same readers that users trust, the reference safetensors reader
-among them.
+Comes in: a path and a `Target`. Goes out: `Planned`, with the edits of every file and what must be
+found there afterwards. Promise: everything that can forbid the patch is found here, and nothing is
+written.
 """
 
 import os
@@ -12,36 +11,26 @@ from typing import NamedTuple
 
 from ..errors import AuditError, NotPatchable
 from ..facts import Fix
-from ..formats.onnx.model import external_names
-from ..formats.sharded import shard_names
 from ..inputs import is_remote, label
 from ..lstm.find import Found, find_lstms
 from ..lstm.forensics.fingerprint import identify
 from ..lstm.layer import GATES, Identity, Lstm
 from ..lstm.measure import Values, read_values
 from ..pipeline import MAX_UNITS, Opened, opened
-from ..raw.source import FileSource
-from ..raw.span import whole
 from ..targets import TARGETS, Target
-from . import files, journal, record
-from .apply import Applied, Mode, Verify, apply
+from . import files
 from .choose import choose, matching
-from .clone import Progress
 from .edits import Change, Edit, edits_of
 from .overlap import refuse_sharing
 from .plan import GatePlan, Place, changes_of, plan_gates
 from .readers import refuse_readers
-from .undo import undo as undo_patch
-
-MAX_DESERIALIZED = 4 << 20
-"""Bytes of a safetensors file that its own package checks in memory."""
 
 
 class FilePlan(NamedTuple):
     """The edits of one file: the checkpoint itself, or one of its shards."""
 
     path: str
-    identity: files.Identity
+    identity: files.FileIdentity
     edits: tuple[Edit, ...]
 
 
@@ -71,7 +60,6 @@ def plan(
     target: Target,
     layers: tuple[str, ...] = (),
     place: Place = "ih",
-    recover: bool = True,
     strict: bool = True,
 ) -> Planned:
     """Plan a patch of the checkpoint at `path`; raises `NotPatchable`, or what reading it raises.
@@ -79,13 +67,11 @@ def plan(
     A pattern that matches nothing raises `BadPolicy`; without `strict` the caller sees to that, who
     may have other files.
 
-    An in-place patch that was interrupted is rolled back first; without `recover`, where nothing
-    may be written, the file is refused.
+    Nothing is written: a file whose patch was interrupted is refused as `InterruptedPatch`, which
+    `whole.recover` puts right.
     """
     if is_remote(path):
         raise _elsewhere(path)
-    for name in files_of(path) if recover else ():
-        journal.recover(name)
     with opened(path) as file:
         subject = _read(file)
         matched = matching(subject.found, layers)
@@ -179,17 +165,6 @@ def with_donor(target: Target) -> Target:
         return target._replace(donor={one: tuple(found.forget) for one, found in values.items()})
 
 
-def files_of(path: str) -> list[str]:
-    """The file itself, and those that it names: an index its shards, a graph its external data."""
-    try:
-        with FileSource(path) as source:
-            span = whole(source)
-            names = shard_names(span) or external_names(span)
-    except AuditError:
-        return [path]
-    return [path, *(os.path.join(os.path.dirname(path), name) for name in names)]
-
-
 def _file_plans(file: Opened, changes: Sequence[Change]) -> Iterator[FilePlan]:
     """The edits of every file that is meant, in the order in which the files were opened; none
     where the bytes are there already.
@@ -259,137 +234,6 @@ def _copy_of(other: Lstm, lstm: Lstm) -> bool:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def apply_plan(
-    planned: Planned,
-    *,
-    mode: Mode = "replace",
-    output: str | None = None,
-    overwrite: bool = False,
-    undo: bool = True,
-    progress: Progress | None = None,
-) -> tuple[Applied, ...]:
-    """Write what was planned, file by file; a shard that fails takes the shards before it back."""
-    if output is not None and (len(planned.files) != 1 or planned.files[0].path != planned.path):
-        raise NotPatchable(
-            "--output writes one file; this checkpoint is spread over shards: copy the folder and "
-            "patch it"
-        )
-    done: list[Applied] = []
-    batch = _next_batch(planned)
-    try:
-        for file in planned.files:
-            done.append(apply(
-                file.path, file.edits, file.identity, mode=mode, output=output, overwrite=overwrite,
-                verify=_verifier(planned, file, mode), undo=undo, batch=batch, progress=progress,
-            ))  # fmt: skip
-        if any(file.path != planned.path for file in planned.files):
-            _verify_checkpoint(planned, planned.path)  # shards, which make sense only together
-    except BaseException:
-        _take_back(done)
-        raise
-    return tuple(done)
-
-
-def _next_batch(planned: Planned) -> int:
-    """Above the number of every patch of the checkpoint's shards: `undo` takes back what belongs
-    together.
-    """
-    if all(file.path == planned.path for file in planned.files):
-        return 0
-    known = (record.load(os.path.realpath(name)) for name in files_of(planned.path))
-    return 1 + max((stack.batch for stack in known if stack), default=0)
-
-
-def newest_files(path: str) -> list[str]:
-    """The files of a checkpoint that the newest patch touched, or whose in-place patch was
-    interrupted.
-    """
-    names = files_of(path)
-    stacks = {name: record.load(os.path.realpath(name)) for name in names}
-    newest = max((stack.batch for stack in stacks.values() if stack), default=0)
-    found = [
-        name for name, stack in stacks.items() if stack and stack.patches and stack.batch == newest
-    ]
-    return [name for name in names if journal.hot(name)] or found or names[:1]
-
-
-def _take_back(done: Sequence[Applied]) -> None:
-    """Restore the shards that were already written: by their undo records, or by the inverse of
-    their edits.
-    """
-    for applied in reversed([applied for applied in done if applied.edits]):
-        if applied.undo:
-            undo_patch(applied.path, mode="in-place")
-            continue
-        inverse = [Edit(edit.at, edit.new, edit.old, edit.reason) for edit in applied.edits]
-        with FileSource(applied.path) as source:
-            identity = source.identity
-        apply(applied.path, inverse, identity, mode="in-place", undo=False)
-
-
-def _verifier(planned: Planned, file: FilePlan, mode: Mode) -> Verify:
-    def verify(path: str) -> None:
-        if file.path == planned.path:
-            _verify_checkpoint(planned, path)
-        if planned.format.startswith("safetensors") and mode != "in-place":
-            _verify_by_reference(path)
-
-    return verify
-
-
-def _verify_checkpoint(planned: Planned, path: str) -> None:
-    """Audit what was written: every LSTM has exactly the biases of the plan, the untouched ones
-    their old ones.
-    """
-    with opened(path, despite_journal=True) as file:
-        lstms = find_lstms(file.checkpoint).lstms
-        found = {
-            lstm.identity: tuple(tuple(gate) for gate in read_values(lstm).effective)
-            for lstm in lstms
-        }
-    wrong = [
-        key.address
-        for key in planned.expected
-        if not _same(planned.expected[key], found.get(key, ()))
-    ]
-    if wrong or len(found) != len(planned.expected):
-        raise NotPatchable(
-            f"what was written does not read back as planned ({_some(wrong)}); the file is as it "
-            "was"
-        )
-
-
-def _same(expected: Sequence[Sequence[float]], found: Sequence[Sequence[float]]) -> bool:
-    """Equal unit by unit; NaN equals NaN."""
-    return len(expected) == len(found) and all(
-        len(a) == len(b) and all(x == y or (x != x and y != y) for x, y in zip(a, b, strict=True))
-        for a, b in zip(expected, found, strict=True)
-    )
-
-
-def _verify_by_reference(path: str) -> None:
-    """Open it with the safetensors package, without numpy where that can be: only a small file fits
-    into memory.
-    """
-    from safetensors import SafetensorError, deserialize, safe_open
-
-    try:
-        if os.path.getsize(path) <= MAX_DESERIALIZED:
-            with open(path, "rb") as file:
-                deserialize(file.read())  # type: ignore[no-untyped-call]  # Rust, without a stub
-            return
-        with safe_open(path, framework="numpy") as reference:
-            reference.keys()
-    except ModuleNotFoundError:
-        # safe_open needs numpy, and a machine that only gates files may lack it: our reader has
-        # read it back
-        return
-    except SafetensorError as error:
-        raise NotPatchable(
-            f"the reference safetensors reader refuses what was written: {error}"
-        ) from None
 
 
 def refusal(planned: Planned) -> str:

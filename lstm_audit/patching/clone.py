@@ -14,6 +14,7 @@ from typing import Literal
 
 from ..errors import Unreadable
 from . import files
+from .files import Held
 
 if sys.platform == "linux":
     import fcntl
@@ -126,11 +127,30 @@ def dress(fd: int, like: os.stat_result, source: int | None = None) -> list[str]
 
     In this order: a change of owner clears set-id bits, and an ACL attribute completes the mode.
     """
-    if sys.platform == "win32":
-        return []
     notes = _own(fd, like)
-    os.fchmod(fd, like.st_mode & 0o7777)
+    # set-id bits would now speak for another user
+    os.fchmod(fd, like.st_mode & (0o1777 if notes else 0o7777))
     return notes if source is None or sys.platform != "linux" else notes + _attributes(fd, source)
+
+
+def dress_sidecar(fd: int, held: Held) -> None:
+    """Give an undo record the owner and the permissions to read and write of its file, and nothing
+    more: no set-id bits, and no ACL that the folder hands down.
+    """
+    files.own_like(fd, held.stat)
+    mode = held.stat.st_mode & 0o666
+    if _has_acl(fd):
+        os.removexattr(fd, ACL)
+    if _has_acl(held.fd):
+        mode &= ~0o070  # the group's bits are then the mask of the ACL, not the group's
+    os.fchmod(fd, mode)
+
+
+def _has_acl(fd: int) -> bool:
+    try:
+        return sys.platform == "linux" and ACL in os.listxattr(fd)
+    except OSError:
+        return False  # the file system has none
 
 
 def _own(fd: int, like: os.stat_result) -> list[str]:

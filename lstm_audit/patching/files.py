@@ -7,6 +7,7 @@ before a byte is written anywhere.
 """
 
 import errno
+import fcntl
 import os
 import re
 import stat
@@ -15,17 +16,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from ..errors import NotPatchable, Unreadable
+from ..errors import MalformedFile, NotPatchable, Unreadable
+from ..interrupted import believed
 from ..interrupted import sidecar as sidecar
 
-if sys.platform != "win32":
-    import fcntl
-
-Identity = tuple[int, int, int, int]
+FileIdentity = tuple[int, int, int, int]
 """(device, inode, size, mtime in ns), as `FileSource.identity` gives it."""
 
 ANYONE_WRITES = 0o222
-NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC
 HUB_FOLDER = re.compile(
     r"(?:models|datasets|spaces)--.+"
 )  # huggingface_hub/file_download.py, repo_folder_name
@@ -41,7 +40,7 @@ class Held(NamedTuple):
     notes: tuple[str, ...] = ()
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> FileIdentity:
         """As `FileSource.identity`."""
         return identity_of(self.stat)
 
@@ -53,7 +52,7 @@ class Temp(NamedTuple):
     fd: int
 
 
-def identity_of(found: os.stat_result) -> Identity:
+def identity_of(found: os.stat_result) -> FileIdentity:
     """The four numbers that a changed file does not keep."""
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
@@ -63,9 +62,8 @@ def hold(path: str, write: bool = True) -> Iterator[Held]:
     """Open and lock the file that `path` means; without `write`, only against those who write in
     place.
 
-    Raises `NotPatchable` or `Unreadable`. An `OSError` of the body is turned into one: until the
-    new bytes are in their place a failure leaves the file as it was, and afterwards nothing raises
-    `OSError`.
+    Raises `NotPatchable` or `Unreadable`. An `OSError` of the body is turned into one: whoever has
+    written to the file raises none, but says what became of it.
     """
     try:
         resolved = os.path.realpath(path)
@@ -77,9 +75,15 @@ def hold(path: str, write: bool = True) -> Iterator[Held]:
     try:
         yield Held(resolved, fd, _locked(fd, resolved, write), notes)
     except OSError as error:
-        raise Unreadable(f"{error.strerror or error}; the file is as it was") from error
+        name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        raise Unreadable(f"{name}{error.strerror or error}") from error
     finally:
         os.close(fd)
+
+
+def looked_at_again(held: Held) -> Held:
+    """The same file with what is known of it now, after we have written to it."""
+    return held._replace(stat=os.fstat(held.fd))
 
 
 def refuse_hub_blob(resolved: str) -> None:
@@ -122,7 +126,7 @@ def _opened(resolved: str, write: bool) -> int:
     if write:
         refuse_hub_blob(resolved)
         _refuse_read_only(resolved)
-    flags = (os.O_RDWR if write else os.O_RDONLY) | getattr(os, "O_NONBLOCK", 0) | NO_FOLLOW
+    flags = (os.O_RDWR if write else os.O_RDONLY) | os.O_NONBLOCK | NO_FOLLOW
     fd = os.open(resolved, flags)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
@@ -149,8 +153,6 @@ def lock(fd: int, exclusive: bool = True) -> bool:
     """Take the advisory lock now or not at all; it ends with the descriptor, so a killed run leaves
     none.
     """
-    if sys.platform == "win32":
-        return True
     try:
         fcntl.flock(fd, (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -158,7 +160,7 @@ def lock(fd: int, exclusive: bool = True) -> bool:
     return True
 
 
-def check_unchanged(held: Held, identity: Identity) -> None:
+def check_unchanged(held: Held, identity: FileIdentity) -> None:
     """Raise `Unreadable` (kind `changed`) unless path and descriptor are the file that `identity`
     was taken of.
     """
@@ -199,9 +201,45 @@ def created(path: str) -> Iterator[int]:
             os.close(fd)
 
 
+def read_sidecar(name: str, owner: int, most: int, on_purpose: bool = False) -> bytes | None:
+    """The bytes of a sidecar of a file that `owner` owns; None where there is none that counts.
+
+    A link is never followed. Somebody else's counts only where the user names it `on_purpose`.
+    Raises `MalformedFile` for what is no file of at most `most` bytes.
+    """
+    try:
+        fd = os.open(name, os.O_RDONLY | os.O_NONBLOCK | NO_FOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return None
+        raise
+    try:
+        found = os.fstat(fd)
+        if not (on_purpose or believed(found.st_uid, owner)):
+            return None
+        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+            message = f"{os.path.basename(name)} is no regular file of at most {most} bytes"
+            raise MalformedFile(message)
+        return read_at(fd, found.st_size, 0)
+    finally:
+        os.close(fd)
+
+
+def own_like(fd: int, like: os.stat_result) -> None:
+    """Give a sidecar the owner of its file, so that others believe it too: what root leaves beside
+    a user's file is the user's. Who may not, keeps it.
+    """
+    now = os.fstat(fd)
+    if (now.st_uid, now.st_gid) != (like.st_uid, like.st_gid):
+        with suppress(PermissionError):
+            os.fchown(fd, like.st_uid, like.st_gid)
+
+
 def sweep(path: str) -> None:
     """Remove the temporary files that killed runs left beside `path`; one that is locked is in use
-    and stays.
+    and stays, and so does another user's.
     """
     folder, name = os.path.split(path)
     ours = re.compile(rf"\.{re.escape(name)}\.lstm-audit-[0-9a-f]{{12}}\.tmp")
@@ -215,8 +253,11 @@ def sweep(path: str) -> None:
 
 
 def _remove_if_free(temp: str, path: str) -> None:
-    fd = os.open(temp, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | NO_FOLLOW)
+    fd = os.open(temp, os.O_RDONLY | os.O_NONBLOCK | NO_FOLLOW)
     try:
+        owner = os.stat(path).st_uid if os.path.exists(path) else os.geteuid()
+        if not believed(os.fstat(fd).st_uid, owner):
+            return
         # a run killed between link and unlink leaves a second name of the finished file, which may
         # itself be locked
         if (os.path.exists(path) and os.path.samestat(os.fstat(fd), os.stat(path))) or lock(fd):
@@ -258,8 +299,6 @@ def sync(fd: int) -> None:
 
 def sync_folder(path: str) -> None:
     """Make the names in the folder of `path` durable, where the file system knows how."""
-    if sys.platform == "win32":
-        return
     fd = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -13,14 +13,13 @@ touched.
 """
 
 import os
-import stat
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from ..errors import NotPatchable, Unreadable
-from ..interrupted import TAIL
+from ..errors import MalformedFile, NotPatchable, Unreadable
+from ..interrupted import TAIL, strangers
 from ..interrupted import hot as hot
 from ..interrupted import interrupted as interrupted
 from . import files
@@ -51,7 +50,7 @@ def packed(edits: Sequence[Edit]) -> bytes:
     return b"".join(RECORD.pack(e.at, len(e.old)) + e.old + e.new for e in edits)
 
 
-def journal_of(identity: files.Identity, edits: Sequence[Edit]) -> bytes:
+def journal_of(identity: files.FileIdentity, edits: Sequence[Edit]) -> bytes:
     """The journal's bytes; raises `NotPatchable` for edits that are too many to be journaled."""
     import hashlib
 
@@ -80,13 +79,14 @@ def read_journal(data: bytes) -> tuple[int, tuple[Edit, ...]] | None:
     try:
         if not body.startswith(MAGIC):
             raise ValueError("another magic")
-        return HEAD.unpack_from(body, len(MAGIC))[2], _unpacked(body, len(MAGIC) + HEAD.size)
+        return HEAD.unpack_from(body, len(MAGIC))[2], unpacked(body[len(MAGIC) + HEAD.size :])
     except (struct.error, ValueError) as error:
         raise _foreign(str(error)) from error
 
 
-def _unpacked(body: bytes, k: int) -> tuple[Edit, ...]:
-    edits = []
+def unpacked(body: bytes) -> tuple[Edit, ...]:
+    """The edits in `body`; raises ValueError or `struct.error` where it is no list of edits."""
+    edits, k = [], 0
     while k < len(body):
         at, n = RECORD.unpack_from(body, k)
         k += RECORD.size
@@ -124,6 +124,16 @@ def judge(journal: bytes | None, size: int, read: Read) -> tuple[Verdict, tuple[
     return ("rolled-back" if mixed else "refused"), edits
 
 
+class Recovered(NamedTuple):
+    """What was done about a journal, the edits that were interrupted, as far as they are known, and
+    what the disk would not confirm.
+    """
+
+    verdict: Verdict
+    edits: tuple[Edit, ...] = ()
+    doubts: tuple[str, ...] = ()
+
+
 def recover(path: str) -> Verdict:
     """Bring the file out of an interrupted in-place patch and say what that took; `none` when there
     was none.
@@ -131,45 +141,48 @@ def recover(path: str) -> Verdict:
     Raises `Unreadable`: kind `interrupted-patch` when the file holds neither the old nor the new
     bytes (the journal stays), `io` when the file is locked by a patch that is running.
     """
-    if not hot(path):
+    if not os.path.lexists(name_of(os.path.realpath(path))):
         return "none"
     with files.hold(path) as held:
-        return recover_held(held)[0]
+        found = recover_held(held)
+    if found.doubts:
+        raise Unreadable("; ".join(found.doubts))
+    return found.verdict
 
 
-def recover_held(held: Held) -> tuple[Verdict, tuple[Edit, ...]]:
-    """As `recover`, for whoever has the lock; with the edits that were interrupted, as far as they
-    are known.
-    """
-    journal = _stored(held)
+def recover_held(held: Held, on_purpose: bool = False) -> Recovered:
+    """As `recover`, for whoever has the lock."""
+    journal = _stored(held, on_purpose)
     verdict, edits = judge(journal, held.stat.st_size, lambda at, n: files.read_at(held.fd, n, at))
     if verdict == "none":
-        return verdict, ()
+        return Recovered(verdict)
     if verdict == "refused":
         raise _foreign("it has been written to since")
-    if verdict == "rolled-back":
-        roll_back(held.fd, edits)
-    # What reads as all old or all new may be so in memory only: without this a power cut could
-    # still tear it
-    if verdict != "dropped":
-        files.sync(held.fd)
-    drop(held)
-    return verdict, edits
+    try:
+        if verdict == "rolled-back":
+            roll_back(held.fd, edits)
+        # What reads as all old or all new may be so in memory only: without this a power cut could
+        # still tear it
+        if verdict != "dropped":
+            files.sync(held.fd)
+    except OSError as error:
+        raise _unconfirmed(error) from error
+    return Recovered(verdict, edits, drop(held))
 
 
-def _stored(held: Held) -> bytes | None:
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | files.NO_FOLLOW
+def _unconfirmed(error: OSError) -> Unreadable:
+    message = (
+        f"an --in-place patch was interrupted, and the disk would not confirm its old bytes "
+        f"({error.strerror}); the journal stays: run `lstm-audit undo` once more"
+    )
+    return Unreadable(message, kind="interrupted-patch")
+
+
+def _stored(held: Held, on_purpose: bool) -> bytes | None:
     try:
-        fd = os.open(name_of(held.path), flags)
-    except FileNotFoundError:
-        return None
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_JOURNAL:
-            raise _foreign("the journal is no file that this tool wrote")
-        return files.read_at(fd, found.st_size, 0)
-    finally:
-        os.close(fd)
+        return files.read_sidecar(name_of(held.path), held.stat.st_uid, MAX_JOURNAL, on_purpose)
+    except MalformedFile as error:
+        raise _foreign("it is no file that this tool wrote") from error
 
 
 def _foreign(why: str) -> Unreadable:
@@ -186,7 +199,12 @@ def begin(held: Held, edits: Sequence[Edit]) -> None:
     (`files.sync_folder`).
     """
     data = journal_of(held.identity, edits)
-    with files.created(name_of(held.path)) as fd:
+    name = name_of(held.path)
+    taken = [said for said in strangers(held.path) if said.startswith(f"{name} ")]
+    if taken:
+        raise NotPatchable(f"{taken[0]}: leave --in-place out, or have it removed")
+    with files.created(name) as fd:
+        files.own_like(fd, held.stat)
         files.write_at(fd, data, 0)
         files.sync(fd)
 
@@ -200,11 +218,17 @@ def roll_back(fd: int, edits: Sequence[Edit]) -> None:
             files.write_at(fd, edit.old, edit.at)
 
 
-def drop(held: Held) -> None:
-    """The patch is finished or undone: remove the journal. (Should it come back after a crash, it
-    changes nothing.)
+def drop(held: Held) -> tuple[str, ...]:
+    """The patch is finished or undone: remove the journal. What the disk would not confirm is
+    returned in a sentence.
     """
     with suppress(FileNotFoundError):
         os.unlink(name_of(held.path))
-    with suppress(OSError):
+    try:
         files.sync_folder(held.path)
+    except OSError as error:
+        return (
+            f"the folder could not be synced ({error.strerror}): the bytes are durable, but after "
+            "a power cut the journal may be back, and `lstm-audit undo` must remove it",
+        )
+    return ()

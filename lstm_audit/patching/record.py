@@ -11,19 +11,24 @@ everywhere. It is dropped by whoever looks next.
 
 import binascii
 import os
-import stat
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from ..errors import AuditError, MalformedFile, NotPatchable
+from ..interrupted import strangers
 from . import clone, files
 from .edits import Edit
 from .files import Held
 from .journal import packed
 
 SCHEMA = "lstm-audit/undo/1"
-MAX_RECORD = 64 << 20  # bytes of JSON
+MAX_RECORD = 32 << 20
+"""Bytes of JSON: some six times as many as a patch of the largest checkpoint that is read takes."""
+
+MAX_VALUES = 500_000
+"""JSON values of a record, which take memory by their number: five an edit."""
+
 MAX_PATCHES = 10_000
 
 Read = Callable[[int, int], bytes]
@@ -65,24 +70,15 @@ def name_of(path: str) -> str:
     return path + ".undo.json"
 
 
-def load(path: str) -> Record | None:
-    """The record beside a file, or None; raises `MalformedFile` for one that cannot be believed."""
-    data = _stored(name_of(path))
-    return None if data is None else parse(data)
-
-
-def _stored(name: str) -> bytes | None:
-    try:
-        fd = os.open(name, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
-    except FileNotFoundError:
+def load(path: str, on_purpose: bool = False) -> Record | None:
+    """The record beside a file, or None where there is none that counts (`interrupted.strangers`
+    names the others); raises `MalformedFile` for one that cannot be believed.
+    """
+    name = name_of(path)
+    if not os.path.lexists(name):
         return None
-    try:
-        found = os.fstat(fd)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_RECORD:
-            raise MalformedFile(f"the undo record is no regular file of at most {MAX_RECORD} bytes")
-        return files.read_at(fd, found.st_size, 0)
-    finally:
-        os.close(fd)
+    data = files.read_sidecar(name, os.stat(path).st_uid, MAX_RECORD, on_purpose)
+    return None if data is None else parse(data)
 
 
 def parse(data: bytes) -> Record:
@@ -90,6 +86,9 @@ def parse(data: bytes) -> Record:
     import json
 
     try:
+        # what is cheap to count is bounded before it is built; our own records are ASCII
+        if not data.isascii() or sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+            raise ValueError(f"it is not ASCII, or has more than {MAX_VALUES} values")
         raw = json.loads(data)
         if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")
@@ -266,9 +265,28 @@ def store(held: Held, record: Record | None) -> None:
     data = written(record)
     with files.temporary(held.path) as temp:
         files.write_at(temp.fd, data, 0)
-        clone.dress(temp.fd, held.stat)
+        clone.dress_sidecar(temp.fd, held)
         files.sync(temp.fd)
         os.replace(temp.path, name_of(held.path))
+
+
+def tidy(held: Held) -> None:
+    """Drop from the record what the file does not hold; a record that is another's is left."""
+    known = load(held.path)
+    if known is None or known.size != held.stat.st_size:
+        return
+    kept = without_unmade(known, lambda at, n: files.read_at(held.fd, n, at))
+    if kept != known:
+        store(held, kept)
+        files.sync_folder(held.path)
+
+
+def refuse_stranger(held: Held) -> None:
+    """Raise where the record's place is taken by one that does not count, or by a link."""
+    name = name_of(held.path)
+    taken = [said for said in strangers(held.path) if said.startswith(f"{name} ")]
+    if taken:
+        raise NotPatchable(f"{taken[0]}: use --no-undo, or have it removed")
 
 
 def refusal(path: str, why: str) -> AuditError:

@@ -2,13 +2,30 @@
 
 Comes in: a path. Goes out: `Undone`. Promise: the bytes that the patch replaced are there again,
 exactly; a file that has been written to since is refused, and nothing is ever guessed.
+
+The undo record is written after the bytes: a crash in between leaves a record of a patch that the
+file no longer holds, which is known by its bytes.
 """
 
 import os
 from typing import Literal, NamedTuple
 
+from ..interrupted import strangers
 from . import files, journal, record
-from .apply import Applied, Job, Ledger, Mode, Verify, check_ready, write
+from .apply import (
+    Applied,
+    Done,
+    Mode,
+    Verify,
+    check_ready,
+    drop_journal,
+    make_copy,
+    refuse_with,
+    roll_back,
+    sync_name,
+    take_the_name,
+    write_journaled,
+)
 from .clone import Progress
 from .edits import Edit
 from .files import Held
@@ -20,10 +37,10 @@ State = Literal["restored", "rolled-back", "dropped", "nothing"]
 class Undone(NamedTuple):
     """What was done.
 
-    `restored`: the newest patch was taken back. `rolled-back`: an in-place patch had been
-    interrupted and the file is as it was before it. `dropped`: the record named a patch that never
-    got as far as the file, or was undone already. `nothing`: there is no record. `remaining`
-    patches can still be undone.
+    `restored`: the newest patch was taken back. `rolled-back`: a patch had been interrupted and
+    what it had written was taken back. `dropped`: the record named a patch that never got as far as
+    the file, or was undone already. `nothing`: there is no record. `remaining` patches can still be
+    undone. `doubts` say what the disk would not confirm.
     """
 
     path: str
@@ -31,6 +48,7 @@ class Undone(NamedTuple):
     remaining: int = 0
     applied: Applied | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
 
 def undo(
@@ -39,47 +57,52 @@ def undo(
     mode: Literal["replace", "in-place"] = "replace",
     verify: Verify | None = None,
     progress: Progress | None = None,
+    sidecar: str | None = None,
 ) -> Undone:
     """Take back the newest patch of the file at `path`.
 
-    Raises `NotPatchable` (kind `changed`) when the file does not hold what the patch wrote,
-    `MalformedFile` for a damaged record, and whatever `apply` raises.
+    `sidecar` names a journal or undo record that counts whoever owns it. Raises `NotPatchable`
+    (kind `changed`) when the file does not hold what the patch wrote, `MalformedFile` for a damaged
+    record, and whatever `apply` raises.
     """
-    with files.hold(path) as held:
-        recovered, interrupted = journal.recover_held(held)
-        known = record.load(held.path)
-        held = Held(held.path, held.fd, os.fstat(held.fd), held.notes)  # recovery may have written
+    with files.hold(path) as first:
+        recovered = journal.recover_held(first, _is(sidecar, journal.name_of(first.path)))
+        held = files.looked_at_again(first)
+        known = record.load(held.path, _is(sidecar, record.name_of(held.path)))
         kept = _checked(held, known)
-        if (
-            kept
-            and kept.patches
-            and kept == known
-            and _goes_on(recovered, interrupted, kept.patches[-1])
-        ):
-            return _taken_back(held, kept, mode, verify, progress)
+        notes = (*held.notes, *strangers(held.path))
+        if kept and kept.patches and kept == known and _goes_on(recovered, kept.patches[-1]):
+            return _take_back(held, kept, mode, verify, progress, notes, recovered.doubts)
         files.sweep(held.path)
         if kept != known:
             record.store(held, kept)
             files.sync_folder(held.path)
         state: State = "dropped" if kept != known else "nothing"
-        if recovered not in ("none", "finished"):
+        if recovered.verdict not in ("none", "finished"):
             state = "rolled-back"
-        return Undone(held.path, state, len(kept.patches) if kept else 0, None, held.notes)
+        left = len(kept.patches) if kept else 0
+        return Undone(held.path, state, left, None, notes, recovered.doubts)
 
 
-def _goes_on(recovered: journal.Verdict, interrupted: tuple[Edit, ...], top: Patch) -> bool:
+def _is(sidecar: str | None, name: str) -> bool:
+    """Whether the user named this sidecar on purpose."""
+    return sidecar is not None and os.path.abspath(sidecar) == os.path.abspath(name)
+
+
+def _goes_on(recovered: journal.Recovered, top: Patch) -> bool:
     """Whether to take back `top` now: not when rolling back an interrupted patch was already what
     was asked for.
 
     An interrupted undo of `top` is simply done again.
     """
-    return recovered in ("none", "finished") or journal.packed(interrupted) == journal.packed(
-        _inverse(top)
-    )
+    if recovered.verdict in ("none", "finished"):
+        return True
+    return journal.packed(recovered.edits) == journal.packed(inverse(top.edits))
 
 
-def _inverse(patch: Patch) -> tuple[Edit, ...]:
-    return tuple(Edit(e.at, e.new, e.old, f"undo: {e.reason}") for e in patch.edits)
+def inverse(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
+    """The edits that take these back."""
+    return tuple(Edit(e.at, e.new, e.old, f"undo: {e.reason}") for e in edits)
 
 
 def _checked(held: Held, known: Record | None) -> Record | None:
@@ -100,15 +123,74 @@ def _reader(held: Held) -> record.Read:
     return lambda at, n: files.read_at(held.fd, n, at)
 
 
-def _taken_back(
-    held: Held, known: Record, mode: Mode, verify: Verify | None, progress: Progress | None
+def _take_back(
+    held: Held,
+    known: Record,
+    mode: Mode,
+    verify: Verify | None,
+    progress: Progress | None,
+    notes: tuple[str, ...],
+    doubts: tuple[str, ...],
 ) -> Undone:
     top, below = known.patches[-1], Record(known.file, known.size, known.patches[:-1])
-    edits = _inverse(top)
+    edits = inverse(top.edits)
     check_ready(held, edits, held.identity)
-    ledger = Ledger(known, lambda inode, mtime: _renewed(below, inode, mtime), first=False)
-    applied = write(held, edits, mode, Job(verify, progress, ledger), _moved(held, top))
-    return Undone(held.path, "restored", len(below.patches), applied, applied.notes)
+    files.sweep(held.path)
+    if mode == "in-place":
+        done = _undo_in_place(held, edits, below, verify)
+    else:
+        done = _undo_replacing(held, edits, below, verify, progress)
+    notes, doubts = (*notes, *_moved(held, top), *done.notes), (*doubts, *done.doubts)
+    name = record.name_of(held.path)
+    beside = name if os.path.lexists(name) else None
+    applied = Applied(held.path, mode, done.method, edits, beside, notes, doubts)
+    return Undone(held.path, "restored", len(below.patches), applied, notes, doubts)
+
+
+def _undo_replacing(
+    held: Held,
+    edits: tuple[Edit, ...],
+    below: Record,
+    verify: Verify | None,
+    progress: Progress | None,
+) -> Done:
+    """A verified copy, durable, takes the file's name; then the record says so."""
+    with files.temporary(held.path) as temp:
+        method, notes = make_copy(held, temp, edits, verify, progress)
+        new = os.fstat(temp.fd)
+        take_the_name(held, temp)
+        doubts = sync_name(held.path)
+        doubts += _store(held, _renewed(below, new.st_ino, new.st_mtime_ns))
+        return Done(method, notes, doubts)
+
+
+def _undo_in_place(
+    held: Held, edits: tuple[Edit, ...], below: Record, verify: Verify | None
+) -> Done:
+    """The journal, durable; then the bytes, durable; then the record says so; then the journal
+    goes.
+    """
+    journal.begin(held, edits)
+    try:
+        write_journaled(held, edits, verify)
+    except BaseException as error:
+        refuse_with(error, roll_back(held, edits))
+        raise
+    doubts = _store(held, _renewed(below, held.stat.st_ino, None))
+    return Done("in-place", (), doubts + drop_journal(held))
+
+
+def _store(held: Held, below: Record) -> tuple[str, ...]:
+    """The record as it is after the undo; what is not certain where that fails."""
+    try:
+        record.store(held, below)
+        files.sync_folder(held.path)
+    except OSError as error:
+        return (
+            f"the old bytes are written, but the undo record could not be brought up to date "
+            f"({error.strerror}): the next run does it",
+        )
+    return ()
 
 
 def _renewed(below: Record, inode: int, mtime_ns: int | None) -> Record:

@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_audit.errors import AuditError, NotPatchable, Unreadable
+from lstm_audit.interrupted import strangers
 from lstm_audit.patching import files, journal
 from lstm_audit.patching.edits import Edit
 
@@ -206,7 +207,22 @@ def test_too_much_for_a_journal_is_refused_before_anything_is_written() -> None:
         journal.journal_of((0, 0, 1 << 40, 0), (Edit(0, half, half, "r"),))
 
 
-@pytest.mark.parametrize("planted", ["folder", "fifo", "huge", "link"])
+def test_a_journal_that_is_a_link_does_not_count(tmp_path: Path) -> None:
+    path, other = tmp_path / "model.pt", tmp_path / "other"
+    path.write_bytes(NEW)
+    other.write_bytes(JOURNAL)
+    name = journal.name_of(str(path))
+    os.symlink(other, name)
+    assert not journal.hot(str(path))
+    assert journal.recover(str(path)) == "none"
+    assert strangers(str(path)) == [f"{name} is a link and was left alone"]
+    with files.hold(str(path)) as held, pytest.raises(NotPatchable, match="is a link"):
+        journal.begin(held, EDITS)
+    assert path.read_bytes() == NEW
+    assert os.path.islink(name)
+
+
+@pytest.mark.parametrize("planted", ["folder", "fifo", "huge"])
 def test_a_journal_that_is_no_file_of_ours_is_left_alone(tmp_path: Path, planted: str) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(OLD)
@@ -215,8 +231,6 @@ def test_a_journal_that_is_no_file_of_ours_is_left_alone(tmp_path: Path, planted
         os.mkdir(name)
     elif planted == "fifo":
         os.mkfifo(name)
-    elif planted == "link":
-        os.symlink(path, name)
     else:
         Path(name).touch()
         os.truncate(name, journal.MAX_JOURNAL + 1)

@@ -37,11 +37,12 @@ from lstm_audit.errors import BadPolicy, NotPatchable, Unreadable
 from lstm_audit.lstm import presets
 from lstm_audit.lstm.measure import read_values
 from lstm_audit.patching import apply as engine
-from lstm_audit.patching import checkpoint, journal
+from lstm_audit.patching import checkpoint, journal, verify
 from lstm_audit.patching.checkpoint import plan
 from lstm_audit.patching.edits import Edit
 from lstm_audit.patching.overlap import touches
 from lstm_audit.patching.undo import undo
+from lstm_audit.patching.whole import apply_plan
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
 from lstm_audit.raw.span import whole
@@ -761,7 +762,7 @@ def test_shards_with_the_halves_apart(tmp_path: Path) -> None:
     assert digests(tmp_path) == before
     refused = run("patch", path, "--forget-bias", "-2", "--output", tmp_path / "out.json")
     assert refused.exit_code == 3
-    assert "spread over shards" in refused.stderr
+    assert "spread over several" in refused.stderr
 
 
 def test_a_shard_that_cannot_be_written_takes_the_others_back(tmp_path: Path) -> None:
@@ -1251,10 +1252,10 @@ def test_what_does_not_read_back_is_not_kept(model: Path, monkeypatch: pytest.Mo
     real = read_values
     for options in MODES.values():
         planned = plan(str(model), target("forget-bias", 2.0))
-        monkeypatch.setattr(checkpoint, "read_values", lambda lstm: spoilt(real(lstm)))
+        monkeypatch.setattr(verify, "read_values", lambda lstm: spoilt(real(lstm)))
         with pytest.raises(NotPatchable, match="does not read back as planned"):
-            checkpoint.apply_plan(planned, mode="in-place" if options else "replace")
-        monkeypatch.setattr(checkpoint, "read_values", real)
+            apply_plan(planned, mode="in-place" if options else "replace")
+        monkeypatch.setattr(verify, "read_values", real)
         assert folder_of(model.parent) == before
 
 
@@ -1271,10 +1272,10 @@ def test_shards_that_do_not_read_back_together_are_taken_back(
     for undo_record in (True, False):
         planned = plan(str(path), target("forget-bias", 2.0), place="split")
         assert len(planned.files) == 2
-        monkeypatch.setattr(checkpoint, "read_values", lambda lstm: spoilt(real(lstm)))
+        monkeypatch.setattr(verify, "read_values", lambda lstm: spoilt(real(lstm)))
         with pytest.raises(NotPatchable, match="does not read back as planned"):
-            checkpoint.apply_plan(planned, undo=undo_record)
-        monkeypatch.setattr(checkpoint, "read_values", real)
+            apply_plan(planned, undo=undo_record)
+        monkeypatch.setattr(verify, "read_values", real)
         assert digests(tmp_path) == before
 
 

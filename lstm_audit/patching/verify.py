@@ -1,0 +1,68 @@
+"""What was written, read back by the readers that users trust.
+
+Comes in: a plan and the written files. Goes out: nothing, or `NotPatchable`. Promise: every LSTM
+has exactly the biases of the plan, the untouched ones their old ones, and the reference safetensors
+reader takes the file where it is one.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from ..errors import NotPatchable
+from ..lstm.find import find_lstms
+from ..lstm.layer import Identity
+from ..lstm.measure import read_values
+from ..pipeline import opened
+
+MAX_DESERIALIZED = 4 << 20
+"""Bytes of a safetensors file that its own package checks in memory."""
+
+Biases = tuple[tuple[float, ...], ...]
+"""The effective biases of i, f, g, o."""
+
+
+def verify_checkpoint(expected: Mapping[Identity, Biases], path: str) -> None:
+    """Read the checkpoint at `path` anew and hold it against the plan."""
+    with opened(path, despite_journal=True) as file:
+        lstms = find_lstms(file.checkpoint).lstms
+        found = {
+            lstm.identity: tuple(tuple(gate) for gate in read_values(lstm).effective)
+            for lstm in lstms
+        }
+    wrong = [one for one, biases in expected.items() if not _same(biases, found.get(one, ()))]
+    if wrong or len(found) != len(expected):
+        names = ", ".join(one.address for one in wrong[:3])
+        raise NotPatchable(
+            f"what was written does not read back as planned ({names}); it is not kept"
+        )
+
+
+def _same(expected: Sequence[Sequence[float]], found: Sequence[Sequence[float]]) -> bool:
+    """Equal unit by unit; NaN equals NaN."""
+    return len(expected) == len(found) and all(
+        len(a) == len(b) and all(x == y or (x != x and y != y) for x, y in zip(a, b, strict=True))
+        for a, b in zip(expected, found, strict=True)
+    )
+
+
+def verify_by_reference(path: str) -> None:
+    """Open it with the safetensors package, without numpy where that can be: only a small file fits
+    into memory.
+    """
+    from safetensors import SafetensorError, deserialize, safe_open
+
+    try:
+        if os.path.getsize(path) <= MAX_DESERIALIZED:
+            with open(path, "rb") as file:
+                deserialize(file.read())  # type: ignore[no-untyped-call]  # Rust, without a stub
+            return
+        with safe_open(path, framework="numpy") as reference:
+            reference.keys()
+    except ModuleNotFoundError:
+        # safe_open needs numpy, and a machine that only gates files may lack it: our reader has
+        # read it back
+        return
+    except SafetensorError as error:
+        raise NotPatchable(
+            f"the reference safetensors reader refuses what was written: {error}"
+        ) from None

@@ -1,0 +1,188 @@
+"""All files of a checkpoint written, or taken back, as one patch.
+
+Comes in: a `Planned`, or the path of a checkpoint. Goes out: the `Applied` or `Undone` of every
+file. Promise: several files are patched under one marker, so that no command ever takes a mixture
+of old and new files for a checkpoint, and `undo` takes back all that one patch has written.
+"""
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+from ..errors import AuditError, NotPatchable
+from ..interrupted import InterruptedPatch, has_journal, strangers
+from ..pipeline import opened
+from ..targets import Target
+from . import files, journal, marker, record
+from .apply import Applied, Mode, Verify, apply
+from .checkpoint import FilePlan, Planned, plan
+from .clone import Progress
+from .plan import Place
+from .record import Patch
+from .undo import Undone, undo
+from .verify import verify_by_reference, verify_checkpoint
+
+
+def apply_plan(
+    planned: Planned,
+    *,
+    mode: Mode = "replace",
+    output: str | None = None,
+    overwrite: bool = False,
+    undo: bool = True,
+    progress: Progress | None = None,
+) -> tuple[Applied, ...]:
+    """Write what was planned. Of several files none stays patched unless all are."""
+    if output is not None and (len(planned.files) != 1 or planned.files[0].path != planned.path):
+        raise NotPatchable(
+            "--output writes one file; this checkpoint is spread over several: copy the folder and "
+            "patch it"
+        )
+    spread = _is_spread(planned)
+    batch = 1 + _newest_batch(files_of(planned.path)) if spread else 0
+
+    def write(file: FilePlan) -> Applied:
+        return apply(
+            file.path, file.edits, file.identity, mode=mode, output=output, overwrite=overwrite,
+            verify=_verifier(planned, mode, spread), undo=undo, batch=batch, progress=progress,
+        )  # fmt: skip
+
+    if not spread:
+        return tuple(map(write, planned.files))
+    parts = []
+    for file in planned.files:
+        if file.edits:
+            files.refuse_writing(file.path)
+            size = file.identity[2]
+            parts.append(marker.part_of(planned.path, file.path, size, file.edits))
+    with marker.marked(planned.path, parts) as doubts:
+        done = list(map(write, planned.files))
+        verify_checkpoint(planned.expected, planned.path)  # files that make sense only together
+    return (*done[:-1], done[-1]._replace(doubts=(*done[-1].doubts, *doubts)))
+
+
+def _is_spread(planned: Planned) -> bool:
+    """Whether another file than the one that was named is written."""
+    return any(file.edits and file.path != planned.path for file in planned.files)
+
+
+def _verifier(planned: Planned, mode: Mode, spread: bool) -> Verify:
+    """What is verified of each file: all of the checkpoint only where it is all in the file."""
+
+    def verify(path: str) -> None:
+        if not spread:
+            verify_checkpoint(planned.expected, path)
+        if planned.format.startswith("safetensors") and mode != "in-place":
+            verify_by_reference(path)
+
+    return verify
+
+
+def files_of(path: str) -> list[str]:
+    """The file itself and those that reading it opens; whatever cannot be read stands alone."""
+    try:
+        with opened(path, despite_journal=True) as file:
+            return [source.name for source in file.sources]
+    except AuditError:
+        return [path]
+
+
+def _newest_batch(names: Sequence[str]) -> int:
+    """The largest number of a patch of several files; 0 where there was none. `undo` takes back
+    what bears one number.
+    """
+    known = (record.load(os.path.realpath(name)) for name in names)
+    return max((stack.batch for stack in known if stack), default=0)
+
+
+def plan_recovered(
+    path: str, target: Target, layers: tuple[str, ...], place: Place, strict: bool = True
+) -> Planned:
+    """As `plan`, after what an interrupted patch has left was taken back, file by file."""
+    seen: set[str] = set()
+    while True:
+        try:
+            return plan(path, target, layers, place, strict)
+        except InterruptedPatch as error:
+            if error.path in seen:  # the journal does not count for us
+                raise
+            seen.add(error.path)
+            if not marker.recover(error.path):
+                journal.recover(error.path)
+
+
+def undo_checkpoint(
+    path: str,
+    *,
+    mode: Literal["replace", "in-place"] = "replace",
+    sidecar: str | None = None,
+    progress: Progress | None = None,
+) -> list[Undone]:
+    """Take back the newest patch of a checkpoint, in all its files; an interrupted one first.
+
+    `sidecar` names one that counts whoever owns it.
+    """
+    on_purpose = sidecar is not None and os.path.abspath(sidecar) == os.path.abspath(
+        marker.name_of(path)
+    )
+    if marker.recover(path, on_purpose):
+        return [Undone(path, "rolled-back", notes=tuple(strangers(path)))]
+    names = _newest_files(path)
+    if len(names) > 1 and not any(has_journal(os.path.realpath(name)) for name in names):
+        return _undo_together(path, names, mode, progress)
+    return [undo(name, mode=mode, progress=progress, sidecar=sidecar) for name in names]
+
+
+def _newest_files(path: str) -> list[str]:
+    """The files of a checkpoint that the newest patch touched, or whose in-place patch was
+    interrupted.
+    """
+    real = os.path.realpath(path)
+    own = record.load(real) if os.path.exists(real) else None
+    if has_journal(real) or (own and own.patches and not own.batch):
+        return [path]
+    names = files_of(path)
+    stacks = {name: record.load(os.path.realpath(name)) for name in names}
+    newest = max((stack.batch for stack in stacks.values() if stack), default=0)
+    found = [
+        name for name, stack in stacks.items() if stack and stack.patches and stack.batch == newest
+    ]
+    return [name for name in names if has_journal(os.path.realpath(name))] or found or names[:1]
+
+
+def _undo_together(
+    path: str, names: Sequence[str], mode: Literal["replace", "in-place"], progress: Progress | None
+) -> list[Undone]:
+    """Several files under one marker. Where one of them cannot be undone as was asked for, all are
+    in the end taken back in place.
+    """
+    parts = [_part(path, name, _made(name)) for name in names]
+    done: list[Undone] = []
+    try:
+        with marker.marked(path, parts) as doubts:
+            done += [undo(name, mode=mode, progress=progress) for name in names]
+    except (marker.Kept, InterruptedPatch):
+        raise
+    except AuditError as error:
+        note = f"{error.message}: the old bytes were written in place"
+        return [Undone(name, "restored", notes=(note,)) for name in names]
+    return [*done[:-1], done[-1]._replace(doubts=(*done[-1].doubts, *doubts))]
+
+
+def _part(path: str, name: str, made: tuple[int, Patch]) -> marker.Part:
+    size, patch = made
+    return marker.part_of(path, name, size, patch.edits)
+
+
+def _made(name: str) -> tuple[int, Patch]:
+    """The size of a file and its newest patch; raises `NotPatchable` where it was written to since,
+    before any file of the checkpoint is touched.
+    """
+    with files.hold(name) as held:
+        known = record.load(held.path)
+        assert known is not None  # it is how the file was chosen
+        top = known.patches[-1]
+        read = lambda at, n: files.read_at(held.fd, n, at)  # noqa: E731 # of this file alone
+        if known.size != held.stat.st_size or record.standing(top, read) == "neither":
+            raise record.refusal(held.path, "the patched bytes have been written to since")
+        return known.size, top
