@@ -1,8 +1,9 @@
-"""Keras: HDF5 files and `.keras` archives of Keras 1 to 3 and tf_keras, and HDF5 of other LSTMs.
+"""Keras and TensorFlow: HDF5 files and `.keras` archives of Keras 1 to 3 and tf_keras, HDF5 of
+other LSTMs, and TensorFlow's checkpoints.
 
 Importing it registers its readers.
 """
 
-from . import archive, h5
+from . import archive, bundle, h5
 
-__all__ = ["archive", "h5"]
+__all__ = ["archive", "bundle", "h5"]

@@ -1,0 +1,202 @@
+"""TensorFlow's checkpoints: an index of names beside files of raw numbers.
+
+Comes in: a span over `PREFIX.index`. Goes out: a `Checkpoint` whose tensors lie in the data files
+beside it. Promise: every tensor carries the checksum that TensorFlow will hold it against, and that
+checksum's place in the index carries the checksum of its block.
+
+Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc; protobuf/tensor_bundle.proto and
+trackable_object_graph.proto.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from typing import NamedTuple
+
+from ...errors import MalformedFile, Skipped
+from ...raw.dtypes import DTYPES, DType
+from ...raw.span import Seal, Span
+from ...raw.tensor import Tensor, contiguous
+from ...raw.tensors import Tensors
+from ...wire import sstable
+from ...wire.protobuf import BYTES, FOUR, Wire
+from .. import Beside, Checkpoint, reader
+from .cells import claim_cells
+from .config import Config
+
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+"""How the key of a variable ends in an object-based checkpoint (TensorFlow 2)."""
+
+GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+MAX_GRAPH = 8 << 20  # bytes; a model of 300 layers has some 100 KB
+MAX_SHARDS = 1000
+MAX_RANK = 8
+
+_DTYPES = {
+    1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64",
+    10: "bool", 14: "bfloat16", 17: "uint16", 19: "float16", 22: "uint32", 23: "uint64",
+    24: "float8_e5m2", 25: "float8_e4m3fn",
+}  # fmt: skip
+"""tensorflow/core/framework/types.proto DataType."""
+
+STRING = 7
+
+_SLOTS = ("OPTIMIZER_SLOT", "optimizer/", "_optimizer/")
+"""What the key of an optimizer's variable holds; its full name ends like the weight's."""
+
+
+Shards = Callable[[int], Span]
+"""Opens a data file by its number."""
+
+
+class Variable(NamedTuple):
+    """What the index says of one tensor: its place in the data file `shard`, and its checksum."""
+
+    dtype: int
+    shape: tuple[int, ...]
+    shard: int
+    at: int
+    size: int
+    checksum: int
+    stored: Span | None
+    sliced: bool
+
+
+@reader("tf-checkpoint")
+def read_bundle(span: Span, beside: Beside) -> Checkpoint | None:
+    """A checkpoint of TensorFlow 2, of a SavedModel's `variables`, or of TF1's Saver V2."""
+    if not sstable.is_table(span):
+        return None
+    entries = sstable.entries(span)
+    shards = _shards(next(entries, None))
+    found = {entry.key.decode("utf-8", "replace"): _variable(entry.value) for entry in entries}
+    open_shard = cache(partial(_shard, beside, shards))
+    names = _names(found, open_shard)
+    chosen = {name: found[key] for key, name in names.items()}
+    for shard in {variable.shard for variable in chosen.values()}:
+        open_shard(shard)  # whoever patches has to know all files of a checkpoint
+    shapes = {name: variable.shape for name, variable in chosen.items()}
+    return Checkpoint(
+        format="tf-checkpoint",
+        tensors=Tensors(chosen, partial(_tensor, open_shard), _shape),
+        claims=claim_cells(shapes, Config(), lambda folder: ""),
+        skipped=tuple(_skipped(found)),
+    )
+
+
+def _shards(header: sstable.Entry | None) -> int:
+    """How many data files there are; the entry of the empty key says it (BundleHeaderProto)."""
+    if header is None or header.key:
+        message = "a TensorFlow checkpoint of version 1, or another table: save it with Saver V2"
+        raise MalformedFile(message, kind="unsupported")
+    wire, shards = Wire(header.value), 0
+    for field in wire.fields(0, header.value.size):
+        if field[0] == 1:
+            shards = wire.number(field)
+        elif field[0] == 2 and wire.number(field):
+            raise MalformedFile("a big-endian checkpoint", header.value.at, "unsupported")
+    if not 0 < shards <= MAX_SHARDS:
+        raise MalformedFile(f"{shards} data files are claimed", header.value.at, "limit")
+    return shards
+
+
+def _variable(span: Span) -> Variable:
+    """BundleEntryProto: 1 dtype, 2 shape, 3 shard, 4 offset, 5 size, 6 masked crc32c, 7 slices."""
+    wire, numbers = Wire(span), dict.fromkeys((1, 3, 4, 5), 0)
+    shape: tuple[int, ...] = ()
+    stored, sliced = None, False
+    for field in wire.fields(0, span.size):
+        number, kind, start, stop = field
+        if number == 2 and kind == BYTES:
+            shape = _dims(wire, field)
+        elif number in numbers:
+            numbers[number] = wire.number(field)
+        elif number == 6 and kind == FOUR:
+            stored = span[start:stop]
+        elif number == 7:
+            sliced = True
+    checksum = int.from_bytes(stored.read(), "little") if stored else 0
+    dtype, shard, at, size = numbers.values()
+    return Variable(dtype, shape, shard, at, size, checksum, stored, sliced)
+
+
+def _dims(wire: Wire, field: tuple[int, int, int, int]) -> tuple[int, ...]:
+    """TensorShapeProto: repeated 2 dim{1 size}."""
+    sizes = []
+    for number, _, start, stop in wire.message(field):
+        if number == 2:
+            inner = (wire.number(f) for f in wire.fields(start, stop) if f[0] == 1)
+            sizes.append(next(inner, 0))
+    if len(sizes) > MAX_RANK or any(size < 0 for size in sizes):
+        raise MalformedFile("a shape of too many axes, or of unknown ones", wire.span.at)
+    return tuple(sizes)
+
+
+def _shard(beside: Beside, shards: int, shard: int) -> Span:
+    """A data file; `*` stands for the name of the index without its suffix."""
+    if shard >= shards:
+        raise MalformedFile(f"a tensor in data file {shard} of {shards}")
+    return beside(f"*.data-{shard:05d}-of-{shards:05d}")
+
+
+def _names(found: Mapping[str, Variable], open_shard: Shards) -> dict[str, str]:
+    """Key to name, of the variables that are no optimizer's.
+
+    A SavedModel numbers its variables; the object graph has the names that their makers gave them,
+    which serve where no two are alike.
+    """
+    keys = [k for k, v in found.items() if v.dtype != STRING and not any(s in k for s in _SLOTS)]
+    full = _full_names(found, open_shard) if any(k.startswith("variables/") for k in keys) else {}
+    given = [full.get(key, "") for key in keys]
+    if len(set(given)) == len(keys) and all(given):
+        return dict(zip(keys, given, strict=True))
+    return {key: key.removesuffix(VALUE) for key in keys}
+
+
+def _full_names(found: Mapping[str, Variable], open_shard: Shards) -> dict[str, str]:
+    """TrackableObjectGraph: 1 nodes{2 attributes{2 full name, 3 checkpoint key}}, one string."""
+    entry = found.get(GRAPH)
+    if entry is None:
+        return {}
+    if entry.size > MAX_GRAPH:
+        raise MalformedFile(f"an object graph of {entry.size} bytes", kind="limit")
+    data = open_shard(entry.shard)[entry.at : entry.at + entry.size]
+    # one string: its length, a checksum of the lengths, the bytes
+    length, behind = sstable.varint(data[: min(data.size, 16)].read(), 0)
+    graph = data[behind + 4 : behind + 4 + length]
+    wire, names = Wire(graph), {}
+    for node in wire.fields(0, graph.size):
+        for attribute in wire.message(node) if node[:2] == (1, BYTES) else ():
+            if attribute[:2] == (2, BYTES):
+                texts = {f[0]: wire.text(f) for f in wire.message(attribute) if f[1] == BYTES}
+                names[texts.get(3, "")] = texts.get(2, "")
+    return names
+
+
+def _shape(name: str, variable: Variable) -> tuple[int, ...]:
+    return variable.shape
+
+
+def _tensor(open_shard: Shards, name: str, variable: Variable) -> Tensor:
+    """A variable, located in its data file under the checksum that the index keeps."""
+    data = open_shard(variable.shard)[variable.at : variable.at + variable.size]
+    tensor = contiguous(_dtype(name, variable), variable.shape, data)
+    stored = variable.stored
+    if stored is None:
+        return tensor
+    seal = Seal(data, variable.checksum, (stored,), "masked-crc32c")
+    return contiguous(tensor.dtype, variable.shape, data.sealed_by(lambda: seal))
+
+
+def _dtype(name: str, variable: Variable) -> DType:
+    if variable.sliced:
+        raise MalformedFile(f"{name} is stored in slices", kind="unsupported")
+    known = _DTYPES.get(variable.dtype)
+    if known is None:
+        raise MalformedFile(f"{name} has TensorFlow's dtype {variable.dtype}", kind="unsupported")
+    return DTYPES[known]
+
+
+def _skipped(found: Mapping[str, Variable]) -> Iterator[Skipped]:
+    """An optimizer's variables, said once."""
+    if any(slot in key for key in found for slot in _SLOTS):
+        yield Skipped("optimizer", "optimizer-state", "an optimizer's variables are not biases")
