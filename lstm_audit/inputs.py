@@ -54,6 +54,12 @@ SPOOLED_AT_ONCE = 1 << 20
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://")
 
+_DATA = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
+"""A data file of a TensorFlow checkpoint, by its name; its numbers say nothing by themselves."""
+
+SAVED_MODEL, VARIABLES = "saved_model.pb", "variables"
+"""A SavedModel's graph, and the folder beside it with the weights, which are what is read."""
+
 NOT_WALKED = frozenset(
     {".git", ".hg", ".svn", ".dvc", "__pycache__", "node_modules", ".venv", ".tox"}
 )
@@ -120,10 +126,21 @@ def _expand_one(path: str) -> Iterator[Input]:
         yield from _expand_remote(path)
     elif os.path.isdir(path):
         yield from walk(path)
+    elif (bundle := _bundle_of(path)) is not None:
+        yield Input(bundle, named=True)
     elif os.path.lexists(split_locator(path)[0]):
         yield Input(path, named=True)
     else:
         yield from _globbed(path)
+
+
+def _bundle_of(path: str) -> str | None:
+    """The index of a TensorFlow checkpoint, of which people name the prefix or the data."""
+    data = _DATA.fullmatch(os.path.basename(path))
+    prefix = os.path.join(os.path.dirname(path), data[1]) if data else path
+    if os.path.lexists(path) and not data:
+        return None
+    return f"{prefix}.index" if os.path.isfile(f"{prefix}.index") else None
 
 
 def is_remote(path: str) -> bool:
@@ -210,6 +227,7 @@ def walk(folder: str) -> Iterator[Input]:
             name: _shards_of(os.path.join(root, name)) for name in names if name.endswith(INDEX)
         }
         shards = {shard for named in indexes.values() for shard in named or ()}
+        shards |= {name for name in names if _is_part(name, names, folders)}
         for name in sorted(set(names) - shards):
             path = os.path.join(root, name)
             target = os.path.realpath(path) if os.path.islink(path) else os.path.join(real, name)
@@ -217,6 +235,14 @@ def walk(folder: str) -> Iterator[Input]:
                 seen.add(target)
                 yield Input(path, named=False, stands_for_shards=indexes.get(name) is not None)
     yield from _unlisted(closed)
+
+
+def _is_part(name: str, names: Sequence[str], folders: Sequence[str]) -> bool:
+    """Whether a file is a part of a TensorFlow model that is audited through another."""
+    if name == SAVED_MODEL:
+        return VARIABLES in folders
+    data = _DATA.fullmatch(name)
+    return data is not None and f"{data[1]}.index" in names
 
 
 def _unlisted(closed: list[OSError]) -> Iterator[Input]:
