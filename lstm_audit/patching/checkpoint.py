@@ -12,6 +12,7 @@ from typing import NamedTuple
 from ..errors import AuditError, NotPatchable
 from ..facts import Fix
 from ..inputs import is_remote, label
+from ..lstm.copies import find_averages
 from ..lstm.find import Found, find_lstms
 from ..lstm.forensics.fingerprint import identify
 from ..lstm.layer import GATES, Identity, Lstm
@@ -206,12 +207,19 @@ def _warnings(
             "this looks like DeepSpeed: on resume the fp32 master weights in *_optim_states.pt "
             "overrule this patch"
         )
-    others = [lstm for lstm in found.lstms if lstm not in chosen]
-    copies = [other.address for other in others if any(_copy_of(other, lstm) for lstm in chosen)]
+    touched = {lstm.identity for lstm in chosen}
+    pairs = find_averages(found.lstms).items()
+    copies = [copy.address for copy, own in pairs if own in touched and copy not in touched]
+    models = [own.address for copy, own in pairs if copy in touched and own not in touched]
     if copies:
         yield (
-            f"{_some(copies)} look like copies (EMA?) and stay as they are; --layers can name "
-            "them too"
+            f"{_some(copies)} look like averaged copies (EMA) and stay as they are; --layers can "
+            "name them too"
+        )
+    if models:
+        yield (
+            f"only an averaged copy (EMA) is patched: {_some(models)} stay as they are; --layers "
+            "can name them too"
         )
 
 
@@ -219,17 +227,6 @@ def _looks_trained(lstm: Lstm, values: Values) -> bool:
     if not lstm.two_halves:
         return False
     return identify(values.halves["ih"], values.halves["hh"], lstm.dtype).state == "trained"
-
-
-def _copy_of(other: Lstm, lstm: Lstm) -> bool:
-    """The same layer of an equally named module at another place of the file."""
-    tails = other.module.rpartition(".")[2], lstm.module.rpartition(".")[2]
-    same = (other.layer, other.direction, other.hidden_size) == (
-        lstm.layer,
-        lstm.direction,
-        lstm.hidden_size,
-    )
-    return same and tails[0] == tails[1] and other.module != lstm.module
 
 
 def _some(names: Sequence[str]) -> str:

@@ -5,25 +5,15 @@ every limit is an option, and only NaN and infinity are errors.
 """
 
 import math
-import re
 from collections.abc import Iterator
 
+from ..lstm.copies import find_averages
 from ..lstm.layer import GATES
 from ..lstm.measure import ACTIVATIONS
 from . import Case, Evidence, Hit, at, mend, rule
 
 OPEN, SHUT = 0.9999, 0.0001
 """Beyond these a gate passes a gradient of less than 1e-4 and cannot learn to move."""
-
-AVERAGES = frozenset({"ema", "swa", "shadow", "averaged", "polyak"})
-"""Words, apart by underscores, that mark a component of a path as the averaged copy."""
-
-AVERAGE_NAMES = frozenset(
-    {"average_model", "avg_model", "model_average", "model_avg", "average", "mean_teacher"}
-)
-
-WRAPPERS = frozenset({"module", "_orig_mod"})
-"""What DataParallel and torch.compile put around a model; in one copy and not in the other."""
 
 
 @rule("LA301", "not-finite", "error")
@@ -157,37 +147,13 @@ def ema_disagrees(evidence: Evidence, *, by: float = 0.05) -> Iterator[Hit]:
     References: torch.optim.swa_utils.AveragedModel; timm ModelEmaV3 (state_dict_ema); Polyak &
     Juditsky 1992.
     """
-    plain = [case for case in evidence.cases if _marked(case.lstm.module) is None]
-    for case in evidence.cases:
-        tail = _marked(case.lstm.module)
-        twins = [twin for twin in plain if tail is not None and _is_twin(case, twin, tail)]
-        if len(twins) == 1:
-            own, copy = twins[0].measures.activation.mean, case.measures.activation.mean
-            if abs(own - copy) > by:
-                message = (
-                    f"the averaged copy forgets otherwise than {twins[0].lstm.address}: mean "
-                    f"activation {copy:.3f} "
-                    f"against {own:.3f}, more than {by:g} apart; was only one of them patched or "
-                    "initialised?"
-                )
-                yield at(case.lstm, message, measured=copy, expected=own)
-
-
-def _marked(module: str) -> list[str] | None:
-    """The components behind the one that says "average"; None for a module that is no averaged
-    copy.
-    """
-    parts = re.split(r"[./:]", module)
-    for place, part in enumerate(parts):
-        word = part.lower()
-        if word in AVERAGE_NAMES or AVERAGES.intersection(word.split("_")):
-            return [part for part in parts[place + 1 :] if part not in WRAPPERS]
-    return None
-
-
-def _is_twin(copy: Case, own: Case, tail: list[str]) -> bool:
-    a, b = copy.lstm, own.lstm
-    if (a.layer, a.direction, a.hidden_size) != (b.layer, b.direction, b.hidden_size):
-        return False
-    parts = [part for part in re.split(r"[./:]", b.module) if part not in WRAPPERS]
-    return parts[len(parts) - len(tail) :] == tail if len(parts) >= len(tail) else False
+    cases = {case.lstm.identity: case for case in evidence.cases}
+    for copy, own in find_averages(case.lstm for case in evidence.cases).items():
+        copied, meant = (cases[one].measures.activation.mean for one in (copy, own))
+        if abs(meant - copied) > by:
+            message = (
+                f"the averaged copy forgets otherwise than {own.address}: mean activation "
+                f"{copied:.3f} against {meant:.3f}, more than {by:g} apart; was only one of them "
+                "patched or initialised?"
+            )
+            yield at(cases[copy].lstm, message, measured=copied, expected=meant)

@@ -1211,7 +1211,7 @@ def test_warnings_that_matter(tmp_path: Path) -> None:
         "state_dict.lstm",
         "-n",
     )
-    assert "state_dict_ema.lstm:l0 look like copies" in averaged.stderr
+    assert "state_dict_ema.lstm:l0 look like averaged copies" in averaged.stderr
     resumed = run("patch", fresh("mixed/optimizer.pt", tmp_path), "--forget-bias", 2, "-n")
     assert "optimizer's state" in resumed.stderr
     state = nn.LSTM(4, 64).state_dict()
