@@ -35,11 +35,15 @@ SUFFIXES = frozenset(
         ".model",
         ".nn",
         ".onnx",
+        ".tflite",
     }
 )
 """In a walked folder, a file with one of these that cannot be read is an error; others are no
 checkpoints.
 """
+
+NET_HEAD = 4096
+"""Bytes of an .xml file in which an OpenVINO net names itself."""
 
 INDEX = ".index.json"
 """How the name of a sharded checkpoint's index ends."""
@@ -228,6 +232,7 @@ def walk(folder: str) -> Iterator[Input]:
         }
         shards = {shard for named in indexes.values() for shard in named or ()}
         shards |= {name for name in names if _is_part(name, names, folders)}
+        shards |= {name for name in names if name.endswith(".bin") and _is_of_net(root, name)}
         for name in sorted(set(names) - shards):
             path = os.path.join(root, name)
             target = os.path.realpath(path) if os.path.islink(path) else os.path.join(real, name)
@@ -243,6 +248,16 @@ def _is_part(name: str, names: Sequence[str], folders: Sequence[str]) -> bool:
         return VARIABLES in folders
     data = _DATA.fullmatch(name)
     return data is not None and f"{data[1]}.index" in names
+
+
+def _is_of_net(folder: str, name: str) -> bool:
+    """Whether a .bin holds the numbers of the OpenVINO net beside it, which is audited instead."""
+    path = os.path.join(folder, name.removesuffix(".bin") + ".xml")
+    try:
+        with FileSource(path) as source:
+            return b"<net" in whole(source)[: min(source.size, NET_HEAD)].read()
+    except AuditError:
+        return False
 
 
 def _unlisted(closed: list[OSError]) -> Iterator[Input]:

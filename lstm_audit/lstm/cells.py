@@ -12,6 +12,7 @@ first operation that is none of these; what enters there is the gate's bias. Two
 through the chain tell its slope and its value at 0, and further ones that it is what it looks like.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from math import exp
 from typing import NamedTuple
@@ -20,7 +21,7 @@ from ..activations import Shape, spell
 from ..formats import Node, Scope
 from .graph import Evaluation, Value
 from .layer import GATES
-from .operators import Seen, skipped
+from .operators import COUPLED_INPUT, Seen, skipped
 from .sightings import Sighting, Terms
 
 MAX_CHAIN = 16
@@ -28,6 +29,23 @@ MAX_CHAIN = 16
 
 PROBES = (-40.0, -2.9, -2.0, -0.6, -0.3, 0.0, 0.2, 0.5, 1.0, 2.2, 2.9, 40.0)
 CLOSE = 1e-5
+BACKWARD = re.compile(r"(?:^|/)backward_[^/]*/")
+"""How Keras names the half of a Bidirectional that runs backward."""
+
+NAN, INFINITE = float("nan"), float("inf")
+
+FUSED = {
+    "Relu": (0.0, INFINITE),
+    "Relu6": (0.0, 6.0),
+    "Clip11": (-1.0, 1.0),
+    "Clip01": (0.0, 1.0),
+}
+"""Where these cut off, alone or hanging on another operation."""
+
+UNARY = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Identity", "Cast", *FUSED})
+BINARY = frozenset({"Add", "Sub", "Mul", "Div", "Min", "Max"})
+STORED = frozenset({"Constant", "Widen", "Cast", "Identity"})
+"""What may stand between a stored number and its use."""
 
 
 class Gate(NamedTuple):
@@ -147,21 +165,30 @@ def _gate(evaluation: Evaluation, scope: Scope, name: str) -> Gate | None:
 
 def _operand(evaluation: Evaluation, scope: Scope, node: Node) -> str | None:
     """The input of an elementwise operation that is not a stored scalar; None where it is none."""
-    if node.op in UNARY:
+    op = _plain(node)
+    if op in UNARY:
         return node.ins[0] if node.ins else None
-    if node.op not in BINARY or len(node.ins) != 2:
+    if op not in BINARY or len(node.ins) != 2:
         return None
     scalars = [_scalar(evaluation, scope, name) for name in node.ins]
     if scalars[0] is None and scalars[1] is not None:
         return node.ins[0]
-    if scalars[1] is None and scalars[0] is not None and node.op != "Div":
+    if scalars[1] is None and scalars[0] is not None and op != "Div":
         return node.ins[1]
     return None
 
 
+def _plain(node: Node) -> str:
+    """The operation without the activation that TFLite may hang on it (`Add+Relu6`)."""
+    return node.op.partition("+")[0]
+
+
 def _scalar(evaluation: Evaluation, scope: Scope, name: str) -> float | None:
-    """A stored number that stands alone, or is the same everywhere."""
-    value = evaluation.value(scope, name) if name else None
+    """A stored number that stands alone."""
+    spot = evaluation.locate(scope, name)
+    if spot.constant is None and (spot.node is None or spot.node.op not in STORED):
+        return None
+    value = evaluation.value(scope, name)
     if value is None or value.size != 1 or not value.terms:
         return None
     return evaluation.numbers(value)[0]
@@ -171,28 +198,26 @@ def _run(evaluation: Evaluation, scope: Scope, chain: list[Node], x: float) -> f
     """A number through the chain, from its inner end."""
     for node in reversed(chain):
         x = _step(evaluation, scope, node, x)
-        x = _fused(node, x)
+        fused = node.op.partition("+")[2]
+        if fused:
+            low, high = FUSED.get(fused, (NAN, NAN))
+            x = min(max(x, low), high)
     return x
 
 
-def _fused(node: Node, x: float) -> float:
-    """TFLite's operators may have an activation of their own."""
-    kind = node.attributes.get("fused", "")
-    return x if not kind else max(x, 0.0) if kind == "Relu" else min(max(x, 0.0), 6.0)
-
-
 def _step(evaluation: Evaluation, scope: Scope, node: Node, x: float) -> float:
-    if node.op in BINARY:
+    op = _plain(node)
+    if op in BINARY:
         first = _scalar(evaluation, scope, node.ins[0])
         second = _scalar(evaluation, scope, node.ins[1])
         a, b = (x if first is None else first), (x if second is None else second)
-        return _combined(node.op, a, b)
+        return _combined(op, a, b)
     low, high = _limits(evaluation, scope, node)
-    if node.op == "Sigmoid":
+    if op == "Sigmoid":
         return 1 / (1 + exp(-x)) if x > -700 else 0.0
-    if node.op == "HardSigmoid":
+    if op == "HardSigmoid":
         return min(max(low * x + high, 0.0), 1.0)
-    return min(max(x, low), high) if node.op in ("Relu", "Relu6", "Clip") else x
+    return min(max(x, low), high)
 
 
 def _combined(op: str, a: float, b: float) -> float:
@@ -203,31 +228,29 @@ def _combined(op: str, a: float, b: float) -> float:
     if op == "Mul":
         return a * b
     if op == "Div":
-        return a / b if b else float("nan")
-    return min(a, b) if op in ("Min", "Minimum") else max(a, b)
+        return a / b if b else NAN
+    return min(a, b) if op == "Min" else max(a, b)
 
 
 def _limits(evaluation: Evaluation, scope: Scope, node: Node) -> tuple[float, float]:
     """Where an operation cuts off; of a HardSigmoid, its alpha and beta."""
     if node.op == "HardSigmoid":
-        alpha, beta = node.attributes.get("alpha", 0.2), node.attributes.get("beta", 0.5)
-        return float(alpha) if isinstance(alpha, float) else 0.2, float(beta) if isinstance(
-            beta, float
-        ) else 0.5
+        return _attribute(node, "alpha", 0.2), _attribute(node, "beta", 0.5)
     if node.op == "Clip":
         ends = []
-        for k, (name, default) in enumerate((("min", float("-inf")), ("max", float("inf"))), 1):
-            given = node.attributes.get(name)
-            stored = _scalar(evaluation, scope, node.ins[k]) if len(node.ins) > k else None
-            ends.append(
-                float(given)
-                if isinstance(given, int | float)
-                else default
-                if stored is None
-                else stored
-            )
+        for k, (name, default) in enumerate((("min", -INFINITE), ("max", INFINITE)), 1):
+            given = node.ins[k] if len(node.ins) > k else ""
+            stored = _scalar(evaluation, scope, given) if given else None
+            if given and stored is None:
+                return NAN, NAN
+            ends.append(_attribute(node, name, default) if stored is None else stored)
         return ends[0], ends[1]
-    return 0.0, 6.0 if node.op == "Relu6" else float("inf")
+    return FUSED.get(node.op, (-INFINITE, INFINITE))
+
+
+def _attribute(node: Node, name: str, default: float) -> float:
+    given = node.attributes.get(name, default)
+    return float(given) if isinstance(given, int | float) else default
 
 
 def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> Shape | None:
@@ -299,12 +322,12 @@ def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> 
     gates = dict.fromkeys(GATES, ()) | {
         gate: _terms(evaluation, value) for gate, value in known.items()
     }
-    note = ("i = 1 - f: the bias that is shown for i is minus that of f",) if wiring.coupled else ()
+    note = (COUPLED_INPUT,) if wiring.coupled else ()
     return Sighting(
         scope=scope,
         node=wiring.node,
         order=order,
-        direction="forward",
+        direction="reverse" if BACKWARD.search(wiring.node.name) else "forward",
         hidden_size=hidden,
         gates=gates,
         activation=spell(wiring.keep.shape),
@@ -323,7 +346,3 @@ def _terms(evaluation: Evaluation, value: Value) -> Terms:
     ]
     swapped = "bias_hh" in names[0] or "bias_ih" in names[1]
     return tuple(zip(("hh", "ih") if swapped else ("ih", "hh"), value.terms, strict=True))
-
-
-UNARY = frozenset({"Sigmoid", "HardSigmoid", "Relu", "Relu6", "Clip", "Identity", "Cast"})
-BINARY = frozenset({"Add", "Sub", "Mul", "Div", "Min", "Max", "Minimum", "Maximum"})

@@ -210,7 +210,9 @@ class Evaluation:
             makers = self._makers[id(scope)] = {}
             for number, node in enumerate(scope.nodes):
                 for output, name in enumerate(node.outs):
-                    if name and (name in makers or name in scope.constants):
+                    if not name:
+                        continue
+                    if name in makers or name in scope.constants:
                         raise MalformedFile(
                             f"{name!r} is made twice in one graph", kind="ambiguous"
                         )
@@ -502,6 +504,19 @@ def _slice(call: Call) -> Known:
     return value
 
 
+def _slice_sized(call: Call) -> Known:
+    """Where to begin and how much to take of every axis; -1 is all that is left."""
+    value, begin, size = call.value(0), call.whole("", 1), call.whole("", 2)
+    if value is None or begin is None or size is None or len(begin) != len(value.shape):
+        return None
+    for axis, (first, count) in enumerate(zip(begin, size, strict=False)):
+        if value is None:
+            return None
+        stop = value.shape[axis] if count < 0 else first + count
+        value = _take(call, value, axis, range(value.shape[axis])[first:stop])
+    return value
+
+
 def _split(call: Call) -> Known:
     value = call.value(0)
     if value is None or not value.shape:
@@ -696,6 +711,7 @@ RULES: Mapping[str, Rule] = {
     "Flatten": _reshape,
     "Transpose": _transpose,
     "Slice": _slice,
+    "SliceSized": _slice_sized,
     "Split": _split,
     "SplitToSequence": _split_to_sequence,
     "SequenceAt": _sequence_at,

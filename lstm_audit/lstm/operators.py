@@ -27,6 +27,14 @@ WITH_BETA = ("affine", "scaledtanh", "hardsigmoid")
 """The functions to which activation_alpha and activation_beta are dealt out, in order."""
 
 ONNX_ORDER = "iofg"
+HELD = ("ReadVariable", "VarHandle")
+PEEPHOLES = "peephole weights also let the cell state into the gates: nothing at c = 0"
+COUPLED_INPUT = "i = 1 - f: the bias that is shown for i is minus that of f"
+WAYS = {
+    "forward": ("forward",),
+    "reverse": ("reverse",),
+    "bidirectional": ("forward", "reverse"),
+}
 NO_TERMS: Mapping[str, Terms] = dict.fromkeys(GATES, ())
 
 Seen = Sighting | Skipped
@@ -40,16 +48,11 @@ def skipped(node: Node, reason: str, detail: str) -> Skipped:
 
 def _onnx_lstm(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
     """LSTM: B is [D, 8H], Wb before Rb in the order i, o, f, c; without B all biases are 0."""
-    way = node.attributes.get("direction", "forward")
-    ways = {
-        "forward": ("forward",),
-        "reverse": ("reverse",),
-        "bidirectional": ("forward", "reverse"),
-    }
-    if way not in ways:
+    way = str(node.attributes.get("direction", "forward"))
+    if way not in WAYS:
         yield skipped(node, "conflicting-evidence", f"its direction is {way!r}")
         return
-    directions = ways[str(way)]
+    directions = WAYS[way]
     hidden = _hidden_size(evaluation, scope, node, len(directions))
     if isinstance(hidden, Skipped):
         yield hidden
@@ -107,6 +110,8 @@ def unknown(evaluation: Evaluation, scope: Scope, node: Node, name: str) -> Skip
     spot = evaluation.locate(scope, name)
     if spot.constant is not None:
         return skipped(node, "unsupported-dtype", f"its bias {name!r}: {spot.constant.trouble}")
+    if spot.node is not None and spot.node.op in HELD:
+        return skipped(node, "missing-data", f"its bias {name!r} is held in a resource variable")
     if spot.node is None:
         return skipped(
             node,
@@ -179,7 +184,7 @@ def _floats(node: Node, name: str) -> tuple[float, ...]:
 def _notes(node: Node, shape: Shape) -> Iterator[str]:
     """What a reader of the numbers must know."""
     if len(node.ins) > 7 and node.ins[7]:
-        yield "peephole weights also let the cell state into the gates: nothing at c = 0"
+        yield PEEPHOLES
     if shape.clip:
         yield f"the input of every gate is clipped to {-shape.clip:g} to {shape.clip:g}"
 
@@ -201,6 +206,103 @@ def _coupled(node: Node, sighting: Sighting, shape: Shape) -> Seen:
     )
 
 
+def _fused(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
+    """A tensor a gate: biases i, f, g, o at 12 to 15; i is left out where it is 1 - f."""
+    source = evaluation.maker(scope, node.ins[0]) if node.ins else None
+    backward = source is not None and source.op == "Reverse"
+    yield _by_gate(evaluation, scope, node, order, "reverse" if backward else "forward", 12)
+
+
+def _fused_bidirectional(
+    evaluation: Evaluation, scope: Scope, node: Node, order: int
+) -> Iterator[Seen]:
+    """The same twice in one operator: the backward biases stand at 29 to 32."""
+    yield _by_gate(evaluation, scope, node, order, "forward", 12)
+    yield _by_gate(evaluation, scope, node, order, "reverse", 29)
+
+
+def _by_gate(
+    evaluation: Evaluation, scope: Scope, node: Node, order: int, direction: str, first: int
+) -> Seen:
+    gates: dict[str, Terms] = {}
+    sizes = set()
+    for at, gate in enumerate(GATES, first):
+        value = _input(evaluation, scope, node, at)
+        if isinstance(value, Skipped):
+            return value
+        gates[gate] = () if value is None else tuple(("b", term) for term in value.terms)
+        sizes |= set() if value is None else {value.size}
+    if not gates["f"] or not gates["g"] or not gates["o"] or len(sizes) != 1:
+        return skipped(node, "conflicting-evidence", f"its biases have the sizes {sorted(sizes)}")
+    coupled = "" if gates["i"] else "i"
+    notes = [COUPLED_INPUT] if coupled else []
+    if any(node.ins[first - 3 : first]):
+        notes.append(PEEPHOLES)
+    return Sighting(
+        scope, node, order, direction, sizes.pop(), gates, coupled=coupled, notes=tuple(notes)
+    )
+
+
+def _basic(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
+    """One bias of 4H at input 3, in the order i, g, f, o."""
+    yield _of_one_bias(evaluation, scope, node, order, 3, "igfo")
+
+
+def _of_one_bias(
+    evaluation: Evaluation, scope: Scope, node: Node, order: int, at: int, gates: str
+) -> Seen:
+    """A bias of four equal parts."""
+    value = _input(evaluation, scope, node, at)
+    if isinstance(value, Skipped):
+        return value
+    if value is None or not value.size or value.size % 4:
+        size = 0 if value is None else value.size
+        return skipped(node, "conflicting-evidence", f"its bias has {size} elements")
+    h = value.size // 4
+    return Sighting(scope, node, order, "forward", h, _cut(value, 0, h, gates))
+
+
+def _sequence(at: int) -> Reading:
+    """OpenVINO's LSTMSequence and LSTMCell: one bias [D, 4H] at an input, in the order f,
+    i, c, o.
+    """
+
+    def read(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
+        directions = WAYS.get(str(node.attributes.get("direction", "forward")), ())
+        given, value = node.attributes.get("hidden_size", 0), _input(evaluation, scope, node, at)
+        hidden = given if isinstance(given, int) else 0
+        shape = _activation(node, 0, 1)
+        if isinstance(value, Skipped) or isinstance(shape, Skipped):
+            yield value if isinstance(value, Skipped) else shape  # type: ignore[misc]  # one of them is
+            return
+        wanted = 4 * hidden * len(directions)
+        if not 0 < hidden <= MAX_HIDDEN or (value is not None and value.size != wanted):
+            found = "none" if value is None else value.shape
+            detail = f"its bias has the shape {found}, hidden_size {hidden} needs {wanted} elements"
+            yield skipped(node, "conflicting-evidence", detail)
+            return
+        for number, direction in enumerate(directions):
+            gates = NO_TERMS if value is None else _cut(value, number * 4 * hidden, hidden, "figo")
+            seen = Sighting(scope, node, order, direction, hidden, gates, spell(shape))
+            yield seen._replace(notes=tuple(_notes(node, shape)))
+
+    return read
+
+
+def _cut(value: Value, first: int, hidden: int, gates: str) -> dict[str, Terms]:
+    """Equal parts of a bias, from `first` on, in the order of `gates`."""
+    starts = {gate: first + k * hidden for k, gate in enumerate(gates)}
+    return {
+        gate: tuple(("b", term[start : start + hidden]) for term in value.terms)
+        for gate, start in starts.items()
+    }
+
+
+def unknown_lstm(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
+    """An operator that calls itself an LSTM, of a kind that nobody here knows."""
+    yield skipped(node, "unknown-convention", f"its operator {node.op} is not known")
+
+
 def _other(kind: str) -> Reading:
     def say(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
         yield skipped(node, kind, f"its operator is {node.op}")
@@ -210,6 +312,11 @@ def _other(kind: str) -> Reading:
 
 BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
     "LSTM": (3,),
+    "FusedLSTM": (12, 13, 14, 15),
+    "FusedBidirectionalLSTM": (12, 13, 14, 15, 29, 30, 31, 32),
+    "BasicLSTM": (3,),
+    "OpenVINO::LSTMSequence": (6,),
+    "OpenVINO::LSTMCell": (5,),
     "com.microsoft::DynamicQuantizeLSTM": (3,),
 }
 """Where a bias enters; the numbers that come in there end there."""
@@ -217,6 +324,11 @@ BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
 READINGS: Mapping[str, Reading] = {
     "LSTM": _onnx_lstm,
     "com.microsoft::DynamicQuantizeLSTM": _onnx_lstm,
+    "FusedLSTM": _fused,
+    "FusedBidirectionalLSTM": _fused_bidirectional,
+    "BasicLSTM": _basic,
+    "OpenVINO::LSTMSequence": _sequence(6),
+    "OpenVINO::LSTMCell": _sequence(5),
     "GRU": _other("gru"),
     "RNN": _other("rnn"),
 }

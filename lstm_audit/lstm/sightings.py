@@ -25,6 +25,9 @@ MAX_SHARED = 1 << 20
 TORCH_NAME = re.compile(
     r"(?:(?P<module>.*)\.)?bias_(?:ih|hh)(?:_l(?P<layer>\d{1,4})(?:_(?P<way>reverse))?)?"
 )
+KERAS_CELL = re.compile(r"(?:/while(?:_\d+)?)?(?:/(?:while/)?lstm_cell(?:_\d+)?)?$")
+"""What Keras adds to a layer's path: the loop over time, and the cell in it."""
+
 SCOPES = "pkg.torch.onnx.name_scopes"
 """The label under which torch's dynamo exporter notes the modules around a node, outermost first.
 """
@@ -84,7 +87,7 @@ def name_of(sighting: Sighting, evaluation: Evaluation) -> Name:
         return Name(sighting.label)
     node = sighting.node
     if "/" in node.name and sighting.entries:  # one of the operations of a cell
-        return Name(node.name.rpartition("/")[0])
+        return Name(KERAS_CELL.sub("", node.name.rpartition("/")[0]))
     if "/" in node.name:  # a path: torch numbers the operators of one module LSTM, LSTM_1, ...
         return Name(re.sub(r"_\d+$", "", node.name))
     return Name(called(node, sighting.order))

@@ -14,7 +14,7 @@ from ..raw.tensor import Tensor
 from .cells import find_cells
 from .graph import Evaluation
 from .layer import Lstm
-from .operators import READINGS, Seen
+from .operators import READINGS, Seen, unknown_lstm
 from .sightings import Sighting, lstm_of, name_of
 
 MAX_SIGHTINGS = 8192
@@ -56,7 +56,7 @@ def unfold(graph: Graph) -> Unfolded:
 def _sights(graph: Graph, evaluation: Evaluation) -> Iterator[Seen]:
     for scope in graph.scopes:
         for order, node in enumerate(scope.nodes):
-            reading = READINGS.get(node.op)
+            reading = READINGS.get(node.op) or (unknown_lstm if "LSTM" in node.op.upper() else None)
             if reading is not None and order not in scope.calls:
                 evaluation.makers(scope)  # two makers of one name are refused, whatever it is
                 yield from reading(evaluation, scope, node, order)
