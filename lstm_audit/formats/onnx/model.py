@@ -132,26 +132,6 @@ def read_onnx(span: Span, beside: Beside) -> Checkpoint | None:
     return Checkpoint("onnx", {}, notes=notes, graphs=(graph,))
 
 
-def external_names(span: Span) -> tuple[str, ...]:
-    """The files beside it that a model needs; none where it needs none, or is none."""
-    names: dict[str, None] = {}
-
-    def note(keys: Mapping[str, str], size: int) -> Span:
-        names[keys.get("location", "")] = None
-        return Span(span.source, 0, size)  # only its size is looked at
-
-    wire = Wire(span)
-    try:
-        parts = _model_fields(wire) or []
-        functions = _read_functions(wire, [part for part in parts if part[0] == 25])
-        for part in parts:
-            if part[0] == 7:
-                _read_graph(Model(wire, functions, note, []), part, Frame())
-    except MalformedFile:
-        return ()  # said when it is read
-    return tuple(sorted(names))
-
-
 def _model_fields(wire: Wire) -> list[Field] | None:
     """The top level; None unless it is a ModelProto's from end to end.
 
