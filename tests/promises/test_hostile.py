@@ -69,6 +69,8 @@ def test_mutated_fixture_gives_an_audit_or_an_error(
         target = tmp_path / path.name
         for shard in path.parent.iterdir():
             (tmp_path / shard.name).write_bytes(shard.read_bytes())
+    if path.suffix == ".xml":
+        (tmp_path / "victim.bin").write_bytes(path.with_suffix(".bin").read_bytes())
     for data in _mutations(path.read_bytes(), path.name, mutations):
         target.write_bytes(data)
         started = time.monotonic()
