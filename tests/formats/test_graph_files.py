@@ -8,7 +8,7 @@ from command import real
 
 import lstm_audit
 from lstm_audit.errors import AuditError, NotPatchable
-from lstm_audit.patching.checkpoint import files_of
+from lstm_audit.patching.whole import files_of
 from lstm_audit.pipeline import audit_file
 
 GRAPHS = Path(__file__).parents[2] / "fixtures" / "graphs"
