@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from .errors import AuditError, BadPolicy, MalformedFile, Unreadable
+from .missing import explain_missing
 from .policy.globs import file_matches
 from .raw.budget import Budget
 from .raw.source import FileSource, OpenSource
@@ -203,9 +204,8 @@ def _globbed(pattern: str) -> Iterator[Input]:
 
     matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
     if not matches:
-        hint = (
-            "no file matches this pattern" if glob.has_magic(pattern) else "no such file or folder"
-        )
+        magic = glob.has_magic(pattern)
+        hint = "no file matches this pattern" if magic else explain_missing(pattern)
         raise BadPolicy(f"{pattern}: {hint}")
     for match in matches:
         if os.path.isdir(match):

@@ -19,6 +19,7 @@ try:
 
     from ..errors import AuditError
     from .exits import INTERRUPTED, PASS, UNREADABLE, USAGE, abandon_stdout, ended_from_outside
+    from .manners import reword
     from .output import tell
     from .plain import understood
 except KeyboardInterrupt:  # Ctrl-C while Python still imports us: no traceback, the same code
@@ -46,7 +47,7 @@ def main() -> NoReturn:
 def _run() -> int:
     """What the command line asks for, and its exit code."""
     try:
-        if (run := understood(sys.argv[1:])) is not None:
+        if (run := understood(reword(sys.argv[1:]))) is not None:
             with ended_from_outside():
                 return run()
         from .group import group

@@ -1,5 +1,6 @@
 """`lstm-audit check`: the gate of a build."""
 
+import math
 from collections.abc import Sequence
 
 from ..errors import BadPolicy
@@ -39,6 +40,7 @@ def run(given: Given) -> int:
     """
     if given.update_baseline and given.baseline is None:
         raise BadPolicy("--update-baseline needs --baseline FILE")
+    _refuse_contradiction(given)
     policy = policy_of(given)
     request = Request(given.layers, policy, seconds=MAX_SECONDS)
     found = shown = audit_given(given, request)
@@ -54,6 +56,34 @@ def run(given: Given) -> int:
     closing = describe_outcome(outcome, policy, shown.findings)
     emit(shown, given, policy.fail_on, kept=[policy.file, given.baseline], closing=closing)
     return exits.of_check(outcome, exit_zero=given.exit_zero)
+
+
+def _refuse_contradiction(given: Given) -> None:
+    """A bias that is asked for together with an activation or a time scale that it cannot give."""
+    if given.forget_bias is None:
+        return
+    slack = TOLERANCE if given.tolerance is None else given.tolerance
+    low, high = (_activation(given.forget_bias + way * slack) for way in (-1, 1))
+    least = max(given.min_activation or 0.0, _decay(given.min_time_scale))
+    most = 1.0 if given.max_activation is None else given.max_activation
+    if high < least or low > most:
+        asked = f"at least {least:.4g}" if high < least else f"at most {most:.4g}"
+        f = _activation(given.forget_bias)
+        message = f"a forget bias of {given.forget_bias:g} is an activation of {f:.4g}"
+        raise BadPolicy(f"the bounds contradict each other: {message}, and {asked} is asked for")
+
+
+TOLERANCE = 0.05
+"""Of a bias, unless another is given; as in LA201."""
+
+
+def _activation(bias: float) -> float:
+    return 1 / (1 + math.exp(-min(max(bias, -500.0), 500.0)))
+
+
+def _decay(time_scale: float | None) -> float:
+    """The activation of a time scale, 0 where none is asked for."""
+    return math.exp(-1 / time_scale) if time_scale and time_scale > 0 else 0.0
 
 
 def describe_outcome(outcome: Outcome, policy: Policy, findings: Sequence[Finding]) -> str:

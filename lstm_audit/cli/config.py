@@ -1,10 +1,9 @@
 """`lstm-audit config`: the policy in force, and where each part of it came from."""
 
 from ..policy.describe import describe
-from ..reports.words import escape
 from .exits import PASS
 from .options import Given
-from .output import say
+from .output import say, say_table
 from .runs import policy_of
 
 EPILOG = """\b
@@ -24,10 +23,14 @@ def run(given: Given) -> int:
     Every key that a verdict of `check` depends on, its value, and the file or flag that it comes
     from.
     """
-    from tabulate import tabulate
-
     policy = policy_of(given)
-    say(f"policy: {escape(policy.file or 'defaults, no configuration file')}")
-    rows = [[escape(cell, limit=None) for cell in line] for line in describe(policy)]
-    say(tabulate(rows, headers=["key", "value", "set by"], disable_numparse=True))
+    lines = describe(policy)
+    if given.as_json:
+        from json import dumps
+
+        keys = [{"key": key, "value": value, "set_by": origin} for key, value, origin in lines]
+        say(dumps({"schema": "lstm-audit/config/1", "file": policy.file, "keys": keys}, indent=2))
+        return PASS
+    say(f"policy: {policy.file or 'defaults, no configuration file'}")
+    say_table(lines, ("key", "value", "set by"))
     return PASS

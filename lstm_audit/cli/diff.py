@@ -1,15 +1,27 @@
 """`lstm-audit diff A B`: two checkpoints, gate by gate."""
 
+import sys
+from collections.abc import Sequence
+
 from ..compare import Comparison, Pair, compare
 from ..errors import BadPolicy
 from ..facts import Audit
 from ..fleet import audit_paths
 from ..pipeline import Request
 from ..policy.unmatched import refuse_unmatched
-from ..reports.words import counted, digits, escape, fraction, shown_address, shown_module
+from ..reports.terminal import shorten
+from ..reports.words import (
+    counted,
+    describe_error,
+    digits,
+    escape,
+    fraction,
+    shown_address,
+    shown_module,
+)
 from . import exits
 from .options import Given
-from .output import say, tell
+from .output import look_of, say, say_table, tell
 
 EPILOG = """\b
 Examples:
@@ -46,14 +58,13 @@ def run(given: Given) -> int:
 
         say(dumps(comparison.to_dict(), indent=2))
     else:
-        say(_text(comparison))
+        _say(comparison)
     return _code(comparison, given.fail_on_change)
 
 
 def _refuse_unclear(side: Audit) -> None:
     for error in side.errors:
-        place = "" if error.at is None else f" at byte {error.at}"
-        tell(f"{error.path}: {error.kind}{place}: {error.message}")
+        tell(f"{error.path}: {describe_error(error)}")
     if len(side.files) > 1:
         path = escape(side.files[0].path)
         raise BadPolicy(f"diff compares two checkpoints; {path} is one of {len(side.files)}")
@@ -62,38 +73,53 @@ def _refuse_unclear(side: Audit) -> None:
 def _code(comparison: Comparison, fail_on_change: bool) -> int:
     if fail_on_change and comparison.unjudged:
         return exits.UNREADABLE
-    if not (comparison.pairs or any(comparison.only)):
-        return exits.NOTHING
-    return exits.FINDINGS if fail_on_change and comparison.changed else exits.PASS
+    if fail_on_change and comparison.changed:
+        return exits.FINDINGS
+    sides = [any(comparison.pairs) or any(only) for only in comparison.only]
+    return exits.PASS if all(sides) else exits.NOTHING
 
 
-def _text(comparison: Comparison) -> str:
+def _say(comparison: Comparison) -> None:
     """A table of the pairs, the unpaired below it, and a last line that says it all."""
-    from tabulate import tabulate
-
-    headers = ["LSTM", "forget bias", "activation", "median τ", "i, g, o moved"]
-    rows = [_row(pair) for pair in comparison.pairs]
-    lines = [tabulate(rows, headers=headers, disable_numparse=True)] if rows else []
+    if comparison.pairs:
+        _say_pairs(comparison.pairs)
     for side, only, skipped in zip("AB", comparison.only, comparison.skipped, strict=True):
-        lines += [f"only in {side}: {shown_address(row.lstm)}" for row in only]
-        lines += [
-            f"not judged in {side}: {escape(shown_module(s.module))}: {escape(s.detail)}"
-            for s in skipped
-        ]
+        for row in only:
+            say(f"only in {side}: {shown_address(row.lstm)}")
+        for skip in skipped:
+            say(f"not judged in {side}: {shown_module(skip.module)}: {skip.detail}")
+        if not (comparison.pairs or only or skipped):
+            say(f"no LSTM in {side}")
+    if not comparison.pairs:
+        say("\nnothing compared: no LSTM is in both")
+        return
     moved = sum(pair.changed for pair in comparison.pairs)
-    lines.append(f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed")
-    return "\n".join(lines).lstrip("\n")
+    say(f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed")
 
 
-def _row(pair: Pair) -> list[str]:
+HEADS = ("LSTM", "forget bias", "activation", "median τ", "i, g, o by")
+GAP, NARROWEST = 2, 12
+
+
+def _say_pairs(pairs: Sequence[Pair]) -> None:
+    """One line a pair; the names get what the numbers leave of the terminal."""
+    numbers = [_numbers(pair) for pair in pairs]
+    names = [shown_address(pair.a.lstm, None) for pair in pairs]
+    taken = sum(max(map(len, column)) + GAP for column in zip(HEADS[1:], *numbers, strict=True))
+    room = max(look_of(sys.stdout, "never", quiet=False).width - taken, NARROWEST)
+    names = shorten(names, room, "…")
+    say_table([[name, *row] for name, row in zip(names, numbers, strict=True)], HEADS)
+
+
+def _numbers(pair: Pair) -> list[str]:
+    """Before and after of the forget gate, and how far the other gates moved at most."""
     a, b = pair.a.measures, pair.b.measures
-    others = " ".join(digits(pair.moved[gate]) for gate in "igo")
+    others = max((abs(pair.moved[gate]) for gate in "igo"), key=lambda move: (move != move, move))
     return [
-        shown_address(pair.a.lstm, 40),
         _arrow(digits(a.gates["f"].mean), digits(b.gates["f"].mean)),
         _arrow(fraction(a.activation.mean), fraction(b.activation.mean)),
         _arrow(digits(a.time_scale.p50), digits(b.time_scale.p50)),
-        others,
+        digits(others),
     ]
 
 

@@ -6,29 +6,21 @@ imported when it is named, and none of click's own exit codes collides with a ve
 
 import importlib
 import sys
+from collections.abc import Sequence
 from io import StringIO
 from typing import Any, NoReturn
 
 import click
 
-from ..spelling import nearest
 from ..version import __version__
 from .exits import PASS, ended_from_outside
 from .help import command_of
+from .manners import hint_command, hint_option, reword
+from .options import FORMS
 from .output import tell
 
-COMMANDS = (
-    "audit",
-    "check",
-    "patch",
-    "undo",
-    "diff",
-    "rules",
-    "explain",
-    "presets",
-    "config",
-    "schema",
-)
+COMMANDS = tuple(FORMS)
+"""In the order of the manual."""
 
 
 class LazyGroup(click.Group):
@@ -55,24 +47,22 @@ class LazyGroup(click.Group):
             and not args[0].startswith("-")
             and args[0] not in COMMANDS
         ):
-            near = nearest(args[0], COMMANDS)
-            hint = (
-                f" Did you mean {near!r}?" if near else f" The commands are: {', '.join(COMMANDS)}."
-            )
-            raise click.UsageError(f"No such command {args[0]!r}.{hint}", ctx)
+            raise click.UsageError(f"No such command {args[0]!r}. {hint_command(args[0])}", ctx)
         return super().resolve_command(ctx, args)
 
-    def main(self, *arguments: Any, **more: Any) -> NoReturn:
+    def main(self, args: Sequence[str] | None = None, **more: Any) -> NoReturn:  # type: ignore[override]
         """As click does, but that its messages, which quote the command line, are written by the
-        one writer that knows a terminal.
+        one writer that knows a terminal, and that its guesses are ours.
         """
+        words = reword(sys.argv[1:] if args is None else args)
         try:
-            code = super().main(*arguments, **{**more, "standalone_mode": False})
+            code = super().main(words, **{**more, "standalone_mode": False})
+        except click.NoSuchOption as error:
+            command = error.ctx.command.name if error.ctx and error.ctx.parent else None
+            hint = hint_option(error.option_name, command)
+            _leave(click.UsageError(f"No such option: {error.option_name}. {hint}", error.ctx))
         except click.ClickException as error:
-            shown = StringIO()
-            error.show(shown)
-            tell(shown.getvalue(), end="")
-            sys.exit(error.exit_code)
+            _leave(error)
         sys.exit(code if isinstance(code, int) else PASS)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -81,6 +71,13 @@ class LazyGroup(click.Group):
         """
         with ended_from_outside():
             return super().invoke(ctx)
+
+
+def _leave(error: click.ClickException) -> NoReturn:
+    shown = StringIO()
+    error.show(shown)
+    tell(shown.getvalue(), end="")
+    sys.exit(error.exit_code)
 
 
 EPILOG = """\b

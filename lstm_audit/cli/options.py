@@ -5,6 +5,7 @@ spelled, typed, explained and placed under its heading here and nowhere else; cl
 manuals, completion and the reader without click (`plain`) are all made from these rows.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -108,6 +109,26 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1; what is a percentage is asked for as a share."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.inf
+    if value > 1:
+        raise ValueError(f"a share from 0 to 1 was expected, not {text!r}{hint_share(text)}")
+    return value
+
+
+def hint_share(text: str) -> str:
+    """`90` and `90%` where a share was asked for: `; did you mean 0.9?`, or nothing."""
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        return ""
+    return f"; did you mean {value / 100:g}?" if 1 < value < 100 else ""
+
+
 def report_file(text: str) -> tuple[str, str]:
     """(format, file); known before the run, since an audit may take long."""
     name, equals, path = text.partition("=")
@@ -179,6 +200,7 @@ REPORT = (
         choices=formats,
         told=True,
     ),
+    Option("as_json", ("--json",), "The same as --format json."),
     Option(
         "output",
         ("-o", "--output"),
@@ -217,7 +239,7 @@ SELECTION = (
     Option(
         "select",
         ("--select",),
-        "Only these rules: codes or their beginnings (LA1), comma-separated.",
+        "Only these rules: codes, their beginnings (LA1) or names, comma-separated.",
         str,
         metavar="CODES",
         many=True,
@@ -267,14 +289,14 @@ BOUNDS = (
         "min_activation",
         ("--min-activation",),
         "Least mean forget activation.",
-        number,
+        share,
         metavar="F",
     ),
     Option(
         "max_activation",
         ("--max-activation",),
         "Largest mean forget activation.",
-        number,
+        share,
         metavar="F",
     ),
     Option(
@@ -284,10 +306,25 @@ BOUNDS = (
         number,
         metavar="T",
     ),
+    Option(
+        "stat",
+        ("--stat",),
+        "What these bounds are of: mean, std, min, p05 ... max, each.",
+        str,
+        metavar="STATISTIC",
+    ),
+    Option(
+        "init",
+        ("--init",),
+        "The initialisation that is demanded (chrono:784).",
+        str,
+        metavar="PRESET",
+        complete="presets",
+    ),
 )
 POLICY: Mapping[str, tuple[Option, ...]] = {
     "Policy": (CONFIG, NO_CONFIG, *SELECTION),
-    "Bounds of the forget gate, over the means of its units": BOUNDS,
+    "Bounds of the forget gate, over the means of its units unless --stat is given": BOUNDS,
 }
 
 VERDICT = (
@@ -425,10 +462,13 @@ FORMS: Mapping[str, Form] = {
             )
         },
     ),
-    "rules": Form((), {"Options": (Option("as_json", ("--json",), "The catalogue as JSON."),)}),
+    "rules": Form(
+        (Argument("codes", "[CODE]...", many=True, required=False, complete="rules"),),
+        {"Options": (Option("as_json", ("--json",), "The catalogue as JSON."),)},
+    ),
     "explain": Form((Argument("code", "CODE", complete="rules"),), {}),
     "presets": Form(
-        (),
+        (Argument("names", "[PRESET]...", many=True, required=False, complete="presets"),),
         {
             "Options": (
                 Option(
@@ -443,7 +483,9 @@ FORMS: Mapping[str, Form] = {
             )
         },
     ),
-    "config": Form((), POLICY),
+    "config": Form(
+        (), {**POLICY, "Options": (Option("as_json", ("--json",), "The policy as JSON."),)}
+    ),
     "schema": Form(
         (Argument("what", "{report|policy}", choices=lambda: ("report", "policy")),), {}
     ),

@@ -15,7 +15,7 @@ from ..facts import Audit
 from ..inputs import shards_beside
 from ..interrupted import sidecars
 from ..reports import REPORTS, Look
-from ..reports.words import escape, utf8
+from ..reports.words import describe_error, escape, utf8
 from .options import Given
 
 SPELLED = str.maketrans(
@@ -67,6 +67,23 @@ def _colours_apart(line: str) -> str:
     return "".join(part if k % 2 else escape(part, None) for k, part in enumerate(parts))
 
 
+def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
+    """A table on stdout; its widest column is folded to the width of a terminal, or to 80."""
+    from tabulate import tabulate
+
+    cells = [[harmless(cell) for cell in row] for row in rows]
+    wide = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    widest = max(range(len(wide)), key=wide.__getitem__)
+    room = look_of(sys.stdout, "never", quiet=False).width
+    spare = room - sum(wide) - 2 * (len(wide) - 1)
+    most = [None if k != widest else max(wide[k] + spare, NARROWEST) for k in range(len(wide))]
+    say(tabulate(cells, heads, disable_numparse=True, maxcolwidths=most if spare < 0 else None))
+
+
+NARROWEST = 16
+"""Columns below which no cell is folded."""
+
+
 def _put(data: bytes) -> None:
     """All of it, or an OSError: under PYTHONUNBUFFERED, Python's own stdout drops what a full disk
     did not take.
@@ -89,7 +106,7 @@ def emit(
     """Write every report that was asked for; never over an input, or over one of the files that
     must be `kept`.
     """
-    name, output = given.format_name, given.output
+    name, output = ("json" if given.as_json else given.format_name), given.output
     outputs = [path for _, path in given.reports] + ([] if output is None else [output])
     _refuse_overwriting(audit, [*given.paths, *kept], outputs)
     if given.statistics and name != "table":
@@ -126,7 +143,7 @@ def _put_for_programs(name: str, text: str, audit: Audit) -> None:
         text = harmless(text)
     _put(utf8(text))
     for error in audit.errors if name in WITHOUT_ERRORS else ():
-        tell(f"error: {error.path}: {error.kind}: {error.message}")
+        tell(f"error: {error.path}: {describe_error(error)}")
 
 
 WITHOUT_ERRORS = ("csv", "jsonl")

@@ -11,7 +11,8 @@ from ..patching.choose import refuse_unmatched
 from ..patching.whole import apply_plan, plan_recovered
 from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
-from .options import MODES, Given
+from .manners import hint_horizon
+from .options import MODES, Given, hint_share
 from .output import Progress, say, tell
 from .patched import changes_as_json, describe, describe_edits
 
@@ -76,7 +77,19 @@ def _target(given: Given) -> Target:
     """The one target that was given."""
     asked = [name for name, row in TARGETS.items() if getattr(given, row.keyword) is not None]
     row = only_one(asked, lambda row: row.option)
-    return read_target(row.name, getattr(given, row.keyword), given.seed, not given.no_couple)
+    text = getattr(given, row.keyword)
+    try:
+        return read_target(row.name, text, given.seed, not given.no_couple)
+    except BadPolicy as error:
+        raise BadPolicy(error.message + HINTS.get(row.name, _no_hint)(text)) from None
+
+
+def _no_hint(text: str) -> str:
+    return ""
+
+
+HINTS = {"activation": hint_share, "horizon": hint_horizon}
+"""What was meant by values that a target does not take."""
 
 
 def _outcomes(inputs: Sequence[Input], target: Target, given: Given) -> Iterator[Outcome]:

@@ -1,10 +1,10 @@
 """`lstm-audit presets`: the named initialisations."""
 
-from ..lstm.presets import PRESETS, Chosen, Preset, summary
+from ..lstm.presets import PRESETS, Chosen, parse, summary
 from ..reports.words import digits, fraction
 from .exits import PASS
 from .options import Given
-from .output import say
+from .output import say, say_table
 
 EPILOG = """\b
 Exit codes:
@@ -13,6 +13,7 @@ Exit codes:
 \b
 Examples:
   lstm-audit presets --hidden-size 256
+  lstm-audit presets chrono:784
   lstm-audit patch --init chrono:784 model.pt
 """
 
@@ -21,19 +22,32 @@ def run(given: Given) -> int:
     """List the named initialisations.
 
     Each with its formula, its paper, and the activation and time scale at which a forget gate then
-    starts.
+    starts. PRESET is a name, or a name with its arguments (chrono:784).
     """
-    from tabulate import tabulate
-
-    rows = [_row(preset, given.hidden_size) for preset in PRESETS.values()]
-    say(tabulate(rows, headers=["preset", "e.g.", "mean f", "median τ"], disable_numparse=True))
+    chosen = [_parse(text) for text in given.names] or [
+        Chosen(preset, preset.example) for preset in PRESETS.values()
+    ]
+    say_table([_row(one, given.hidden_size) for one in chosen], HEADS)
     say("")
-    for preset in PRESETS.values():
+    for preset in dict.fromkeys(one.preset for one in chosen):
         say(f"{preset.syntax}\n  {preset.formula}\n  {preset.citation or preset.source}")
     return PASS
 
 
-def _row(preset: Preset, hidden_size: int) -> list[str]:
-    shown = Chosen(preset, preset.example)
-    start = summary(shown, hidden_size)
-    return [preset.syntax, str(shown), fraction(start.activation), digits(start.time_scale)]
+HEADS = ("preset", "e.g.", "mean f", "median τ")
+
+
+def _parse(text: str) -> Chosen:
+    """A name alone is shown by its example."""
+    preset = PRESETS.get(text.strip())
+    return Chosen(preset, preset.example) if preset else parse(text)
+
+
+def _row(chosen: Chosen, hidden_size: int) -> list[str]:
+    start = summary(chosen, hidden_size)
+    return [
+        chosen.preset.syntax,
+        str(chosen),
+        fraction(start.activation),
+        digits(start.time_scale),
+    ]

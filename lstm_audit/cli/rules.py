@@ -1,9 +1,12 @@
 """`lstm-audit rules`: the catalogue."""
 
-from ..rules import RULES
+from typing import Any
+
+from ..rules import Rule
+from .catalogue import every_rule, find_rules
 from .exits import PASS
 from .options import Given
-from .output import say
+from .output import say, say_table
 
 EPILOG = """\b
 Exit codes:
@@ -12,33 +15,36 @@ Exit codes:
 \b
 Examples:
   lstm-audit rules
+  lstm-audit rules LA1
   lstm-audit rules --json | jq -r '.[].code'
 """
 
 
 def run(given: Given) -> int:
-    """List every rule: code, name, severity, what it sees."""
-    rules = sorted(RULES.values(), key=lambda rule: rule.code)
+    """List the rules: code, name, severity, what each sees.
+
+    CODE is a code (LA101), its beginning (LA1), or a name or a part of one (doubled).
+    """
+    rules = [rule for code in given.codes for rule in find_rules(code)] or every_rule()
     if given.as_json:
         from json import dumps
 
-        entries = [
-            {
-                "code": rule.code,
-                "name": rule.name,
-                "severity": rule.severity,
-                "summary": rule.sections[""],
-                "options": dict(rule.options),
-            }
-            for rule in rules
-        ]
-        say(dumps(entries, indent=2))
+        say(dumps([_entry(rule) for rule in dict.fromkeys(rules)], indent=2))
         return PASS
-    from tabulate import tabulate
-
     rows = [
-        (rule.code, rule.name, rule.severity, rule.sections[""].split("\n")[0]) for rule in rules
+        (rule.code, rule.name, rule.severity, rule.sections[""].split("\n")[0])
+        for rule in dict.fromkeys(rules)
     ]
-    say(tabulate(rows, headers=["code", "name", "severity", "what it sees"]))
+    say_table(rows, ("code", "name", "severity", "what it sees"))
     say("\n`lstm-audit explain CODE` prints a rule's manual.")
     return PASS
+
+
+def _entry(rule: Rule) -> dict[str, Any]:
+    return {
+        "code": rule.code,
+        "name": rule.name,
+        "severity": rule.severity,
+        "summary": rule.sections[""],
+        "options": dict(rule.options),
+    }

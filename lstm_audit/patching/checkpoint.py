@@ -195,7 +195,8 @@ def _warnings(
     """What a careful person would want to know before the write."""
     trained = [lstm.address for lstm in chosen if _looks_trained(lstm, values[lstm.identity])]
     if trained:
-        yield f"{_some(trained)} look trained: what their forget gates have learned is replaced"
+        looks, whose = ("looks", "its") if len(trained) == 1 else ("look", "their")
+        yield f"{_some(trained)} {looks} trained: what {whose} forget gates learned is replaced"
     if any(skip.reason == "optimizer-state" for skip in found.skipped):
         yield (
             "the file also holds an optimizer's state: its moments belong to the old biases when "

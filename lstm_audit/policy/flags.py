@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 
 from ..errors import BadPolicy
 from .kinds import Place, choice_of, number_of, wrong
-from .model import FAIL_ON, Bounds, Override, Policy, Settings
-from .read import checked_bounds, read_selectors
+from .model import FAIL_ON, STATISTICS, Bounds, Override, Policy, Settings
+from .read import checked_bounds, read_preset, read_selectors
 
 CHECKSUM = "LA902"
 EVERYTHING = 1 << 62
@@ -33,6 +33,8 @@ def with_flags(
     fail_on: str | None = None,
     require_lstm: bool | None = None,
     verify: bool = False,
+    init: str | None = None,
+    stat: str | None = None,
 ) -> Policy:
     """The policy under flags; what is None or empty was not given. Raises `BadPolicy`, naming the
     flag.
@@ -40,7 +42,7 @@ def with_flags(
     A number replaces that part of a bound wherever the bound is set, and sets it where it is not;
     `forget_bias` replaces min and max. `select` replaces every selection and beats an equal
     `ignore`; `ignore` adds to every one. `verify` checks every stored checksum over a bias, however
-    large (LA902).
+    large (LA902). `init` is the preset that is demanded, and `stat` the statistic of every bound.
     """
     numbers = {
         "--forget-bias": ("bias", "target", forget_bias),
@@ -57,6 +59,8 @@ def with_flags(
         }
         if given:
             policy = _bound(policy, key, given)
+    policy = _with_stat(policy, stat) if stat is not None else policy
+    policy = _with_init(policy, init) if init is not None else policy
     policy = _selected(policy, tuple(select), tuple(ignore))
     if fail_on is not None:
         policy = policy._replace(fail_on=choice_of(fail_on, FAIL_ON, Place("--fail-on")))
@@ -65,6 +69,35 @@ def with_flags(
         flag = "--require-lstm" if require_lstm else "--no-require-lstm"
         policy = _noted(policy._replace(require_lstm=require_lstm), {"require-lstm": flag})
     return _everywhere(policy, _verifying) if verify else policy
+
+
+def _with_stat(policy: Policy, stat: str) -> Policy:
+    """Every bound, of this statistic."""
+    chosen = choice_of(stat, STATISTICS, Place("--stat"))
+    every = [policy.settings, *(o.settings for o in policy.overrides)]
+    if not any(isinstance(demand, Bounds) for s in every for demand in s.forget.values()):
+        raise BadPolicy("--stat: there is no bound whose statistic it could be")
+
+    def change(settings: Settings, before: str) -> Settings:
+        forget = {
+            key: demand._replace(stat=chosen) if isinstance(demand, Bounds) else demand
+            for key, demand in settings.forget.items()
+        }
+        return settings._replace(forget=forget)
+
+    return _everywhere(policy, change)
+
+
+def _with_init(policy: Policy, init: str) -> Policy:
+    """The preset that is demanded, wherever one is; and on the top, where none is."""
+    chosen = read_preset(init, Place("--init"))
+
+    def change(settings: Settings, before: str) -> Settings:
+        if before and "init" not in settings.forget:
+            return settings
+        return settings._replace(forget={**settings.forget, "init": chosen})
+
+    return _noted(_everywhere(policy, change), {"forget.init": "--init"})
 
 
 def _verifying(settings: Settings, before: str) -> Settings:

@@ -144,10 +144,11 @@ def _forget(value: object, place: Place) -> dict[str, Demand]:
 def _demand(key: str, value: object, place: Place) -> Demand:
     if value is False:
         return None
-    return _preset(value, place) if key == "init" else read_bounds(key, value, place)
+    return read_preset(value, place) if key == "init" else read_bounds(key, value, place)
 
 
-def _preset(value: object, place: Place) -> str:
+def read_preset(value: object, place: Place) -> str:
+    """The text of a preset that there is."""
     from ..lstm.presets import parse
 
     if not isinstance(value, str):

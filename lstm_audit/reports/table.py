@@ -33,6 +33,7 @@ from .words import (
     PATH_LIMIT,
     counted,
     describe_convention,
+    describe_error,
     digits,
     escape,
     fraction,
@@ -488,7 +489,7 @@ def _without_lstm(audit: Audit, look: Look) -> list[str]:
 def _errors(audit: Audit, look: Look) -> list[str]:
     """Equal errors (a folder of pointers that were not pulled) share a line."""
     errors = audit.errors
-    texts = [f"{e.kind}{'' if e.at is None else f' at byte {e.at}'}: {e.message}" for e in errors]
+    texts = [describe_error(error) for error in errors]
     paths = [escape(e.path, PATH_LIMIT, look.ascii) for e in errors]
     listed = FEW_ERRORS if _is_long(audit, look) else ERRORS
     listed = len(errors) if look.verbose else listed

@@ -8,7 +8,7 @@ import os
 from typing import Any
 from zlib import crc32
 
-from ..facts import Finding, LstmFacts
+from ..facts import FileError, Finding, LstmFacts
 from ..lstm.layer import Lstm
 
 NAME_LIMIT = 200
@@ -110,6 +110,16 @@ def fraction(value: float) -> str:
     if value in (0.0, 1.0):
         return f"{value:.0f}"
     return "<0.0001" if value < 0.00005 else ">0.9999" if value >= 0.99995 else f"{value:.4f}"
+
+
+def describe_error(error: FileError) -> str:
+    """`truncated at byte 10240: MESSAGE`; a kind that the message names itself is not said twice,
+    and the first byte is no place worth a word.
+    """
+    said = f" {error.kind} " in f" {error.message} "
+    place = f"at byte {error.at}" if error.at else ""
+    head = " ".join(filter(None, ("" if said else error.kind, place)))
+    return f"{head}: {error.message}" if head else error.message
 
 
 def size(count: int) -> str:

@@ -1219,7 +1219,7 @@ def test_warnings_that_matter(tmp_path: Path) -> None:
     for half in ("ih", "hh"):
         state[f"bias_{half}_l0"] += drift
     trained = save(tmp_path, state)
-    assert "look trained" in run("patch", trained, "--forget-bias", 1, "-n").stderr
+    assert "looks trained" in run("patch", trained, "--forget-bias", 1, "-n").stderr
     assert run("patch", trained, "--forget-bias", 1, "-n", "--quiet").stderr == ""
 
 

@@ -18,6 +18,7 @@ from ..words import (
     PATH_LIMIT,
     counted,
     describe_convention,
+    describe_error,
     digits,
     fraction,
     markup,
@@ -70,9 +71,8 @@ def _unreadable(audit: Audit) -> Iterator[str]:
     yield f"<section><h2>{counted(len(audit.errors), 'input')} could not be read</h2>"
     yield '<ul class="findings">'
     for e in audit.errors:
-        place = "" if e.at is None else f" at byte {e.at}"
-        head = f'{_badge("error")}<span class="path">{markup(e.path)}</span>'
-        yield f'<li class="error"><p>{head}</p><p>{markup(e.kind)}{place}: {markup(e.message)}</p></li>'
+        head = f'{_badge("error")}<span class="path">{markup(e.path, PATH_LIMIT)}</span>'
+        yield f'<li class="error"><p>{head}</p><p>{markup(describe_error(e), PATH_LIMIT)}</p></li>'
     yield "</ul></section>"
 
 

@@ -1,0 +1,39 @@
+"""Rules by what people call them.
+
+Comes in: a code, the beginning of one, a name, or a part of one, in any case. Goes out: the rules,
+or codes for a policy. Promise: a word that means no rule is an error that names the nearest.
+"""
+
+from collections.abc import Sequence
+
+from ..errors import BadPolicy
+from ..rules import RULES, Rule
+from ..spelling import nearest
+
+
+def every_rule() -> list[Rule]:
+    """The catalogue, in the order of codes."""
+    return sorted(RULES.values(), key=lambda rule: rule.code)
+
+
+def find_rules(word: str) -> list[Rule]:
+    """The rules that a word means, an exact name before a part of one; raises `BadPolicy`."""
+    code, name = word.strip().upper(), word.strip().lower()
+    rules = every_rule()
+    exact = [rule for rule in rules if rule.code == code or rule.name == name]
+    begun = [rule for rule in rules if code and rule.code.startswith(code)]
+    named = [rule for rule in rules if name and name in rule.name]
+    if found := exact or begun or named:
+        return found
+    near = nearest(word, [text for rule in rules for text in (rule.code, rule.name)], 0.5)
+    hint = f"did you mean {near}?" if near else "`lstm-audit rules` lists them"
+    raise BadPolicy(f"no rule is called {word!r}; {hint}")
+
+
+def as_codes(selectors: Sequence[str]) -> tuple[str, ...]:
+    """`--select la101,doubled-chrono` as the codes of a policy; what is neither is left for the
+    policy to refuse.
+    """
+    by_name = {rule.name: rule.code for rule in RULES.values()}
+    words = (part.strip() for value in selectors for part in value.split(","))
+    return tuple(by_name.get(word.lower(), word.upper()) for word in words)

@@ -1,0 +1,37 @@
+"""What to say of a path that is not there.
+
+Comes in: what the user typed. Goes out: a sentence. Promise: the line that works, wherever it can
+be guessed.
+"""
+
+import os
+import re
+
+from .spelling import nearest
+
+NOT_THERE = "no such file or folder"
+WINDOWS = re.compile(r"([A-Za-z]):[\\/]")
+HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+def explain_missing(path: str) -> str:
+    """Why there is no such path, and what was meant: a near name, a mounted drive, a hub."""
+    if drive := WINDOWS.match(path):
+        rest = path[3:].replace("\\", "/")
+        return f"a Windows path; under WSL it is /mnt/{drive[1].lower()}/{rest}"
+    if near := _nearest(path):
+        return f"{NOT_THERE}; did you mean {near}?"
+    if HUB.fullmatch(path) and not os.path.isdir(os.path.dirname(path)):
+        return f"{NOT_THERE}; a file of a Hugging Face repository is hf://{path}/FILE"
+    return NOT_THERE
+
+
+def _nearest(path: str) -> str:
+    """The neighbour with the nearest name; empty where none is near."""
+    folder, name = os.path.split(path.rstrip("/"))
+    try:
+        names = os.listdir(folder or os.curdir)
+    except OSError:
+        return ""
+    near = nearest(name, names)
+    return os.path.join(folder, near) if near else ""

@@ -1,0 +1,110 @@
+"""The wrong things that people type, each with what they then read.
+
+`LSTM_AUDIT_UPDATE_SNAPSHOTS=1 pytest tests/cli/test_wrong.py` writes the snapshot anew; read its diff.
+"""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from command import CLEAN, DOUBLED, GRU, HOSTILE, MODEL, real
+
+SNAPSHOT = Path(__file__).parents[1] / "snapshots" / "wrong.txt"
+
+LINES: tuple[tuple[str, ...], ...] = (
+    (),
+    ("help",),
+    ("help", "audit"),
+    ("version",),
+    ("-v",),
+    ("scan", "model.pt"),
+    ("view", "model.pt"),
+    ("fix", "model.pt"),
+    ("chekc", "model.pt"),
+    ("modle.pt",),
+    ("audit", "modle.pt"),
+    ("audit", "modles/model.pt"),
+    ("audit", "org/repo"),
+    ("audit", "C:\\Users\\me\\model.pt"),
+    ("audit", "*.nothing"),
+    ("audit",),
+    ("audit", "--min-activation", "0.7", "model.pt"),
+    ("audit", "--jsn", "model.pt"),
+    ("audit", "--jobs", "many", "model.pt"),
+    ("audit", "-f", "yaml", "model.pt"),
+    ("audit", "--report", "out.json", "model.pt"),
+    ("audit", "-o", "model.pt", "model.pt"),
+    ("audit", "empty.pt"),
+    ("audit", "--layers", "encodr.*", "model.pt"),
+    ("audit", "--statistics", "--json", "model.pt"),
+    ("check", "--init", "xavier", "model.pt"),
+    ("check", "--stat", "min", "model.pt"),
+    ("check", "--stat", "median", "--forget-bias", "1", "model.pt"),
+    ("check", "--min-activation", "90%", "model.pt"),
+    ("check", "--min-activation", "90", "model.pt"),
+    ("check", "--forget-bias", "one", "model.pt"),
+    ("check", "--forget-bias", "1", "--min-activation", "0.9", "model.pt"),
+    ("check", "--fail-on", "warnings", "model.pt"),
+    ("check", "--select", "XY1", "model.pt"),
+    ("check", "--select", "la101,doubled-chrono", "doubled.pt"),
+    ("check", "--forget-bias", "1", "--tolerance", "0", "doubled.pt"),
+    ("check", "gru.pt"),
+    ("patch", "model.pt"),
+    ("patch", "--forget-bias", "1", "--activation", "0.9", "model.pt"),
+    ("patch", "--activation", "90", "model.pt"),
+    ("patch", "--activation", "90%", "model.pt"),
+    ("patch", "--horizon", "100", "model.pt"),
+    ("patch", "--horizon", "0.5,100", "model.pt"),
+    ("patch", "--init", "keras", "model.pt"),
+    ("patch", "--forget-bias", "1", "--layers", "encodr", "model.pt"),
+    ("patch", "--forget-bias", "1", "gru.pt"),
+    ("undo", "model.pt"),
+    ("undo", "--verify", "model.pt"),
+    ("diff", "model.pt"),
+    ("diff", "model.pt", "gru.pt"),
+    ("explain", "LA1"),
+    ("explain", "doubled"),
+    ("explain", "doubld-forget-bias"),
+    ("rules", "LA40"),
+    ("presets", "chrono:784"),
+    ("presets", "xavier"),
+    ("schema", "reports"),
+)  # fmt: skip
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name, source in {
+        "model.pt": MODEL,
+        "doubled.pt": DOUBLED,
+        "gru.pt": GRU,
+        "empty.pt": HOSTILE / "empty.pt",
+    }.items():
+        shutil.copy(source, tmp_path / name)
+    return tmp_path
+
+
+def test_what_people_type(folder: Path) -> None:
+    said = []
+    for words in LINES:
+        done = real(*words, cwd=folder, PYTHONPATH=str(CLEAN.parents[1]))
+        assert b"Traceback" not in done.stderr
+        text = (done.stdout + done.stderr).decode().rstrip("\n")
+        said.append(f"$ {' '.join(('lstm-audit', *words))}\n{text}\nexit {done.returncode}\n")
+    text = "\n".join(said)
+    if os.environ.get("LSTM_AUDIT_UPDATE_SNAPSHOTS"):
+        SNAPSHOT.write_text(text)
+    assert text == SNAPSHOT.read_text()
+
+
+def test_a_file_alone_is_audited(folder: Path) -> None:
+    alone = real("model.pt", cwd=folder)
+    assert alone.stdout == real("audit", "model.pt", cwd=folder).stdout
+    assert (
+        real("--json", "model.pt", cwd=folder).stdout
+        == real("audit", "-f", "json", "model.pt", cwd=folder).stdout
+    )
+    shutil.copy(folder / "gru.pt", folder / "check")
+    assert b"Missing argument" in real("check", cwd=folder).stderr
+    assert real("./check", cwd=folder).returncode == 0
