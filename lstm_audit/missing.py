@@ -11,7 +11,7 @@ from .spelling import nearest
 
 NOT_THERE = "no such file or folder"
 WINDOWS = re.compile(r"([A-Za-z]):[\\/]")
-HUB = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+HUB = re.compile(r"[\w-][\w.-]*/[\w-]+")
 
 
 def explain_missing(path: str) -> str:
@@ -29,6 +29,9 @@ def explain_missing(path: str) -> str:
 def _nearest(path: str) -> str:
     """The neighbour with the nearest name; empty where none is near."""
     folder, name = os.path.split(path.rstrip("/"))
+    if folder and not os.path.isdir(folder):
+        above = _nearest(folder)
+        return os.path.join(above, name) if above else ""
     try:
         names = os.listdir(folder or os.curdir)
     except OSError:

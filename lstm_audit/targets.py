@@ -266,7 +266,7 @@ def _typed(row: Row, values: Sequence[object], value: object) -> Value:
 
 
 def _unexpected(row: Row, values: Sequence[object]) -> BadPolicy:
-    shown = ",".join(map(str, values))
+    shown = ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
     return BadPolicy(
         f"{row.option} {shown}: {','.join(row.arguments)} was expected, such as {row.example}"
     )

@@ -160,9 +160,15 @@ def parse(text: str) -> Chosen:
     return Chosen(row, arguments)
 
 
+ELSEWHERE = {"keras": "unit", "tensorflow": "unit", "flax": "zero", "torch": "pytorch"}
+"""What other frameworks initialise the forget bias with."""
+
+
 def _hint(name: str) -> str:
     if name and not name.strip("+-.0123456789"):
         return f"a constant is set by --forget-bias {name}"
+    if name.lower() in ELSEWHERE:
+        return f"{ELSEWHERE[name.lower()]} is what {name} starts at"
     near = nearest(name, PRESETS)
     return f"did you mean {PRESETS[near].syntax}?" if near else f"there are {', '.join(PRESETS)}"
 

@@ -42,6 +42,8 @@ class Bounds(NamedTuple):
         return (
             f"at least {self.low:.6g}"
             if self.high == math.inf
+            else f"exactly {self.low:.6g}"
+            if self.low == self.high
             else f"from {self.low:.6g} to {self.high:.6g}"
         )
 
@@ -234,7 +236,8 @@ def no_lstm(evidence: Evidence, *, required: bool = False) -> Iterator[Hit]:
     in the README.
     """
     if required and not evidence.cases:
-        skipped = "; ".join(f"{s.module or '(root)'}: {s.reason}" for s in evidence.skipped[:5])
+        said = dict.fromkeys(f"{s.module or '(root)'}: {s.reason}" for s in evidence.skipped)
+        skipped = "; ".join([*said][:5])
         aside = f" ({skipped})" if skipped else ""
         message = f"0 LSTMs in this file{aside}; at least 1 is required; is it the right file?"
         yield Hit(message, measured=0, expected=1)

@@ -71,11 +71,11 @@ def test_every_report(model: Path, command: str, report: str) -> None:
 @pytest.mark.parametrize("report", ["table", "sarif", "markdown", "html", "github", "junit"])
 def test_a_very_long_name(tmp_path: Path, report: str) -> None:
     """What is shown is bounded, and so is what it costs: this once took minutes."""
-    model = write_model(tmp_path / "m.safetensors", "n" * 200_000)
+    model = write_model(tmp_path / "m.safetensors", "n" * 4_000)
     done = run("audit", "-f", report, model)
     assert done.exit_code == 0
     assert "LA101" in done.stdout
-    assert len(done.stdout) < 150_000
+    assert len(done.stdout) < 40_000
 
 
 @pytest.mark.parametrize(

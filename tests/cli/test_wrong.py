@@ -24,7 +24,7 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("chekc", "model.pt"),
     ("modle.pt",),
     ("audit", "modle.pt"),
-    ("audit", "modles/model.pt"),
+    ("audit", "fodler/model.pt"),
     ("audit", "org/repo"),
     ("audit", "C:\\Users\\me\\model.pt"),
     ("audit", "*.nothing"),
@@ -82,6 +82,7 @@ def folder(tmp_path: Path) -> Path:
         "empty.pt": HOSTILE / "empty.pt",
     }.items():
         shutil.copy(source, tmp_path / name)
+    (tmp_path / "folder").mkdir()
     return tmp_path
 
 
