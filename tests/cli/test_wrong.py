@@ -91,7 +91,7 @@ def test_what_people_type(folder: Path) -> None:
     for words in LINES:
         done = real(*words, cwd=folder, PYTHONPATH=str(CLEAN.parents[1]))
         assert b"Traceback" not in done.stderr
-        text = (done.stdout + done.stderr).decode().rstrip("\n")
+        text = (done.stdout + done.stderr).decode().rstrip("\n").replace(f"{folder}/", "")
         said.append(f"$ {' '.join(('lstm-audit', *words))}\n{text}\nexit {done.returncode}\n")
     text = "\n".join(said)
     if os.environ.get("LSTM_AUDIT_UPDATE_SNAPSHOTS"):
