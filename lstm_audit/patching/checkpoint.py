@@ -36,11 +36,14 @@ class FilePlan(NamedTuple):
 
 
 class Planned(NamedTuple):
-    """What a patch would do. `expected`: every LSTM's effective biases afterwards; `warnings`: what
-    to know first; `matched`: the patterns that match an LSTM, of all those at `addresses`.
+    """What a patch would do to the checkpoint at `path`, which may lie inside the file `home`.
+
+    `expected`: every LSTM's effective biases afterwards; `warnings`: what to know first; `matched`:
+    the patterns that match an LSTM, of all those at `addresses`.
     """
 
     path: str
+    home: str
     format: str
     target: Target
     gates: tuple[GatePlan, ...]
@@ -81,6 +84,7 @@ def plan(
         gates, changes = _planned(subject, chosen, target, place)
         return Planned(
             path=path,
+            home=file.sources[0].name,
             format=file.checkpoint.format,
             target=target,
             gates=gates,

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ..errors import AuditError, NotPatchable
+from ..inputs import split_locator
 from ..interrupted import InterruptedPatch, has_journal, strangers
 from ..pipeline import opened
 from ..targets import Target
@@ -33,13 +34,13 @@ def apply_plan(
     progress: Progress | None = None,
 ) -> tuple[Applied, ...]:
     """Write what was planned. Of several files none stays patched unless all are."""
-    if output is not None and (len(planned.files) != 1 or planned.files[0].path != planned.path):
+    if output is not None and (len(planned.files) != 1 or planned.files[0].path != planned.home):
         raise NotPatchable(
             "--output writes one file; this checkpoint is spread over several: copy the folder and "
             "patch it"
         )
     spread = _is_spread(planned)
-    batch = 1 + _newest_batch(files_of(planned.path)) if spread else 0
+    batch = 1 + _newest_batch(files_of(planned.home)) if spread else 0
 
     def write(file: FilePlan) -> Applied:
         return apply(
@@ -54,8 +55,8 @@ def apply_plan(
         if file.edits:
             files.refuse_writing(file.path)
             size = file.identity[2]
-            parts.append(marker.part_of(planned.path, file.path, size, file.edits))
-    with marker.marked(planned.path, parts) as doubts:
+            parts.append(marker.part_of(planned.home, file.path, size, file.edits))
+    with marker.marked(planned.home, parts) as doubts:
         done = list(map(write, planned.files))
         verify_checkpoint(planned.expected, planned.path)  # files that make sense only together
     return (*done[:-1], done[-1]._replace(doubts=(*done[-1].doubts, *doubts)))
@@ -63,7 +64,7 @@ def apply_plan(
 
 def _is_spread(planned: Planned) -> bool:
     """Whether another file than the one that was named is written."""
-    return any(file.edits and file.path != planned.path for file in planned.files)
+    return any(file.edits and file.path != planned.home for file in planned.files)
 
 
 def _verifier(planned: Planned, mode: Mode, spread: bool) -> Verify:
@@ -71,7 +72,7 @@ def _verifier(planned: Planned, mode: Mode, spread: bool) -> Verify:
 
     def verify(path: str) -> None:
         if not spread:
-            verify_checkpoint(planned.expected, path)
+            verify_checkpoint(planned.expected, path + planned.path.removeprefix(planned.home))
         if planned.format.startswith("safetensors") and mode != "in-place":
             verify_by_reference(path)
 
@@ -122,6 +123,7 @@ def undo_checkpoint(
 
     `sidecar` names one that counts whoever owns it.
     """
+    path, _ = split_locator(path)
     on_purpose = sidecar is not None and os.path.abspath(sidecar) == os.path.abspath(
         marker.name_of(path)
     )

@@ -1,0 +1,193 @@
+"""Sidecars of other users, in a folder that all may write to."""
+
+import os
+import shutil
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from safetensors.torch import save_file
+from torch import nn
+
+import lstm_audit
+from lstm_audit.cli.group import group
+from lstm_audit.errors import BadPolicy, MalformedFile
+from lstm_audit.interrupted import hot, sidecars
+from lstm_audit.patching import files, journal, marker, record
+from lstm_audit.patching.edits import Edit
+
+ALICE, EVE = 4001, 4002
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Alice's checkpoint in a sticky folder."""
+    folder = tmp_path / "sticky"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
+        above.chmod(0o755)
+    path = folder / "lstm.safetensors"
+    save_file(nn.LSTM(3, 4).state_dict(), path)
+    path.chmod(0o640)
+    os.chown(path, ALICE, ALICE)
+    return path
+
+
+def run(*words: object) -> Any:
+    return CliRunner().invoke(group, [str(word) for word in words])
+
+
+def planted(model: Path, owner: int) -> Path:
+    """A journal that would write other bytes into the file."""
+    data = model.read_bytes()
+    end = len(data)  # half written: the first of two edits
+    edits = [Edit(end - 8, b"EVIL", data[-8:-4], "r"), Edit(end - 4, data[-4:], b"ZZZZ", "r")]
+    name = Path(journal.name_of(str(model)))
+    name.write_bytes(journal.journal_of(files.identity_of(os.stat(model)), edits))
+    os.chown(name, owner, owner)
+    return name
+
+
+def test_a_strangers_journal_is_named_and_left_alone(model: Path) -> None:
+    before, name = model.read_bytes(), planted(model, EVE)
+    assert not hot(str(model))
+    assert lstm_audit.audit(model).rows
+    done = run("undo", model)
+    assert done.exit_code == 4
+    assert f"{name} belongs to another user (4002) and was left alone" in done.stderr
+    refused = run("patch", model, "--forget-bias", "2", "--in-place")
+    assert refused.exit_code == 3
+    assert "belongs to another user" in refused.stderr
+    assert model.read_bytes() == before
+    assert run("patch", model, "--forget-bias", "2").exit_code == 0
+    assert name.exists()
+
+
+def test_a_strangers_journal_counts_when_it_is_named_on_purpose(model: Path) -> None:
+    name = planted(model, EVE)
+    assert isinstance(run("undo", model, "--sidecar", model).exception, BadPolicy)
+    done = run("undo", "--sidecar", name, model)
+    assert done.exit_code == 0
+    assert model.read_bytes()[-8:-4] == b"EVIL"
+    assert not name.exists()
+
+
+@pytest.mark.parametrize("owner", [ALICE, 0])
+def test_the_owners_journal_and_ones_own_count(model: Path, owner: int) -> None:
+    planted(model, owner)
+    assert hot(str(model))
+    assert run("audit", "--no-config", model).exit_code == 3
+    assert run("undo", model).exit_code == 0
+
+
+def test_a_strangers_record_is_named_and_left_alone(model: Path) -> None:
+    run("patch", model, "--forget-bias", "2")
+    patched, name = model.read_bytes(), Path(record.name_of(str(model)))
+    assert name.stat().st_uid == ALICE
+    os.chown(name, EVE, EVE)
+    said = name.read_bytes()
+    done = run("undo", model)
+    assert (done.exit_code, model.read_bytes()) == (4, patched)
+    assert "belongs to another user (4002)" in done.stderr
+    refused = run("patch", model, "--forget-bias", "3")
+    assert refused.exit_code == 3
+    assert "use --no-undo" in refused.stderr
+    assert name.read_bytes() == said
+    assert run("patch", model, "--forget-bias", "3", "--no-undo").exit_code == 0
+    assert name.read_bytes() == said
+
+
+def test_a_record_that_is_a_link_is_not_followed(model: Path, tmp_path: Path) -> None:
+    run("patch", model, "--forget-bias", "2")
+    name = Path(record.name_of(str(model)))
+    name.rename(tmp_path / "elsewhere.json")
+    name.symlink_to(tmp_path / "elsewhere.json")
+    done = run("undo", model)
+    assert done.exit_code == 4
+    assert "is a link and was left alone" in done.stderr
+
+
+def test_a_strangers_marker_does_not_count(tmp_path: Path) -> None:
+    index = tmp_path / "model.safetensors.index.json"
+    fixtures = Path(__file__).parents[2] / "fixtures" / "clean" / "sharded"
+    for file in fixtures.iterdir():
+        shutil.copy(file, tmp_path)
+    shard = tmp_path / "model-00001-of-00002.safetensors"
+    data = shard.read_bytes()
+    part = marker.Part(shard.name, len(data), (Edit(len(data) - 4, b"EVIL", data[-4:], ""),))
+    name = Path(marker.name_of(str(index)))
+    name.write_bytes(marker.written([part]))
+    os.chown(name, EVE, EVE)
+    assert not hot(str(index))
+    assert run("undo", index).exit_code == 4
+    assert run("audit", "--no-config", index).exit_code == 0
+    refused = run("patch", index, "--forget-bias", "2", "--place", "split")
+    assert refused.exit_code == 3
+    assert "belongs to another user" in refused.stderr
+    assert (shard.read_bytes(), name.exists()) == (data, True)
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_a_link_in_the_place_of_any_sidecar_is_left_alone(
+    model: Path, tmp_path: Path, place: int
+) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    name = Path(sidecars(str(model))[place])
+    name.symlink_to(victim)
+    run("undo", model)
+    run("patch", model, "--forget-bias", "2", "--in-place")
+    run("patch", model, "--forget-bias", "2")
+    assert victim.read_bytes() == b"precious"
+
+
+def test_a_record_inherits_neither_set_id_bits_nor_the_folders_acl(model: Path) -> None:
+    model.chmod(0o6750)
+    if shutil.which("setfacl"):
+        subprocess.run(["setfacl", "-d", "-m", f"u:{EVE}:rw", model.parent], check=False)
+    assert run("patch", model, "--forget-bias", "2").exit_code == 0
+    name = Path(record.name_of(str(model)))
+    assert stat.S_IMODE(name.stat().st_mode) == 0o640
+    assert "system.posix_acl_access" not in os.listxattr(name)
+    assert stat.S_IMODE(model.stat().st_mode) == 0o6750
+
+
+def test_what_root_leaves_of_a_killed_patch_is_the_owners(model: Path) -> None:
+    script = f"""
+import os
+from lstm_audit.patching import files, journal
+from lstm_audit.patching.edits import Edit
+with files.hold({str(model)!r}) as held:
+    journal.begin(held, [Edit(0, files.read_at(held.fd, 4, 0), b"EVIL", "r")])
+    os._exit(9)
+"""
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert os.stat(journal.name_of(str(model))).st_uid == ALICE
+
+
+def test_a_strangers_temporary_file_is_not_swept(model: Path) -> None:
+    temp = Path(files.sidecar(str(model), f"lstm-audit-{'0' * 12}.tmp"))
+    temp.write_bytes(b"hers")
+    os.chown(temp, EVE, EVE)
+    assert run("patch", model, "--forget-bias", "2").exit_code == 0
+    assert temp.read_bytes() == b"hers"
+
+
+@pytest.mark.parametrize("filler", [b"{}", b"[]", b"0"])
+def test_a_record_of_many_values_is_refused_before_it_is_built(model: Path, filler: bytes) -> None:
+    run("patch", model, "--forget-bias", "2")
+    name = Path(record.name_of(str(model)))
+    whole = name.read_bytes().rstrip().removesuffix(b"}")
+    name.write_bytes(whole + b', "x": [' + b",".join([filler] * record.MAX_VALUES) + b"]}")
+    with pytest.raises(MalformedFile, match="values"):
+        record.load(str(model))
+    name.write_bytes(b"[" * (record.MAX_VALUES // 2))
+    with pytest.raises(MalformedFile, match="nested"):
+        record.load(str(model))
