@@ -14,32 +14,27 @@ from ..raw.tensor import Tensor
 from ..raw.tensors import Tensors
 from ..registry import Registry
 
-CELL_KINDS = {
-    "LSTM": "lstm",
-    "LSTMCell": "lstm",
-    "GRU": "gru",
-    "GRUCell": "gru",
-    "RNN": "rnn",
-    "RNNCell": "rnn",
-}
-"""torch's recurrent classes, and what each is."""
-
 
 class Claim(NamedTuple):
     """What the container says of a module, beside its tensors: a pickled class, a live object's
     type.
 
-    `kind` is lstm, gru or rnn; `facts` are the integers that came with it: hidden_size, proj_size,
-    num_layers, bidirectional, bias. `activation` is the forget gate's, as `Lstm` names it; `notes`
-    go into the report; `trouble` says why the module cannot be judged, whatever its tensors say.
+    `kind` is lstm, gru or rnn where the container says it outright; else "", and the names decide:
+    `class_name`, its `bases` (MODULE.NAME, nearest first) and torch's attribute `mode`. `facts` are
+    the integers that came with it: hidden_size, proj_size, num_layers, bidirectional, bias;
+    `own_forward` is 1 for a live class that computes its step itself. `activation` is the forget
+    gate's, as `Lstm` names it; `notes` go into the report; `trouble` says why the module cannot be
+    judged, whatever its tensors say.
     """
 
     class_name: str
-    kind: str
+    kind: str = ""
     facts: Mapping[str, int] = {}
     activation: str = "sigmoid"
     notes: tuple[str, ...] = ()
     trouble: Skipped | None = None
+    bases: tuple[str, ...] = ()
+    mode: str = ""
 
 
 class Constant(NamedTuple):

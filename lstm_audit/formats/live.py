@@ -6,7 +6,6 @@ computation runs, and of the data only the bytes that are asked for are copied. 
 taken from `sys.modules`, never imported.
 """
 
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
@@ -18,7 +17,7 @@ from ..raw.dtypes import DTYPES, DType
 from ..raw.source import BytesSource
 from ..raw.span import whole
 from ..raw.tensor import MAX_DIMS, Tensor, strides_of, view
-from . import CELL_KINDS, Checkpoint, Claim
+from . import Checkpoint, Claim
 
 MAX_DEPTH = 64
 """Levels of a nested state dict; trainers nest five."""
@@ -33,20 +32,11 @@ SUPPORTED = (
     "be audited"
 )
 
+_FACTS = ("hidden_size", "proj_size", "num_layers", "bidirectional", "bias")
 PACKED = (
     "its parameters are packed, and a live object does not show them; save it and audit the file"
 )
-
-_BIAS = r"bias_(?:ih|hh)"
-_RECURRENT = r"(?:weight|bias)_(?:ih|hh|hr)"
-_FACTS = ("hidden_size", "proj_size", "num_layers", "bidirectional", "bias")
 _DYNAMIC = "torch.ao.nn.quantized.dynamic.modules.rnn"
-_HOMES = (
-    "torch.nn.modules.rnn",
-    "torch.ao.nn.quantizable.modules.rnn",
-    "torch.ao.nn.quantized.modules.rnn",
-    _DYNAMIC,
-)
 
 
 class Gathered:
@@ -177,22 +167,12 @@ def _add_module(got: Gathered, path: str, module: Any) -> None:
         _add_tensor(got, _join(path, name), tensor, _torch_tensor)
     for name, part in base.named_modules(module, remove_duplicate=False):
         where = _join(path, name) if name else path
-        claim = _claim(part)
-        if claim is not None:
-            got.claims[where] = claim
-            if _DYNAMIC in (cls.__module__ for cls in type(part).__mro__):
-                _add_packed(got, where, part)
-            elif not _shown(got, where):
-                got.skipped.append(Skipped(where, "packed", PACKED))
+        got.claims[where] = _claim(part)
+        dynamic = _DYNAMIC in (cls.__module__ for cls in type(part).__mro__)
+        if dynamic and "hidden_size" in vars(part):
+            _add_packed(got, where, part)
     if isinstance(module, _library("torch").jit.ScriptModule):
         _add_scripted(got, path, module)
-
-
-def _shown(got: Gathered, path: str) -> bool:
-    """Whether a recurrence has a tensor, or is a part of one that has none."""
-    above = [entry.module for entry in got.skipped if entry.reason == "packed"]
-    within = any(path.startswith(_join(module, "")) for module in above)
-    return within or any(name.startswith(_join(path, "")) for name in got.tensors)
 
 
 def _add_scripted(got: Gathered, path: str, module: Any) -> None:
@@ -219,22 +199,29 @@ def _holds_itself(module: Any, above: tuple[int, ...]) -> bool:
     return any(id(part) in inside or _holds_itself(part, inside) for part in parts)
 
 
-def _claim(module: Any) -> Claim | None:
-    """What a module's class, or the nearest one it inherits from, says of it; None when it is no
-    recurrence.
+def _claim(module: Any) -> Claim:
+    """What a module's class, those it inherits from, and its own numbers say of it."""
+    own, base = type(module), _library("torch").nn.Module
+    state = vars(module)
+    facts = {key: int(value) for key in _FACTS if isinstance(value := state.get(key), int)}
+    bases = tuple(
+        f"{cls.__module__}.{cls.__qualname__}"
+        for cls in own.__mro__[1:]
+        if issubclass(cls, base) and cls is not base
+    )
+    if _computes_itself(own):
+        facts["own_forward"] = 1
+    return Claim(f"{own.__module__}.{own.__qualname__}", facts=facts, bases=bases)
+
+
+def _computes_itself(own: type) -> bool:
+    """Whether the author of a class wrote a forward that does not call the inherited one. The code
+    is looked at, never run.
     """
-    own = type(module)
-    for cls in own.__mro__:
-        if cls.__module__ in _HOMES and cls.__name__ in CELL_KINDS:
-            facts = {
-                key: int(value)
-                for key in _FACTS
-                if isinstance(value := getattr(module, key, None), int)
-            }
-            if cls.__name__.endswith("Cell"):
-                facts["cell"] = 1
-            return Claim(f"{own.__module__}.{own.__qualname__}", CELL_KINDS[cls.__name__], facts)
-    return None
+    author = next(cls for cls in own.__mro__ if "forward" in vars(cls))
+    code = getattr(vars(author)["forward"], "__code__", None)
+    called = () if code is None else code.co_names
+    return not author.__module__.startswith("torch.") and not {"super", "forward"} & {*called}
 
 
 def _add_packed(got: Gathered, path: str, module: Any) -> None:
@@ -267,7 +254,8 @@ def _add_tensor(
         if shape is not None:
             dtype = DType(f"{_dtype_name(value)} without readable data", 1)
             got.tensors[name] = Tensor(dtype, shape, strides_of(shape), whole(BytesSource(b"")))
-        if re.search(_BIAS if shape else _RECURRENT, name):
+        # of a matrix the shape is enough: only vectors, and what has no shape, are missed
+        if shape is None or sum(size != 1 for size in shape) <= 1:
             said = f", shape {shape}" if shape else ""
             got.skipped.append(Skipped(name, error.reason, f"{name}: {error.detail}{said}"))
 

@@ -19,12 +19,18 @@ they apply:
 """
 
 from collections.abc import Mapping
+from itertools import product
 from typing import NamedTuple
 
-HEAD = r"(?:(?P<module>.*?)[./:])??"
-"""What stands before a tail: the module's path, with the separator of torch, Keras or Paddle. It is
-lazy: what a tail can take (`layers.0.`, `parametrizations.`) belongs to the tail, at the root of a
-file too.
+HEAD = r"(?:(?P<module>.*?)[./:|])??"
+"""What stands before a tail: the module's path, with the separator of torch, Keras, Paddle or
+tch-rs. It is lazy: what a tail can take (`layers.0.`, `parametrizations.`) belongs to the tail, at
+the root of a file too.
+"""
+
+JOINED = r"(?P<module>.+?)_{0,2}"
+"""What stands before a tail where no separator does: averaging helpers and converters join names
+by underscores, or by nothing (`model_ema.lstmbias_ih_l0`).
 """
 
 
@@ -34,12 +40,15 @@ class Slot(NamedTuple):
     Roles: `bias` (a term of the gates' bias, belonging to `half`), `mask` and `log_scale` (factors
     of that half's bias), `recurrent` (the hidden-to-hidden weight: its shape tells the kind of cell
     and H), `input` (the input-to-hidden weight), `projection`, `marker` (its presence tells the
-    convention), `refuse` (a bias that is stored in a form whose value only the framework can
-    compute).
+    convention), `inert` (known, and without effect on a gate at x=0, h=0), `refuse` (a bias that
+    is stored in a form whose value only the framework can compute).
+
+    `order` names the blocks of this one tensor, where they are not those of the whole convention.
     """
 
     role: str
     half: str = "b"
+    order: str = ""
 
 
 class Convention(NamedTuple):
@@ -51,15 +60,19 @@ class Convention(NamedTuple):
     `required` are slot keys without which a group of names is not this convention's. `hint` is a
     text that some name must contain, so that most rows cost nothing; `marks` are texts of which
     every name contains one, where the hint is too weak to spare a large model's names the tail.
-    `pairs`: both halves belong to it, one without the other is worth a note. `mirror`: the second
-    name under which the framework saves the same numbers. `formats`: the containers in which the
+    `pairs`: both halves belong to it, one without the other is worth a note. `joined`: the tail is
+    so telling that the module's path may be joined to it by underscores or by nothing. `beside`:
+    the slots of a tensor that may stand one level above the module, which then has this name
+    there. `joint`: one weight for (x, h), so that H is a quarter of its gate axis. `convolution`:
+    the same with kernel axes behind the two of a matrix; `kernel_first`: weights may have them
+    before these two. `interleaved`: the gates take turns along the axis. `claimed`: other layers
+    have such names too, so that the row holds only where the reader claims a recurrence; all
+    tensors of one then stand in one folder. `doubled`: a bias of twice the length is bias_ih and
+    bias_hh in turn. `mirror`: the second name under which the framework saves the same numbers;
+    with a projection it is right for the first cell only. `formats`: the containers in which the
     names are known to mean this; elsewhere another framework uses them too, and so it does where a
     name contains `foreign`. `computed` maps a slot to the one that the framework computes from it:
-    beside the first, the second is a copy of today. `convolution`: weights have kernel axes behind
-    the two of a matrix, and (x, h) may be one input; `kernel_first`: they may have them before
-    these two. `claimed`: other layers have such names too, so that the row holds only where the
-    reader claims a recurrence; all tensors of one then stand in one folder. `doubled`: a bias of
-    twice the length is bias_ih and bias_hh in turn.
+    beside the first, the second is a copy of today.
     """
 
     name: str
@@ -75,16 +88,24 @@ class Convention(NamedTuple):
     required: tuple[str, ...] = ()
     backward: tuple[str, ...] = ()
     offset: float = 0.0
+    activation: str = "sigmoid"
     notes: tuple[str, ...] = ()
     pairs: bool = False
+    joined: bool = False
+    beside: Mapping[str, str] = {}
+    joint: bool = False
     convolution: bool = False
     kernel_first: bool = False
     claimed: bool = False
     doubled: bool = False
+    interleaved: bool = False
     mirror: str = ""
     formats: tuple[str, ...] = ()
     foreign: str = ""
     computed: Mapping[str, str] = {}
+
+
+_INERT_FORMS = ("_g", "_u", "_mask", "_scale", ".original0", ".0.base", ".0._u", ".0._v")
 
 
 def _torch_slots() -> dict[str, Slot]:
@@ -93,9 +114,11 @@ def _torch_slots() -> dict[str, Slot]:
 
     Of a normalised weight only the two-dimensional part tells the shape: `_orig`, `_raw`, `_v`,
     `original`, `original1`; `_g` and `original0` are (4H, 1), and beside `_orig` spectral
-    normalisation's `_v` is a vector.
+    normalisation's `_v` is a vector. The rest changes the weights, which x=0 and h=0 multiply.
     """
     slots: dict[str, Slot] = {}
+    for weight, form in product(("weight_ih", "weight_hh", "weight_hr"), _INERT_FORMS):
+        slots[weight + form] = Slot("inert")
     for form in ("", "_raw", "_orig", "_v", ".original", ".original1"):
         slots[f"weight_hr{form}"] = Slot("projection")
         slots[f"weight_hh{form}"] = Slot("recurrent", "hh")
@@ -267,8 +290,10 @@ CONVENTIONS: tuple[Convention, ...] = (
         "h=0 LN(0) is its beta",
         hint="layernorm_h",
         tail=r"(?:layers\.(?P<layer>\d{1,9})\.)?(?:directions\.(?P<way>[01])\.)?(?:cell\.)?"
-        r"(?P<tensor>weight_ih|weight_hh|layernorm_i\.bias|layernorm_h\.bias)",
+        r"(?P<tensor>weight_ih|weight_hh|layernorm_[ihc]\.(?:weight|bias))",
         slots={
+            **{f"layernorm_{k}.weight": Slot("inert") for k in "ihc"},
+            "layernorm_c.bias": Slot("inert"),
             "weight_ih": Slot("input", "ih"),
             "weight_hh": Slot("recurrent", "hh"),
             "layernorm_i.bias": Slot("bias", "ih"),
@@ -281,8 +306,9 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="torchaudio-rnnt",
         source="torchaudio/models/rnnt.py _CustomLSTM",
         hint="p2g",
-        tail=r"(?P<tensor>x2g\.weight|x2g\.bias|p2g\.weight|g_norm\.bias)",
+        tail=r"(?P<tensor>x2g\.weight|x2g\.bias|p2g\.weight|[gc]_norm\.(?:weight|bias))",
         slots={
+            **{key: Slot("inert") for key in ("g_norm.weight", "c_norm.weight", "c_norm.bias")},
             "x2g.weight": Slot("input"),
             "x2g.bias": Slot("bias"),
             "p2g.weight": Slot("recurrent"),
@@ -319,8 +345,8 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="haste",
         source="lmnt-com/haste frameworks/pytorch/lstm.py",
         hint="recurrent_kernel",
-        tail=r"(?P<tensor>recurrent_kernel|kernel|bias)",
-        slots=_KERNELS,
+        tail=r"(?P<tensor>recurrent_kernel|kernel|bias|gamma|gamma_h|beta_h)",
+        slots={**_KERNELS, **{key: Slot("inert") for key in ("gamma", "gamma_h", "beta_h")}},
         order="igfo",
         gate_axis=1,
         required=("recurrent_kernel", "kernel"),
@@ -395,22 +421,180 @@ CONVENTIONS: tuple[Convention, ...] = (
         hint="_",
         marks=("_ih", "_hh", "_hr"),
         tail=r"(?:parametrizations\.)?(?P<tensor>(?:weight|bias)_(?:ih|hh|hr))(?:_l(?P<layer>\d{1,9})(?:_(?P<way>reverse))?)?"
-        r"(?P<form>_raw|_g|_v|_u|_orig|_mask|_scale|\.original[01]?)?",
+        r"(?P<form>_raw|_g|_v|_u|_orig|_mask|_scale|\.original[01]?|\.0\.(?:base|_u|_v))?",
         slots=_torch_slots(),
+        joined=True,
+        beside={"weight_hh_raw": "module"},
         computed={"bias_ih_orig": "bias_ih", "bias_hh_orig": "bias_hh"},
         backward=("reverse",),
         pairs=True,
     ),
 )
 
-OPTIMIZER_WORDS = frozenset(
+
+class Unreadable(NamedTuple):
+    """Names of a recurrence that is known, and known to be one whose gates cannot be told.
+
+    `hint` is a text that the names contain; `name` a regular expression for the whole name, with
+    the group `module`.
+    """
+
+    hint: str
+    name: str
+    why: str
+    source: str
+
+
+UNREADABLE = (
+    Unreadable(
+        "slstm_cell",
+        r"(?:(?P<module>.*?)\.)??slstm_cell\._(?:bias|recurrent_kernel)_",
+        "xLSTM's sLSTM: the layout of its bias depends on the backend, cuda or vanilla, which is "
+        "not in the file",
+        "xlstm/blocks/slstm/cell.py",
+    ),
+    Unreadable(
+        "mlstm_",
+        r"(?:(?P<module>.*?)\.)??mlstm_(?:cell|layer)\.(?:[if]|if)gate(?:_preact)?\.bias",
+        "xLSTM's mLSTM: its input and forget gates are numbers a head, not units",
+        "xlstm/blocks/mlstm/cell.py; transformers modeling_xlstm.py",
+    ),
+    Unreadable(
+        "conv_m.",
+        r"(?:(?P<module>.*?)\.)??conv_[xhm]\.(?:0\.)?weight",
+        "ST-LSTM of PredRNN: two memories with a forget gate each, to which the code adds 1",
+        "thuml/predrnn-pytorch core/layers/SpatioTemporalLSTMCell.py",
+    ),
+    Unreadable(
+        "_iou",
+        r"(?:(?P<module>.*?)\.)??[WU]_iou\.weight",
+        "a tree LSTM: i, o and u in one block, a forget gate for each child in another",
+        "dmlc/dgl examples tree_lstm",
+    ),
+    Unreadable(
+        "flat_param",
+        r"(?:(?P<module>.*?)\.)??(?:_?flat_params?(?:_\d+)?)",
+        "a sharded trainer flattened all parameters of the module into one vector; save the full "
+        "state dict",
+        "torch/distributed/fsdp/_flat_param.py",
+    ),
+    Unreadable(
+        "opaque_kernel",
+        r"(?:(?P<module>.*?)[./])??opaque_kernel",
+        "cuDNN's buffer of all weights, whose layout only cuDNN knows",
+        "tensorflow/contrib/cudnn_rnn",
+    ),
+)
+
+
+class Harmless(NamedTuple):
+    """A name in an LSTM's module that says that it enters no gate at x=0, h=0, c=0.
+
+    `what` is vector (a parameter or buffer of the module) or norm (a module inside of it); `name`
+    is a regular expression that is searched for.
+    """
+
+    what: str
+    name: str
+    source: str
+
+
+HARMLESS = (
+    Harmless(
+        "vector",
+        r"(?i)peep|^(?:w_?|weight_?|p_?)?c_?[ifo]$|^w_?[ifo]_?c$|^w_[ifo]_diag$|^p_?[ifo]$|^w[ifo]p$",
+        "peepholes multiply c: Gers and Schmidhuber 2000; automan000 Wci, TensorFlow w_f_diag, "
+        "CLSTM WFP",
+    ),
+    Harmless(
+        "vector",
+        r"(?i)^(?:[hc]_?[0x]|init\w*|initial\w*|\w+_init|\w*hidden_?state|\w*cell_?state|mem|syn|spk)$",
+        "a learned or kept state: the step that is measured starts from h=0",
+    ),
+    Harmless("vector", r"(?i)drop|mask$|thresh|^beta$|^alpha$", "dropout masks, spiking neurons"),
+    Harmless(
+        "norm",
+        r"(?i)(?:^|[._])(?:c|cell|cy|ct|cx|ho|hy|out|output|ln_?c|norm_?c|ln_?ho|lnc)$|_c$|cell$|out(?:put)?$",
+        "a norm over c on its way out: Ba et al. 2016, equation 29; fastrnns layernorm_c",
+    ),
+    Harmless("norm", r"(?i)quant|observer|activation_post_process|fake", "torch.ao.quantization"),
+)
+
+NORM_WEIGHTS = ("weight", "gamma", "scale", "g")
+NORM_BIASES = ("bias", "beta", "b", "shift")
+"""How the gain and the offset of a norm are called: torch, TensorFlow, flax, hand-written ones."""
+
+BATCH_STATISTICS = frozenset({"running_mean", "running_var", "moving_mean", "moving_variance"})
+"""A norm by stored statistics does not give its offset for zeros."""
+
+LONE_BIAS = "bias"
+"""The single bias of equinox/nn/_rnn.py LSTMCell, beside torch's names for the weights."""
+
+CLASS_HOMES = ("torch.nn.modules.rnn", "torch.ao.nn.quant")
+"""Parts of the names of the modules that hold torch's own recurrences, TorchScript's names too."""
+
+CLASS_KINDS: Mapping[str, str] = {
+    "LSTM": "lstm",
+    "LSTMCell": "lstm",
+    "GRU": "gru",
+    "GRUCell": "gru",
+    "RNN": "rnn",
+    "RNNCell": "rnn",
+}
+"""torch's own classes, by their names in those modules."""
+
+MODES: Mapping[str, str] = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn"}
+"""What the attribute `mode` of an `nn.RNNBase` says, whatever a subclass is called."""
+
+CLASS_WORDS = (
+    (r"(?i)lstm", "lstm"),
+    (r"(?i)gru|MGU|Mgu|SRU|QRNN|IndRNN|MinimalGated", "gru"),
+)
+"""What a class of the author's own says by its name; the first that fits."""
+
+MOMENTS = frozenset(
     {
         "exp_avg", "exp_avg_sq", "max_exp_avg_sq", "momentum_buffer", "square_avg", "grad_avg",
-        "acc_delta",
-        "exp_inf", "prev_grad", "optimizer", "optimizers", "optimizer_state", "optimizer_states",
-        "optimizer_state_dict", "optimizer_state_dicts", "optim", "opt_state", "fp32_flat_groups",
+        "acc_delta", "exp_inf", "prev_grad", "fp32_flat_groups",
     }
 )  # fmt: skip
-"""Components of a path under which lie an optimizer's own tensors: shaped like biases, never
-biases.
+"""Components of a path under which an optimizer keeps its moments: torch.optim, DeepSpeed."""
+
+MOMENTS_BELOW = MOMENTS | {
+    "mu", "nu", "trace", "momentum", "velocity", "sum", "param_groups", "max_exp_avg_sqs",
+    "accumulator", "row_sum",
+}  # fmt: skip
+"""What below one of `HOLDERS` makes it an optimizer's state: torch.optim, optax, TensorFlow."""
+
+HOLDERS = frozenset(
+    {
+        "optimizer", "optimizers", "optimizer_state", "optimizer_states", "optimizer_state_dict",
+        "optimizer_state_dicts", "optim", "opt", "opt_state", "optim_state", "optimizer_1",
+    }
+)  # fmt: skip
+"""Components that an optimizer's state goes by; a learned optimizer, which is a model, too."""
+
+GATHERED = frozenset(
+    {
+        "grad", "grads", "gradient", "gradients", "param_grads", "fisher", "fishers",
+        "fisher_diag", "fisher_diagonal", "fisher_information", "fisher_matrix", "importances",
+        "importance_scores", "omegas", "sq_mean", "sq_means", "cov_mat_sqrt", "hessians",
+        "hessian_diag", "pruning_masks", "sparsity_masks", "weight_masks", "prune_masks",
+    }
+)  # fmt: skip
+"""Components, or words of a buffer's name, for what training gathered about the weights: elastic
+weight consolidation (Kirkpatrick 2017), synaptic intelligence (Zenke 2017), SWAG (Maddox 2019,
+swag.py), torch.nn.utils.prune.
+"""
+
+MIRRORS = frozenset(
+    {
+        "mask", "masks", "importance", "omega", "fim", "swag", "hessian", "sensitivity", "saliency",
+        "mean", "means", "var", "vars", "variance", "variances", "std", "scores", "score",
+        "delta", "deltas", "velocity", "momentum", "second_moment", "noise", "precision",
+        "precision_matrices", "weight_mask", "prune_mask", "sparsity",
+    }
+)  # fmt: skip
+"""The same, where the word is a model's as well (a mask estimator): they count if what lies under
+them repeats the names of the model.
 """

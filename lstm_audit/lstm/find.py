@@ -10,13 +10,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import MalformedFile, Skipped
-from ..formats import Checkpoint, Claim, Graph, shape_of
+from ..formats import Checkpoint, Graph, shape_of
 from ..raw.tensor import Tensor
-from .build import FACTORS, MAX_BIAS, build, mirrored
-from .conventions import CONVENTIONS, OPTIMIZER_WORDS, Convention
-from .evidence import Verdict, weigh_shape
-from .group import UNKNOWN, Group, Key, grouped, placed
+from .cut import FACTORS, MAX_BIAS, cut
+from .extra import doubt_lookalikes, weigh_extras
+from .kind import claim_of, claimed_kind, decide
 from .layer import Lookalike, Lstm, Term
+from .match import ROWS, Group, Key, Row, match, mirrored, paths
+from .trainer import drop_trainer_state
+from .unknown import find_unknown
 
 MAX_LSTMS = 1024
 """Recurrences of one file: more is an attack, and the report would be of no use. Each takes about a
@@ -25,6 +27,10 @@ millisecond.
 
 MAX_OUTCOMES = 8192
 """Groups of names that look recurrent, with those that are skipped."""
+
+PACKED = (
+    "its parameters are packed, and nothing shows them; save the module itself and audit the file"
+)
 
 Outcome = Lstm | Skipped | Lookalike
 
@@ -41,14 +47,12 @@ class Found(NamedTuple):
 
 def find_lstms(checkpoint: Checkpoint) -> Found:
     """Every LSTM of a checkpoint; raises `MalformedFile` when a tensor that matters is broken."""
-    names, skipped = _without_optimizers(checkpoint)
+    names, skipped = drop_trainer_state(checkpoint)
     outcomes: list[Outcome] = []
     everything = "\n".join(names)
-    for convention in CONVENTIONS:
-        if convention.hint in everything:
-            got, taken = _apply(
-                convention, names, checkpoint, {outcome.module for outcome in outcomes}
-            )
+    for row in ROWS:
+        if row.convention.hint in everything:
+            got, taken = _apply(row, names, checkpoint, {outcome.module for outcome in outcomes})
             outcomes += got
             names = [name for name in names if name not in taken] if taken else names
     lstms = [outcome for outcome in outcomes if isinstance(outcome, Lstm)]
@@ -56,13 +60,23 @@ def find_lstms(checkpoint: Checkpoint) -> Found:
         raise MalformedFile(
             f"{len(lstms)} LSTMs in one file; at most {MAX_LSTMS} are read", kind="limit"
         )
-    skipped += [outcome for outcome in outcomes if isinstance(outcome, Skipped)]
+    lookalikes = tuple(outcome for outcome in outcomes if isinstance(outcome, Lookalike))
+    skipped += doubt_lookalikes(
+        [outcome for outcome in outcomes if isinstance(outcome, Skipped)],
+        lookalikes,
+        names,
+        checkpoint,
+    )
+    lstms, unsure = weigh_extras(lstms, names, checkpoint)
+    skipped += unsure
+    if names or checkpoint.claims:
+        skipped += find_unknown(names, checkpoint, (outcome.module for outcome in outcomes))
     said = {entry.module for entry in skipped}
-    unread = list(_relevant(checkpoint.skipped))
+    unread = list(_relevant(checkpoint))
     skipped += [entry for entry, _ in unread if entry.module not in said]
+    skipped += _packed(checkpoint, {entry.module for entry in skipped})
     valueless = {key for _, key in unread}
     lstms = [lstm for lstm in lstms if (lstm.module, lstm.layer, lstm.direction) not in valueless]
-    lookalikes = tuple(outcome for outcome in outcomes if isinstance(outcome, Lookalike))
     found = Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
     return _with_graphs(found, checkpoint.graphs) if checkpoint.graphs else found
 
@@ -82,32 +96,8 @@ def _with_graphs(found: Found, graphs: Sequence[Graph]) -> Found:
     return found._replace(lstms=tuple(sorted(lstms, key=report_order)), skipped=tuple(skipped))
 
 
-def _without_optimizers(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]]:
-    """The names that may be weights; the paths under which an optimizer keeps its own copies are
-    said once.
-
-    A module that says by its class what it is, is none of an optimizer's, whatever it is called.
-    """
-    tensors, claims = checkpoint.tensors, checkpoint.claims
-    names: list[str] = []
-    paths: dict[str, None] = {}
-    everything = "\n".join(tensors)
-    if not any(word in everything for word in OPTIMIZER_WORDS):
-        return list(tensors), []
-    for name in tensors:
-        parts = re.split(r"[./:]", name)
-        found = next((k for k, part in enumerate(parts) if part in OPTIMIZER_WORDS), None)
-        if found is None or name.rpartition(".")[0] in claims:
-            names.append(name)
-        elif "bias_" in name:
-            paths[".".join(parts[: found + 1])] = None
-    return names, [
-        Skipped(path, "optimizer-state", "an optimizer's tensors are not biases") for path in paths
-    ]
-
-
 def _apply(
-    convention: Convention, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
+    row: Row, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
 ) -> tuple[list[Outcome], set[str]]:
     """One row of the table over the names that no row before it took; `settled` are the modules
     that one spoke of.
@@ -117,16 +107,17 @@ def _apply(
     """
     outcomes: list[Outcome] = []
     taken: set[str] = set()
-    for group in grouped(convention, names, checkpoint):
+    for group in match(row, names, checkpoint):
         if group.module in settled and "recurrent" not in group.first:
+            taken.update(group.parts.values())
             continue
-        outcome = _tried(convention, group, checkpoint)
+        outcome = _judge(group, checkpoint)
         if outcome is not None:
             outcomes.append(outcome)
             _bound(len(outcomes))
             if isinstance(outcome, Skipped) and outcome.reason in ("gru", "rnn"):
-                outcomes += _lookalike(convention, group, checkpoint.tensors, outcome.reason)
-            taken.update(group.parts.values(), mirrored(convention, group, checkpoint.tensors))
+                outcomes += _lookalike(group, checkpoint.tensors, outcome.reason)
+            taken.update(group.parts.values(), group.spare, mirrored(group, checkpoint.tensors))
     return outcomes, taken
 
 
@@ -137,64 +128,31 @@ def _bound(count: int) -> None:
         )
 
 
-def _tried(convention: Convention, group: Group, checkpoint: Checkpoint) -> Outcome | None:
-    """One group judged; what is stored in a way that is not read is said of this group alone."""
+def _judge(group: Group, checkpoint: Checkpoint) -> Outcome | None:
+    """Kind and cut of one group: an LSTM, something else that is said, or None when it is no
+    recurrence at all. What is stored in a way that is not read is said of this group alone.
+    """
+    claim = claim_of(group, checkpoint)
+    if claim is not None and claim.trouble is not None:
+        return claim.trouble._replace(module=group.module)
     try:
-        return _resolve(convention, group, checkpoint)
+        kind = decide(group, checkpoint)
+        if kind is None:
+            return None
+        if kind.name != "lstm":
+            return Skipped(group.module, kind.name, kind.detail)
+        return cut(group, kind.hidden_size, checkpoint.tensors, claim)
     except MalformedFile as error:
         if error.kind != "unsupported":
             raise
         return Skipped(group.module, "unsupported-dtype", error.message)
 
 
-def _resolve(convention: Convention, group: Group, checkpoint: Checkpoint) -> Outcome | None:
-    """One group judged: an LSTM, something else that is said, or None when it is no recurrence at
-    all.
-    """
-    tensors = checkpoint.tensors
-    if convention.mirror and not mirrored(convention, group, tensors):
-        return None
-    claim = _claim_of(convention, group, checkpoint)
-    if convention.claimed and claim is None:
-        return None
-    if claim is not None and claim.trouble is not None:
-        return claim.trouble._replace(module=group.module)
-    verdict = _verdict(convention, group, tensors, claim)
-    if verdict is None:
-        return None
-    if verdict.kind != "lstm":
-        return Skipped(group.module, verdict.kind, verdict.detail)
-    if group.direction == UNKNOWN:
-        return Skipped(
-            group.module,
-            "ambiguous",
-            "input and hidden state are equally wide: one direction or two?",
-        )
-    known = not convention.formats or checkpoint.format.startswith(convention.formats)
-    if not known or (
-        convention.foreign and any(convention.foreign in name for name in group.parts.values())
-    ):
-        detail = f"{convention.name} and other frameworks use these names with another gate order"
-        return Skipped(group.module, "ambiguous", detail)
-    return build(convention, group, verdict.hidden_size, tensors, claim)
-
-
-def _claim_of(convention: Convention, group: Group, checkpoint: Checkpoint) -> Claim | None:
-    """What the container says of a group: of its module, or of the folder that its tensors
-    are in.
-    """
-    if convention.claimed:
-        folder = next(iter(group.parts.values())).rpartition("/")[0]
-        return checkpoint.claims.get(folder)
-    return checkpoint.claims.get(group.module)
-
-
-def _lookalike(
-    convention: Convention, group: Group, tensors: Mapping[str, Tensor], kind: str
-) -> Iterator[Lookalike]:
+def _lookalike(group: Group, tensors: Mapping[str, Tensor], kind: str) -> Iterator[Lookalike]:
     """The cell that is no LSTM, if its hidden size is known and it has biases that can be read."""
+    slots = group.convention.slots
     recurrent = group.first.get("recurrent")
-    names = [name for (_, key), name in group.parts.items() if convention.slots[key].role == "bias"]
+    names = [name for (_, key), name in group.parts.items() if slots[key].role == "bias"]
     biases = {name: tensors[name] for name in names}
     if (
         recurrent
@@ -203,81 +161,47 @@ def _lookalike(
             t.dtype.decode and len(t.shape) == 1 and t.elements <= MAX_BIAS for t in biases.values()
         )
     ):
-        hidden = shape_of(tensors, recurrent)[-2:][1 - convention.gate_axis]
+        hidden = shape_of(tensors, recurrent)[-2:][1 - group.convention.gate_axis]
         yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
 
 
-def _verdict(
-    convention: Convention, group: Group, tensors: Mapping[str, Tensor], claim: Claim | None
-) -> Verdict | None:
-    """Shapes and claims together: `lstm`, or one of the reasons of `Skipped`; None when nothing is
-    recurrent.
-    """
-    recurrent, source = group.first.get("recurrent"), group.first.get("input")
-    biased = "bias" in group.first or "refuse" in group.first
-    if recurrent is None:
-        return _verdict_of_biases(group, claim) if biased else None
-    if not biased and source is None and claim is None:
-        return None
-    verdict = _verdict_of_shapes(convention, group, tensors, recurrent, source)
-    if claim is not None and claim.kind != verdict.kind:
-        detail = (
-            f"its class {claim.class_name} says {claim.kind}, but "
-            f"{verdict.detail or 'its shapes say lstm'}"
-        )
-        return Verdict("conflicting-evidence", detail=detail)
-    return verdict
-
-
-def _verdict_of_shapes(
-    convention: Convention,
-    group: Group,
-    tensors: Mapping[str, Tensor],
-    recurrent: str,
-    source: str | None,
-) -> Verdict:
-    shape = shape_of(tensors, source) if source else ()
-    rows = shape[convention.gate_axis] if len(shape) > 1 else None
-    projected = "projection" in group.first
-    verdict = weigh_shape(convention, shape_of(tensors, recurrent), group.separate, projected, rows)
-    return verdict._replace(kind="ambiguous") if verdict.kind == "unclear" else verdict
-
-
-def _verdict_of_biases(group: Group, claim: Claim | None) -> Verdict:
-    """Without a recurrent weight the length of a bias decides nothing; the module's class may."""
-    if claim is not None and claim.facts.get("hidden_size"):
-        return Verdict(claim.kind, claim.facts["hidden_size"], f"its class is {claim.class_name}")
-    names = ", ".join(sorted(group.parts.values()))
-    detail = (
-        f"only biases ({names}); without the recurrent weight this may be an LSTM, a GRU or an RNN"
-    )
-    return Verdict("ambiguous", detail=detail)
-
-
-def _relevant(skipped: Iterable[Skipped]) -> Iterator[tuple[Skipped, Key | None]]:
+def _relevant(checkpoint: Checkpoint) -> Iterator[tuple[Skipped, Key | None]]:
     """Of what a reader could not read, that which a convention names, with the recurrence whose
-    bias it is.
+    bias it is. Of a weight the shape is enough, where there is one.
     """
     count = 0
-    for entry in skipped:
+    for entry in checkpoint.skipped:
         if entry.reason in ("frozen", "packed", "optimizer-state"):
             yield entry, None
         elif (found := _first_placed(entry.module)) is not None:
+            key, biased = found
+            if not biased and entry.module in checkpoint.tensors:
+                continue
             count += 1
             _bound(count)
-            key, biased = found
             module = re.split(r"\.(?=[^.]*$)", entry.module)[0] if "." in entry.module else ""
             yield entry._replace(module=module), key if biased else None
+
+
+def _packed(checkpoint: Checkpoint, said: Collection[str]) -> Iterator[Skipped]:
+    """Recurrences by their class that show no tensor at all, the outermost of them."""
+    claimed = [path for path, claim in checkpoint.claims.items() if claimed_kind(claim)]
+    shown = {path for name in (checkpoint.tensors if claimed else ()) for path in paths(name)}
+    hidden = {*said}
+    for path in claimed:
+        if path not in shown and hidden.isdisjoint(paths(path)):
+            hidden.add(path)
+            yield Skipped(path, "packed", PACKED)
 
 
 def _first_placed(name: str) -> tuple[Key, bool] | None:
     """The recurrence to which the first row that fits a name assigns it, and whether the name is of
     its bias.
     """
-    for convention in CONVENTIONS:
-        if (found := placed(convention, name)) is not None:
+    for row in ROWS:
+        if (found := row.place(name)) is not None:
             key, (_, slot) = found
-            return key, convention.slots[slot].role in ("bias", *FACTORS)
+            return key, row.convention.slots[slot].role in ("bias", *FACTORS)
     return None
 
 

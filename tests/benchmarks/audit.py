@@ -20,7 +20,7 @@ from measure import TOOL, Timing, in_turn, table
 
 from lstm_audit.fleet import audit
 from lstm_audit.formats.torch import archive
-from lstm_audit.lstm import group
+from lstm_audit.lstm.match import ROWS
 
 CLICK = '`python -c "import click"`'
 SCRIPT = "`torch.load(weights_only=True)` + print"
@@ -134,7 +134,8 @@ def _runs(rounds: int, path: Path, numbers_only: bool, forget: bool = False) -> 
     for _ in range(rounds + 1):
         if forget:
             archive._remembered.cache_clear()
-            group._placed.cache_clear()
+            for row in ROWS:
+                row.place.cache_clear()
         runs.append(_milliseconds(lambda: audit(path, numbers_only=numbers_only)))
     return runs[1:]
 

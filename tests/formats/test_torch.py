@@ -15,7 +15,7 @@ from lstm_audit.formats.torch.legacy import Envelope
 from lstm_audit.formats.torch.rebuild import claimed_shape, rebuild, unread
 from lstm_audit.formats.torch.storage import Storage, claim_of, dtype_named
 from lstm_audit.lstm.conventions import CONVENTIONS
-from lstm_audit.lstm.evidence import weigh_shape
+from lstm_audit.lstm.kind import weigh_shape
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
 from lstm_audit.raw.span import whole
@@ -291,23 +291,23 @@ def test_values_come_out_in_order() -> None:
         ((12, 4), False, 12, "gru"),
         ((4, 4), False, 4, "rnn"),
         ((16, 3), True, 16, "lstm"),
-        ((16, 3), False, 16, "unclear"),
-        ((8, 4), False, 8, "unclear"),
-        ((16,), False, 16, "unclear"),
-        ((0, 0), False, 0, "unclear"),
+        ((16, 3), False, 16, "ambiguous"),
+        ((8, 4), False, 8, "ambiguous"),
+        ((16,), False, 16, "ambiguous"),
+        ((0, 0), False, 0, "ambiguous"),
     ],
 )
 def test_the_two_sizes_of_the_recurrent_weight_decide(
     shape: tuple[int, ...], projected: bool, rows: int, kind: str
 ) -> None:
     torch_row = next(row for row in CONVENTIONS if row.name == "torch")
-    assert weigh_shape(torch_row, shape, False, projected, rows).kind == kind
+    assert weigh_shape(torch_row, shape, False, projected, rows).name == kind
 
 
 def test_a_convolution_must_leave_input_channels() -> None:
     row = next(row for row in CONVENTIONS if row.name == "convlstm")
     assert weigh_shape(row, (16, 7, 3, 3), False, False, None).hidden_size == 4
-    assert weigh_shape(row, (16, 4, 3, 3), False, False, None).kind == "unclear"
+    assert weigh_shape(row, (16, 4, 3, 3), False, False, None).name == "ambiguous"
 
 
 def test_checkpoints_of_one_run_share_a_pickle_and_nothing_else(tmp_path: Path) -> None:

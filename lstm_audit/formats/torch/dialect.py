@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ...errors import MalformedFile, Skipped
 from ...raw.words import MAX_NAME, is_plain, show
 from ...wire.pickle import Call, Global
-from .. import CELL_KINDS, Claim
+from .. import Claim
 from .legacy import Envelope
 from .rebuild import is_array, is_load, is_tensor, unread
 
@@ -32,7 +32,6 @@ _TRANSPARENT = {
     )
 }
 _MODULE_PARTS = frozenset({"_modules", "_parameters", "_buffers"})
-_MODES = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn"}
 _FACTS = ("hidden_size", "input_size", "proj_size", "num_layers", "bidirectional", "bias")
 
 _CONTAINERS = ("collections", "builtins", "__builtin__")
@@ -240,22 +239,14 @@ def _too_long() -> MalformedFile:
 
 
 def _claim(call: Call) -> Claim | None:
-    """What a pickled recurrent module says of itself: its class, or torch's `mode` attribute in a
-    subclass.
-    """
+    """What a pickled module says of itself: its class, and torch's `mode` attribute."""
     state = next((s for s in _states(call) if type(s) is dict), None)
-    cls = call.args[0] if call.args and type(call.args[0]) is Global else call.function
-    known = "torch.nn.modules.rnn" in cls.module or "torch.ao.nn.quant" in cls.module
-    kind = CELL_KINDS.get(cls.name) if known else None
-    if kind is None and state is not None and "hidden_size" in state:
-        mode = state.get("mode")
-        kind = _MODES.get(mode) if type(mode) is str else None
-    if kind is None:
+    if state is None or not ("_parameters" in state or "hidden_size" in state):
         return None
-    facts = (
-        {name: int(state[name]) for name in _FACTS if _is_fact(state.get(name))} if state else {}
-    )
-    return Claim(f"{cls.module}.{cls.name}", kind, facts)
+    cls = call.args[0] if call.args and type(call.args[0]) is Global else call.function
+    mode = state.get("mode")
+    facts = {name: int(state[name]) for name in _FACTS if _is_fact(state.get(name))}
+    return Claim(f"{cls.module}.{cls.name}", facts=facts, mode=mode if type(mode) is str else "")
 
 
 def _is_fact(value: object) -> bool:

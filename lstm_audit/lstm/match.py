@@ -1,19 +1,26 @@
-"""Names into groups: the tensors of one recurrence, gathered by module, layer and direction.
+"""Step one, match: names into groups, the tensors of one recurrence under one convention.
 
 Comes in: a row of the table of conventions and the names of a checkpoint. Goes out: `Group`s.
-Promise: names are matched whole, never by a part.
+Promise: names are matched whole, never by a part; a name belongs to a row by the row alone, so that
+two rows may share a tail.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from functools import cache, lru_cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from ..formats import Checkpoint, shape_of
-from .conventions import CONVENTIONS, HEAD, Convention
+from ..raw.tensor import Tensor
+from .conventions import CONVENTIONS, HEAD, JOINED, Convention
 
 UNKNOWN = "unknown"
 """The direction of a numbered cell when one direction and two would both fit."""
+
+REMEMBERED = 1024
+"""Names of a row whose place is kept: the checkpoints of a run have the same ones, and matching
+them anew would take a tenth of an audit.
+"""
 
 Key = tuple[str, int, str]
 """Module, layer, direction."""
@@ -21,61 +28,101 @@ Key = tuple[str, int, str]
 Part = tuple[str, str]
 """The letter of a gate that has a tensor of its own (else ""), and the key into the row's slots."""
 
+Placing = Callable[[str], tuple[Key, Part] | None]
+"""From a name to the recurrence that it belongs to, and the part of it that it is; None when the
+name does not fit.
+"""
+
+
+class Row(NamedTuple):
+    """A convention, and how it reads a name."""
+
+    convention: Convention
+    place: Placing
+
 
 class Group(NamedTuple):
     """The tensors of one recurrence under one convention: part to name.
 
-    `first` gives for each role that is there the name of its first tensor, in the order of the
-    row's slots.
+    `spare` are the names of tensors that the framework computes from the parts. `first` gives for
+    each role that is there the name of its first tensor, in the order of the row's slots.
     """
 
+    convention: Convention
     module: str
     layer: int
     direction: str
     parts: dict[Part, str]
     first: Mapping[str, str] = {}
+    spare: tuple[str, ...] = ()
 
     @property
     def separate(self) -> bool:
         """Whether each gate has tensors of its own."""
         return any(gate for gate, _ in self.parts)
 
-    def mirror(self, convention: Convention, key: str) -> str:
+    @property
+    def joined(self) -> bool:
+        """Whether the module's path is joined to the names without a separator."""
+        at = len(self.module)
+        return at > 0 and any(name[at] not in "./:|" for name in self.parts.values())
+
+    def mirror(self, key: str) -> str:
         """The second name that the framework gives to a tensor, or "" where it gives none."""
-        if not convention.mirror:
+        if not self.convention.mirror:
             return ""
         reverse = "_reverse" if self.direction == "reverse" else ""
-        tail = convention.mirror.format(tensor=key, layer=self.layer, reverse=reverse)
+        tail = self.convention.mirror.format(tensor=key, layer=self.layer, reverse=reverse)
         return f"{self.module}.{tail}" if self.module else tail
 
 
-def grouped(
-    convention: Convention, names: Sequence[str], checkpoint: Checkpoint
-) -> Iterator[Group]:
+def row_of(convention: Convention) -> Row:
+    """A built-in convention as a row. Its expression is compiled when a name first needs it."""
+
+    @lru_cache(maxsize=REMEMBERED)
+    def place(name: str) -> tuple[Key, Part] | None:
+        # re keeps compiled expressions by their text
+        match = re.compile(HEAD + convention.tail, re.DOTALL).fullmatch(name)
+        if match is None and convention.joined:
+            match = re.compile(JOINED + convention.tail, re.DOTALL).fullmatch(name)
+        found = None if match is None else _parse(convention, match)
+        return found if found and found[1][1] in convention.slots else None
+
+    return Row(convention, place)
+
+
+ROWS: tuple[Row, ...] = tuple(map(row_of, CONVENTIONS))
+
+
+def match(row: Row, names: Sequence[str], checkpoint: Checkpoint) -> Iterator[Group]:
     """The names that fit the row, as groups that have everything the row requires."""
+    convention = row.convention
     groups: dict[Key, Group] = {}
     for name in _marked(names, convention.marks):
-        if (found := placed(convention, name)) is not None:
+        if (found := row.place(name)) is not None:
             key, part = found
             if convention.claimed:
                 key = _apart(groups, key, name)
             if key not in groups:
-                groups[key] = Group(*key, {})
+                groups[key] = Group(convention, *key, {})
             groups[key].parts[part] = name
-    for group in groups.values():
-        _drop_computed(convention, group.parts)
-    _adopt_dropped_weights(groups)
+    for key, group in groups.items():
+        groups[key] = group._replace(spare=_drop_computed(convention, group.parts))
+    for slot, child in convention.beside.items():
+        _adopt(groups, ("", slot), child)
     if "?P<cell>" in convention.tail:
         groups = _unfold_cells(groups, checkpoint)
     for group in groups.values():
         if {key for _, key in group.parts}.issuperset(convention.required):
-            yield Group(
-                group.module,
-                group.layer,
-                group.direction,
-                group.parts,
-                _firsts(convention, group.parts),
-            )
+            yield group._replace(first=_firsts(convention, group.parts))
+
+
+def paths(name: str) -> Iterator[str]:
+    """A name or path, and every path around it, the root's last."""
+    yield name
+    for mark in re.finditer(r"[./:|]", name[::-1]):
+        yield name[: len(name) - mark.end()]
+    yield ""
 
 
 def _apart(groups: Mapping[Key, Group], key: Key, name: str) -> Key:
@@ -89,29 +136,22 @@ def _apart(groups: Mapping[Key, Group], key: Key, name: str) -> Key:
     return folder, key[1], key[2]
 
 
-def placed(convention: Convention, name: str) -> tuple[Key, Part] | None:
-    """The recurrence and the part of it that a name means under the row; None when it does not
-    fit.
+def aligned(group: Group) -> bool:
+    """Whether the framework's second names mean the same tensors.
+
+    Paddle deals them out in order and has none for `weight_ho`: with a projection all but the first
+    cell's are shifted (`bias_ih_l1` is a weight, `bias_hh_l1` the bias_ih of layer 1).
     """
-    return _placed(convention.tail, name)
+    return "projection" not in group.first or (group.layer == 0 and group.direction == "forward")
 
 
-@lru_cache(maxsize=1024)
-def _placed(tail: str, name: str) -> tuple[Key, Part] | None:
-    """Remembered: the checkpoints of a run have the same names. (A row is known by its tail, which
-    can be hashed.)
-    """
-    match, convention = _pattern(tail).fullmatch(name), _ROWS[tail]
-    found = None if match is None else _parse(convention, match)
-    return found if found and found[1][1] in convention.slots else None
-
-
-@cache
-def _pattern(tail: str) -> re.Pattern[str]:
-    return re.compile(f"{HEAD}{tail}", re.DOTALL)
-
-
-_ROWS = {convention.tail: convention for convention in CONVENTIONS}
+def mirrored(group: Group, tensors: Mapping[str, Tensor], *roles: str) -> list[str]:
+    """The second names of the group's tensors (of some roles, or of all) that are there."""
+    slots = group.convention.slots
+    if not group.convention.mirror:
+        return []
+    keys = [key for _, key in group.parts if not roles or slots[key].role in roles]
+    return sorted(name for key in keys if (name := group.mirror(key)) in tensors)
 
 
 def _marked(names: Sequence[str], marks: Sequence[str]) -> Sequence[str]:
@@ -145,25 +185,21 @@ def _parse(convention: Convention, match: re.Match[str]) -> tuple[Key, Part]:
     return (module, layer, "reverse" if backward else "forward"), (gate, key)
 
 
-def _drop_computed(convention: Convention, parts: dict[Part, str]) -> None:
+def _drop_computed(convention: Convention, parts: dict[Part, str]) -> tuple[str, ...]:
     """torch.nn.utils.prune keeps the masked tensor as an attribute, which a pickled module has
-    beside `_orig`.
+    beside `_orig`: the names that were dropped.
     """
-    for key, copy in convention.computed.items():
-        if ("", key) in parts:
-            parts.pop(("", copy), None)
+    copies = [copy for key, copy in convention.computed.items() if ("", key) in parts]
+    return tuple(parts.pop(("", copy)) for copy in copies if ("", copy) in parts)
 
 
-def _adopt_dropped_weights(groups: dict[Key, Group]) -> None:
-    """fastai keeps the raw recurrent weight of a weight-dropped LSTM one level above the module
-    with the biases.
-    """
-    raw = ("", "weight_hh_raw")
+def _adopt(groups: dict[Key, Group], part: Part, child: str) -> None:
+    """A tensor that stands one level above the module that it belongs to moves into it."""
     for (module, layer, direction), inner in groups.items():
         parent, _, last = module.rpartition(".")
-        outer = groups.get((parent, layer, direction)) if last == "module" else None
-        if outer is not None and raw in outer.parts:
-            inner.parts.setdefault(raw, outer.parts.pop(raw))
+        outer = groups.get((parent, layer, direction)) if last == child else None
+        if outer is not None and part in outer.parts:
+            inner.parts.setdefault(part, outer.parts.pop(part))
 
 
 def _unfold_cells(groups: dict[Key, Group], checkpoint: Checkpoint) -> dict[Key, Group]:
@@ -186,9 +222,10 @@ def _directions(cells: Sequence[Group], checkpoint: Checkpoint) -> int | None:
         return 1 + bool(claim.facts["bidirectional"])
     widths = {}
     for cell in cells:
-        weight, recurrent = cell.parts.get(("", "0.0")), cell.parts.get(("", "1.0"))
-        if weight is None or recurrent is None:
+        first = _firsts(cell.convention, cell.parts)
+        if "input" not in first or "recurrent" not in first:
             return None
+        weight, recurrent = first["input"], first["recurrent"]
         shapes = shape_of(checkpoint.tensors, weight), shape_of(checkpoint.tensors, recurrent)
         if len(shapes[0]) != 2 or len(shapes[1]) != 2:
             return None

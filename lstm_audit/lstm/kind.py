@@ -1,0 +1,177 @@
+"""Step two, kind: what cell a group of names is, by shapes and claims, and how large.
+
+Comes in: a `Group` and the checkpoint it is from. Goes out: a `Kind`. Promise: divisibility of a
+bias decides nothing; `nn.GRU` and `nn.RNN` use the very names of `nn.LSTM`, and only the recurrent
+weight's two sizes, or the module's class, tell them apart. Evidence that disagrees is said.
+"""
+
+import re
+from typing import NamedTuple
+
+from ..formats import Checkpoint, Claim, shape_of
+from .conventions import CLASS_HOMES, CLASS_KINDS, CLASS_WORDS, MODES, Convention
+from .match import UNKNOWN, Group, mirrored
+
+
+class Kind(NamedTuple):
+    """`name` is lstm, or the reason of a `Skipped`; `hidden_size` holds for lstm; `detail` is the
+    evidence in words.
+    """
+
+    name: str
+    hidden_size: int = 0
+    detail: str = ""
+
+
+def decide(group: Group, checkpoint: Checkpoint) -> Kind | None:
+    """The kind of a group; None when it is no recurrence at all."""
+    if group.convention.mirror and not mirrored(group, checkpoint.tensors):
+        return None
+    claim = claim_of(group, checkpoint)
+    if group.convention.claimed and claim is None:
+        return None
+    recurrent, source = group.first.get("recurrent"), group.first.get("input")
+    biased = "bias" in group.first or "refuse" in group.first
+    if recurrent is None:
+        return _of_biases(group, claim) if biased and not group.joined else None
+    alone = source is None and not (group.convention.joint or group.convention.convolution)
+    if alone and not biased and claim is None:
+        return None
+    kind = _of_claim(_of_shapes(group, checkpoint, recurrent, source), claim)
+    return _refuse_doubt(group, kind, checkpoint) if kind.name == "lstm" else kind
+
+
+def claim_of(group: Group, checkpoint: Checkpoint) -> Claim | None:
+    """What the container says of a group: of its module, or of the folder that its tensors
+    are in.
+    """
+    if group.convention.claimed:
+        folder = next(iter(group.parts.values())).rpartition("/")[0]
+        return checkpoint.claims.get(folder)
+    return checkpoint.claims.get(group.module)
+
+
+def claimed_kind(claim: Claim) -> str:
+    """lstm, gru or rnn, where a framework's own class, or its mode, says so; else "" """
+    if claim.kind:
+        return claim.kind
+    for cls in (claim.class_name, *claim.bases):
+        home, _, name = cls.rpartition(".")
+        if name in CLASS_KINDS and any(known in home for known in CLASS_HOMES):
+            return CLASS_KINDS[name]
+    return MODES.get(claim.mode, "") if "hidden_size" in claim.facts else ""
+
+
+def worded_kind(claim: Claim) -> str:
+    """What the author's own name for a class says: lstm, gru, or nothing."""
+    name = claim.class_name.rpartition(".")[2]
+    return next((kind for words, kind in CLASS_WORDS if re.search(words, name)), "")
+
+
+def _of_claim(kind: Kind, claim: Claim | None) -> Kind:
+    """The shapes' word against that of the class."""
+    if claim is None:
+        return kind
+    said, of_shapes = claimed_kind(claim), kind.detail or "its shapes say lstm"
+    worded = worded_kind(claim)
+    if said and said != kind.name:
+        detail = f"its class {claim.class_name} says {said}, but {of_shapes}"
+        return Kind("conflicting-evidence", detail=detail)
+    if worded == "gru" and kind.name == "lstm":
+        return Kind("gru", detail=f"its class {claim.class_name} says that it is no LSTM")
+    if worded == "lstm" and not said and kind.name in ("gru", "rnn"):
+        detail = f"its class {claim.class_name} says lstm, but {of_shapes}"
+        return Kind("conflicting-evidence", detail=detail)
+    return kind
+
+
+def _refuse_doubt(group: Group, kind: Kind, checkpoint: Checkpoint) -> Kind:
+    """An LSTM by all evidence, unless something that the row itself names is in doubt."""
+    row = group.convention
+    if group.direction == UNKNOWN:
+        detail = "input and hidden state are equally wide: one direction or two?"
+        return Kind("ambiguous", detail=detail)
+    known = not row.formats or checkpoint.format.startswith(row.formats)
+    foreign = row.foreign and any(row.foreign in name for name in group.parts.values())
+    if not known or foreign:
+        detail = f"{row.name} and other frameworks use these names with another gate order"
+        return Kind("ambiguous", detail=detail)
+    return kind
+
+
+def _of_biases(group: Group, claim: Claim | None) -> Kind:
+    """Without a recurrent weight the length of a bias decides nothing; the module's class may."""
+    said = claimed_kind(claim) if claim is not None else ""
+    if claim is not None and said and claim.facts.get("hidden_size"):
+        return Kind(said, claim.facts["hidden_size"], f"its class is {claim.class_name}")
+    names = ", ".join(sorted(group.parts.values()))
+    detail = (
+        f"only biases ({names}); without the recurrent weight this may be an LSTM, a GRU or an RNN"
+    )
+    return Kind("ambiguous", detail=detail)
+
+
+def _of_shapes(group: Group, checkpoint: Checkpoint, recurrent: str, source: str | None) -> Kind:
+    tensors, axis = checkpoint.tensors, group.convention.gate_axis
+    shape = shape_of(tensors, source) if source else ()
+    if group.convention.kernel_first:
+        shape = shape[-2:]
+    rows = shape[axis] if len(shape) > 1 else None
+    projected = "projection" in group.first
+    return weigh_shape(
+        group.convention, shape_of(tensors, recurrent), group.separate, projected, rows
+    )
+
+
+def weigh_shape(
+    convention: Convention,
+    shape: tuple[int, ...],
+    separate: bool,
+    projected: bool,
+    input_rows: int | None,
+) -> Kind:
+    """What a recurrent weight of `shape` belongs to.
+
+    `separate`: each gate has a weight of its own. `projected`: a projection weight stands beside
+    it. `input_rows`: the size of the input weight's gate axis, where there is one.
+    """
+    if convention.kernel_first and len(shape) <= 5:
+        shape = shape[-2:]
+    if 0 in shape or len(shape) not in ((3, 4, 5) if convention.convolution else (2,)):
+        return Kind("ambiguous", detail=f"a recurrent weight of shape {shape}")
+    rows, columns = shape[convention.gate_axis], shape[1 - convention.gate_axis]
+    if separate:
+        return Kind("lstm", rows)  # (H, H), or (H, P) under a projection
+    if convention.joint or (convention.convolution and input_rows is None):
+        return _joint(rows, columns, shape)
+    return _fused(convention, rows, columns, projected, input_rows)
+
+
+def _joint(rows: int, columns: int, shape: tuple[int, ...]) -> Kind:
+    """(4H, in + H): the input's share must be positive."""
+    if rows % 4 or columns <= rows // 4:
+        return Kind("ambiguous", detail=f"a weight of shape {shape} is not (4H, in + H, ...)")
+    return Kind("lstm", rows // 4)
+
+
+def _fused(
+    convention: Convention, rows: int, columns: int, projected: bool, input_rows: int | None
+) -> Kind:
+    """R rows over C columns: 4C LSTM, 3C GRU, C RNN, more than 4C an LSTM whose output is projected
+    to C < H.
+    """
+    said = f"a recurrent weight of {rows} x {columns}"
+    if projected and rows % 4 == 0:
+        return Kind("lstm", rows // 4)
+    if rows % columns == 0 and rows // columns in convention.blocks:
+        return Kind("lstm", columns)
+    if rows == 3 * columns:
+        return Kind("gru", detail=f"{said}: three gates")
+    if rows == columns:
+        return Kind("rnn", detail=f"{said}: no gates")
+    if rows > 4 * columns and rows % 4 == 0 and input_rows == rows:
+        return Kind(
+            "ambiguous",
+            detail=f"{said} would be an LSTM with a projection, but the projection is missing",
+        )
+    return Kind("ambiguous", detail=f"{said} fits no LSTM, GRU or RNN")

@@ -1,0 +1,199 @@
+"""Names that differ in one word: a tensor a gate, or a weight of x beside a weight of h.
+
+Comes in: names. Goes out: `Family`s and `Pair`s. Promise: only whole names that are there count,
+and each name is looked at once, in time linear in its length.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+DEPTH = 3
+"""Components at the end of a name in which a word may stand."""
+
+LEAVES = frozenset({"weight", "bias", "kernel", "w", "b", "W", "value"})
+"""Last components that say what a tensor is to its layer."""
+
+FORGET: Sequence[tuple[str, Mapping[str, Sequence[str]]]] = (
+    (
+        "forget",
+        {
+            "o": ("output", "out"),
+            "i": ("input", "in", "inp", "update", "write"),
+            "g": (
+                "cell", "candidate", "cand", "modulation", "memory", "content", "new", "update",
+                "c", "g", "cell_gate", "context", "state", "block", "hidden", "node", "tanh",
+            ),
+        },
+    ),
+    ("f", {"o": ("o",), "i": ("i", "u"), "g": ("c", "g", "a", "j", "z", "u", "m", "n", "s", "t")}),
+)  # fmt: skip
+"""The forget gate's word in a name, and what stands in its place in those of the other gates: the
+letters of Hochreiter and Schmidhuber, Gers, Greff, TensorFlow (j), tree LSTMs (u), Ng's course
+(u for the input gate).
+"""
+
+STRANGERS = "bdelpqv"
+"""Letters of no gate: a family that has several of them is an enumeration."""
+
+SIDES = re.compile(
+    r"(?i)^(?:[wuvrbxh]|weights?|bias(?:es)?|kernels?|[xhi]2h|i?gates|hgates|ih|hh|in|input|hidden|recurrent|w[xh]|gate)$"
+)
+"""Components that say to which side or kind of tensor the gates below belong: the cell is above."""
+
+HIDDEN_TEXT = re.compile(
+    r"(?i)hidden|recurrent|h2h|hh|hid|state|rec_|(?:^|[._])[hurv](?:[._{]|$)|[wb]?h\{|_h"
+)
+
+WORDS_OF_H: Mapping[str, Sequence[str]] = {
+    "hidden2hidden": ("input2hidden", "in2hidden"),
+    "recurrent_": ("", "input_", "forward_"),
+    "recurrent": ("input", "kernel", "forward", "in"),
+    "hidden": ("input", "in", "x", "inp"),
+    "hid": ("in", "inp", "input", "x"),
+    "h2h": ("i2h", "x2h", "in2h"),
+    "h2g": ("i2g", "x2g"),
+    "hh": ("ih", "xh", "hx"),
+    "rec": ("in", "inp", "input", "x"),
+    "state": ("input", "x", "in"),
+    "prev": ("x", "in", "input", "cur"),
+    "h": ("x", "i", "in", "input"),
+    "U": ("W",),
+    "R": ("W",),
+    "V": ("W", "U"),
+    "u": ("w",),
+    "r": ("w", "i", "x"),
+    "v": ("w", "u"),
+}
+"""What stands for the hidden state in the name of its weight, and for the input in its place."""
+
+H_TOKEN = re.compile(
+    r"hidden2hidden|recurrent_?|hidden|hid|h2h|h2g|hh|rec(?![a-z])|state|prev|"
+    r"(?<![a-z])[hurv](?![a-z])|h(?=$|[._])|[URV]"
+)
+
+
+class Family(NamedTuple):
+    """One name a gate: `template` has `{gate}` for the word, `words` and `members` go by the gate's
+    letter. `of_hidden`: its name says that it multiplies the hidden state.
+    """
+
+    module: str
+    template: str
+    words: Mapping[str, str]
+    members: Mapping[str, str]
+    of_hidden: bool
+
+    @property
+    def complete(self) -> bool:
+        """Whether all four gates are there; a coupled input gate has none of its own."""
+        return len(self.members) == 4
+
+
+class Pair(NamedTuple):
+    """The weights of the input and of the hidden state."""
+
+    module: str
+    source: str
+    recurrent: str
+
+
+def stem_of(name: str) -> tuple[str, str, str]:
+    """Module, layer and leaf of a name: `core`, `i2h`, `weight`; without a leaf, that is empty."""
+    parts = re.split(r"([./|])", name)
+    leaf = parts[-1] if parts[-1] in LEAVES and len(parts) > 1 else ""
+    rest = parts[:-2] if leaf else parts
+    return "".join(rest[:-2]), rest[-1], leaf
+
+
+def families(names: Sequence[str]) -> Iterator[Family]:
+    """The names of a forget gate that have siblings for the other gates."""
+    there = set(names)
+    for name in names:
+        start = _tail_start(name)
+        for word, others in FORGET:
+            at = name.lower().find(word, start)
+            while at >= 0:
+                if (
+                    family := _family(name, at, name[at : at + len(word)], others, there)
+                ) is not None:
+                    yield family
+                    break
+                at = name.lower().find(word, at + 1)
+
+
+def _tail_start(name: str) -> int:
+    """Where the last components of a name begin."""
+    at = len(name)
+    for _ in range(DEPTH):
+        at = max(name.rfind(mark, 0, at) for mark in "./|")
+        if at < 0:
+            return 0
+    return at + 1
+
+
+def _family(
+    name: str, at: int, word: str, others: Mapping[str, Sequence[str]], there: Collection[str]
+) -> Family | None:
+    """The siblings of a forget gate's name, if there are an output gate and a candidate."""
+    before, after = name[:at], name[at + len(word) :]
+    words, members = {"f": word}, {"f": name}
+    for gate, choices in others.items():
+        for choice in choices:
+            cased = _cased(choice, word)
+            sibling = before + cased + after
+            if sibling in there and sibling not in members.values():
+                words[gate], members[gate] = cased, sibling
+                break
+        if gate == "o" and "o" not in members:
+            return None
+    if "g" not in members or (len(word) == 1 and _enumerated(before, after, word, there)):
+        return None
+    module = _module(before)
+    template = f"{before}{{gate}}{after}"
+    of_hidden = bool(HIDDEN_TEXT.search(template[len(module) :]))
+    return Family(module, template, words, members, of_hidden)
+
+
+def _cased(word: str, like: str) -> str:
+    if like.isupper():
+        return word.upper()
+    return word.capitalize() if like[0].isupper() else word
+
+
+def _enumerated(before: str, after: str, like: str, there: Collection[str]) -> bool:
+    """Whether letters of no gate stand in the gate's place too."""
+    return sum(before + _cased(letter, like) + after in there for letter in STRANGERS) > 1
+
+
+def _module(before: str) -> str:
+    """The path of the cell, from what stands before the word that differs."""
+    at = max(before.rfind(mark) for mark in "./|")
+    path = before[: max(at, 0)]
+    last = re.split(r"[./|]", path)[-1]
+    if path and SIDES.match(last):
+        path = path[: max(len(path) - len(last) - 1, 0)]
+    return path
+
+
+def pairs(names: Sequence[str]) -> Iterator[Pair]:
+    """Names that say the hidden state, beside the same that say the input."""
+    there = set(names)
+    for name in names:
+        _, stem, leaf = stem_of(name)
+        if leaf in ("bias", "b") or "bias" in stem:
+            continue
+        end = len(name) - (len(leaf) + 1 if leaf else 0)
+        start = max(_tail_start(name), end - len(stem) - 24)
+        pair = _pair(name, start, end, there)
+        if pair is not None:
+            yield pair
+
+
+def _pair(name: str, start: int, end: int, there: Collection[str]) -> Pair | None:
+    for token in H_TOKEN.finditer(name, start, end):
+        for word in WORDS_OF_H.get(token[0], ()):
+            other = name[: token.start()] + word + name[token.end() :]
+            if other != name and other in there:
+                return Pair(_module(name[: token.start()]), other, name)
+    return None
