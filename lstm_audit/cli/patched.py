@@ -32,13 +32,16 @@ def describe(planned: Planned, done: bool, undo: list[str]) -> str:
         counted(sum(len(edit.new) for edit in edits), "byte"),
     )
     lines.append(f"  {ranges} {verb}, {size}")
-    lines += [f"  undo record: {escape(_near(name))}" for name in undo]
+    lines += [f"  undo record: {escape(near_path(name))}" for name in undo]
     return "\n".join(lines)
 
 
-def _near(path: str) -> str:
+def near_path(path: str) -> str:
     """A path below the working directory, as one would type it."""
-    here = os.path.join(os.path.realpath(os.curdir), "")
+    try:
+        here = os.path.join(os.path.realpath(os.curdir), "")
+    except FileNotFoundError:  # it was deleted
+        return path
     return path.removeprefix(here)
 
 

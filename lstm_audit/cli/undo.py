@@ -13,6 +13,7 @@ from ..reports.words import counted
 from . import exits
 from .options import Given
 from .output import say, tell
+from .patched import near_path
 
 SAID = {
     "restored": "restored the bytes from before the last patch",
@@ -77,10 +78,10 @@ def _report(undone: Undone, quiet: bool) -> int:
     for note in undone.notes:
         tell(f"note: {note}")
     for doubt in undone.doubts:
-        tell(f"{undone.path}: not certain: {doubt}")
+        tell(f"{near_path(undone.path)}: not certain: {doubt}")
     if not quiet:
         left = f"; {counted(undone.remaining, 'undo step')} left" if undone.remaining else ""
-        say(f"{undone.path}: {SAID[undone.state]}{left}")
+        say(f"{near_path(undone.path)}: {SAID[undone.state]}{left}")
     if undone.doubts:
         return exits.UNREADABLE
     return exits.NOTHING if undone.state == "nothing" else exits.PASS
