@@ -91,7 +91,10 @@ TORCH: dict[str, bytes] = {
     "state of a tensor": archive(state_dict(ONE + view_of("seven") + BUILD) + b"."),
     "state of a parameter": archive(state_dict(parameter() + VARIABLE + BUILD) + b"."),
     "a storage as a parameter's state": archive(
-        state_dict(parameter() + view_of("seven") + BUILD) + b"."
+        state_dict(
+            call(UTILS, "_rebuild_parameter", ONE, FALSE, ORDERED) + view_of("seven") + BUILD
+        )
+        + b"."
     ),
     "data among attributes": archive(
         state_dict(parameter(table(data=SEVEN), name="_rebuild_parameter_with_state")) + b"."
@@ -229,7 +232,8 @@ def forget_gate(state: Any) -> list[float]:
     """Per unit, of the halves that are there."""
     halves = [state[name] for name in ("bias_ih_l0", "bias_hh_l0") if name in state]
     total = sum(
-        np.asarray(half.detach() if torch.is_tensor(half) else half, "f8") for half in halves
+        half.detach().double().numpy() if torch.is_tensor(half) else np.asarray(half, "f8")
+        for half in halves
     )
     return np.ravel(total)[H : 2 * H].tolist()  # type: ignore[no-any-return]
 
