@@ -12,8 +12,8 @@ of the costliest steps take about 1.2 s and 250 MB, 128 MiB are inflated in 0.3 
 from ..errors import MalformedFile
 
 MAX_STEPS = 3_000_000
-"""Values built and visited: pickle opcodes, JSON values, zip entries. 60,000 tensors of a torch
-file, 300,000 of a safetensors one.
+"""Values built and visited: pickle opcodes, JSON values (twice), zip entries. 60,000 tensors of a
+torch file, 180,000 of a safetensors one.
 """
 
 MAX_HELD = 128 << 20
@@ -37,7 +37,7 @@ class Budget:
         """Pay for `count` values that are about to be built or visited."""
         self.steps -= count
         if self.steps < 0:
-            raise _spent(f"{what}: with it the checkpoint takes over {MAX_STEPS} values")
+            raise _spent(f"{what}: with it the checkpoint takes over {MAX_STEPS} steps")
 
     def hold(self, size: int, what: str) -> None:
         """Pay for `size` bytes that are about to be made and kept."""

@@ -23,15 +23,16 @@ MAX_DEPTH = 127
 own parser calls itself at each level, and a program may have raised its limit beyond its stack.
 """
 
+VALUE_COST = 2
+"""Steps of the budget for a value: it is parsed, and then checked by a reader."""
+
 TEXT_COST = 5
 """Bytes for a byte that is not ASCII: itself and, in the worst case, a wide character."""
 
-# a string, or the rest behind a quote that none ends: a match that fails would be tried from each
-# later quote again
-_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)', re.DOTALL)
+_STRING = re.compile(rb'"[^"]*(?:"|\Z)')
 _DEEP = b"[" * (MAX_DEPTH + 1)
 _ONE_KIND = bytes.maketrans(b"{}", b"[]")
-_NO_BRACKET = bytes(set(range(256)) - set(b"[]{}"))
+_NEITHER = bytes(set(range(256)) - set(b'[]{}"'))
 
 
 def parse(raw: bytes, budget: Budget, what: str, at: int | None = None) -> Any:
@@ -44,7 +45,10 @@ def parse(raw: bytes, budget: Budget, what: str, at: int | None = None) -> Any:
 
     text = _decode(raw, budget, what, at)
     try:
-        value = _decoder("-0" in text)(text)
+        value = _decoder(False, "-0" in text)(text)
+        if not _has_each_key_once(value, raw):
+            value = None  # or there would be two of them
+            value = _decoder(True, "-0" in text)(text)
         if "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair
     except _TwiceError as twice:
@@ -82,7 +86,7 @@ def _decode(raw: bytes, budget: Budget, what: str, at: int | None) -> str:
         )
     budget.hold(len(raw) * (2 if raw.isascii() else TEXT_COST), what)
     opening = raw.count(b"[") + raw.count(b"{")
-    budget.step(opening + raw.count(b","), what)
+    budget.step(VALUE_COST * (opening + raw.count(b",")), what)
     if opening > MAX_DEPTH and _is_deep(raw):
         raise MalformedFile(f"{what} is nested too deeply: over {MAX_DEPTH} levels", at)
     try:
@@ -96,7 +100,7 @@ def _is_deep(raw: bytes) -> bool:
     """Whether brackets are nested deeper than `MAX_DEPTH`: innermost pairs are taken away, level by
     level. What never closes is as deep as it is long: the parser would go down there too.
     """
-    brackets = _STRING.sub(b"", raw).translate(_ONE_KIND, _NO_BRACKET)
+    brackets = _outside_strings(raw).translate(_ONE_KIND)
     for _ in range(MAX_DEPTH):
         if _DEEP in brackets:
             return True
@@ -107,14 +111,36 @@ def _is_deep(raw: bytes) -> bool:
     return bool(brackets)
 
 
+def _outside_strings(raw: bytes) -> bytes:
+    """The brackets of a document without those in strings.
+
+    Of a string without brackets two quotes are left, and go; so do those between two strings that
+    nothing of interest parts. Few strings are left to be looked for one by one.
+    """
+    if b"\\" in raw:
+        raw = raw.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return _STRING.sub(b"", raw.translate(None, _NEITHER).replace(b'""', b""))
+
+
+def _has_each_key_once(value: Any, raw: bytes) -> bool:
+    """Whether there are as many colons as keys in an object and the objects in it: then no key was
+    there twice. Where there are more, it takes the slow parser to tell.
+    """
+    if type(value) is not dict:
+        return False
+    inner = sum(len(part) for part in value.values() if type(part) is dict)
+    return len(value) + inner == raw.count(b":")
+
+
 @cache
-def _decoder(negative_zero: bool) -> Callable[[str], Any]:
-    """`json.loads` with the hooks; the one for integers is slow and only needed for `-0`."""
+def _decoder(unique: bool, negative_zero: bool) -> Callable[[str], Any]:
+    """`json.loads` with the hooks that are needed: both are slow."""
     import json  # 12 ms, as above
 
-    integer = _integer if negative_zero else None
     return json.JSONDecoder(
-        object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=integer
+        object_pairs_hook=_unique if unique else None,
+        parse_constant=_no_constant,
+        parse_int=_integer if negative_zero else None,
     ).decode
 
 
