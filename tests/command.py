@@ -24,7 +24,9 @@ TRUNCATED = HOSTILE / "truncated.pt"
 FROZEN = MIXED / "frozen.pt"
 GRU = MIXED / "gru.pt"
 
-FORMATS = ("csv", "github", "html", "json", "jsonl", "junit", "markdown", "sarif", "table")
+FORMATS = (
+    "csv", "github", "gitlab", "html", "json", "jsonl", "junit", "markdown", "sarif", "table",
+)  # fmt: skip
 
 
 def environment(**more: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ the file's first line; the true place of the forget bias stands beside them as b
 byteLength, where the file has one.
 """
 
+import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,7 @@ Key = tuple[str, Identity | None]
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 )
+HOME = "https://pypi.org/project/lstm-audit/"
 RESULTS = 5000  # GitHub shows no more of a run, and keeps the first
 NOTIFICATIONS = 1000
 FIX_BYTES = (
@@ -53,7 +55,12 @@ def _run(audit: Audit, look: Look) -> Json:
     findings = ranked(audit.findings)
     rules = _rules(findings)
     notes = _notifications(audit, look, len(findings) - RESULTS)
-    driver: Json = {"name": "lstm-audit", "version": __version__, "rules": list(rules.values())}
+    driver: Json = {
+        "name": "lstm-audit",
+        "version": __version__,
+        "informationUri": HOME,
+        "rules": list(rules.values()),
+    }
     driver["notifications"] = [
         {"id": kind} for kind in sorted({note["descriptor"]["id"] for note in notes})
     ]
@@ -91,6 +98,7 @@ def _rule(code: str, name: str, severity: str, manual: str) -> Json:
             "text": escape(" ".join(" ".join(manual.split("\n\n")[:2]).split()), FULL)
         },
         "help": {"text": manual, "markdown": _markdown(f"{code} {name}", manual)},
+        **_help_uri(manual),
         "defaultConfiguration": {"level": LEVELS[severity]},
         "properties": {
             "tags": ["lstm"],
@@ -98,6 +106,14 @@ def _rule(code: str, name: str, severity: str, manual: str) -> Json:
             "problem.severity": _problem(severity),
         },
     }
+
+
+def _help_uri(manual: str) -> Json:
+    """The first paper or page that a manual refers to."""
+    if paper := re.search(r"arXiv:? ?(\d{4}\.\d{4,5})", manual):
+        return {"helpUri": f"https://arxiv.org/abs/{paper[1]}"}
+    page = re.search(r"https://[\w./#-]+[\w/]", manual)
+    return {"helpUri": page[0]} if page else {}
 
 
 def _problem(severity: str) -> str:

@@ -68,7 +68,9 @@ def test_every_report(model: Path, command: str, report: str) -> None:
     assert is_harmless(done.stderr)
 
 
-@pytest.mark.parametrize("report", ["table", "sarif", "markdown", "html", "github", "junit"])
+@pytest.mark.parametrize(
+    "report", ["table", "sarif", "markdown", "html", "github", "gitlab", "junit"]
+)
 def test_a_very_long_name(tmp_path: Path, report: str) -> None:
     """What is shown is bounded, and so is what it costs: this once took minutes."""
     model = write_model(tmp_path / "m.safetensors", "n" * 4_000)

@@ -135,6 +135,7 @@ CASES = {
     "found.sarif": ("sarif", Look(edits=EDITS)),
     "found.xml": ("junit", Look()),
     "found.github": ("github", Look()),
+    "found.gitlab": ("gitlab", Look()),
     "found.html": ("html", Look()),
 }
 
