@@ -37,6 +37,7 @@ SUFFIXES = frozenset(
         ".nn",
         ".onnx",
         ".tflite",
+        ".mlmodel",
     }
 )
 """In a walked folder, a file with one of these that cannot be read is an error; others are no
@@ -251,7 +252,11 @@ def _is_part(name: str, names: Sequence[str], folders: Sequence[str]) -> bool:
 
 
 def _is_of_net(folder: str, name: str) -> bool:
-    """Whether a .bin holds the numbers of the OpenVINO net beside it, which is audited instead."""
+    """Whether a .bin holds the numbers of a net beside it, which is audited instead: OpenVINO's of
+    the same stem, Core ML's one folder up.
+    """
+    if name == "weight.bin" and os.path.basename(folder) == "weights":
+        return os.path.isfile(os.path.join(folder, os.pardir, "model.mlmodel"))
     path = os.path.join(folder, name.removesuffix(".bin") + ".xml")
     try:
         with FileSource(path) as source:

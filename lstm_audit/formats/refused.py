@@ -47,6 +47,12 @@ def _refuse_container(head: bytes) -> None:
             "google.protobuf.text_format and save it with onnx.save"
         )
         raise UnknownFormat(message, 0, "unsupported")
+    if head.startswith(b"program(") or (head[:1] == b"{" and b"espresso" in head):
+        message = (
+            "a part of a compiled Core ML model (.mlmodelc); audit the .mlmodel or .mlpackage that "
+            "it was compiled from"
+        )
+        raise UnknownFormat(message, 0, "unsupported")
     if head[4:8] == b"ORTM":
         message = (
             "an ONNX Runtime .ort file, which holds no ONNX; audit the .onnx model that it was "

@@ -29,6 +29,11 @@ WITH_BETA = ("affine", "scaledtanh", "hardsigmoid")
 ONNX_ORDER = "iofg"
 HELD = ("ReadVariable", "VarHandle")
 PEEPHOLES = "peephole weights also let the cell state into the gates: nothing at c = 0"
+COUPLED_FORGET = (
+    "the gates are coupled, f = 1 - i: the bias that is shown is minus that of i, and the stored "
+    "one of f is not used"
+)
+NOT_SYMMETRIC = "its forget gate is 1 minus a gate that is not symmetric about one half"
 COUPLED_INPUT = "i = 1 - f: the bias that is shown for i is minus that of f"
 WAYS = {
     "forward": ("forward",),
@@ -194,16 +199,9 @@ def _coupled(node: Node, sighting: Sighting, shape: Shape) -> Seen:
     if not node.attributes.get("input_forget"):
         return sighting
     if shape.kind == "hard_sigmoid" and shape.beta != 0.5:
-        return skipped(
-            node, "unknown-convention", "its forget gate is 1 minus a gate that is not symmetric"
-        )
-    note = (
-        "input_forget: f = 1 - i; the bias that is shown is minus that of i, and the stored "
-        "one of f is not used"
-    )
-    return sighting._replace(
-        gates={**sighting.gates, "f": ()}, coupled="f", notes=(*sighting.notes, note)
-    )
+        return skipped(node, "unknown-convention", NOT_SYMMETRIC)
+    gates, notes = {**sighting.gates, "f": ()}, (*sighting.notes, COUPLED_FORGET)
+    return sighting._replace(gates=gates, coupled="f", notes=notes)
 
 
 def _fused(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
@@ -289,6 +287,67 @@ def _sequence(at: int) -> Reading:
     return read
 
 
+def _core_ml_layer(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
+    """Core ML's LSTM layers: a bias a gate, for each direction; a flag adds 1 to f at run time."""
+    directions = WAYS.get(str(node.attributes.get("direction")), ())
+    given, shape = node.attributes.get("hidden_size", 0), _activation(node, 0, 1)
+    hidden = given if isinstance(given, int) and 0 < given <= MAX_HIDDEN else 0
+    if isinstance(shape, Skipped) or not hidden:
+        unknown = skipped(node, "conflicting-evidence", f"its output vector has {given} elements")
+        yield shape if isinstance(shape, Skipped) else unknown
+        return
+    for number, direction in enumerate(directions):
+        values = [_input(evaluation, scope, node, 4 * number + k) for k in range(4)]
+        bad = next((value for value in values if isinstance(value, Skipped)), None)
+        sizes = {value.size for value in values if isinstance(value, Value)}
+        if bad is not None or not sizes <= {hidden} or (sizes and None in values):
+            detail = f"its biases have the sizes {sorted(sizes)}, its output vector {hidden}"
+            yield bad or skipped(node, "conflicting-evidence", detail)
+            continue
+        gates = {
+            gate: tuple(("b", term) for term in value.terms) if isinstance(value, Value) else ()
+            for gate, value in zip(GATES, values, strict=True)
+        }
+        seen = Sighting(scope, node, order, direction, hidden, gates, spell(shape))
+        yield _coupled_layer(node, seen, shape)
+
+
+def _coupled_layer(node: Node, seen: Sighting, shape: Shape) -> Seen:
+    """The flags of a Core ML layer."""
+    notes = (PEEPHOLES,) if node.attributes.get("peephole") else ()
+    if not node.attributes.get("coupled"):
+        offset = 1.0 if node.attributes.get("forget_bias") else 0.0
+        return seen._replace(offset=offset, notes=notes)
+    if shape.kind == "hard_sigmoid" and shape.beta != 0.5:
+        return skipped(node, "unknown-convention", NOT_SYMMETRIC)
+    return seen._replace(gates={**seen.gates, "f": ()}, coupled="f", notes=(*notes, COUPLED_FORGET))
+
+
+def _core_ml_operation(
+    evaluation: Evaluation, scope: Scope, node: Node, order: int
+) -> Iterator[Seen]:
+    """An ML program's lstm: one bias a direction, in the order i, f, o, z."""
+    way = str(node.attributes.get("direction", "forward"))
+    kind = node.attributes.get("recurrent_activation", "sigmoid")
+    shapes = {"sigmoid": Shape(), "hard_sigmoid": Shape("hard_sigmoid", 0.2, 0.5)}
+    weight = evaluation.shape(scope, node.ins[2]) if len(node.ins) > 2 and node.ins[2] else None
+    if way not in WAYS or kind not in shapes or weight is None or len(weight) != 2:
+        detail = f"direction {way!r}, activation {kind!r}, recurrent weight of shape {weight}"
+        yield skipped(node, "unknown-convention", detail)
+        return
+    hidden = weight[1]
+    for number, direction in enumerate(WAYS[way]):
+        value = _input(evaluation, scope, node, number)
+        if isinstance(value, Skipped):
+            yield value
+        elif not 0 < hidden <= MAX_HIDDEN or (value and value.size != 4 * hidden):
+            yield skipped(node, "conflicting-evidence", f"its recurrent weight has shape {weight}")
+        else:
+            gates = NO_TERMS if value is None else _cut(value, 0, hidden, "ifog")
+            name = spell(shapes[str(kind)])
+            yield Sighting(scope, node, order, direction, hidden, gates, name)
+
+
 def _cut(value: Value, first: int, hidden: int, gates: str) -> dict[str, Terms]:
     """Equal parts of a bias, from `first` on, in the order of `gates`."""
     starts = {gate: first + k * hidden for k, gate in enumerate(gates)}
@@ -317,6 +376,8 @@ BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
     "BasicLSTM": (3,),
     "OpenVINO::LSTMSequence": (6,),
     "OpenVINO::LSTMCell": (5,),
+    "CoreML::LSTM": (0, 1, 2, 3, 4, 5, 6, 7),
+    "CoreML::lstm": (0, 1),
     "com.microsoft::DynamicQuantizeLSTM": (3,),
 }
 """Where a bias enters; the numbers that come in there end there."""
@@ -327,6 +388,8 @@ READINGS: Mapping[str, Reading] = {
     "FusedLSTM": _fused,
     "FusedBidirectionalLSTM": _fused_bidirectional,
     "BasicLSTM": _basic,
+    "CoreML::LSTM": _core_ml_layer,
+    "CoreML::lstm": _core_ml_operation,
     "OpenVINO::LSTMSequence": _sequence(6),
     "OpenVINO::LSTMCell": _sequence(5),
     "GRU": _other("gru"),

@@ -55,6 +55,7 @@ class Sighting(NamedTuple):
     notes: tuple[str, ...] = ()
     label: str = ""
     entries: tuple[str, ...] = ()
+    offset: float = 0.0
 
     @property
     def key(self) -> tuple[object, ...]:
@@ -141,6 +142,7 @@ def lstm_of(
         dtype="+".join(sorted(stored)) or "float32",
         gates=gates,
         bias_tensors=names,
+        offset=sighting.offset,
         activation_function=sighting.activation,
         notes=sighting.notes,
         coupled=sighting.coupled,

@@ -5,6 +5,7 @@ executed.
 """
 
 import random
+import shutil
 import sys
 import time
 import tracemalloc
@@ -71,6 +72,8 @@ def test_mutated_fixture_gives_an_audit_or_an_error(
             (tmp_path / shard.name).write_bytes(shard.read_bytes())
     if path.suffix == ".xml":
         (tmp_path / "victim.bin").write_bytes(path.with_suffix(".bin").read_bytes())
+    if (path.parent / "weights").is_dir():
+        shutil.copytree(path.parent / "weights", tmp_path / "weights")
     for data in _mutations(path.read_bytes(), path.name, mutations):
         target.write_bytes(data)
         started = time.monotonic()
