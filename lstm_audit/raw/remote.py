@@ -249,7 +249,7 @@ def _tried(locator: str, ask: Callable[[], T]) -> T:
 
 def _may_pass(error: Exception) -> bool:
     """Whether the same question may be answered later."""
-    status = getattr(error, "status", getattr(error, "code", None))
+    status = getattr(error, "status", None)
     if isinstance(status, int):
         return status in RETRIED
     return isinstance(error, OSError | TimeoutError) or "Client" in type(error).__name__
