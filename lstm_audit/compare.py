@@ -5,22 +5,29 @@ Promise: every LSTM of both sides stands in exactly one place.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .errors import Skipped
+from .conversion import Relation, relate
+from .errors import BadPolicy, Skipped
 from .facts import Audit, Row, number
 from .lstm.layer import GATES, Identity
 from .policy.verdict import unjudged
 
+MAX_CROSSED = 4096
+"""Pairs of LSTMs without a name in common that are compared by their numbers."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One LSTM before and after."""
+    """One LSTM before and after, and how the numbers of B come from those of A, where every unit
+    tells it.
+    """
 
     a: Row
     b: Row
+    relation: Relation | None = None
 
     @property
     def moved(self) -> dict[str, float]:
@@ -30,7 +37,9 @@ class Pair:
 
     @property
     def changed(self) -> bool:
-        """Whether any statistic of any gate differs, or the size does."""
+        """Whether any statistic of any gate differs, beyond rounding, or the size does."""
+        if self.relation is not None:
+            return not self.relation.harmless
         if self.a.lstm.hidden_size != self.b.lstm.hidden_size:
             return True
         pairs = [(self.a.measures.gates[g], self.b.measures.gates[g]) for g in GATES]
@@ -74,22 +83,29 @@ class Comparison:
         }
 
 
-def compare(a: Audit, b: Audit) -> Comparison:
+def compare(a: Audit, b: Audit, matches: Sequence[str] = ()) -> Comparison:
     """Match two audits of one checkpoint each.
 
-    An LSTM that the other side has under another convention only (it was quantised, say) is matched
-    by its address, where that leaves no choice.
+    `matches` are `A=B`, addresses or modules of the two sides. An LSTM that the other side has
+    under another convention only (it was quantised, say) is matched by its address, and one that
+    has another name there by its numbers, where that leaves no choice. Raises `BadPolicy` for a
+    match that names nothing.
     """
     left = {row.lstm.identity: row for row in a.rows}
     right = {row.lstm.identity: row for row in b.rows}
-    partners = {one: one for one in left if one in right}
-    partners |= _by_address(
-        [one for one in left if one not in right], [one for one in right if one not in left]
+    partners = _by_hand(left, right, matches)
+    partners |= {one: one for one in _free(left, partners) if one in _free(right, partners)}
+    partners |= _by_address(_free(left, partners), _free(right, partners))
+    partners |= _by_numbers(
+        {one: left[one] for one in _free(left, partners)},
+        {one: right[one] for one in _free(right, partners)},
     )
     matched = set(partners.values())
     return Comparison(
         pairs=tuple(
-            Pair(row, right[partners[one]]) for one, row in left.items() if one in partners
+            Pair(row, right[partners[one]], relate(row, right[partners[one]]))
+            for one, row in left.items()
+            if one in partners
         ),
         only=(
             tuple(row for one, row in left.items() if one not in partners),
@@ -97,6 +113,44 @@ def compare(a: Audit, b: Audit) -> Comparison:
         ),
         skipped=(_unjudged(a), _unjudged(b)),
     )
+
+
+def _free(side: Iterable[Identity], partners: Mapping[Identity, Identity]) -> list[Identity]:
+    """Those that have no partner yet."""
+    taken = {*partners, *partners.values()}
+    return [one for one in side if one not in taken]
+
+
+def _by_hand(
+    left: Mapping[Identity, Row], right: Mapping[Identity, Row], matches: Sequence[str]
+) -> dict[Identity, Identity]:
+    """The pairs that the user names, layer by layer where a module is named."""
+    partners: dict[Identity, Identity] = {}
+    for match in matches:
+        a, equals, b = match.partition("=")
+        ours, theirs = _named(left, a), _named(right, b)
+        if not equals or not ours or len(ours) != len(theirs):
+            raise BadPolicy(
+                f"--match {match}: {a or 'A'} names {len(ours)} LSTMs of A, {b or 'B'} names "
+                f"{len(theirs)} of B; addresses or modules were expected, as encoder.lstm=lstm_1"
+            )
+        partners |= dict(zip(ours, theirs, strict=True))
+    return partners
+
+
+def _named(side: Iterable[Identity], name: str) -> list[Identity]:
+    return [one for one in side if name in (one.address, one.module, one.module or "(root)")]
+
+
+def _by_numbers(
+    left: Mapping[Identity, Row], right: Mapping[Identity, Row]
+) -> dict[Identity, Identity]:
+    """Pairs whose numbers are related, where each is related to no other."""
+    if len(left) * len(right) > MAX_CROSSED:
+        return {}
+    related = [(a, b) for a in left for b in right if relate(left[a], right[b])]
+    ours, theirs = Counter(a for a, _ in related), Counter(b for _, b in related)
+    return {a: b for a, b in related if ours[a] == theirs[b] == 1}
 
 
 def _by_address(left: Sequence[Identity], right: Sequence[Identity]) -> dict[Identity, Identity]:
@@ -132,6 +186,8 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "direction": pair.a.lstm.direction,
         "convention": pair.b.lstm.convention,
         "changed": pair.changed,
+        "other": None if pair.a.lstm.address == pair.b.lstm.address else pair.b.lstm.address,
+        "relation": None if pair.relation is None else pair.relation._asdict(),
         "a": _side(pair.a),
         "b": _side(pair.b),
         "moved": {gate: number(by) for gate, by in pair.moved.items()},

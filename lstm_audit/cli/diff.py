@@ -27,6 +27,7 @@ EPILOG = """\b
 Examples:
   lstm-audit diff epoch_1.pt epoch_9.pt
   lstm-audit diff --fail-on-change model.pt exported.safetensors
+  lstm-audit diff --match lstm_1=encoder.rnn model.h5 model.pt
 """
 
 
@@ -34,7 +35,9 @@ def run(given: Given) -> int:
     """Compare two checkpoints, gate by gate.
 
     Shows what moved in forget bias, activation and time scale, and whether another gate did. LSTMs
-    are matched by module, layer and direction.
+    are matched by module, layer and direction, else by their numbers, or as --match says. Of
+    weights that were converted it says whether the gates are in another order, and whether the 1
+    that some frameworks add at run time was lost or added twice.
 
     \b
     Exit codes:
@@ -45,14 +48,14 @@ def run(given: Given) -> int:
          not be judged
       4  neither side has an LSTM
     """
-    request = Request(given.layers, numbers_only=True)
+    request = Request(given.layers, numbers_only=True, units=True)
     sides = audit_paths([given.a], request), audit_paths([given.b], request)
     for side in sides:
         _refuse_unclear(side)
     if any(side.errors for side in sides):
         return exits.UNREADABLE
     refuse_unmatched(sides, given.layers)
-    comparison = compare(*sides)
+    comparison = compare(*sides, given.match)
     if given.as_json:
         from json import dumps
 
@@ -93,8 +96,23 @@ def _say(comparison: Comparison) -> None:
     if not comparison.pairs:
         say("\nnothing compared: no LSTM is in both")
         return
+    for line in _relations(comparison.pairs):
+        say(line)
     moved = sum(pair.changed for pair in comparison.pairs)
     say(f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed")
+
+
+def _relations(pairs: Sequence[Pair]) -> list[str]:
+    """What became of the numbers, each thing once with the LSTMs of which it holds."""
+    found: dict[str, list[str]] = {}
+    for pair in pairs:
+        if pair.relation is not None and (
+            pair.changed or pair.a.lstm.address != pair.b.lstm.address
+        ):
+            names = [shown_address(pair.a.lstm), shown_address(pair.b.lstm)]
+            where = names[0] if names[0] == names[1] else " = ".join(names)
+            found.setdefault(pair.relation.text, []).append(where)
+    return [f"\n{', '.join(where)}: {text}" for text, where in found.items()]
 
 
 HEADS = ("LSTM", "forget bias", "activation", "median τ", "i, g, o by")

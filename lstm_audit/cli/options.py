@@ -459,6 +459,14 @@ FORMS: Mapping[str, Form] = {
                 LAYERS._replace(help="Only LSTMs that match the glob; repeatable."),
                 Option("as_json", ("--json",), "The comparison as JSON."),
                 Option("fail_on_change", ("--fail-on-change",), "Exit 1 when anything differs."),
+                Option(
+                    "match",
+                    ("--match",),
+                    "An LSTM (or module) of A and its name in B; repeatable.",
+                    str,
+                    metavar="A=B",
+                    many=True,
+                ),
             )
         },
     ),

@@ -81,7 +81,7 @@ def test_reads_are_ranges_of_blocks(memory) -> None:
 
 def test_patch_is_refused_with_what_to_do(memory) -> None:
     locator = put(memory, "/m.pt", MODEL.read_bytes())
-    with pytest.raises(AuditError, match="download m.pt"):
+    with pytest.raises(AuditError, match=r"download m\.pt"):
         lstm_audit.patch(locator, forget_bias=2.0)
 
 

@@ -1,0 +1,92 @@
+"""What became of an LSTM's numbers on the way from one framework to another.
+
+Comes in: two rows with the numbers of their units. Goes out: a `Relation`, in words that a person
+who converts weights can act on. Promise: a relation is said only where every unit of every gate
+bears it out, within the rounding of the coarser dtype.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+from .facts import Row
+from .lstm.layer import GATES
+
+ROUNDING = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1.6e-2}
+"""Four times the relative spacing of a dtype; what is smaller than 1 is held to that of 1."""
+
+OFFSET = 1.0
+"""What TensorFlow 1, Haiku, ncps and others add to the forget gate at run time."""
+
+Numbers = Mapping[str, Sequence[float]]
+
+
+class Relation(NamedTuple):
+    """How B's numbers come from A's: `kind` is equal, summed, order or offset."""
+
+    kind: str
+    text: str
+
+    @property
+    def harmless(self) -> bool:
+        """Whether both sides are one and the same LSTM."""
+        return self.kind in ("equal", "summed")
+
+
+def relate(a: Row, b: Row) -> Relation | None:
+    """The relation of two rows of one hidden size; None where there is none, or several."""
+    if a.units is None or b.units is None or a.lstm.hidden_size != b.lstm.hidden_size:
+        return None
+    left, right = a.units.bias, b.units.bias
+    slack = _slack(a, b)
+    if all(_near(left[gate], right[gate], slack) for gate in GATES):
+        return _equal(a, b)
+    return _offset(left, right, slack) or _order(left, right, slack)
+
+
+def _slack(a: Row, b: Row) -> float:
+    """The rounding of the coarser of all dtypes."""
+    names = {*a.lstm.dtype.split("+"), *b.lstm.dtype.split("+")}
+    return max(ROUNDING.get(name, ROUNDING["bfloat16"]) for name in names)
+
+
+def _near(a: Sequence[float], b: Sequence[float], slack: float, by: float = 0.0) -> bool:
+    """Whether b is a plus `by`, unit by unit."""
+    return all(
+        abs(y - x - by) <= slack * max(1.0, abs(x), abs(y)) for x, y in zip(a, b, strict=True)
+    )
+
+
+def _equal(a: Row, b: Row) -> Relation:
+    if a.lstm.two_halves == b.lstm.two_halves:
+        return Relation("equal", "equal within the dtype")
+    one, two = ("B", "A") if a.lstm.two_halves else ("A", "B")
+    return Relation("summed", f"equal: the two halves of {two} add up to the one bias of {one}")
+
+
+def _offset(a: Numbers, b: Numbers, slack: float) -> Relation | None:
+    """The forget gate off by what some frameworks add at run time, the others equal."""
+    if not all(_near(a[gate], b[gate], slack) for gate in "igo"):
+        return None
+    for by, what in ((OFFSET, "was added twice"), (-OFFSET, "was lost")):
+        if _near(a["f"], b["f"], slack, by):
+            text = f"f differs by exactly {by:+g} in every unit: a run-time offset {what}"
+            return Relation("offset", f"{text}; `patch B --shift {-by:g}` mends it")
+    return None
+
+
+def _order(a: Numbers, b: Numbers, slack: float) -> Relation | None:
+    """The same four blocks in another order, if just one order fits."""
+    fitting = [
+        order
+        for order in permutations(GATES)
+        if all(_near(a[own], b[gate], slack) for gate, own in zip(GATES, order, strict=True))
+    ]
+    if len(fitting) != 1:
+        return None
+    (order,) = fitting
+    moved = [
+        f"B's {gate} holds A's {own}" for gate, own in zip(GATES, order, strict=True) if gate != own
+    ]
+    said = f"the same numbers in another gate order: {', '.join(moved)}"
+    return Relation("order", f"{said}; B was read as i,f,g,o and looks like {','.join(order)}")
