@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from ..errors import BadPolicy
-from ..facts import Finding
+from ..facts import Audit, Finding
 from ..pipeline import MAX_SECONDS, Request
 from ..policy.model import REQUIRE, Policy
 from ..policy.verdict import Outcome, verdict
@@ -43,19 +43,43 @@ def run(given: Given) -> int:
     _refuse_contradiction(given)
     policy = policy_of(given)
     request = Request(given.layers, policy, seconds=MAX_SECONDS)
-    found = shown = audit_given(given, request)
-    if given.baseline is not None:
-        from .baseline import accept, only, unaccepted
+    found, shown = _look(given, request)
+    patches, uncertain = _mend(shown, given)
+    if patches and not given.diff:
+        found, shown = _look(given, request)
+    if given.baseline is not None and given.update_baseline:
+        from .baseline import accept, only
 
-        if given.update_baseline:
-            accept(given.baseline, found, request)
-            shown = only(found, ())
-        else:
-            shown = only(found, unaccepted(given.baseline, found, request, given.quiet))
+        accept(given.baseline, found, request)
+        shown = only(found, ())
     outcome = verdict(found, policy, new=shown.findings, allow_skipped=given.allow_skipped)
     closing = describe_outcome(outcome, policy, shown.findings)
     emit(shown, given, policy.fail_on, kept=[policy.file, given.baseline], closing=closing)
-    return exits.of_check(outcome, exit_zero=given.exit_zero)
+    if uncertain:
+        return exits.UNREADABLE
+    code = exits.of_check(outcome, exit_zero=given.exit_zero)
+    would = given.diff and patches and not given.exit_zero
+    return exits.FINDINGS if would and code == exits.PASS else code
+
+
+def _look(given: Given, request: Request) -> tuple[Audit, Audit]:
+    """The audit, and the same with those findings alone that the baseline does not accept."""
+    found = audit_given(given, request)
+    if given.baseline is None or given.update_baseline:
+        return found, found
+    from .baseline import only, unaccepted
+
+    return found, only(found, unaccepted(given.baseline, found, request, given.quiet))
+
+
+def _mend(shown: Audit, given: Given) -> tuple[int, bool]:
+    """Carry out, or show, the fixes that were asked for: as `fixes.mend`."""
+    if not (given.fix or given.unsafe_fixes or given.diff):
+        return 0, False
+    from .fixes import mend  # all of patching, 20 ms
+
+    aside = given.format_name != "table" or given.output is not None
+    return mend(shown, given.unsafe_fixes, show=given.diff, aside=aside)
 
 
 def _refuse_contradiction(given: Given) -> None:

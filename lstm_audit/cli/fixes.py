@@ -1,15 +1,22 @@
 """Findings' fixes as bytes and as patches.
 
-Comes in: an `Audit`. Goes out: for each finding that a patch mends, the edits; or the same fixes
-carried out. Promise: a fix that cannot be planned is left out; the finding stands with its command.
+Comes in: an `Audit`. Goes out: for each finding that a patch mends, the edits; or the fixes carried
+out, each as a patch with its undo record. Promise: a fix that cannot be planned is left out; the
+finding stands with its command.
 """
 
 from collections.abc import Iterator, Sequence
 
 from ..errors import AuditError
-from ..facts import Audit, Finding
-from ..patching.checkpoint import plan_each
+from ..facts import Audit, Finding, Fix
+from ..lstm.layer import Identity
+from ..patching.checkpoint import Planned, plan_each, plan_fix
+from ..patching.whole import apply_plan
 from ..reports import Replacement
+from ..reports.listings import ranked
+from ..targets import Target
+from .output import say, tell
+from .patched import describe, describe_edits
 
 
 def replacements_of(audit: Audit) -> dict[str, tuple[Replacement, ...]]:
@@ -42,3 +49,59 @@ def _planned(
                 for edit in file.edits
             ),
         )
+
+
+def mend(audit: Audit, unsafe: bool, show: bool, aside: bool) -> tuple[int, bool]:
+    """Carry out the fixes of an audit, or `show` the bytes that they would change (on stderr where
+    stdout is another program's: `aside`). `unsafe`: also those that overwrite what was learned.
+
+    How many patches changed a file, or would; and whether the disk did not confirm one.
+    """
+    patches, uncertain = 0, False
+    for file in audit.files:
+        for fix in choose_fixes(file.findings, unsafe):
+            try:
+                planned = plan_fix(file.path, fix)
+                doubts = _show(planned, aside) if show else _carry_out(planned)
+            except AuditError as error:
+                tell(f"{file.path}: {fix.target.text}: refused: {error.message}")
+                continue
+            patches += planned.changes
+            uncertain |= bool(doubts)
+    return patches, uncertain
+
+
+def choose_fixes(findings: Sequence[Finding], unsafe: bool) -> list[Fix]:
+    """One fix an LSTM, joined where the target is the same: what the policy demands (LA2) before
+    what the rules suggest, then the most severe first.
+    """
+    mended: set[Identity] = set()
+    chosen: dict[tuple[Target, bool], list[Identity]] = {}
+    for finding in sorted(ranked(findings), key=lambda f: not f.code.startswith("LA2")):
+        fix = finding.fix
+        if fix and (fix.safe or unsafe) and not mended & set(fix.identities):
+            mended.update(fix.identities)
+            chosen.setdefault((fix.target, fix.safe), []).extend(fix.identities)
+    return [Fix(target, tuple(lstms), safe) for (target, safe), lstms in chosen.items()]
+
+
+def _show(planned: Planned, aside: bool) -> list[str]:
+    text = describe(planned, done=False, undo=[])
+    if planned.changes:
+        text += "\n" + describe_edits(planned)
+    (tell if aside else say)(text)
+    return []
+
+
+def _carry_out(planned: Planned) -> list[str]:
+    """Write it, and say on stderr what was done; what is not certain."""
+    if not planned.changes:
+        return []
+    done = apply_plan(planned)
+    tell(describe(planned, done=True, undo=[one.undo for one in done if one.undo]))
+    for note in dict.fromkeys(note for one in done for note in one.notes):
+        tell(f"note: {note}")
+    doubts = [doubt for one in done for doubt in one.doubts]
+    for doubt in doubts:
+        tell(f"{planned.path}: not certain: {doubt}")
+    return doubts

@@ -374,6 +374,21 @@ def target_option(row: Row) -> Option:
     return Option(row.keyword, (row.option,), row.help, str, metavar=metavar, complete=complete)
 
 
+FIXES = (
+    Option("fix", ("--fix",), "Patch what can be mended without losing what was learned."),
+    Option(
+        "unsafe_fixes",
+        ("--unsafe-fixes",),
+        "--fix, also where something learned is overwritten.",
+    ),
+    Option(
+        "diff",
+        ("--diff",),
+        "Show what the fixes would change, and change nothing; exit 1 if anything.",
+    ),
+)
+
+
 # ---- the commands
 
 FORMS: Mapping[str, Form] = {
@@ -395,7 +410,8 @@ FORMS: Mapping[str, Form] = {
         },
     ),
     "check": Form(
-        (PATHS,), {"What to check": RUN, **POLICY, "Verdict": VERDICT, "Reports": REPORT}
+        (PATHS,),
+        {"What to check": RUN, **POLICY, "Verdict": VERDICT, "Fixes": FIXES, "Reports": REPORT},
     ),
     "patch": Form(
         (PATHS,),

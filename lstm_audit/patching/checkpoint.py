@@ -81,19 +81,43 @@ def plan(
         matched = matching(subject.found, layers)
         nothing = not strict and layers and not matched
         chosen = [] if nothing else choose(subject.found, layers if strict else tuple(matched))
-        gates, changes = _planned(subject, chosen, target, place)
-        return Planned(
-            path=path,
-            home=file.sources[0].name,
-            format=file.checkpoint.format,
-            target=target,
-            gates=gates,
-            files=tuple(_file_plans(file, changes)),
-            expected=_expected(subject.values, gates),
-            warnings=tuple(_warnings(path, subject.found, chosen, subject.values, file)),
-            matched=matched,
-            addresses=tuple(lstm.address for lstm in subject.found.lstms),
-        )
+        return _plan(path, subject, chosen, target, place, matched)
+
+
+def plan_fix(path: str, fix: Fix) -> Planned:
+    """Plan the fix of a finding; raises as `plan` does, and `NotPatchable` where its LSTMs are not
+    there.
+    """
+    with opened(path) as file:
+        subject = _read(file)
+        chosen = [lstm for lstm in subject.found.lstms if lstm.identity in fix.identities]
+        if len(chosen) != len(fix.identities):
+            raise NotPatchable("the file no longer holds the LSTMs that the fix is for")
+        return _plan(path, subject, chosen, fix.target, "ih")
+
+
+def _plan(
+    path: str,
+    subject: "Subject",
+    chosen: Sequence[Lstm],
+    target: Target,
+    place: Place,
+    matched: frozenset[str] = frozenset(),
+) -> Planned:
+    file, found = subject.file, subject.found
+    gates, changes = _planned(subject, chosen, target, place)
+    return Planned(
+        path=path,
+        home=file.sources[0].name,
+        format=file.checkpoint.format,
+        target=target,
+        gates=gates,
+        files=tuple(_file_plans(file, changes)),
+        expected=_expected(subject.values, gates),
+        warnings=tuple(_warnings(path, found, chosen, subject.values, file)),
+        matched=matched,
+        addresses=tuple(lstm.address for lstm in found.lstms),
+    )
 
 
 def _elsewhere(path: str) -> NotPatchable:
@@ -111,10 +135,10 @@ def plan_each(path: str, fixes: Sequence[Fix]) -> list[tuple[FilePlan, ...]]:
     """
     with opened(path) as file:
         subject = _read(file)
-        return [_plan_fix(subject, fix) for fix in fixes]
+        return [_files_of_fix(subject, fix) for fix in fixes]
 
 
-def _plan_fix(subject: "Subject", fix: Fix) -> tuple[FilePlan, ...]:
+def _files_of_fix(subject: "Subject", fix: Fix) -> tuple[FilePlan, ...]:
     chosen = [lstm for lstm in subject.found.lstms if lstm.identity in fix.identities]
     try:
         _, changes = _planned(subject, chosen, fix.target, "ih")
