@@ -219,7 +219,7 @@ model = tf_keras.Sequential([
 model.load_weights(sys.argv[1] + "/weights").expect_partial()
 def forget(layer):
     cell, H = layer.cell, layer.units
-    x, zero, one = np.zeros((1, cell.kernel.shape[0]), "f4"), np.zeros((1, H), "f4"), np.ones((1, H), "f4")
+    x, zero, one = tf.zeros((1, cell.kernel.shape[0])), tf.zeros((1, H)), tf.ones((1, H))
     return (cell(x, [zero, one])[1][1] - cell(x, [zero, zero])[1][1]).numpy()[0].tolist()
 both, last = model.layers
 print(json.dumps([forget(both.forward_layer), forget(both.backward_layer), forget(last)]))
