@@ -8,7 +8,6 @@ taken from `sys.modules`, never imported.
 
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from itertools import chain
 from typing import Any, NamedTuple
 
 from ..errors import MalformedFile, Skipped, UnknownFormat
@@ -17,6 +16,8 @@ from ..raw.dtypes import DTYPES, DType
 from ..raw.source import BytesSource
 from ..raw.span import whole
 from ..raw.tensor import MAX_DIMS, Tensor, strides_of, view
+from ..raw.tensors import known
+from ..raw.words import MAX_NAME
 from . import Checkpoint, Claim
 
 MAX_DEPTH = 64
@@ -25,6 +26,11 @@ MAX_DEPTH = 64
 MAX_CONTAINERS = 300_000
 """Mappings and lists of a nested state dict that are looked into: shared ones can unfold without
 end.
+"""
+
+MAX_ALIASES = 10_000
+"""Further paths to modules that have one already: modules that share parts with each other can have
+twice as many at each level. Real ones have a few dozen.
 """
 
 SUPPORTED = (
@@ -102,7 +108,7 @@ def read_mapping(state: Mapping[str, Any]) -> Checkpoint:
 
 
 def _checkpoint(got: Gathered) -> Checkpoint:
-    return Checkpoint("live", got.tensors, got.claims, tuple(got.skipped))
+    return Checkpoint("live", known(got.tensors), got.claims, tuple(got.skipped))
 
 
 def _library(name: str) -> Any:
@@ -116,7 +122,10 @@ def _is_module(value: Any) -> bool:
 
 
 def _join(path: str, name: object) -> str:
-    return f"{path}.{name}" if path else str(name)
+    joined = f"{path}.{name}" if path else str(name)
+    if len(joined) > MAX_NAME:
+        raise MalformedFile(f"a name of over {MAX_NAME} characters", kind="limit")
+    return joined
 
 
 def _add_value(got: Gathered, path: str, value: Any, above: tuple[int, ...]) -> None:
@@ -130,16 +139,19 @@ def _add_value(got: Gathered, path: str, value: Any, above: tuple[int, ...]) -> 
     else:
         _add_leaf(got, path, value)
         return
-    got.containers += 1
-    if got.containers > MAX_CONTAINERS or len(above) > MAX_DEPTH:
-        message = (
-            f"the state dict has over {MAX_CONTAINERS} mappings and lists, or over {MAX_DEPTH} "
-            "levels of them"
-        )
-        raise MalformedFile(message, kind="limit")
+    _count(got, 1)
+    if len(above) > MAX_DEPTH:
+        raise MalformedFile(f"the state dict has over {MAX_DEPTH} levels", kind="limit")
     if id(value) not in above:
         for name, item in inner:
             _add_value(got, _join(path, name), item, (*above, id(value)))
+
+
+def _count(got: Gathered, containers: int) -> None:
+    got.containers += containers
+    if got.containers > MAX_CONTAINERS:
+        message = f"the object has over {MAX_CONTAINERS} mappings, lists and modules"
+        raise MalformedFile(message, kind="limit")
 
 
 def _add_leaf(got: Gathered, path: str, value: Any) -> None:
@@ -153,26 +165,67 @@ def _add_leaf(got: Gathered, path: str, value: Any) -> None:
 
 
 def _add_module(got: Gathered, path: str, module: Any) -> None:
-    """Unbound methods: a subclass may override them without `remove_duplicate`, or do anything in
-    them.
+    """A module's tensors under all their names. Its own methods are not asked: a subclass may do
+    anything in them.
     """
-    base = _library("torch").nn.Module
-    if _holds_itself(module, ()):
-        raise MalformedFile("a module of the object contains itself", kind="unsupported")
-    named = (
-        base.named_parameters(module, "", True, False),
-        base.named_buffers(module, "", True, False),
-    )
-    for name, tensor in chain(*named):
-        _add_tensor(got, _join(path, name), tensor, _torch_tensor)
-    for name, part in base.named_modules(module, remove_duplicate=False):
-        where = _join(path, name) if name else path
+    parts = _parts(module)
+    _count(got, len(parts))
+    places = [(_join(path, name) if name else path, part) for name, part in parts]
+    for kind in ("_parameters", "_buffers"):
+        for where, part in places:
+            for name, tensor in getattr(part, kind).items():
+                if tensor is not None:
+                    _add_tensor(got, _join(where, name), tensor, _torch_tensor)
+    for where, part in places:
         got.claims[where] = _claim(part)
         dynamic = _DYNAMIC in (cls.__module__ for cls in type(part).__mro__)
         if dynamic and "hidden_size" in vars(part):
             _add_packed(got, where, part)
     if isinstance(module, _library("torch").jit.ScriptModule):
         _add_scripted(got, path, module)
+
+
+def _parts(module: Any) -> list[tuple[str, Any]]:
+    """A module and all inside it, under every path, those above first."""
+    _bound_paths(module)
+    found = []
+    stack = [("", module)]
+    while stack:
+        path, part = stack.pop()
+        found.append((path, part))
+        inner = [(_join(path, name), child) for name, child in _children(part)]
+        stack += reversed(inner)
+    return found
+
+
+def _children(module: Any) -> list[tuple[str, Any]]:
+    return [(name, part) for name, part in module._modules.items() if part is not None]
+
+
+def _bound_paths(root: Any) -> None:
+    """Raise `MalformedFile` where a module contains itself, or where there are far more paths to
+    modules than modules: they are counted, from the innermost outwards, before any is walked.
+    """
+    paths: dict[int, int] = {}  # of the modules that are done
+    above: set[int] = set()  # those on the way from the root to the one at hand
+    stack = [root]
+    while stack:
+        module = stack[-1]
+        inner = [part for _, part in _children(module)]
+        if id(module) in paths:
+            stack.pop()
+        elif id(module) in above:
+            paths[id(module)] = 1 + sum(paths[id(part)] for part in inner)
+            above.remove(id(module))
+            stack.pop()
+        else:
+            above.add(id(module))
+            stack += [part for part in inner if id(part) not in paths]
+            if any(id(part) in above for part in inner):
+                raise MalformedFile("a module of the object contains itself", kind="unsupported")
+    if paths[id(root)] - len(paths) > MAX_ALIASES:
+        message = f"its modules share parts in more than {MAX_ALIASES} ways"
+        raise MalformedFile(message, kind="limit")
 
 
 def _add_scripted(got: Gathered, path: str, module: Any) -> None:
@@ -190,13 +243,6 @@ def _add_scripted(got: Gathered, path: str, module: Any) -> None:
         )
     elif "quantized_lstm" in calls:
         got.skipped.append(Skipped(path, "packed", PACKED))
-
-
-def _holds_itself(module: Any, above: tuple[int, ...]) -> bool:
-    """Whether a walk that does not drop duplicates would never end."""
-    inside = (*above, id(module))
-    parts = [part for part in module._modules.values() if part is not None]
-    return any(id(part) in inside or _holds_itself(part, inside) for part in parts)
 
 
 def _claim(module: Any) -> Claim:

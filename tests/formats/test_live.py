@@ -439,3 +439,25 @@ def test_imports_neither_torch_nor_numpy() -> None:
         "assert not {'torch', 'numpy'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=untraced())
+
+
+def shared_twice(levels: int) -> torch.nn.Module:
+    """Each level has the one below twice: 2 ** levels paths to the LSTM."""
+    module: torch.nn.Module = torch.nn.LSTM(2, 3)
+    for _ in range(levels):
+        module = torch.nn.ModuleDict({"a": module, "b": module})
+    return module
+
+
+def test_modules_that_share_their_parts_without_end_are_refused_at_once() -> None:
+    assert len(read_module(shared_twice(5)).tensors) == 32 * 4
+    with pytest.raises(MalformedFile) as caught:
+        read_module(shared_twice(60))
+    assert caught.value.kind == "limit"
+
+
+def test_a_thousand_levels_of_modules() -> None:
+    deep = torch.nn.Sequential(torch.nn.LSTM(2, 3))
+    for _ in range(1500):
+        deep = torch.nn.Sequential(deep)
+    assert ".".join("0" * 1501) + ".bias_ih_l0" in read_module(deep).tensors
