@@ -78,7 +78,7 @@ def _mend(shown: Audit, given: Given) -> tuple[int, bool]:
         return 0, False
     from .fixes import mend  # all of patching, 20 ms
 
-    aside = given.format_name != "table" or given.output is not None
+    aside = given.as_json or given.format_name != "table" or given.output is not None
     return mend(shown, given.unsafe_fixes, show=given.diff, aside=aside)
 
 
@@ -112,13 +112,14 @@ def _decay(time_scale: float | None) -> float:
 
 def describe_outcome(outcome: Outcome, policy: Policy, findings: Sequence[Finding]) -> str:
     """The verdict in a line, the policy it was reached under, and what a fix would mend:
-    `FAILED: 2 errors at --fail-on error · policy lstm-audit.toml · 2 fixable`.
+    `FAILED: 2 errors at --fail-on error · policy lstm-audit.toml · 2 fixable with --fix`.
     """
     words = [_verdict_words(outcome, policy)]
     words.append(f"policy {relative(policy.file) or policy.file}" if policy.file else "no policy")
-    fixable = sum(finding.fix is not None for finding in findings)
-    safe = sum(finding.fix is not None and finding.fix.safe for finding in findings)
-    words += [f"{fixable} fixable, {safe} of them safely"] if fixable else []
+    fixes = [finding.fix for finding in findings if finding.fix]
+    safe = sum(fix.safe for fix in fixes)
+    words += [f"{safe} fixable with --fix"] if safe else []
+    words += [f"{len(fixes) - safe} with --unsafe-fixes"] if len(fixes) > safe else []
     return " · ".join(words)
 
 

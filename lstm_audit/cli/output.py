@@ -15,6 +15,7 @@ from ..facts import Audit
 from ..inputs import shards_beside
 from ..interrupted import sidecars
 from ..reports import REPORTS, Look
+from ..reports.terminal import wrap
 from ..reports.words import describe_error, escape, utf8
 from .options import Given
 
@@ -72,7 +73,8 @@ def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
     from tabulate import tabulate
 
     cells = [[harmless(cell) for cell in row] for row in rows]
-    wide = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    padded = [f"{head}  " for head in heads]  # as tabulate does
+    wide = [max(map(len, column)) for column in zip(padded, *cells, strict=True)]
     widest = max(range(len(wide)), key=wide.__getitem__)
     room = look_of(sys.stdout, "never", quiet=False).width
     spare = room - sum(wide) - 2 * (len(wide) - 1)
@@ -82,6 +84,12 @@ def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
 
 NARROWEST = 16
 """Columns below which no cell is folded."""
+
+
+def say_indented(text: str) -> None:
+    """A paragraph on stdout, indented by two and folded to the terminal."""
+    for line in wrap(text, look_of(sys.stdout, "never", quiet=False).width - 2):
+        say(f"  {line}")
 
 
 def _put(data: bytes) -> None:

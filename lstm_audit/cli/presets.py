@@ -4,7 +4,7 @@ from ..lstm.presets import PRESETS, Chosen, parse, summary
 from ..reports.words import digits, fraction
 from .exits import PASS
 from .options import Given
-from .output import say, say_table
+from .output import say, say_indented, say_table
 
 EPILOG = """\b
 Exit codes:
@@ -30,7 +30,9 @@ def run(given: Given) -> int:
     say_table([_row(one, given.hidden_size) for one in chosen], HEADS)
     say("")
     for preset in dict.fromkeys(one.preset for one in chosen):
-        say(f"{preset.syntax}\n  {preset.formula}\n  {preset.citation or preset.source}")
+        say(preset.syntax)
+        say_indented(preset.formula)
+        say_indented(str(preset.citation or preset.source))
     return PASS
 
 

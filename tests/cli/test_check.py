@@ -224,7 +224,7 @@ def test_config_shows_what_is_in_force_and_where_it_came_from(tmp_path: Path) ->
         "forget.activation = { min = 0.7 }\n[[override]]\nfiles = 'x.pt'\nforget.bias = { min = "
         "0.5 }\n"
     )
-    lines = run("config", "--fail-on", "info").stdout.splitlines()
+    lines = run("config", "--fail-on", "info", COLUMNS="160").stdout.splitlines()
     assert lines[0] == "policy: lstm-audit.toml"
     by_key = {line.split("  ")[0]: line for line in lines if "  " in line}
     assert by_key["fail-on"].split() == ["fail-on", '"info"', "--fail-on"]
@@ -820,8 +820,8 @@ def test_a_closed_stdin() -> None:
     ("words", "last"),
     [
         ([MODEL], "passed at --fail-on error · no policy"),
-        ([DOUBLED], "FAILED: 1 error at --fail-on error · no policy · 1 fixable, 1 of them safely"),
-        ([DOUBLED, "--fail-on", "never"], "passed at --fail-on never · no policy · 1 fixable, 1 of them safely"),
+        ([DOUBLED], "FAILED: 1 error at --fail-on error · no policy · 1 fixable with --fix"),
+        ([DOUBLED, "--fail-on", "never"], "passed at --fail-on never · no policy · 1 fixable with --fix"),
         ([FROZEN], "NOT PASSED: 1 LSTM could not be judged · no policy"),
         ([TRUNCATED], "NOT PASSED: 1 input could not be read · no policy"),
         ([GRU], "NOT PASSED: no LSTM was found · no policy"),
@@ -837,3 +837,11 @@ def test_the_verdict_names_the_policy(tmp_path: Path, monkeypatch: pytest.Monkey
     last = run("check", MODEL, LC_ALL="C.UTF-8").stdout.splitlines()[-1]
     assert last == "passed at --fail-on warning · policy lstm-audit.toml"
     assert "passed" not in run("audit", MODEL).stdout
+
+
+@pytest.mark.parametrize(
+    "words", [["rules"], ["presets"], ["config"], ["diff", MODEL, DOUBLED], ["explain", "LA1"]]
+)
+def test_tables_fit_a_terminal(words: list[object]) -> None:
+    lines = run(*words, LC_ALL="C.UTF-8").stdout.splitlines()
+    assert max(map(len, lines)) <= 80

@@ -7,8 +7,6 @@ import pytest
 from command import DOUBLED, MODEL, TRUNCATED, run
 from jsonschema import validate
 
-from lstm_audit.rules import RULES
-
 SCHEMA = {
     "type": "array",
     "items": {
@@ -66,4 +64,4 @@ def test_sarif_says_where_help_is() -> None:
     assert driver["informationUri"].startswith("https://")
     helped = {rule["id"]: rule["helpUri"] for rule in driver["rules"] if "helpUri" in rule}
     assert helped["LA106"] == "https://arxiv.org/abs/1804.11188"
-    assert len(helped) > len(list(RULES)) / 3
+    assert len(helped) >= 5
