@@ -17,7 +17,7 @@ from .fleet import Target, audit
 from .policy.flags import with_flags
 from .policy.load import load_policy
 from .policy.model import Policy
-from .policy.read import read_policy
+from .policy.toml import read_policy
 from .policy.verdict import Outcome, verdict
 
 PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str] | None

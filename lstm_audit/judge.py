@@ -18,7 +18,7 @@ from .policy.model import Policy
 from .policy.table import table_of
 from .rules import Case, Evidence, judge, subjects_of
 
-REPORTING = Policy(require_lstm=False)
+REPORTING = Policy().having("require-lstm", False)
 """The policy of a report: every rule on, none of them asking for an LSTM."""
 
 

@@ -194,7 +194,7 @@ def _of_many(request: Request) -> Request:
     """
     if request.policy is None or not request.policy.require_lstm:
         return request
-    return request._replace(policy=request.policy._replace(require_lstm=False))
+    return request._replace(policy=request.policy.having("require-lstm", False))
 
 
 def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:

@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from .facts import SEVERITIES, Json, Report, keys_of
+from .facts import Json, Report, keys_of
 from .lstm.layer import GATES
 from .lstm.measure import Stats
-from .policy.model import FAIL_ON, PARTS, SET_BY, SEVERITY, STATISTICS
-from .policy.read import FORGET_KEYS, KEYS, OVERRIDE_KEYS, RANGES, table_options
-from .rules import RULES, Rule
+from .policy.keys import FINITE, KEYS, Key, rule_key, table_schema
+from .policy.toml import GLOBS, OVERRIDE, names_on_top
+from .rules import catalogue
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-FINITE: Json = {"type": "number"}
 
 
 def report_schema() -> Json:
@@ -99,106 +98,32 @@ def policy_schema() -> Json:
     """The schema of a policy: the top of `lstm-audit.toml`, or `[tool.lstm-audit]` of a
     pyproject.toml.
     """
-    settings = _settings()
-    keys = {
-        **settings,
-        "select": {**settings["select"], "minItems": 1},
-        "fail-on": {"description": "The least severity that fails a check.", **_words(FAIL_ON)},
-        "require-lstm": {
-            "description": "Whether a run without any LSTM fails (exit 4).",
-            "type": "boolean",
-        },
-        "override": _list(_override()),
-    }
-    return {
-        "$schema": DIALECT,
-        "title": "A policy of lstm-audit",
-        **_table({key: keys[key] for key in KEYS}),
-    }
+    top = _settings([*KEYS, *map(rule_key, catalogue())])
+    top["select"] = {**top["select"], "minItems": 1}
+    top[OVERRIDE] = _list(_override())
+    known = {name: top[name] for name in names_on_top()}
+    return {"$schema": DIALECT, "title": "A policy of lstm-audit", **table_schema(known)}
 
 
-def _table(properties: Mapping[str, Any]) -> Json:
-    """An object with some of these keys and no others."""
-    return {"type": "object", "properties": dict(properties), "additionalProperties": False}
-
-
-def _settings() -> Json:
-    return {
-        "select": {"description": "Prefixes of codes that are on.", **_selectors()},
-        "ignore": {"description": "Prefixes of codes that are off.", **_selectors()},
-        "forget": _table({key: _demand(key) for key in FORGET_KEYS}),
-        "rules": _table(
-            {rule.code: _rule(rule) for rule in sorted(RULES.values(), key=lambda rule: rule.code)}
-        ),
-    }
-
-
-def _selectors() -> Json:
-    prefixes = {code[:length] for code in RULES for length in range(1, len(code) + 1)}
-    return _list(_words(["ALL", *sorted(prefixes)]))
-
-
-def _demand(key: str) -> Json:
-    off = {"const": False}
-    if key == "init":
-        return {"anyOf": [{"type": "string", "minLength": 1}, off]}
-    return {"anyOf": [_bounds(key), off]}
-
-
-def _bounds(key: str) -> Json:
-    """min, max, or both; or else a target, with or without a tolerance."""
-    low, high = RANGES.get(key, (-float("inf"), float("inf")))
-    limits = {"minimum": low, "maximum": high}
-    limit = {
-        **FINITE,
-        **{name: value for name, value in limits.items() if abs(value) != float("inf")},
-    }
-    kinds = {
-        "stat": _words(STATISTICS),
-        "min": limit,
-        "max": limit,
-        "target": FINITE,
-        "tolerance": {**FINITE, "minimum": 0},
-    }
-    table = _table({part: kinds[part] for part in PARTS[key]})
-    if "target" not in PARTS[key]:
-        return {**table, "anyOf": [{"required": ["min"]}, {"required": ["max"]}]}
-    aimed = {"required": ["target"], "properties": {"min": False, "max": False}}
-    bounded = {
-        "anyOf": [{"required": ["min"]}, {"required": ["max"]}],
-        "properties": {"tolerance": False},
-    }
-    return {**table, "oneOf": [aimed, {**bounded, "not": {"required": ["target"]}}]}
-
-
-KINDS: Mapping[type, Json] = {
-    bool: {"type": "boolean"},
-    int: {"type": "integer"},
-    float: FINITE,
-    str: {"type": "string", "minLength": 1},
-    tuple: {"type": "array", "items": {"type": "string", "minLength": 1}},
-}
-
-
-def _rule(rule: Rule) -> Json:
-    options = {
-        name: _words(STATISTICS) if name == "stat" else KINDS[kind]
-        for name, kind in table_options(rule).items()
-    }
-    described = f"{rule.name}: set by {SET_BY[rule.code]}" if rule.code in SET_BY else rule.name
-    return {"description": described, **_table({**options, SEVERITY: _words(SEVERITIES)})}
+def _settings(keys: Iterable[Key]) -> dict[str, Json]:
+    """The schemas of keys, nested as their dotted names are."""
+    nested: dict[str, Json] = {}
+    for key in keys:
+        group, _, name = key.name.partition(".")
+        if name:
+            nested.setdefault(group, table_schema({}))["properties"][name] = key.schema()
+        else:
+            nested[group] = key.schema()
+    return nested
 
 
 def _override() -> Json:
-    globs = {
-        "anyOf": [
-            {"type": "string", "minLength": 1},
-            {**_list({"type": "string", "minLength": 1}), "minItems": 1},
-        ]
-    }
-    keys = {"files": globs, "layers": globs, **_settings()}
-    table = _table({key: keys[key] for key in OVERRIDE_KEYS})
-    return {**table, "anyOf": [{"required": ["files"]}, {"required": ["layers"]}]}
+    text = {"type": "string", "minLength": 1}
+    globs = {"anyOf": [text, {**_list(text), "minItems": 1}]}
+    layered = [key for key in (*KEYS, *map(rule_key, catalogue())) if key.layered]
+    keys = {**dict.fromkeys(GLOBS, globs), **_settings(layered)}
+    table = table_schema({name: keys[name] for name in names_on_top(layered=True)})
+    return {**table, "anyOf": [{"required": [name]} for name in GLOBS]}
 
 
 SCHEMAS: Mapping[str, Callable[[], Json]] = {"report": report_schema, "policy": policy_schema}

@@ -36,7 +36,7 @@ def run(given: Given) -> int:
 def _request(given: Given) -> Request:
     """The policy in force says what is shown, as in `check`, but nothing asks for an LSTM."""
     if not given.no_init:
-        policy = policy_of(given)._replace(require_lstm=False)
+        policy = policy_of(given).having("require-lstm", False)
         return Request(given.layers, policy, seconds=MAX_SECONDS)
     if given.verify or given.config:
         raise BadPolicy("--verify and --config are about rules, and --no-init leaves the rules out")

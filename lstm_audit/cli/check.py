@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from ..errors import BadPolicy
 from ..facts import Audit, Finding
 from ..pipeline import MAX_SECONDS, Request
-from ..policy.model import REQUIRE, Policy
+from ..policy.keys import REQUIRE
+from ..policy.model import Policy
 from ..policy.verdict import Outcome, verdict
 from ..reports.listings import tally
 from ..reports.words import counted, relative

@@ -36,7 +36,7 @@ def severities(
     ctx: click.Context, param: click.Parameter, incomplete: str
 ) -> "list[CompletionItem]":
     """What --fail-on takes."""
-    from ..policy.model import FAIL_ON
+    from ..policy.keys import FAIL_ON
 
     return _starting(incomplete, ((name, None) for name in FAIL_ON))
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from ..policy.keys import STAT, Flag, is_demand
+from ..policy.keys import flags as policy_flags
 from ..reports import REPORTS
 from ..targets import TARGETS, Row
 
@@ -235,92 +237,29 @@ REPORT = (
     ),
 )
 
-SELECTION = (
-    Option(
-        "select",
-        ("--select",),
-        "Only these rules: codes, their beginnings (LA1) or names, comma-separated.",
-        str,
-        metavar="CODES",
-        many=True,
-        complete="selectors",
-    ),
-    Option(
-        "ignore",
-        ("--ignore",),
-        "Not these rules.",
-        str,
-        metavar="CODES",
-        many=True,
-        complete="selectors",
-    ),
-    Option(
-        "fail_on",
-        ("--fail-on",),
-        "The mildest that fails: error (default), warning, info; or never.",
-        str,
-        metavar="SEVERITY",
-        complete="severities",
-    ),
-    Option(
-        "require_lstm",
-        ("--require-lstm",),
-        "Whether a file without an LSTM fails.",
-        off="--no-require-lstm",
-    ),
-    VERIFY,
-)
+
+def option_of(flag: Flag) -> Option:
+    """The row of a policy's flag; what has no metavar is a yes or no."""
+    parsers: dict[str, Callable[[str], Any]] = {"text": str, "number": number, "share": share}
+    parse = parsers[flag.kind] if flag.metavar else None
+    return Option(
+        flag.name,
+        (flag.spelling,),
+        flag.help,
+        parse,
+        metavar=flag.metavar,
+        many=flag.many,
+        off=flag.off,
+        complete=flag.complete,
+    )
+
+
+_ROWS = policy_flags()
+SELECTION = (*(option_of(flag) for key, flag in _ROWS if not is_demand(key)), VERIFY)
 BOUNDS = (
-    Option(
-        "forget_bias",
-        ("--forget-bias",),
-        "The mean effective forget bias must be B ...",
-        number,
-        metavar="B",
-    ),
-    Option(
-        "tolerance",
-        ("--tolerance",),
-        "... give or take T (0.05 unless set).",
-        number,
-        metavar="T",
-    ),
-    Option(
-        "min_activation",
-        ("--min-activation",),
-        "Least mean forget activation.",
-        share,
-        metavar="F",
-    ),
-    Option(
-        "max_activation",
-        ("--max-activation",),
-        "Largest mean forget activation.",
-        share,
-        metavar="F",
-    ),
-    Option(
-        "min_time_scale",
-        ("--min-time-scale",),
-        "Least mean time scale in steps.",
-        number,
-        metavar="T",
-    ),
-    Option(
-        "stat",
-        ("--stat",),
-        "What these bounds are of: mean, std, min, p05 ... max, each.",
-        str,
-        metavar="STATISTIC",
-    ),
-    Option(
-        "init",
-        ("--init",),
-        "The initialisation that is demanded (chrono:784).",
-        str,
-        metavar="PRESET",
-        complete="presets",
-    ),
+    *(option_of(flag) for _, flag in _ROWS if flag.part),
+    option_of(STAT),
+    *(option_of(flag) for key, flag in _ROWS if is_demand(key) and not flag.part),
 )
 POLICY: Mapping[str, tuple[Option, ...]] = {
     "Policy": (CONFIG, NO_CONFIG, *SELECTION),

@@ -74,7 +74,7 @@ def _concerns(path: str) -> bool:
 
 
 def _load(path: str) -> Policy:
-    from .read import read_policy
+    from .toml import read_policy
 
     document = _parse(path, _read(path))
     folder, name = os.path.split(os.path.abspath(path))

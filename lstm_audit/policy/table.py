@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..rules import RULES, Setting, Subject, Table
 from .globs import file_matches, matches
-from .model import BOUND_OF, INIT, REQUIRE, SEVERITY, Bounds, Override, Policy, Settings
+from .keys import SEVERITY, Options, set_by
+from .model import Override, Policy, Settings
 
 
 def table_of(policy: Policy, path: str, subjects: Mapping[Subject, tuple[str, ...]]) -> Table:
@@ -21,7 +22,7 @@ def table_of(policy: Policy, path: str, subjects: Mapping[Subject, tuple[str, ..
         which = tuple(covers(override, names) for override in fitting)
         if which not in known:
             chosen = [o for o, covering in zip(fitting, which, strict=True) if covering]
-            known[which] = dict(_settings(policy, merged(policy.settings, chosen)))
+            known[which] = dict(_rules_on(merged(policy.settings, chosen)))
         table[subject] = known[which]
     return table
 
@@ -49,20 +50,15 @@ def merged(settings: Settings, overrides: Iterable[Override]) -> Settings:
     """The settings under overrides: each replaces the keys that it names, whole, and leaves the
     rest.
     """
+    every = dict(settings)
     for override in overrides:
-        new = override.settings
-        settings = Settings(
-            settings.select if new.select is None else new.select,
-            settings.ignore if new.ignore is None else new.ignore,
-            {**settings.forget, **new.forget},
-            {**settings.rules, **new.rules},
-        )
-    return settings
+        every.update(override.settings)
+    return every
 
 
 def selects(settings: Settings, code: str) -> bool:
     """Whether a rule is on: the longest prefix decides, and `ignore` between equals."""
-    return reach(settings.select or (), code) > reach(settings.ignore or (), code)
+    return reach(settings["select"], code) > reach(settings["ignore"], code)
 
 
 def reach(selectors: Iterable[str], code: str) -> int:
@@ -71,24 +67,14 @@ def reach(selectors: Iterable[str], code: str) -> int:
     return max((len(prefix) for prefix in prefixes if code.startswith(prefix)), default=0)
 
 
-def _settings(policy: Policy, settings: Settings) -> Iterator[tuple[str, Setting]]:
+def _rules_on(settings: Settings) -> Iterator[tuple[str, Setting]]:
     """Every rule that is on under some settings."""
+    keys = set_by()
     for code in RULES:
         if selects(settings, code):
-            options = _options(policy, settings, code)
+            given = settings.get(f"rules.{code}", {})
+            options: Options = {name: given[name] for name in given if name != SEVERITY}
+            if key := keys.get(code):
+                options = key.options(settings.get(key.name))
             if options is not None:
-                severity = settings.rules.get(code, {}).get(SEVERITY)
-                yield code, Setting(options, severity)
-
-
-def _options(policy: Policy, settings: Settings, code: str) -> Mapping[str, object] | None:
-    """The options of one rule under settings, None when its bound is not set."""
-    if code in BOUND_OF:
-        bounds = settings.forget.get(BOUND_OF[code])
-        return bounds.options() if isinstance(bounds, Bounds) else None
-    if code == INIT:
-        preset = settings.forget.get("init")
-        return None if preset is None else {"preset": preset}
-    if code == REQUIRE:
-        return {"required": True} if policy.require_lstm else None
-    return {name: value for name, value in settings.rules.get(code, {}).items() if name != SEVERITY}
+                yield code, Setting(options, given.get(SEVERITY))

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from ..errors import Skipped
 from ..facts import SEVERITIES, Audit, FileError, Finding
-from .model import FAIL_ON, REQUIRE, Policy
+from .keys import FAIL_ON, REQUIRE
+from .model import Policy
 from .table import of_whole_file, reach
 
 NO_LSTM = frozenset({"gru", "rnn", "optimizer-state"})
@@ -92,7 +93,7 @@ def _ignores(policy: Policy, path: str, code: str) -> bool:
     """Whether `ignore` names a rule for a whole file; a rule that is merely not selected is not
     ignored.
     """
-    return reach(of_whole_file(policy, path).ignore or (), code) > 0
+    return reach(of_whole_file(policy, path)["ignore"], code) > 0
 
 
 def unjudged(audit: Audit) -> Iterator[Skipped]:

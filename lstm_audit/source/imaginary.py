@@ -222,7 +222,7 @@ def _source_table(policy: Policy, path: str, evidence: Evidence) -> Table:
 
 def wants_defaults(policy: Policy) -> bool:
     """Whether LA108 was selected by its name."""
-    return "LA108" in (policy.settings.select or ())
+    return "LA108" in policy.settings["select"]
 
 
 def _worth_judging(parts: Parts, policy: Policy) -> list[Part]:

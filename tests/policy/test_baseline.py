@@ -27,7 +27,7 @@ from lstm_audit.policy.baseline import (
     updated,
 )
 from lstm_audit.policy.model import Policy
-from lstm_audit.policy.read import read_policy
+from lstm_audit.policy.toml import read_policy
 
 
 def replace(fact: Any, **changes: Any) -> Any:

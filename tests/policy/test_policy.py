@@ -21,10 +21,11 @@ from lstm_audit.lstm.measure import Values, measure
 from lstm_audit.policy.describe import describe
 from lstm_audit.policy.flags import with_flags
 from lstm_audit.policy.globs import file_matches, matches, relative
+from lstm_audit.policy.keys import KEYS, Bounds, set_by
 from lstm_audit.policy.load import find_config, load_policy
-from lstm_audit.policy.model import PARTS, SET_BY, Bounds, Policy, Settings
-from lstm_audit.policy.read import FORGET_KEYS, KEYS, OVERRIDE_KEYS, read_policy
+from lstm_audit.policy.model import Policy, Settings
 from lstm_audit.policy.table import selects, table_of
+from lstm_audit.policy.toml import names_on_top, read_policy
 from lstm_audit.policy.verdict import fails, verdict
 from lstm_audit.rules import RULES, Evidence, Hit, Rule, Subject, judge, subjects_of
 
@@ -62,6 +63,14 @@ def none(subject: Any, **options: Any) -> Iterator[Hit]:
 
 def rule(code: str, scope: str = "lstm") -> Rule:
     return Rule(code, "a-rule", "error", scope, none)
+
+
+PARTS = {key.name.partition(".")[2]: key.quantity.parts for key in KEYS if key.quantity is not None}
+
+
+def forget_of(settings: Settings) -> dict[str, Any]:
+    """The keys under `forget`, without that."""
+    return {name[7:]: value for name, value in settings.items() if name.startswith("forget.")}
 
 
 def options(
@@ -118,10 +127,10 @@ def message(text: str, **more: Any) -> str:
 
 def test_the_example_of_the_contract() -> None:
     read = policy(SPEC)
-    assert read.settings.select == ("LA",)
-    assert read.settings.ignore == ("LA108",)
+    assert read.settings["select"] == ("LA",)
+    assert read.settings["ignore"] == ("LA108",)
     assert (read.fail_on, read.require_lstm) == ("error", True)
-    assert read.settings.forget == {
+    assert forget_of(read.settings) == {
         "activation": Bounds("mean", 0.70, 0.98),
         "bias": Bounds("mean", target=1.0, tolerance=0.05),
         "time-scale": Bounds("p95", 50.0),
@@ -129,9 +138,7 @@ def test_the_example_of_the_contract() -> None:
     }
     (override,) = read.overrides
     assert (override.files, override.layers) == (("checkpoints/init/*.pt",), ("decoder.*",))
-    assert override.settings.forget == {"bias": Bounds(min=0.5)}
-    assert override.settings.ignore == ("LA103",)
-    assert override.settings.select is None
+    assert override.settings == {"forget.bias": Bounds(min=0.5), "ignore": ("LA103",)}
 
 
 def test_nothing_set_is_the_defaults() -> None:
@@ -220,10 +227,11 @@ def test_the_place_of_a_key_in_pyproject_is_the_whole_way() -> None:
     )
 
 
-@pytest.mark.parametrize(("code", "key"), [(c, k) for c, k in SET_BY.items() if c in set(RULES)])
+@pytest.mark.parametrize(("code", "key"), [(c, k.name) for c, k in set_by().items()])
 def test_rules_with_a_key_of_their_own_are_set_by_it(code: str, key: str) -> None:
     assert f"{code} is set by {key}" in message(f"rules.{code}.min = 1")
-    assert policy(f"rules.{code}.severity = 'info'").settings.rules == {code: {"severity": "info"}}
+    read = policy(f"rules.{code}.severity = 'info'")
+    assert read.settings[f"rules.{code}"] == {"severity": "info"}
 
 
 def test_the_options_of_a_bound_are_those_of_its_rule() -> None:
@@ -257,7 +265,17 @@ LEAVES: st.SearchStrategy[Any] = st.one_of(
     st.sampled_from([0, 0.5, 1, 2, 10**400]),
 )  # fmt: skip
 WORDS = st.sampled_from(
-    [*KEYS, *OVERRIDE_KEYS, *FORGET_KEYS, *PARTS["bias"], "LA101", "LA302", "severity", "least"]
+    [
+        *names_on_top(),
+        *names_on_top(layered=True),
+        *PARTS,
+        "init",
+        *PARTS["bias"],
+        "LA101",
+        "LA302",
+        "severity",
+        "least",
+    ]
 )
 TREES = st.recursive(
     LEAVES,
@@ -324,7 +342,11 @@ def spelled(demand: Any) -> Any:
 
 
 def demands(settings: Settings) -> dict[str, Any]:
-    return {key: spelled(demand) for key, demand in settings.forget.items()}
+    return {key: spelled(demand) for key, demand in forget_of(settings).items()}
+
+
+def others(settings: Settings) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if not key.startswith("forget.")}
 
 
 @given(LIKELY)
@@ -345,20 +367,18 @@ def test_a_description_reads_back_as_the_same_policy(tree: Any) -> None:
             target = target.setdefault(step, {})
         target[last] = tomllib.loads(f"v = {text}")["v"]
     same = read_policy(again, "p.toml")
-    assert (same.settings.select, same.settings.ignore) == (
-        read.settings.select,
-        read.settings.ignore,
-    )
+    for name in ("select", "ignore", "fail-on", "require-lstm"):
+        assert same.settings[name] == read.settings[name]
     for one, other in zip(same.overrides, read.overrides, strict=True):
         assert demands(one.settings) == demands(other.settings)
-        assert one._replace(settings=one.settings._replace(forget={})) == other._replace(
-            settings=other.settings._replace(forget={})
+        assert one._replace(settings=others(one.settings)) == other._replace(
+            settings=others(other.settings)
         )
     assert {k: v for k, v in demands(same.settings).items() if v} == {
         k: v for k, v in demands(read.settings).items() if v
     }
-    assert same.settings.rules.get("LA101", {}).get("severity") == read.settings.rules.get(
-        "LA101", {}
+    assert same.settings.get("rules.LA101", {}).get("severity") == read.settings.get(
+        "rules.LA101", {}
     ).get("severity")
 
 
@@ -629,7 +649,7 @@ def test_a_policy_sets_severities() -> None:
 
 
 def forget(of: Policy, key: str) -> Any:
-    return of.settings.forget.get(key)
+    return of.settings.get(f"forget.{key}")
 
 
 def test_flags_set_bounds_where_there_are_none() -> None:
@@ -652,7 +672,7 @@ def test_flags_replace_parts_and_never_loosen_the_rest() -> None:
     assert forget(read, "activation") == Bounds("mean", 0.8, 0.98)
     assert forget(read, "bias") == Bounds("mean", target=2.0, tolerance=0.05)
     assert forget(read, "time-scale") == Bounds("p95", 50.0)
-    assert read.overrides[0].settings.forget == {"bias": Bounds(target=2.0)}, (
+    assert forget_of(read.overrides[0].settings) == {"bias": Bounds(target=2.0)}, (
         "everywhere, and what is inherited stays"
     )
     origins = {k: o for k, _, o in describe(read)}
@@ -666,7 +686,7 @@ def test_a_tolerance_needs_a_target() -> None:
     assert forget(with_flags(policy(SPEC), tolerance=0.5), "bias") == Bounds(
         "mean", target=1.0, tolerance=0.5
     )
-    assert with_flags(policy(SPEC), tolerance=0.5).overrides[0].settings.forget["bias"] == Bounds(
+    assert with_flags(policy(SPEC), tolerance=0.5).overrides[0].settings["forget.bias"] == Bounds(
         min=0.5
     )
     with pytest.raises(BadPolicy, match="--tolerance: needs --forget-bias"):
@@ -728,16 +748,16 @@ def test_any_flags_make_a_policy_or_are_refused(
 
 def test_selection_by_flags() -> None:
     read = with_flags(policy(SPEC), select=["LA103,LA108"], ignore=["LA9"])
-    assert read.settings.select == ("LA103", "LA108")
-    assert read.settings.ignore == ("LA9",), (
+    assert read.settings["select"] == ("LA103", "LA108")
+    assert read.settings["ignore"] == ("LA9",), (
         "an equal --select beats the file's ignore; --ignore adds"
     )
-    assert read.overrides[0].settings.ignore == ("LA9",)
-    assert with_flags(policy(SPEC), ignore=["LA107"]).settings.ignore == ("LA108", "LA107")
-    assert with_flags(policy(SPEC), select=["LA1"]).settings.ignore == ("LA108",)
+    assert read.overrides[0].settings["ignore"] == ("LA9",)
+    assert with_flags(policy(SPEC), ignore=["LA107"]).settings["ignore"] == ("LA108", "LA107")
+    assert with_flags(policy(SPEC), select=["LA1"]).settings["ignore"] == ("LA108",)
     assert {k: o for k, _, o in describe(read)}["select"] == "--select"
     overridden = with_flags(policy("[[override]]\nfiles='a'\nselect=[]"), select=["LA1"])
-    assert overridden.overrides[0].settings.select == ("LA1",)
+    assert overridden.overrides[0].settings["select"] == ("LA1",)
 
 
 def test_the_other_flags() -> None:
@@ -755,7 +775,7 @@ def test_the_other_flags() -> None:
     ("fail_on", "failing"), [("error", 1), ("warning", 2), ("info", 3), ("never", 0)]
 )
 def test_fail_on(fail_on: str, failing: int) -> None:
-    at = Policy(fail_on=fail_on)
+    at = Policy().having("fail-on", fail_on)
     assert [s for s in SEVERITIES if fails(finding(severity=s), at)] == list(SEVERITIES[:failing])
 
 
@@ -803,8 +823,8 @@ def test_what_softens_an_exit_code() -> None:
     assert code_of(audit(finding()), Policy(), exit_zero=True) == PASS
     assert code_of(audit(error=True), Policy(), exit_zero=True, allow_skipped=True) == UNREADABLE
     assert code_of(audit(rows=0), Policy(), exit_zero=True) == NOTHING
-    assert code_of(audit(LACK, rows=0), Policy(fail_on="never")) == NOTHING
-    assert code_of(audit(rows=0), Policy(require_lstm=False)) == PASS
+    assert code_of(audit(LACK, rows=0), Policy().having("fail-on", "never")) == NOTHING
+    assert code_of(audit(rows=0), Policy().having("require-lstm", False)) == PASS
     assert code_of(audit(rows=0), policy("ignore = ['LA205']")) == PASS
     assert (
         code_of(audit(rows=0), policy("[[override]]\nfiles = 'a.pt'\nignore = ['LA205']")) == PASS

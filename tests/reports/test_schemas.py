@@ -16,7 +16,7 @@ import lstm_audit
 from lstm_audit.errors import AuditError, BadPolicy, MalformedFile, UnknownFormat, Unreadable
 from lstm_audit.facts import ERROR_KINDS, Audit, FileAudit, Finding
 from lstm_audit.lstm.forensics.fingerprint import Init
-from lstm_audit.policy.read import read_policy
+from lstm_audit.policy.toml import read_policy
 from lstm_audit.reports import REPORTS, Look
 from lstm_audit.rules import RULES
 from lstm_audit.schemas import SCHEMAS, policy_schema, report_schema

@@ -60,7 +60,7 @@ def audit_executed(source: str) -> set[str]:
 def lint_source(source: str, policy: Policy | None = None) -> Linted:
     """What the linter says."""
     tree = parse_source(source, "case.py")
-    return lint_tree(tree, "case.py", policy or Policy(require_lstm=False))
+    return lint_tree(tree, "case.py", policy or Policy().having("require-lstm", False))
 
 
 def codes(linted: Linted) -> set[str]:

@@ -1,0 +1,138 @@
+"""A table out of TOML into a `Policy`.
+
+Comes in: the table, and where it stood. Goes out: a `Policy`, or `BadPolicy`. Promise: nothing that
+is not understood is passed over: a key, code, option, statistic or preset that does not exist is
+refused with what was perhaps meant.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from .keys import KEYS, Key, defaults, rule_key, rule_of
+from .kinds import Place, known_keys, mistyped, table_of, text_of, texts_of, wrong
+from .model import Override, Policy
+
+RULES_KEY, OVERRIDE = "rules", "override"
+GLOBS = ("files", "layers")
+"""The keys that say what an override is for."""
+
+
+class Entry(NamedTuple):
+    """A key that a table sets: its row, the value as TOML has it, and its place."""
+
+    key: Key
+    value: object
+    place: Place
+
+
+def names_on_top(layered: bool = False) -> tuple[str, ...]:
+    """The names that a table may hold: keys, and the tables in which further keys stand."""
+    rows = [key.name for key in KEYS if key.layered or not layered]
+    names = tuple(dict.fromkeys(name.partition(".")[0] for name in rows))
+    return (*GLOBS, *names, RULES_KEY) if layered else (*names, RULES_KEY, OVERRIDE)
+
+
+def read_policy(table: object, file: str, folder: str = "", prefix: str = "") -> Policy:
+    """The policy that a table holds; `prefix` is the table's own place in the file
+    (`tool.lstm-audit`).
+    """
+    place = Place(file, prefix)
+    top = table_of(table, place)
+    known_keys(top, names_on_top(), place)
+    if top.get("select") == []:
+        raise wrong(
+            place.child("select"),
+            'selects no rule: nothing could ever fail; to want that, fail-on = "never"',
+        )
+    origins: dict[str, str] = {}
+    settings = _read_settings(top, place, origins, "", layered=False)
+    overrides = _read_overrides(top.get(OVERRIDE, []), place, origins)
+    return Policy({**defaults(), **settings}, overrides, folder, file, origins)
+
+
+def _read_settings(
+    table: Mapping[str, Any], place: Place, origins: dict[str, str], before: str, layered: bool
+) -> dict[str, Any]:
+    """What a table says of keys, on the top or in an override; `before` begins their names in the
+    description.
+    """
+    settings = {}
+    for entry in _entries(table, place, layered):
+        settings[entry.key.name] = entry.key.read(entry.value, entry.place)
+        origins[before + entry.key.name] = str(entry.place)
+    return settings
+
+
+def _entries(table: Mapping[str, Any], place: Place, layered: bool) -> Iterator[Entry]:
+    """The keys that a table sets, in the order of the rows."""
+    groups = _groups(layered)
+    for name, rows in groups.items():
+        if name in table and rows[0].name == name:
+            yield Entry(rows[0], table[name], place.child(name))
+        elif name in table:
+            inner, at = table_of(table[name], place.child(name)), place.child(name)
+            parts = {row.name.partition(".")[2]: row for row in rows}
+            known_keys(inner, tuple(parts), at)
+            for part, value in inner.items():
+                yield Entry(parts[part], value, at.child(part))
+    at = place.child(RULES_KEY)
+    for code, value in table_of(table.get(RULES_KEY, {}), at).items():
+        yield _rule_entry(code, value, at.child(code), "layers" in table)
+
+
+def _groups(layered: bool) -> dict[str, list[Key]]:
+    """The rows by the first part of their names."""
+    groups: dict[str, list[Key]] = {}
+    for key in KEYS:
+        if key.layered or not layered:
+            groups.setdefault(key.name.partition(".")[0], []).append(key)
+    return groups
+
+
+def _rule_entry(code: object, value: object, place: Place, some_layers: bool) -> Entry:
+    rule = rule_of(code, place)
+    options = [name for name in table_of(value, place) if name != "severity"]
+    entry = Entry(rule_key(rule), value, place)
+    if some_layers and rule.scope == "file" and options:
+        entry.key.read(value, place)  # an option that does not exist is the worse mistake
+        raise wrong(
+            place.child(options[0]),
+            f"{rule.code} judges a whole file: its options cannot differ between layers",
+        )
+    return entry
+
+
+def _read_overrides(value: object, place: Place, origins: dict[str, str]) -> tuple[Override, ...]:
+    if not isinstance(value, list):
+        raise mistyped(place.child(OVERRIDE), "tables ([[override]])", value)
+    return tuple(
+        _read_override(entry, place.child(f"override #{n}"), origins, f"override #{n}.")
+        for n, entry in enumerate(value, 1)
+    )
+
+
+def _read_override(value: object, place: Place, origins: dict[str, str], before: str) -> Override:
+    table = table_of(value, place)
+    names = names_on_top(layered=True)
+    known_keys(table, names, place)
+    if not table.keys() & set(GLOBS):
+        raise wrong(
+            place, "names neither files nor layers; what holds everywhere belongs on the top"
+        )
+    settings = _read_settings(table, place, origins, before, layered=True)
+    if not settings:
+        raise wrong(place, f"changes nothing; give one of {', '.join(names[len(GLOBS) :])}")
+    origins |= {before + name: str(place.child(name)) for name in GLOBS if name in table}
+    files, layers = (_read_globs(table, name, place) for name in GLOBS)
+    return Override(files, layers, settings)
+
+
+def _read_globs(table: Mapping[str, Any], key: str, place: Place) -> tuple[str, ...]:
+    """One glob or a list of them; an empty list would match everything, so it is refused."""
+    if key not in table:
+        return ()
+    value, at = table[key], place.child(key)
+    globs = (text_of(value, at),) if isinstance(value, str) else texts_of(value, at)
+    if not globs:
+        raise wrong(at, "an empty list matches nothing; give a glob")
+    return globs
