@@ -244,9 +244,13 @@ def walk(folder: str) -> Iterator[Input]:
 
 
 def _is_part(name: str, names: Sequence[str], folders: Sequence[str]) -> bool:
-    """Whether a file is a part of a TensorFlow model that is audited through another."""
+    """Whether a file is a part of a TensorFlow model, or of a distributed checkpoint, that is
+    audited through another.
+    """
     if name == SAVED_MODEL:
         return VARIABLES in folders
+    if name.endswith(".distcp"):
+        return ".metadata" in names
     data = _DATA.fullmatch(name)
     return data is not None and f"{data[1]}.index" in names
 

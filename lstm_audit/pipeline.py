@@ -15,7 +15,7 @@ from . import formats
 from .errors import AuditError, MalformedFile, NotPatchable, UnknownFormat
 from .facts import FileAudit, FileError, Finding, Row, facts_of, sort_skipped, units_of
 from .formats import Beside, Checkpoint
-from .formats.archive import Part, is_archive, parts
+from .formats.archive import Part, is_archive, parts, parts_of
 from .inputs import STDIN, Input, label, open_source, split_locator, spooled_stdin
 from .interrupted import hot, interrupted
 from .lstm.find import Found, find_lstms
@@ -122,11 +122,11 @@ def beside(path: str, name: str) -> str:
 
 class Opened(NamedTuple):
     """An input whose files are open: its one checkpoint, or those of an archive; `sources` are the
-    file itself and the shards that were needed.
+    file itself and those beside it, as they come to be needed.
     """
 
     parts: Sequence[Part]
-    sources: tuple[OpenSource, ...]
+    sources: list[OpenSource]
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -166,7 +166,7 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
         file, inside = split_locator(path)
         span = open_span(file)
         parts = _read(span, lambda name: open_span(beside(file, name)), inside)
-        yield Opened(parts, tuple(sources))
+        yield Opened(parts, sources)
         for source in sources:
             source.settle()
 
@@ -174,12 +174,14 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
 def _read(span: Span, beside: Beside, inside: str) -> Sequence[Part]:
     """The checkpoint, or what an archive holds under `inside`."""
     try:
-        if not inside:
-            return (Part("", formats.read(span, beside)),)
+        checkpoint = formats.read(span, beside)
+        if not inside and not checkpoint.files:  # nearly all
+            return (Part("", checkpoint),)
+        found = parts_of(checkpoint)
     except UnknownFormat as error:
         if error.kind != "unknown-format" or not is_archive(span):
             raise
-    found = parts(span, span.source.name)
+        found = parts(span, span.source.name)
     chosen = [part for part in found if not inside or part.inside == inside]
     if not chosen:
         names = ", ".join(part.inside for part in found[:5]) or "none"
@@ -200,27 +202,28 @@ def _of_many(request: Request) -> Request:
 def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:
     """A file's one checkpoint; raises an `AuditError` when it cannot be read, or has several."""
     with opened(path) as file:
-        size = sum(source.size for source in file.sources)
-        return _judge(path, size, file.checkpoint, request)
+        return _judge(path, file.sources, file.checkpoint, request)
 
 
 def _audit_parts(path: str, request: Request) -> Results:
     """Each of a file's checkpoints; raises an `AuditError` when it cannot be read at all."""
     with opened(path) as file:
-        size = sum(source.size for source in file.sources)
-        return tuple(_audit_part(label(path), size, part, request) for part in file.parts)
+        named = label(path)
+        return tuple(_audit_part(named, file.sources, part, request) for part in file.parts)
 
 
-def _audit_part(path: str, size: int, part: Part, request: Request) -> FileAudit | FileError:
+def _audit_part(
+    path: str, sources: Sequence[OpenSource], part: Part, request: Request
+) -> FileAudit | FileError:
     """One checkpoint of a file; inside an archive, what is wrong with it is its own matter."""
     if not part.inside:
         assert isinstance(part.checkpoint, Checkpoint)
-        return _judge(path, size, part.checkpoint, request)
+        return _judge(path, sources, part.checkpoint, request)
     locator = path if path.endswith(f"!{part.inside}") else f"{path}!{part.inside}"
     try:
         if isinstance(part.checkpoint, AuditError):
             raise part.checkpoint
-        found = _judge(locator, size, part.checkpoint, _of_many(request))
+        found = _judge(locator, sources, part.checkpoint, _of_many(request))
         return found._replace(format="archive")
     except AuditError as error:
         return FileError(locator, error.kind, error.message, error.at)
@@ -231,10 +234,12 @@ def audit_object(target: object, request: Request) -> FileAudit:
     from .formats.live import read_mapping, read_module
 
     checkpoint = read_mapping(target) if isinstance(target, Mapping) else read_module(target)
-    return _judge(f"<{type(target).__name__}>", 0, checkpoint, request)
+    return _judge(f"<{type(target).__name__}>", (), checkpoint, request)
 
 
-def _judge(path: str, size: int, checkpoint: Checkpoint, request: Request) -> FileAudit:
+def _judge(
+    path: str, sources: Sequence[OpenSource], checkpoint: Checkpoint, request: Request
+) -> FileAudit:
     """Find, measure, and hold against the rules: the part of the pipeline that knows no
     container.
     """
@@ -256,6 +261,7 @@ def _judge(path: str, size: int, checkpoint: Checkpoint, request: Request) -> Fi
         units = map(units_of, lstms, values)
         rows = tuple(row._replace(units=kept) for row, kept in zip(rows, units, strict=True))
     left_out = _left_out(everything, found, request.layers)
+    size = sum(source.size for source in sources)  # some were opened for the values alone
     return FileAudit(path, checkpoint.format, size, rows, skipped, findings, left_out)
 
 

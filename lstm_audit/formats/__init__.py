@@ -112,6 +112,7 @@ class Checkpoint(NamedTuple):
     modules that the container holds in a form that cannot be read; `globals` are the (module, name)
     pairs that an unsafe load of the file would import; `notes` say how many bytes stand where no
     reader of the format looks. `graphs` hold what has no names; `tensors` is empty then.
+    `files` are bytes in it, by their path, that may be checkpoints of their own.
     """
 
     format: str
@@ -121,6 +122,12 @@ class Checkpoint(NamedTuple):
     globals: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     graphs: tuple[Graph, ...] = ()
+    files: Mapping[str, Span] = {}
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Whether there is nothing in it that could be judged, or be said not to be."""
+        return not (self.tensors or self.graphs or self.skipped or self.claims)
 
 
 def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:

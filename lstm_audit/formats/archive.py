@@ -93,6 +93,16 @@ def parts(span: Span, name: str) -> list[Part]:
     return list(_parts(span, name, Room({}), MAX_DEPTH))
 
 
+def parts_of(checkpoint: Checkpoint) -> list[Part]:
+    """A checkpoint and those inside it; raises `UnknownFormat` where all that it has are bytes of
+    other kinds.
+    """
+    found = list(_all_of("", checkpoint, Room({}), MAX_DEPTH))
+    if not found:
+        raise UnknownFormat("a pickle that holds no tensors")
+    return found
+
+
 def _parts(span: Span, name: str, room: Room, depth: int) -> Iterator[Part]:
     if gzip.is_gzip(span):
         inner = gzip.inflate(span)
@@ -152,7 +162,7 @@ def _is_model(name: str) -> bool:
 def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> Iterator[Part]:
     """What one member is: a checkpoint, an archive, or nothing that is read."""
     try:
-        yield Part(name, read(span, _neighbours(name, members)))
+        yield from _all_of(name, read(span, _neighbours(name, members)), room, depth)
     except UnknownFormat as error:
         if not is_archive(span):
             if error.kind == "unsupported":
@@ -168,6 +178,15 @@ def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> I
     except MalformedFile as error:
         if _is_model(name):
             yield Part(name, error)
+
+
+def _all_of(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterator[Part]:
+    """A checkpoint, and those that it keeps as bytes: skorch, RLlib, pickled Keras models."""
+    if not checkpoint.holds_nothing or not checkpoint.files:
+        yield Part(name, checkpoint)
+    for path, span in checkpoint.files.items() if depth > 1 else ():
+        room.take("members", 1, MAX_TRIED)
+        yield from _member(f"{name}!{path}" if name else path, span, {}, room, depth - 1)
 
 
 def _neighbours(name: str, members: Opener) -> Beside:

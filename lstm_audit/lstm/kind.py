@@ -12,6 +12,12 @@ from ..formats import Checkpoint, Claim, shape_of
 from .conventions import CLASS_HOMES, CLASS_KINDS, CLASS_WORDS, MODES, Convention
 from .match import UNKNOWN, Group, mirrored
 
+PLACEHOLDER = (
+    "an empty placeholder: the values are partitioned over other files (DeepSpeed ZeRO-3, FSDP); "
+    "consolidate them, with zero_to_fp32.py for instance"
+)
+"""What is said of a weight of shape (0,), which is what a partitioned parameter leaves behind."""
+
 
 class Kind(NamedTuple):
     """`name` is lstm, or the reason of a `Skipped`; `hidden_size` holds for lstm; `detail` is the
@@ -137,6 +143,8 @@ def weigh_shape(
     """
     if convention.kernel_first and len(shape) <= 5:
         shape = shape[-2:]
+    if shape == (0,):
+        return Kind("missing-data", detail=PLACEHOLDER)
     if 0 in shape or len(shape) not in ((3, 4, 5) if convention.convolution else (2,)):
         return Kind("ambiguous", detail=f"a recurrent weight of shape {shape}")
     rows, columns = shape[convention.gate_axis], shape[1 - convention.gate_axis]

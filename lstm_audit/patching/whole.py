@@ -12,6 +12,7 @@ from typing import Literal
 from ..errors import AuditError, NotPatchable
 from ..inputs import split_locator
 from ..interrupted import InterruptedPatch, has_journal, strangers
+from ..lstm.find import find_lstms
 from ..pipeline import opened
 from ..targets import Target
 from . import files, journal, marker, record
@@ -80,9 +81,10 @@ def _verifier(planned: Planned, mode: Mode, spread: bool) -> Verify:
 
 
 def files_of(path: str) -> list[str]:
-    """The file itself and those that reading it opens; whatever cannot be read stands alone."""
+    """The file itself and those in which its LSTMs lie; whatever cannot be read stands alone."""
     try:
         with opened(path, despite_journal=True) as file:
+            find_lstms(file.checkpoint)  # opens the files of tensors as they are located
             return [source.name for source in file.sources]
     except AuditError:
         return [path]

@@ -31,6 +31,12 @@ _NUMPY = (
 )
 _ARRAYS = "_reconstruct scalar _frombuffer"
 
+_DISTRIBUTED = (
+    "BytesStorageMetadata ChunkStorageMetadata Metadata MetadataIndex StorageMeta "
+    "TensorProperties TensorStorageMetadata _MEM_FORMAT_ENCODING"
+)
+"""The dataclasses of torch.distributed.checkpoint's `.metadata`."""
+
 INERT: dict[str, frozenset[str]] = {
     **dict.fromkeys(("builtins", "__builtin__"), frozenset(_BUILTIN.split())),
     "collections": frozenset(_COLLECTIONS.split()),
@@ -44,6 +50,10 @@ INERT: dict[str, frozenset[str]] = {
     "torch.serialization": frozenset({"_get_layout"}),
     "torch.nn.backends.thnn": frozenset({"_get_thnn_function_backend"}),
     "torch.backends.cudnn.rnn": frozenset({"Unserializable"}),
+    "torch.distributed.checkpoint.metadata": frozenset(_DISTRIBUTED.split()),
+    "torch.distributed.checkpoint.filesystem": frozenset({"_StorageInfo"}),
+    "pathlib": frozenset({"Path", "PosixPath", "PurePath", "PurePosixPath", "WindowsPath"}),
+    "joblib.numpy_pickle": frozenset({"NumpyArrayWrapper"}),
     "torch.jit._pickle": frozenset(
         {
             "build_tensorlist",

@@ -36,7 +36,12 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
     if not is_hdf5(inner):
         raise MalformedFile(f"{WEIGHTS} in the archive is no HDF5 file", inner.at)
     config = Config(_text(span, found[CONFIG]), _version(_text(span, found[METADATA])))
-    return checkpoint_of(read_weights(inner), config, "keras")
+    try:
+        weights = read_weights(inner)
+    except MalformedFile as error:
+        message = f"{WEIGHTS} in the .keras archive: {error.message}"
+        raise MalformedFile(message, error.at, error.kind) from None
+    return checkpoint_of(weights, config, "keras")
 
 
 def _text(span: Span, member: Member) -> str:

@@ -10,13 +10,16 @@ from typing import Any, NamedTuple
 
 from ...errors import MalformedFile, Skipped
 from ...raw.words import MAX_NAME, is_plain, show
-from ...wire.pickle import Call, Global
+from ...wire.pickle import Call, Chunk, Global
 from .. import Claim
 from .legacy import Envelope
 from .rebuild import is_array, is_load, is_tensor, unread
 
 MAX_PARTS = 8
 """Parts of a tuple that is a key."""
+
+LEAST_FILE = 256
+"""Bytes of a checkpoint that may be kept in a pickle; the smallest with an LSTM has about 500."""
 
 LONG = 6
 """A name of n characters counts as n / 2**LONG further steps of the budget."""
@@ -42,20 +45,21 @@ Place = tuple[str, Any]
 
 
 class Contents(NamedTuple):
-    """What the walk found: by path the calls that would build tensors, claims by module path, and
-    what has no readable values.
+    """What the walk found: by path the calls that would build tensors, claims by module path,
+    what has no readable values, and by path the bytes that may be files of their own.
     """
 
     tensors: dict[str, Call]
     claims: dict[str, Claim]
     skipped: list[Skipped]
+    files: dict[str, Chunk]
 
 
 def contents(envelope: Envelope) -> Contents:
     """Walk a decoded pickle from its root; what an optimizer holds comes last, so that no model is
     named after it.
     """
-    found, budget = Contents({}, {}, []), envelope.chunks.budget
+    found, budget = Contents({}, {}, [], {}), envelope.chunks.budget
     leaves: dict[int, list[Place]] = {}
     stack: list[Place] = [("", envelope.value)]
     later: list[Place] = []
@@ -63,6 +67,9 @@ def contents(envelope: Envelope) -> Contents:
         path, value = stack.pop() if stack else later.pop()
         if type(value) is Call and (is_tensor(value) or is_array(value)):
             _note_tensor(found, path, value)
+            continue
+        if type(value) is Chunk:
+            found.files.setdefault(path, value)
             continue
         if type(value) not in (dict, list, tuple, Call):
             continue
@@ -118,7 +125,9 @@ def _children(path: str, value: Any) -> Iterator[Place]:
     if type(value) is dict:
         yield from _pairs(path, value.items())
     elif type(value) in (list, tuple):
-        yield from ((_join(path, str(k)), v) for k, v in enumerate(value))
+        for k, part in enumerate(value):
+            if type(part) is not Chunk or _may_be_file(part):
+                yield _join(path, str(k)), part
     elif type(value) is Call:
         yield from _parts_of_call(path, value)
 
@@ -126,7 +135,7 @@ def _children(path: str, value: Any) -> Iterator[Place]:
 def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[Place]:
     unknown = 0
     for key, value in pairs:
-        if type(value) in (dict, list, tuple, Call):
+        if type(value) in (dict, list, tuple, Call) or _may_be_file(value):
             label = _label(key)
             if label is None:
                 unknown += 1
@@ -134,10 +143,17 @@ def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[Place]:
             yield _join(path, label), value
 
 
+def _may_be_file(value: Any) -> bool:
+    """Bytes that are long enough to be a checkpoint of their own."""
+    return type(value) is Chunk and value.stop - value.start >= LEAST_FILE
+
+
 def _parts_of_call(path: str, call: Call) -> Iterator[Place]:
     """A pickled object: the items of a mapping, the elements of a sequence, attributes, and
     constructor arguments.
     """
+    if is_load(call):
+        return  # its bytes are read where the call is
     name = (call.function.module, call.function.name)
     if name in _TRANSPARENT:
         yield from ((path, argument) for argument in call.args[:1])

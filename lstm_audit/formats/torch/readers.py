@@ -15,6 +15,7 @@ from ...wire.zip import is_zip
 from .. import Beside, Checkpoint, reader
 from .archive import Archive, open_archive, open_pickle
 from .dialect import contents
+from .distributed import NAME, is_metadata, read_distributed, stands_beside
 from .export import CONFIG, OLD_WEIGHTS, locate, payloads, read_weights
 from .legacy import Envelope, envelope, is_legacy, open_legacy
 from .rebuild import claimed_shape, no_storage, rebuild
@@ -29,7 +30,7 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
     """torch.save since 1.6, TorchScript, torch.export."""
     if not is_zip(span):
         return None
-    archive = open_archive(span)
+    archive = _open(span, beside)
     if CONFIG in archive.members:
         return _exported(archive)
     if ".data/extern_modules" in archive.members:
@@ -40,6 +41,17 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
     if "constants.pkl" in archive.members:
         return _scripted(archive)
     return _checkpoint("torch-zip", open_pickle(archive), imports_beside(archive, MAIN))
+
+
+def _open(span: Span, beside: Beside) -> Archive:
+    """The archive; a file of a distributed checkpoint holds several, and is read from beside it."""
+    try:
+        return open_archive(span)
+    except MalformedFile as error:
+        if error.kind == "ambiguous" and stands_beside(beside):
+            message = f"a file of a distributed checkpoint (DCP): audit its folder, or its {NAME}"
+            raise MalformedFile(message, span.at, "unsupported") from None
+        raise
 
 
 def _exported(archive: Archive) -> Checkpoint:
@@ -71,8 +83,10 @@ def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
     if span.size < 4 or span[:1].read() != b"\x80" or span[1:2].read()[0] > 5:
         return None
     decoded = decode(span)
+    if is_metadata(decoded.value):
+        return read_distributed(decoded, span, beside)
     checkpoint = _checkpoint("pickle", envelope(decoded, span, no_storage), {})
-    if not checkpoint.tensors and not checkpoint.skipped:
+    if not (checkpoint.tensors or checkpoint.skipped or checkpoint.files):
         raise UnknownFormat("a pickle that holds no tensors")
     return checkpoint
 
@@ -98,6 +112,9 @@ def _checkpoint(
         skipped=tuple(found.skipped),
         globals=tuple(beside | imports_of(opened)),
         notes=(f"{opened.trailing} bytes behind {end}",) if opened.trailing else (),
+        files={
+            path: opened.chunks[chunk.start : chunk.stop] for path, chunk in found.files.items()
+        },
     )
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 from ...errors import MalformedFile
 from ...raw.span import Span
+from .joblib import MAX_PADDING, WRAPPERS, Unclear, array_of, padding_of, replace
 from .values import Call, Chunk, Decoded, Global, Opaque, Persistent
 from .window import ShortWindowError, Window, fault, pay, refill
 
@@ -688,14 +689,35 @@ def _build(m: _Machine, at: int) -> int:
     """Give an object its state. On a dict (torch's `_metadata` on a converted OrderedDict) it
     changes no entry.
     """
-    state, target = m.stack.pop(), m.stack[-1]
+    state, target = m.stack[-1], m.stack[-2]
     if type(target) is Call:
         if target.state is not None:
             raise _OpcodeError("an object is given its state twice")
+        if target.function in WRAPPERS:
+            return _array_behind(m, at, target, state)
         target.state = state
     elif type(target) is not dict:
         raise _OpcodeError(f"a {type(target).__name__} is given a state")
+    m.stack.pop()
     return at
+
+
+def _array_behind(m: _Machine, at: int, wrapper: Call, state: Any) -> int:
+    """joblib's wrapper, with the elements of its array behind it in the stream."""
+    need = min(1 + MAX_PADDING, m.reach - at)
+    if at + need > len(m.data):
+        raise ShortWindowError(1 + need)
+    try:
+        array = array_of(wrapper, state)
+        at += padding_of(array, m.data[at : at + need])
+    except Unclear as unclear:
+        raise _OpcodeError(str(unclear), "unsupported") from None
+    if array.size > m.reach - at:
+        raise _OpcodeError("an array of joblib is cut short", "truncated")
+    elements = Chunk(m.base + at, m.base + at + array.size)
+    replace(wrapper, array, elements)
+    m.stack.pop()
+    return at + array.size
 
 
 @_opcode(0x51)
