@@ -1,9 +1,10 @@
-"""A gzip stream, inflated in memory.
+"""A gzip stream, or the zlib stream that joblib writes, inflated in memory.
 
-Comes in: a span that begins with gzip's magic. Goes out: a span over what it holds, which has no
+Comes in: a span that begins with the magic of either. Goes out: a span over what it holds, which has no
 place in the file. Promise: no more than `MAX_INFLATED` bytes are ever made, whatever is announced.
 
-Source: RFC 1952; members that follow one another are one stream (2.2).
+Source: RFC 1952; members that follow one another are one stream (2.2). RFC 1950, 2.2: the first
+byte of zlib is 0x78 in all but name, and with the second it is a multiple of 31.
 """
 
 import zlib
@@ -13,19 +14,24 @@ from ..raw.budget import MAX_HELD
 from ..raw.span import Span
 
 MAGIC = b"\x1f\x8b\x08"
+ZLIB = 0x78
+EITHER = 47  # zlib's own word for "gzip or zlib, as the header says"
 MAX_INFLATED = MAX_HELD  # bytes; deflate reaches 1000:1, so the output is what must be bounded
 READ_AT_ONCE = 1 << 20
 
 
 def is_gzip(span: Span) -> bool:
-    """Whether the span begins with a gzip header of the deflate method."""
-    return span.size > 18 and span[:3].read() == MAGIC
+    """Whether the span begins with a header of gzip or zlib, of the deflate method."""
+    if span.size <= 18:
+        return False
+    head = span[:3].read()
+    return head == MAGIC or (head[0] == ZLIB and (head[0] << 8 | head[1]) % 31 == 0)
 
 
 def inflate(span: Span) -> Span:
     """Everything that the stream holds; raises `MalformedFile` (`limit`, `truncated`)."""
     made = bytearray()
-    stream = zlib.decompressobj(wbits=31)
+    stream = zlib.decompressobj(wbits=EITHER)
     for start in range(0, span.size, READ_AT_ONCE):
         raw = span[start : min(start + READ_AT_ONCE, span.size)].read()
         while raw:
