@@ -1,7 +1,8 @@
 """A gzip stream, or the zlib stream that joblib writes, inflated in memory.
 
-Comes in: a span that begins with the magic of either. Goes out: a span over what it holds, which has no
-place in the file. Promise: no more than `MAX_INFLATED` bytes are ever made, whatever is announced.
+Comes in: a span that begins with the magic of either. Goes out: a span over what it holds, which
+has no place in the file. Promise: no more than `MAX_INFLATED` bytes are ever made, whatever is
+announced.
 
 Source: RFC 1952; members that follow one another are one stream (2.2). RFC 1950, 2.2: the first
 byte of zlib is 0x78 in all but name, and with the second it is a multiple of 31.
