@@ -131,8 +131,11 @@ def assert_forget_gate(
 
 def _between(stat: str, bounds: Sequence[float]) -> dict[str, Any]:
     """Bounds as a policy has them, where an end that is open is not named."""
-    if isinstance(bounds, str) or len(bounds) != 2:
-        raise BadPolicy(f"two numbers are expected, the least and the most, not {bounds!r}")
-    low, high = map(float, bounds)
+    try:
+        low, high = () if isinstance(bounds, str) else map(float, bounds)
+    except (TypeError, ValueError):
+        raise BadPolicy(
+            f"two numbers are expected, the least and the most, not {bounds!r}"
+        ) from None
     ends = {"min": low, "max": high}
     return {"stat": stat} | {end: value for end, value in ends.items() if value != OPEN[end]}

@@ -54,7 +54,7 @@ class Preset:
     `defaults`; they obey `domain`, which `holds` tests. `random`: needs the seed. `couples`: sets
     the input gate's bias to −b_f. `per_half`: a draw for bias_ih and another for bias_hh.
     `example`: arguments to show it with. `source`: for what no paper stands behind, where the value
-    is from.
+    is from. `scheme`: the family as which forensics know it in a trained model, if they do.
     """
 
     name: str
@@ -70,6 +70,7 @@ class Preset:
     couples: bool = False
     per_half: bool = False
     source: str = ""
+    scheme: str = ""
 
     @property
     def required(self) -> int:
@@ -255,17 +256,23 @@ _JOZEFOWICZ = Citation("Jozefowicz, Zaremba & Sutskever", 2015, "ICML, PMLR 37:2
 _TALLEC = Citation("Tallec & Ollivier", 2018, "ICLR", "1804.11188")
 
 
-@preset("unit", "b_f = 1", _JOZEFOWICZ)
+@preset("unit", "b_f = 1", _JOZEFOWICZ, scheme="constant")
 def _unit(_: Uniform, hidden_size: int) -> list[float]:
     return [1.0] * hidden_size
 
 
-@preset("two", "b_f = 2", _JOZEFOWICZ)
+@preset("two", "b_f = 2", _JOZEFOWICZ, scheme="constant")
 def _two(_: Uniform, hidden_size: int) -> list[float]:
     return [2.0] * hidden_size
 
 
-@preset("zero", "b_f = 0", None, source="common practice: half of the memory survives a step")
+@preset(
+    "zero",
+    "b_f = 0",
+    None,
+    source="common practice: half of the memory survives a step",
+    scheme="zeros",
+)
 def _zero(_: Uniform, hidden_size: int) -> list[float]:
     return [0.0] * hidden_size
 
@@ -275,6 +282,7 @@ def _zero(_: Uniform, hidden_size: int) -> list[float]:
     "b_f = U(−1/√H, 1/√H) + U(−1/√H, 1/√H), one draw in each half",
     None,
     source="torch/nn/modules/rnn.py, RNNBase.reset_parameters",
+    scheme="pytorch-default",
     random=True,
     per_half=True,
 )
@@ -292,7 +300,12 @@ def _pytorch(uniform: Uniform, hidden_size: int) -> list[float]:
     ]
 
 
-@preset("sutskever", "b_f = 5", Citation("Sutskever", 2013, "PhD thesis, University of Toronto"))
+@preset(
+    "sutskever",
+    "b_f = 5",
+    Citation("Sutskever", 2013, "PhD thesis, University of Toronto"),
+    scheme="constant",
+)
 def _sutskever(_: Uniform, hidden_size: int) -> list[float]:
     return [5.0] * hidden_size
 
@@ -304,6 +317,7 @@ def _sutskever(_: Uniform, hidden_size: int) -> list[float]:
     parameters=("TMAX", "TMIN"),
     defaults=(2.0,),
     domain="2 ≤ TMIN < TMAX",
+    scheme="chrono",
     holds=lambda tmax, tmin: 2.0 <= tmin < tmax,
     example=(784.0, 2.0),
     random=True,
@@ -319,6 +333,7 @@ def _chrono(uniform: Uniform, hidden_size: int, tmax: float, tmin: float) -> lis
     _TALLEC,
     parameters=("TMAX",),
     domain="2 < TMAX",
+    scheme="chrono",
     holds=lambda tmax: tmax > 2.0,
     example=(784.0,),
     couples=True,
@@ -332,6 +347,7 @@ def _chrono_even(_: Uniform, hidden_size: int, tmax: float) -> list[float]:
     "uniform-gate",
     "b_f = logit U(1/H, 1 − 1/H)",
     Citation("Gu et al.", 2020, "ICML", "1910.09890"),
+    scheme="uniform-gate",
     random=True,
 )
 def _uniform_gate(uniform: Uniform, hidden_size: int) -> list[float]:
@@ -368,6 +384,7 @@ def _mts(_: Uniform, hidden_size: int) -> list[float]:
     Citation("Beck et al.", 2024, "xLSTM (3 to 6 over the heads)", "2405.04517"),
     parameters=("LO", "HI"),
     domain=f"both within ±{LIMIT:g}",
+    scheme="linspace",
     holds=lambda low, high: max(abs(low), abs(high)) <= LIMIT,
     example=(3.0, 6.0),
 )

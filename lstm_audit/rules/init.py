@@ -24,14 +24,6 @@ FIT = 2.23
 GRID = 1024
 """Quantiles that a random preset's law is tabulated at."""
 
-FAMILIES = {
-    "unit": "constant", "two": "constant", "sutskever": "constant", "zero": "zeros",
-    "pytorch": "pytorch-default",
-    "chrono": "chrono", "chrono-even": "chrono", "uniform-gate": "uniform-gate",
-    "linspace": "linspace",
-}  # fmt: skip
-"""The scheme as which a preset is remembered by a trained model."""
-
 
 @rule("LA204", "init", "error")
 def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
@@ -144,7 +136,7 @@ def _remembered(init: Init | None, chosen: "Chosen", start: "Summary") -> bool:
     """Whether a trained model was this preset before: its scheme, and its constant to 2 % of the
     activation.
     """
-    if init is None or init.state != "trained" or family(init) != FAMILIES.get(chosen.preset.name):
+    if init is None or init.state != "trained" or family(init) != chosen.preset.scheme:
         return False
     if family(init) != "constant":
         return True
