@@ -642,3 +642,13 @@ def unrolled() -> Case:
         rename |= {"h": f"h1_{step - 1}", "c": f"c1_{step - 1}"} if step else {}
         nodes += _renamed(rename)
     return Case(cell_model(nodes), (F,), feeds=CELL, step=3)
+
+
+@case
+def cell_with_one_added_to_the_forget_gate() -> Case:
+    """TensorFlow's cells add a stored 1 to f at run time."""
+    nodes = [
+        n.replace(block(1, "zf"), block(1, "zf1")) if b"Sigmoid" in n else n for n in cell_nodes()
+    ]
+    nodes.append(node("Add", ["zf", "one"], ["zf1"]))
+    return Case(cell_model(nodes), (tuple(f + 1 for f in F),), feeds=CELL)

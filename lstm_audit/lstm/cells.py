@@ -13,8 +13,10 @@ through the chain tell its slope and its value at 0, and further ones that it is
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from math import exp
+from operator import add, mul, sub
 from typing import NamedTuple
 
 from ..activations import Shape, spell
@@ -25,6 +27,9 @@ from .operators import COUPLED_INPUT, Seen, skipped
 from .sightings import Sighting, Terms
 
 MAX_CHAIN = 16
+COST = 32
+"""Steps that one operation of a chain counts for: it is slower than moving a number."""
+
 """Elementwise operations from a gate's bias to its product."""
 
 PROBES = (-40.0, -2.9, -2.0, -0.6, -0.3, 0.0, 0.2, 0.5, 1.0, 2.2, 2.9, 40.0)
@@ -42,8 +47,16 @@ FUSED = {
 }
 """Where these cut off, alone or hanging on another operation."""
 
+ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {
+    "Add": add,
+    "Sub": sub,
+    "Mul": mul,
+    "Div": lambda a, b: a / b if b else NAN,
+    "Min": min,
+    "Max": max,
+}
 UNARY = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Identity", "Cast", *FUSED})
-BINARY = frozenset({"Add", "Sub", "Mul", "Div", "Min", "Max"})
+BINARY = frozenset(ARITHMETIC)
 STORED = frozenset({"Constant", "Widen", "Cast", "Identity"})
 """What may stand between a stored number and its use."""
 
@@ -144,23 +157,31 @@ def _through(evaluation: Evaluation, scope: Scope, name: str) -> Node | None:
 
 
 def _gate(evaluation: Evaluation, scope: Scope, name: str) -> Gate | None:
-    """The chain that ends in `name`, if it squashes numbers into 0 to 1."""
+    """The chain that ends in `name`, if it squashes numbers into 0 to 1.
+
+    It ends at the first sigmoid; one that is spelled out is the longest that is one.
+    """
     chain: list[Node] = []
+    names: list[str] = []
     at = name
-    best: Gate | None = None
     for _ in range(MAX_CHAIN):
+        evaluation.spend(COST)
         node = _maker(evaluation, scope, at)
         step = _operand(evaluation, scope, node) if node is not None else None
         if node is None or step is None:
             break
         chain.append(node)
+        names.append(step)
         at = step
+        if node.op in ("Sigmoid", "HardSigmoid"):
+            break
+    while chain:
         shape = _shape_of(evaluation, scope, chain)
         if shape is not None:
-            best = Gate(at, tuple(chain), shape)
-            if node.op in ("Sigmoid", "HardSigmoid"):
-                break
-    return best
+            return Gate(names[-1], tuple(chain), shape)
+        chain.pop()
+        names.pop()
+    return None
 
 
 def _operand(evaluation: Evaluation, scope: Scope, node: Node) -> str | None:
@@ -194,42 +215,50 @@ def _scalar(evaluation: Evaluation, scope: Scope, name: str) -> float | None:
     return evaluation.numbers(value)[0]
 
 
-def _run(evaluation: Evaluation, scope: Scope, chain: list[Node], x: float) -> float:
-    """A number through the chain, from its inner end."""
+Step = Callable[[float], float]
+
+
+def _compiled(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> list[Step]:
+    """A chain as functions of one number, from its inner end."""
+    evaluation.spend(COST * len(chain))
+    steps = []
     for node in reversed(chain):
-        x = _step(evaluation, scope, node, x)
+        steps.append(_step(evaluation, scope, node))
         fused = node.op.partition("+")[2]
         if fused:
-            low, high = FUSED.get(fused, (NAN, NAN))
-            x = min(max(x, low), high)
+            steps.append(partial(_between, *FUSED.get(fused, (NAN, NAN))))
+    return steps
+
+
+def _run(steps: Sequence[Step], x: float) -> float:
+    for step in steps:
+        x = step(x)
     return x
 
 
-def _step(evaluation: Evaluation, scope: Scope, node: Node, x: float) -> float:
+def _step(evaluation: Evaluation, scope: Scope, node: Node) -> Step:
+    """One operation, its stored number put in."""
     op = _plain(node)
     if op in BINARY:
-        first = _scalar(evaluation, scope, node.ins[0])
-        second = _scalar(evaluation, scope, node.ins[1])
-        a, b = (x if first is None else first), (x if second is None else second)
-        return _combined(op, a, b)
+        how = ARITHMETIC[op]
+        first, second = (_scalar(evaluation, scope, name) for name in node.ins)
+        if first is None:
+            return lambda x: how(x, NAN if second is None else second)
+        return lambda x: how(first, x)
     low, high = _limits(evaluation, scope, node)
     if op == "Sigmoid":
-        return 1 / (1 + exp(-x)) if x > -700 else 0.0
+        return _sigmoid
     if op == "HardSigmoid":
-        return min(max(low * x + high, 0.0), 1.0)
-    return min(max(x, low), high)
+        return lambda x: min(max(low * x + high, 0.0), 1.0)
+    return partial(_between, low, high)
 
 
-def _combined(op: str, a: float, b: float) -> float:
-    if op == "Add":
-        return a + b
-    if op == "Sub":
-        return a - b
-    if op == "Mul":
-        return a * b
-    if op == "Div":
-        return a / b if b else NAN
-    return min(a, b) if op == "Min" else max(a, b)
+def _sigmoid(x: float) -> float:
+    return 1 / (1 + exp(-x)) if x > -700 else 0.0
+
+
+def _between(low: float, high: float, x: float) -> float:
+    return min(max(x, low), high) if low == low else NAN
 
 
 def _limits(evaluation: Evaluation, scope: Scope, node: Node) -> tuple[float, float]:
@@ -255,11 +284,14 @@ def _attribute(node: Node, name: str, default: float) -> float:
 
 def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> Shape | None:
     """What a chain is: a sigmoid, or a line between 0 and 1; None for everything else."""
-    found = [_run(evaluation, scope, chain, x) for x in PROBES]
+    if len(chain) == 1 and chain[0].op == "Sigmoid":
+        return Shape()
+    steps = _compiled(evaluation, scope, chain)
+    found = [_run(steps, x) for x in PROBES]
     if all(abs(f - (1 / (1 + exp(-x)))) < CLOSE for f, x in zip(found, PROBES, strict=True)):
         return Shape()
-    beta = _run(evaluation, scope, chain, 0.0)
-    alpha = (_run(evaluation, scope, chain, 0.25) - beta) * 4
+    beta = _run(steps, 0.0)
+    alpha = (_run(steps, 0.25) - beta) * 4
     line = [min(max(alpha * x + beta, 0.0), 1.0) for x in PROBES]
     if alpha <= 0 or not all(abs(f - g) < CLOSE for f, g in zip(found, line, strict=True)):
         return None
@@ -319,6 +351,7 @@ def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> 
         return skipped(
             wiring.node, "conflicting-evidence", f"a cell whose gates have different sizes: {sizes}"
         )
+    offset, known["f"] = _offset(evaluation, known["f"])
     gates = dict.fromkeys(GATES, ()) | {
         gate: _terms(evaluation, value) for gate, value in known.items()
     }
@@ -334,7 +367,18 @@ def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> 
         coupled=wiring.coupled,
         notes=note,
         entries=tuple(names.values()),
+        offset=offset,
     )
+
+
+def _offset(evaluation: Evaluation, value: Value) -> tuple[float, Value]:
+    """What is added to every unit alike: one stored number, as TensorFlow's cells add 1 to f."""
+    alike = [term for term in value.terms if len(term) > 1 and term[0] == term[-1]]
+    alike = [term for term in alike if len(set(term)) == 1]
+    if not alike or len(alike) == len(value.terms):
+        return 0.0, value
+    rest = tuple(term for term in value.terms if term not in alike)
+    return sum(evaluation.number(term[0]) for term in alike), value._replace(terms=rest)
 
 
 def _terms(evaluation: Evaluation, value: Value) -> Terms:

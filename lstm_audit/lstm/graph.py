@@ -26,7 +26,7 @@ from ..errors import MalformedFile
 from ..formats import Constant, Graph, Node, Scope
 from ..raw.tensor import Tensor, read_numbers, whole_block
 
-MAX_STEPS = 1 << 22
+MAX_STEPS = 1 << 21
 """Elements moved and names visited in one graph: under a second. Sixty Concats of a tensor with
 itself are 2**60.
 """
@@ -34,11 +34,15 @@ itself are 2**60.
 MAX_TERMS = 16
 """Summands of one value; a bias has two, or four with weights that were split."""
 
-MAX_READ = 1 << 20
-"""Bytes of a stored tensor whose numbers are read for a calculation."""
+MAX_READ = 4 << 20
+"""Bytes of a stored tensor whose numbers are read at once."""
 
+FEW_HOPS = 8
 MAX_HOPS = 4096
 """Calls and bodies through which one name is followed."""
+
+READ = 64
+"""Steps that reading one element by itself counts for."""
 
 SPACE = 1 << 40
 """A cell is SPACE * number of the stored tensor + number of the element."""
@@ -182,7 +186,9 @@ class Evaluation:
         """Where a name is made: here, in a scope around it, in the call that binds it, in the body
         that returns it.
         """
-        for _ in range(MAX_HOPS):
+        for hops in range(MAX_HOPS):
+            if hops > FEW_HOPS:
+                self.spend(1)
             if name in scope.bound:
                 scope, name = scope.bound[name]
             elif name in scope.constants:
@@ -273,22 +279,43 @@ class Evaluation:
 
     def numbers(self, value: Value) -> list[float]:
         """The sums, element by element."""
-        self.spend(value.size * max(1, len(value.terms)))
-        columns = [[self.number(cell) for cell in term] for term in value.terms]
+        columns = [self.read(term) for term in value.terms]
         return (
             [sum(column) for column in zip(*columns, strict=True)]
             if columns
             else [0.0] * value.size
         )
 
+    def read(self, cells: Cells) -> Sequence[float]:
+        """What some cells hold. Of a long tensor, a run of cells alone is read."""
+        self.spend(len(cells))
+        if isinstance(cells, range) and cells and cells.step == 1:
+            number, last = cells[0] // SPACE, cells[-1] // SPACE
+            if number == last:
+                return self._run(number, cells[0] % SPACE, len(cells))
+        return [self.number(cell) for cell in cells]
+
+    def _run(self, number: int, first: int, count: int) -> Sequence[float]:
+        """A run of one stored tensor: a short one is read once, of a long one the run alone."""
+        constant = self._stored[number]
+        if constant.tensor is None or constant.tensor.span.size <= MAX_READ:
+            if number not in self._numbers:
+                self._numbers[number] = numbers_of(constant)
+            return self._numbers[number][first : first + count]
+        size = constant.tensor.dtype.itemsize
+        span = constant.tensor.span[first * size : (first + count) * size]
+        part = constant.tensor._replace(shape=(count,), strides=(1,), span=span)
+        return numbers_of(constant._replace(tensor=part, shape=(count,)))
+
     def number(self, cell: int) -> float:
         """What one cell holds."""
         if cell == NOTHING:
             return 0.0
         number = cell // SPACE
-        if number not in self._numbers:
-            self._numbers[number] = numbers_of(self._stored[number])
-        return self._numbers[number][cell % SPACE]
+        if number in self._numbers:
+            return self._numbers[number][cell % SPACE]
+        self.spend(READ)
+        return self._run(number, cell % SPACE, 1)[0]
 
 
 def numbers_of(constant: Constant) -> Sequence[float]:

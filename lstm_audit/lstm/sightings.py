@@ -157,7 +157,7 @@ def _term(half: str, cells: Cells, evaluation: Evaluation, flat: dict[int, Tenso
         if constant.tensor is not None and constant.scale == 1.0 and constant.tensor.dtype.encode:
             block = _block(constant.tensor, start, run, flat, run[0] // SPACE)
             return Term(half, constant.name, block)
-    return Term(half, _said(cells, evaluation), _computed([evaluation.number(c) for c in cells]))
+    return Term(half, _said(cells, evaluation), _computed(evaluation.read(cells)))
 
 
 def _regular(cells: Cells) -> range | tuple[int, ...]:

@@ -105,7 +105,7 @@ def _rows(
 def _single(sighting: Sighting, evaluation: Evaluation) -> Sighting:
     """Frameworks with one bias put it into W's half, and zeros into R's: then it is no half."""
     hh = [cells for terms in sighting.gates.values() for half, cells in terms if half == "hh"]
-    if sighting.entries or not hh or any(evaluation.number(cell) for cells in hh for cell in cells):
+    if sighting.entries or not hh or any(any(evaluation.read(cells)) for cells in hh):
         return sighting
     gates = {
         gate: tuple(("b", cells) for half, cells in terms if half == "ih")

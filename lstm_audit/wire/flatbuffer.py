@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from ..errors import MalformedFile
 from ..raw.span import Span
 
-MAX_TABLES = 200_000
+MAX_TABLES = 100_000
 """Tables of one file: a second. A model has three for every tensor and one for every operator."""
 
 MAX_READS = 20_000

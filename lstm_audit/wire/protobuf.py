@@ -21,7 +21,9 @@ Field = tuple[int, int, int, int]
 """Number, wire type, start, stop. A varint has its value in `start`, and 0 in `stop`."""
 
 MAX_FIELDS = 1_000_000
-"""Fields of one file: half a second. A model of 20,000 nodes has some 300,000."""
+"""Fields of one file, and what readers charge beside them (see `Wire.charge`): a second. A model of
+20,000 nodes has some 300,000.
+"""
 
 MAX_READS = 20_000
 """Windows of one file: half a second. One is moved for every payload that it cannot hold."""
@@ -92,6 +94,10 @@ class Wire:
                 kind = "truncated" if stop == self.span.size else "malformed"
                 raise MalformedFile(message, self.place(min(at, stop)), kind)
             yield field
+
+    def charge(self, fields: int) -> None:
+        """Count what is made of a message as so many fields more."""
+        self._fields -= fields
 
     def place(self, at: int) -> int:
         """The absolute offset of a place, for messages."""

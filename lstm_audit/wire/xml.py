@@ -12,9 +12,9 @@ from xml.parsers import expat
 from ..errors import MalformedFile
 from ..raw.span import Span
 
-MAX_SIZE = 64 << 20
+MAX_SIZE = 32 << 20
 MAX_DEPTH = 64
-MAX_ELEMENTS = 500_000
+MAX_ELEMENTS = 300_000
 PIECE = 1 << 16
 
 

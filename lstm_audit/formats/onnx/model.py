@@ -44,6 +44,12 @@ WORTH_A_CALL = (b"LSTM", b"GRU", b"RNN", b"Tanh")
 MAX_SEARCHED = 1 << 20
 """Bytes of a function that are searched for these words; a longer one is followed anyway."""
 
+NODE = 4
+"""Fields that making a node counts for."""
+
+MAX_SEARCH = 1 << 28
+"""Names of functions times bytes of them; beyond it every function is followed."""
+
 WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 LISTS = (6, 7, 8)
 """AttributeProto.AttributeType of floats, ints and strings: an empty list has nothing else to tell
@@ -168,7 +174,7 @@ def _read_functions(wire: Wire, parts: Sequence[Field]) -> dict[str, Function]:
             raise MalformedFile(f"two functions {key!r}", wire.place(part[2]), "ambiguous")
         functions[key] = function
         bodies[key] = wire.raw(part[2], min(part[3], part[2] + MAX_SEARCHED))
-    if len(functions) > MAX_SCOPES or sum(map(len, bodies.values())) > 16 * MAX_SEARCHED:
+    if len(functions) * sum(map(len, bodies.values())) > MAX_SEARCH:
         return {key: function._replace(worth=True) for key, function in functions.items()}
     worth = {key for key, body in bodies.items() if any(word in body for word in WORTH_A_CALL)}
     fresh = set(worth)
@@ -310,6 +316,7 @@ def _read_body(model: Model, scope: Scope, node: Node, part: Field, frame: Frame
 def _read_node(model: Model, field: Field, frame: Frame) -> tuple[Node, list[Field]]:
     """A NodeProto, and the graphs among its attributes."""
     wire = model.wire
+    wire.charge(NODE)
     ins, outs, name, op, domain, overload = list[str](), list[str](), "", "", "", ""
     attributes, metadata = list[Field](), list[Field]()
     for part in wire.message(field):

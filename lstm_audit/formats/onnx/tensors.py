@@ -19,6 +19,9 @@ from .. import Constant
 MAX_LOOSE = 1 << 18
 """Elements of a tensor that is kept as varints, or in pieces, that are decoded."""
 
+TENSOR = 12
+"""Fields that making a tensor counts for."""
+
 KINDS = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
     9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64",
@@ -53,6 +56,7 @@ def read_constant(wire: Wire, field: Field, external: External) -> Constant:
     and shape do.
     """
     claims = _read_claims(wire, field)
+    wire.charge(TENSOR)
     count = _count(wire, claims, field)
     dtype = DTYPES.get(KINDS.get(claims.kind, ""))
     if dtype is None:
