@@ -199,10 +199,7 @@ def make_copy(
     """The new file under its temporary name: bytes, owner, mode and attributes, read again,
     verified, durable.
     """
-    if os.fstat(held.fd).st_nlink > 1:
-        raise NotPatchable(
-            "it has more than one name (hard links), which a replacement would part: use --in-place"
-        )
+    files.refuse_hard_links(os.fstat(held.fd))
     method = fill(held, temp, edits, verify, progress)
     notes = dress(temp.fd, held.stat, held.fd)
     files.sync(temp.fd)

@@ -22,7 +22,7 @@ from ..targets import TARGETS, Target
 from . import files
 from .choose import choose, matching
 from .edits import Change, Edit, edits_of
-from .overlap import refuse_sharing
+from .overlap import Layout, lay_out, refuse_sharing
 from .plan import GatePlan, Place, changes_of, plan_gates
 from .readers import refuse_readers
 
@@ -134,12 +134,15 @@ def plan_each(path: str, fixes: Sequence[Fix]) -> list[tuple[FilePlan, ...]]:
     refused.
     """
     with opened(path) as file:
-        subject = _read(file)
-        return [_files_of_fix(subject, fix) for fix in fixes]
+        subject = _read(file)._replace(layouts=lay_out(file.checkpoint.tensors))
+        lstms = {lstm.identity: lstm for lstm in subject.found.lstms}
+        return [_files_of_fix(subject, lstms, fix) for fix in fixes]
 
 
-def _files_of_fix(subject: "Subject", fix: Fix) -> tuple[FilePlan, ...]:
-    chosen = [lstm for lstm in subject.found.lstms if lstm.identity in fix.identities]
+def _files_of_fix(
+    subject: "Subject", lstms: Mapping[Identity, Lstm], fix: Fix
+) -> tuple[FilePlan, ...]:
+    chosen = [lstms[one] for one in fix.identities if one in lstms]
     try:
         _, changes = _planned(subject, chosen, fix.target, "ih")
         return tuple(_file_plans(subject.file, changes))
@@ -148,11 +151,14 @@ def _files_of_fix(subject: "Subject", fix: Fix) -> tuple[FilePlan, ...]:
 
 
 class Subject(NamedTuple):
-    """An open checkpoint with all that a plan needs to know of it."""
+    """An open checkpoint with all that a plan needs to know of it. `layouts`: where its tensors
+    lie, if several patches are planned.
+    """
 
     file: Opened
     found: Found
     values: Mapping[Identity, Values]
+    layouts: Mapping[int, Layout] = {}  # a default that nothing writes to
 
 
 def _read(file: Opened) -> Subject:
@@ -179,7 +185,8 @@ def _planned(
     if checkpoint.graphs:
         refuse_readers(checkpoint.graphs, gates, changes)
     elif not checkpoint.format.startswith("safetensors"):  # there no two tensors may share a byte
-        refuse_sharing(checkpoint.tensors, subject.found.lstms, chosen, changes)
+        layouts = subject.layouts or lay_out(checkpoint.tensors)
+        refuse_sharing(checkpoint.tensors, layouts, subject.found.lstms, chosen, changes)
     return gates, changes
 
 
@@ -262,13 +269,15 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def refusal(planned: Planned) -> str:
+def refusal(planned: Planned, replace: bool = True) -> str:
     """Why the write of these files would be refused whatever the bytes; empty where it would
     not.
     """
     try:
         for file in planned.files:
             files.refuse_writing(file.path)
+            if replace:
+                files.refuse_hard_links(os.stat(file.path))
     except AuditError as error:
         return error.message
     return ""

@@ -110,6 +110,14 @@ def refuse_writing(path: str) -> None:
         raise Unreadable(f"cannot open: {error.strerror}") from None
 
 
+def refuse_hard_links(found: os.stat_result) -> None:
+    """A replacement would take one name away from the others."""
+    if found.st_nlink > 1:
+        raise NotPatchable(
+            "it has more than one name (hard links), which a replacement would part: use --in-place"
+        )
+
+
 def _refuse_read_only(resolved: str) -> None:
     """By the mode bits as well, which root would not notice."""
     if not os.stat(resolved).st_mode & ANYONE_WRITES or not os.access(resolved, os.W_OK):

@@ -16,7 +16,7 @@ from ..lstm.measure import read_values
 from ..raw.tensor import Block
 from ..targets import Target
 from .choose import choose
-from .overlap import refuse_contradictions, refuse_sharing
+from .overlap import lay_out, refuse_contradictions, refuse_sharing
 from .plan import GatePlan, Place, Write, changes_of, changes_of_write, plan_gates, stored_values
 
 
@@ -35,7 +35,8 @@ def patch_module(
     )
     changes = list(changes_of(plans))
     refuse_contradictions(changes)
-    refuse_sharing(checkpoint.tensors, found.lstms, chosen, changes)
+    layouts = lay_out(checkpoint.tensors)
+    refuse_sharing(checkpoint.tensors, layouts, found.lstms, chosen, changes)
     tensors = _tensors(model)
     missing = sorted(
         {w.term.name for plan in plans for w in plan.writes if w.term.name not in tensors}

@@ -5,8 +5,11 @@ nothing, or `NotPatchable` with both names. Promise: a patch that this lets thro
 element of any other tensor.
 """
 
-from bisect import bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import accumulate
+from typing import NamedTuple
 
 from ..errors import MalformedFile, NotPatchable
 from ..lstm.layer import Lstm
@@ -18,12 +21,39 @@ MAX_ROWS = 4096
 everywhere.
 """
 
-Runs = list[tuple[int, int, str]]
-"""Sorted, disjoint (start, stop, reason)."""
+
+class Layout(NamedTuple):
+    """The tensors of one source by where they start; `reach` is how far those up to each one go."""
+
+    starts: list[int]
+    reach: list[int]
+    names: list[str]
+
+
+def lay_out(tensors: Mapping[str, Tensor]) -> Mapping[int, Layout]:
+    """Every tensor's place, by source; made once for all patches that are planned of a file.
+
+    What no reader can make a tensor of (an array of text) is left out: it is stored apart, as the
+    container says.
+    """
+    places: dict[int, list[tuple[int, int, str]]] = {}
+    for name in tensors:
+        with suppress(MalformedFile):
+            span = tensors[name].span
+            places.setdefault(id(span.source), []).append(
+                (span.start, span.start + span.size, name)
+            )
+    return {source: _layout(sorted(found)) for source, found in places.items()}
+
+
+def _layout(places: Sequence[tuple[int, int, str]]) -> Layout:
+    reach = list(accumulate((stop for _, stop, _ in places), max))
+    return Layout([start for start, _, _ in places], reach, [name for *_, name in places])
 
 
 def refuse_sharing(
     tensors: Mapping[str, Tensor],
+    layouts: Mapping[int, Layout],
     lstms: Sequence[Lstm],
     chosen: Sequence[Lstm],
     changes: Sequence[Change],
@@ -33,18 +63,34 @@ def refuse_sharing(
     A second name of exactly such a bias (a tied module, `_flat_weights`) is the same tensor and may
     change with it, unless it is a bias of an LSTM that was not chosen.
     """
-    runs = _runs(changes)
     meant = {name for lstm in chosen for name in (*lstm.bias_tensors, *lstm.aliases)}
-    spared = {name for lstm in lstms if lstm not in chosen for name in lstm.bias_tensors} - meant
     same = {tensors[name].identity for name in meant}
-    for name in tensors:
-        tensor = _located(tensors, name)
-        if tensor is None or name in meant or (tensor.identity in same and name not in spared):
-            continue
-        for start, _, reason in _touched(tensor, runs.get(id(tensor.span.source), [])):
+    mine = {lstm.identity for lstm in chosen}
+    for change in changes:
+        start, stop = change.span.start, change.span.start + change.span.size
+        for name in _near(layouts.get(id(change.span.source)), start, stop):
+            tensor = tensors[name]
+            if name in meant or not touches(tensor, start, stop):
+                continue
+            others = (lstm for lstm in lstms if lstm.identity not in mine)
+            if tensor.identity in same and not any(name in lstm.bias_tensors for lstm in others):
+                continue
             raise NotPatchable(
-                f"{reason}: {name} is stored in the same bytes and would change with it", start
+                f"{change.reason}: {name} is stored in the same bytes and would change with it",
+                start,
             )
+
+
+def _near(layout: Layout | None, start: int, stop: int) -> Iterator[str]:
+    """The tensors whose outer bounds may meet [start, stop), from the last that begins before
+    `stop` back to where none reaches so far.
+    """
+    if layout is None:
+        return
+    k = bisect_left(layout.starts, stop)
+    while k and layout.reach[k - 1] > start:
+        k -= 1
+        yield layout.names[k]
 
 
 def refuse_contradictions(changes: Sequence[Change]) -> None:
@@ -62,41 +108,6 @@ def refuse_contradictions(changes: Sequence[Change]) -> None:
                     f"two values are wanted for the same stored number ({before[1]}; "
                     f"{change.reason})"
                 )
-
-
-def _runs(changes: Sequence[Change]) -> dict[int, Runs]:
-    """The changed bytes by source; what overlaps or touches is joined."""
-    runs: dict[int, Runs] = {}
-    for change in sorted(changes, key=lambda c: c.span.start):
-        mine = runs.setdefault(id(change.span.source), [])
-        start, stop = change.span.start, change.span.start + change.span.size
-        if mine and start <= mine[-1][1]:
-            mine[-1] = (mine[-1][0], max(stop, mine[-1][1]), mine[-1][2])
-        else:
-            mine.append((start, stop, change.reason))
-    return runs
-
-
-def _located(tensors: Mapping[str, Tensor], name: str) -> Tensor | None:
-    """None for what no reader can make a tensor of (an array of text): it is stored apart, as the
-    container says.
-    """
-    try:
-        return tensors[name]
-    except MalformedFile:
-        return None
-
-
-def _touched(tensor: Tensor, runs: Runs) -> Iterator[tuple[int, int, str]]:
-    """The runs that hold a byte of an element of the tensor, first by its outer bounds, then
-    exactly.
-    """
-    start, stop = tensor.span.start, tensor.span.start + tensor.span.size
-    for run in runs[bisect_right(runs, start, key=lambda r: r[1]) :]:
-        if run[0] >= stop:
-            return
-        if touches(tensor, run[0], run[1]):
-            yield run
 
 
 def touches(tensor: Tensor, start: int, stop: int) -> bool:

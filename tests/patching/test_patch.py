@@ -865,7 +865,7 @@ def shared_state(overlap: Callable[[Tensor], Tensor]) -> dict[str, Tensor]:
     flat = torch.cat([tensor.flatten() for tensor in state.values()])
     parts = flat.split([tensor.numel() for tensor in state.values()])
     views = {n: part.view(t.shape) for (n, t), part in zip(state.items(), parts, strict=True)}
-    return {**views, "other": overlap(flat)}
+    return {**views, "aside.other": overlap(flat)}
 
 
 def start_of(name: str) -> int:
@@ -890,7 +890,7 @@ NEIGHBOURS = {
 def test_bytes_shared_with_another_tensor_are_refused(kind: str, tmp_path: Path) -> None:
     path = save(tmp_path, shared_state(OVERLAPS[kind]))
     before = folder_of(tmp_path)
-    with pytest.raises(NotPatchable, match="other is stored in the same bytes"):
+    with pytest.raises(NotPatchable, match=r"aside\.other is stored in the same bytes"):
         lstm_audit.patch(path, forget_bias=1.0)
     assert folder_of(tmp_path) == before
 
@@ -902,7 +902,7 @@ def test_neighbours_and_true_aliases_are_no_hindrance(kind: str, tmp_path: Path)
     lstm_audit.patch(path, forget_bias=1.0)
     after = torch.load(path)
     assert torch.equal((after["bias_ih_l0"] + after["bias_hh_l0"])[4:8], torch.ones(4))
-    assert torch.equal(after["other"], before["other"]) == (kind != "the bias itself")
+    assert torch.equal(after["aside.other"], before["aside.other"]) == (kind != "the bias itself")
 
 
 def test_tied_lstms_are_one_and_half_tied_ones_are_refused_apart(tmp_path: Path) -> None:

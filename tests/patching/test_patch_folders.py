@@ -1,0 +1,128 @@
+"""`patch` and `undo` over folders and patterns, and what a dry run says of the write."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from safetensors.torch import save_file
+from torch import nn
+
+import lstm_audit
+from lstm_audit.cli.group import group
+from lstm_audit.errors import BadPolicy
+
+SHARDED = Path(__file__).parents[2] / "fixtures" / "clean" / "sharded"
+
+
+def run(*words: object) -> Any:
+    return CliRunner().invoke(group, [str(word) for word in words])
+
+
+def saved(path: Path, module: nn.Module) -> Path:
+    path.parent.mkdir(exist_ok=True)
+    save_file(module.state_dict(), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two LSTMs, a GRU, a text and a sharded checkpoint."""
+    top = tmp_path / "run"
+    saved(top / "a.safetensors", nn.LSTM(3, 4))
+    saved(top / "deep" / "b.safetensors", nn.ModuleDict({"enc": nn.LSTM(3, 4)}))
+    saved(top / "gru.safetensors", nn.GRU(3, 4))
+    (top / "notes.txt").write_text("no checkpoint")
+    shutil.copytree(SHARDED, top / "sharded")
+    return top
+
+
+def means(path: Path) -> set[float]:
+    return {round(row.measures.gates["f"].mean, 6) for row in lstm_audit.audit(path).rows}
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_folder_is_patched_and_undone_whole(folder: Path) -> None:
+    before = contents(folder)
+    done = run("patch", folder, "--forget-bias", "2.5")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert means(folder) == {2.5}
+    again = run("patch", folder, "--forget-bias", "2.5")
+    assert again.exit_code == 0
+    assert again.stdout.count("nothing to change") == 3
+    undone = run("undo", folder)
+    assert undone.exit_code == 0
+    assert contents(folder) == before
+    assert run("undo", folder).exit_code == 4
+
+
+def test_a_pattern_of_files(folder: Path) -> None:
+    done = run("patch", f"{folder}/*.safetensors", "--forget-bias", "2.5")
+    assert done.exit_code == 0
+    assert means(folder / "a.safetensors") == {2.5}
+    assert means(folder / "deep") != {2.5}
+    assert isinstance(run("patch", f"{folder}/*.nope", "--forget-bias", "1").exception, BadPolicy)
+    assert run("undo", f"{folder}/*.safetensors").exit_code == 0
+
+
+def test_a_file_without_an_lstm_is_refused_only_where_it_was_named(folder: Path) -> None:
+    assert run("patch", folder / "gru.safetensors", "--forget-bias", "1").exit_code == 3
+    shutil.rmtree(folder / "sharded")
+    shutil.rmtree(folder / "deep")
+    (folder / "a.safetensors").unlink()
+    done = run("patch", folder, "--forget-bias", "1")
+    assert done.exit_code == 4
+    assert "no LSTM in" in done.stderr
+
+
+def test_layers_must_match_somewhere_before_anything_is_written(folder: Path) -> None:
+    before = contents(folder)
+    refused = run("patch", folder, "--forget-bias", "2", "--layers", "enc", "--layers", "decc*")
+    assert isinstance(refused.exception, BadPolicy)
+    assert "no LSTM matches --layers decc*" in str(refused.exception)
+    assert contents(folder) == before
+    done = run("patch", folder, "--forget-bias", "2", "--layers", "enc")
+    assert done.exit_code == 0
+    assert "a.safetensors: no LSTM matches --layers" in done.stderr
+    assert means(folder / "deep") == {2.0}
+    assert means(folder / "a.safetensors") != {2.0}
+
+
+def test_what_looks_like_a_checkpoint_and_is_none_is_refused(folder: Path) -> None:
+    (folder / "broken.pt").write_bytes(b"PK\x03\x04 and no more")
+    done = run("patch", folder, "--forget-bias", "2.5", "--json")
+    assert done.exit_code == 3
+    files = json.loads(done.stdout)["files"]
+    assert [bool(file.get("error")) for file in files].count(True) == 1
+    assert means(folder / "a.safetensors") == {2.5}
+
+
+@pytest.mark.parametrize("mode", ["--dry-run", "--check", "--diff"])
+def test_a_dry_run_says_that_the_write_would_be_refused(folder: Path, mode: str) -> None:
+    path = folder / "a.safetensors"
+    before = contents(folder)
+    path.chmod(0o444)
+    done = run("patch", mode, "--forget-bias", "2.5", path)
+    assert done.exit_code == (0 if mode == "--dry-run" else 1)
+    assert "warning: " in done.stderr
+    assert "the write would be refused: it is read-only" in done.stderr
+    path.chmod(0o644)
+    assert "refused" not in run("patch", mode, "--forget-bias", "2.5", path).stderr
+    (folder / "link").hardlink_to(path)
+    linked = run("patch", mode, "--forget-bias", "2.5", path)
+    assert "the write would be refused: it has more than one name" in linked.stderr
+    (folder / "link").unlink()
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("mode", ["--check", "--diff", "--dry-run"])
+def test_nothing_to_change_passes(folder: Path, mode: str) -> None:
+    path = folder / "a.safetensors"
+    run("patch", "--forget-bias", "2.5", path)
+    done = run("patch", mode, "--forget-bias", "2.5", path)
+    assert (done.exit_code, done.stderr) == (0, "")
