@@ -36,6 +36,11 @@ def spell(shape: Shape) -> str:
     return shape.kind + numbers + (f", clip {shape.clip!r}" if shape.clip else "")
 
 
+def known(name: str) -> bool:
+    """Whether a name is one of an activation."""
+    return _SPELLING.fullmatch(name) is not None
+
+
 def parse(name: str) -> Shape:
     """The numbers in a name; raises KeyError where it is none."""
     match = _SPELLING.fullmatch(name)

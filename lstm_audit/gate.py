@@ -6,8 +6,7 @@ that says what was measured, what was expected and what to do. Promise: the same
 `lstm-audit check`.
 """
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,12 +14,9 @@ from .errors import BadPolicy
 from .facts import Audit, Finding
 from .fleet import Target, audit
 from .policy.flags import with_flags
-from .policy.load import load_policy
+from .policy.load import PolicyLike, policy_of
 from .policy.model import Policy
-from .policy.toml import read_policy
 from .policy.verdict import Outcome, verdict
-
-PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str] | None
 
 OPEN = {"min": float("-inf"), "max": float("inf")}
 
@@ -76,17 +72,6 @@ def check(
     chosen = with_flags(policy_of(policy), **flags)
     result = audit(target, layers=layers, policy=chosen, jobs=jobs)
     return Checked(result, chosen, verdict(result, chosen, allow_skipped=allow_skipped))
-
-
-def policy_of(given: PolicyLike) -> Policy:
-    """A policy from whatever a caller may hold."""
-    if given is None:
-        return Policy()
-    if isinstance(given, Policy):
-        return given
-    if isinstance(given, Mapping):
-        return read_policy(dict(given), "policy")
-    return load_policy(os.fspath(given))
 
 
 def assert_forget_gate(

@@ -243,7 +243,8 @@ def _judge(
     """Find, measure, and hold against the rules: the part of the pipeline that knows no
     container.
     """
-    everything = find_lstms(checkpoint)
+    policy = request.policy
+    everything = find_lstms(checkpoint, policy.conventions if policy is not None else ())
     found = _within(everything, request.layers)
     lstms = [lstm for lstm in found.lstms if selected(lstm, request.layers)]
     _bound(lstms)

@@ -12,8 +12,9 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from .facts import Json, Report, keys_of
 from .lstm.layer import GATES
 from .lstm.measure import Stats
+from .policy import convention
 from .policy.keys import FINITE, KEYS, Key, rule_key, table_schema
-from .policy.toml import GLOBS, OVERRIDE, names_on_top
+from .policy.toml import CONVENTION, GLOBS, OVERRIDE, names_on_top
 from .rules import catalogue
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -101,6 +102,7 @@ def policy_schema() -> Json:
     top = _settings([*KEYS, *map(rule_key, catalogue())])
     top["select"] = {**top["select"], "minItems": 1}
     top[OVERRIDE] = _list(_override())
+    top[CONVENTION] = convention.schema()
     known = {name: top[name] for name in names_on_top()}
     return {"$schema": DIALECT, "title": "A policy of lstm-audit", **table_schema(known)}
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from ..errors import BadPolicy
 from ..facts import Audit, Finding
+from ..lstm.own import Own
 from ..pipeline import MAX_SECONDS, Request
 from ..policy.keys import REQUIRE
 from ..policy.model import Policy
@@ -45,7 +46,7 @@ def run(given: Given) -> int:
     policy = policy_of(given)
     request = Request(given.layers, policy, seconds=MAX_SECONDS)
     found, shown = _look(given, request)
-    patches, uncertain = _mend(shown, given)
+    patches, uncertain = _mend(shown, given, policy.conventions)
     if patches and not given.diff:
         found, shown = _look(given, request)
     if given.baseline is not None and given.update_baseline:
@@ -73,14 +74,14 @@ def _look(given: Given, request: Request) -> tuple[Audit, Audit]:
     return found, only(found, unaccepted(given.baseline, found, request, given.quiet))
 
 
-def _mend(shown: Audit, given: Given) -> tuple[int, bool]:
+def _mend(shown: Audit, given: Given, declared: tuple[Own, ...]) -> tuple[int, bool]:
     """Carry out, or show, the fixes that were asked for: as `fixes.mend`."""
     if not (given.fix or given.unsafe_fixes or given.diff):
         return 0, False
     from .fixes import mend  # all of patching, 20 ms
 
     aside = given.as_json or given.format_name != "table" or given.output is not None
-    return mend(shown, given.unsafe_fixes, show=given.diff, aside=aside)
+    return mend(shown, given.unsafe_fixes, given.diff, aside, declared)
 
 
 def _refuse_contradiction(given: Given) -> None:

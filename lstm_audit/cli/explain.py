@@ -1,5 +1,6 @@
 """`lstm-audit explain CODE`: one rule's manual."""
 
+from ..policy.convention import MANUAL
 from .catalogue import find_rules
 from .exits import PASS
 from .options import Given
@@ -12,6 +13,7 @@ Exit codes:
 \b
 Example:
   lstm-audit explain LA101
+  lstm-audit explain convention
 """
 
 
@@ -20,7 +22,11 @@ def run(given: Given) -> int:
 
     That is: what the rule sees, why it hurts, an example in numbers, the fix, and references. CODE
     is a code (LA101) or a name (doubled-forget-bias); where it means several, they are listed.
+    The word `convention` prints how to declare a convention of one's own.
     """
+    if given.code.strip().lower() == "convention":
+        say(MANUAL)
+        return PASS
     found = find_rules(given.code)
     if len(found) > 1:
         say_table([(rule.code, rule.name, rule.severity) for rule in found], HEADS)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from ..errors import AuditError
 from ..facts import Audit, Finding, Fix
 from ..lstm.layer import Identity
+from ..lstm.own import Own
 from ..patching.checkpoint import Planned, plan_each, plan_fix
 from ..patching.whole import apply_plan
 from ..reports import Replacement
@@ -51,7 +52,9 @@ def _planned(
         )
 
 
-def mend(audit: Audit, unsafe: bool, show: bool, aside: bool) -> tuple[int, bool]:
+def mend(
+    audit: Audit, unsafe: bool, show: bool, aside: bool, declared: tuple[Own, ...] = ()
+) -> tuple[int, bool]:
     """Carry out the fixes of an audit, or `show` the bytes that they would change (on stderr where
     stdout is another program's: `aside`). `unsafe`: also those that overwrite what was learned.
 
@@ -61,7 +64,7 @@ def mend(audit: Audit, unsafe: bool, show: bool, aside: bool) -> tuple[int, bool
     for file in audit.files:
         for fix in choose_fixes(file.findings, unsafe):
             try:
-                planned = plan_fix(file.path, fix)
+                planned = plan_fix(file.path, fix, declared)
                 doubts = _show(planned, aside) if show else _carry_out(planned)
             except AuditError as error:
                 tell(f"{file.path}: {fix.target.text}: refused: {error.message}")

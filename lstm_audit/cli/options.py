@@ -367,6 +367,8 @@ FORMS: Mapping[str, Form] = {
                     choices=lambda: ("ih", "hh", "split"),
                     told=True,
                 ),
+                CONFIG._replace(help="Conventions of one's own from this policy, not the nearest."),
+                NO_CONFIG,
                 Option(
                     "no_couple",
                     ("--no-couple",),

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from ..errors import AuditError, BadPolicy, MalformedFile, UnknownFormat
 from ..inputs import Input, expand
+from ..lstm.own import Own
 from ..patching.checkpoint import Planned, mapped, plan, refusal, with_donor
 from ..patching.choose import refuse_unmatched
 from ..patching.whole import apply_plan, plan_recovered
+from ..policy.load import load_policy
 from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
 from .manners import hint_horizon
@@ -96,7 +98,8 @@ def _outcomes(inputs: Sequence[Input], target: Target, given: Given) -> Iterator
     """Everything is planned before anything is written: a pattern that matches nothing in the whole
     run must not be found out half-way.
     """
-    plans = [(one, _plan(one, target, given)) for one in inputs]
+    declared = load_policy(given.config, use_config=not given.no_config).conventions
+    plans = [(one, _plan(one, target, given, declared)) for one in inputs]
     planned = [found for _, found in plans if isinstance(found, Planned)]
     if planned:
         matched = {pattern for one in planned for pattern in one.matched}
@@ -110,7 +113,9 @@ def _outcomes(inputs: Sequence[Input], target: Target, given: Given) -> Iterator
             tell(f"note: {one.path}: no LSTM matches --layers; nothing to patch there")
 
 
-def _plan(one: Input, target: Target, given: Given) -> Planned | AuditError | None:
+def _plan(
+    one: Input, target: Target, given: Given, declared: tuple[Own, ...]
+) -> Planned | AuditError | None:
     """What is to be done to one input; None for a file of a folder that is no checkpoint, or has no
     LSTM.
     """
@@ -118,7 +123,7 @@ def _plan(one: Input, target: Target, given: Given) -> Planned | AuditError | No
         return AuditError(one.problem)
     try:
         make = plan if _only_shows(given) else plan_recovered
-        return make(one.path, target, given.layers, given.place, strict=False)
+        return make(one.path, target, given.layers, given.place, strict=False, declared=declared)
     except AuditError as error:
         unknown = isinstance(error, (UnknownFormat, MalformedFile)) and not one.expected
         nothing = error.kind == "no-lstm" and not one.named

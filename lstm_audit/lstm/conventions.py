@@ -62,17 +62,17 @@ class Convention(NamedTuple):
     every name contains one, where the hint is too weak to spare a large model's names the tail.
     `pairs`: both halves belong to it, one without the other is worth a note. `joined`: the tail is
     so telling that the module's path may be joined to it by underscores or by nothing. `beside`:
-    the slots of a tensor that may stand one level above the module, which then has this name
-    there. `joint`: one weight for (x, h), so that H is a quarter of its gate axis. `convolution`:
-    the same with kernel axes behind the two of a matrix; `kernel_first`: weights may have them
-    before these two. `interleaved`: the gates take turns along the axis. `claimed`: other layers
-    have such names too, so that the row holds only where the reader claims a recurrence; all
-    tensors of one then stand in one folder. `doubled`: a bias of twice the length is bias_ih and
-    bias_hh in turn. `mirror`: the second name under which the framework saves the same numbers;
-    with a projection it is right for the first cell only. `formats`: the containers in which the
-    names are known to mean this; elsewhere another framework uses them too, and so it does where a
-    name contains `foreign`. `computed` maps a slot to the one that the framework computes from it:
-    beside the first, the second is a copy of today.
+    the slots of a tensor that may stand one level above the module, which then has this name there.
+    `joint`: one weight for (x, h), so that H is a quarter of its gate axis. `convolution`: the same
+    with kernel axes behind the two of a matrix; `kernel_first`: weights may have them before these
+    two. `interleaved`: the gates take turns along the axis. `claimed`: other layers have such names
+    too, so that the row holds only where the reader claims a recurrence; all tensors of one then
+    stand in one folder. `doubled`: a bias of twice the length is bias_ih and bias_hh in turn.
+    `vouched`: a user declared it, for shapes of any kind. `mirror`: the second name under which the
+    framework saves the same numbers; with a projection it is right for the first cell only.
+    `formats`: the containers in which the names are known to mean this; elsewhere another framework
+    uses them too, and so it does where a name contains `foreign`. `computed` maps a slot to the one
+    that the framework computes from it: beside the first, the second is a copy of today.
     """
 
     name: str
@@ -97,6 +97,7 @@ class Convention(NamedTuple):
     convolution: bool = False
     kernel_first: bool = False
     claimed: bool = False
+    vouched: bool = False
     doubled: bool = False
     interleaved: bool = False
     mirror: str = ""

@@ -80,7 +80,8 @@ def _disagreement(group: Group, hidden: int, tensors: Tensors) -> Skipped | None
     together.
     """
     name = group.first.get("input")
-    if name is None or group.convention.convolution or group.separate:
+    row = group.convention
+    if name is None or row.convolution or row.vouched or group.separate:
         return None
     shape = shape_of(tensors, name)
     if group.convention.kernel_first:

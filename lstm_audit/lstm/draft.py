@@ -15,7 +15,7 @@ from .siblings import Family, Pair
 ShapeOf = Callable[[str], tuple[int, ...]]
 Patterns = tuple[tuple[str, tuple[str, ...]], ...]
 
-BIAS_TEXT = re.compile(r"(?i)bias|beta|(?:^|[._/|])b(?:_|\d|\{|[a-z]{0,2}\{|$)")
+BIAS_TEXT = re.compile(r"(?i)bias|beta|(?:^|[._/|])b(?:[_./|]|\d|\{|[a-z]{0,2}\{|$)")
 SHOWN = 6
 """Names that a sentence lists."""
 
@@ -30,7 +30,7 @@ class Draft(NamedTuple):
 
     @classmethod
     def of_families(
-        cls, module: str, parts: Sequence[Family], recurrent: Family, shape: ShapeOf
+        cls, module: str, parts: Sequence[Family], recurrent: Family, shape: ShapeOf, hidden: int
     ) -> "Draft":
         """A tensor a gate."""
         four = [part for part in parts if len(part.members) == len(recurrent.members)]
@@ -53,7 +53,8 @@ class Draft(NamedTuple):
             if texts
         )
         table = ", ".join(f"{gate} = {_quote(words[gate])}" for gate in "ifgo" if gate in words)
-        return cls(_name_of(module), tensors, f"{{ {table} }}")
+        axis = 0 if shape(recurrent.members["f"])[0] == hidden else 1
+        return cls(_name_of(module), tensors, f"{{ {table} }}", axis)
 
     @classmethod
     def of_pair(cls, pair: Pair, axis: int, left: Collection[str], shape: ShapeOf) -> "Draft":

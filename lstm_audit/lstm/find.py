@@ -17,6 +17,7 @@ from .extra import doubt_lookalikes, weigh_extras
 from .kind import claim_of, claimed_kind, decide
 from .layer import Lookalike, Lstm, Term
 from .match import ROWS, Group, Key, Row, match, mirrored, paths
+from .own import Own, rows_of
 from .trainer import drop_trainer_state
 from .unknown import find_unknown
 
@@ -45,12 +46,15 @@ class Found(NamedTuple):
     lookalikes: tuple[Lookalike, ...] = ()
 
 
-def find_lstms(checkpoint: Checkpoint) -> Found:
-    """Every LSTM of a checkpoint; raises `MalformedFile` when a tensor that matters is broken."""
+def find_lstms(checkpoint: Checkpoint, declared: tuple[Own, ...] = ()) -> Found:
+    """Every LSTM of a checkpoint; raises `MalformedFile` when a tensor that matters is broken.
+
+    `declared` are the user's own conventions, which are asked first.
+    """
     names, skipped = drop_trainer_state(checkpoint)
     outcomes: list[Outcome] = []
     everything = "\n".join(names)
-    for row in ROWS:
+    for row in (*rows_of(declared), *ROWS) if declared else ROWS:
         if row.convention.hint in everything:
             got, taken = _apply(row, names, checkpoint, {outcome.module for outcome in outcomes})
             outcomes += got

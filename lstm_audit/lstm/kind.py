@@ -145,11 +145,15 @@ def weigh_shape(
         shape = shape[-2:]
     if shape == (0,):
         return Kind("missing-data", detail=PLACEHOLDER)
+    if convention.vouched and len(shape) <= 5:
+        shape = shape[:2]
     if 0 in shape or len(shape) not in ((3, 4, 5) if convention.convolution else (2,)):
         return Kind("ambiguous", detail=f"a recurrent weight of shape {shape}")
     rows, columns = shape[convention.gate_axis], shape[1 - convention.gate_axis]
     if separate:
         return Kind("lstm", rows)  # (H, H), or (H, P) under a projection
+    if convention.vouched and rows == 4 * columns:
+        return Kind("lstm", columns)
     if convention.joint or (convention.convolution and input_rows is None):
         return _joint(rows, columns, shape)
     return _fused(convention, rows, columns, projected, input_rows)

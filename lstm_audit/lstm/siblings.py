@@ -149,7 +149,7 @@ def _family(
             return None
     if "g" not in members or (len(word) == 1 and _enumerated(before, after, word, there)):
         return None
-    module = _module(before)
+    module = _module(before, alone=before[-1:] in "./|" and after[:1] in "./|")
     template = f"{before}{{gate}}{after}"
     of_hidden = bool(HIDDEN_TEXT.search(template[len(module) :]))
     return Family(module, template, words, members, of_hidden)
@@ -166,12 +166,14 @@ def _enumerated(before: str, after: str, like: str, there: Collection[str]) -> b
     return sum(before + _cased(letter, like) + after in there for letter in STRANGERS) > 1
 
 
-def _module(before: str) -> str:
-    """The path of the cell, from what stands before the word that differs."""
+def _module(before: str, alone: bool = False) -> str:
+    """The path of the cell, from what stands before the word that differs; where that is `alone`
+    between separators, the component before it may say the side (`W.f`, `x2h.forget.weight`).
+    """
     at = max(before.rfind(mark) for mark in "./|")
     path = before[: max(at, 0)]
     last = re.split(r"[./|]", path)[-1]
-    if path and SIDES.match(last):
+    if alone and path and SIDES.match(last):
         path = path[: max(len(path) - len(last) - 1, 0)]
     return path
 

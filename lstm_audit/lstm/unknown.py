@@ -149,9 +149,8 @@ def _per_gate(found: Sequence[Family], scene: Scene) -> Iterator[Sight]:
         if recurrent and (four or len(matrices) > 1) and (not joint or four):
             names = tuple(p.members["f"] for p in parts)
             why = f"a tensor a gate, {hidden} units"
-            yield Sight(
-                module, names, why, Draft.of_families(module, parts, recurrent, scene.shape)
-            )
+            draft = Draft.of_families(module, parts, recurrent, scene.shape, hidden)
+            yield Sight(module, names, why, draft if recurrent.complete else None)
 
 
 def _vector(scene: Scene, family: Family) -> bool:

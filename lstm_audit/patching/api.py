@@ -10,6 +10,7 @@ from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
 from ..errors import Unreadable
+from ..policy.load import PolicyLike, policy_of
 from ..targets import TARGETS, Target, Value, only_one
 from ..targets import target as make_target
 from .apply import Applied, Mode
@@ -48,6 +49,7 @@ def patch(
     in_place: bool = False,
     output: str | os.PathLike[str] | None = None,
     undo: bool = True,
+    policy: PolicyLike = None,
     **wanted: Wanted,
 ) -> Patched:
     """Set the forget bias of a checkpoint on disk, or of a live `torch.nn.Module`.
@@ -56,8 +58,8 @@ def patch(
     1); `time_scale` or `half_life` in steps; `horizon` (steps, share kept); `shift`; `init`, a
     preset such as "chrono:784"; or whatever else `lstm_audit.targets.TARGETS` holds. `layers` is a
     glob over addresses or modules, or several. `place` says which half carries the value: ih, hh,
-    or split. `in_place`, `output` and `undo` are for files. A model is written under `no_grad`, its
-    Parameter objects stay.
+    or split. Of `policy` (as `check` takes it) the conventions hold. `in_place`, `output` and
+    `undo` are for files. A model is written under `no_grad`, its Parameter objects stay.
 
     Raises `BadPolicy` for a target that cannot be had, `NotPatchable` with the reason when the
     bytes cannot be written, and what reading the file raises; then nothing has been changed. Raises
@@ -65,10 +67,11 @@ def patch(
     """
     chosen = with_donor(_target(wanted, seed, couple))
     half, patterns = check_place(place), (layers,) if isinstance(layers, str) else tuple(layers)
+    declared = policy_of(policy).conventions
     if not isinstance(target, (str, os.PathLike)):
-        gates, wrote = patch_module(target, chosen, patterns, half)
+        gates, wrote = patch_module(target, chosen, patterns, half, declared)
         return Patched(gates, wrote=wrote)
-    planned = plan_recovered(os.fspath(target), chosen, patterns, half)
+    planned = plan_recovered(os.fspath(target), chosen, patterns, half, declared=declared)
     if not planned.changes and output is None:
         return Patched(planned.gates, planned)
     mode: Mode = "output" if output is not None else "in-place" if in_place else "replace"

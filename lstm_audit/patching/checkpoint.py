@@ -17,6 +17,7 @@ from ..lstm.find import Found, find_lstms
 from ..lstm.forensics.fingerprint import identify
 from ..lstm.layer import GATES, Identity, Lstm
 from ..lstm.measure import Values, read_values
+from ..lstm.own import Own
 from ..pipeline import MAX_UNITS, Opened, opened
 from ..targets import TARGETS, Target
 from . import files
@@ -39,7 +40,8 @@ class Planned(NamedTuple):
     """What a patch would do to the checkpoint at `path`, which may lie inside the file `home`.
 
     `expected`: every LSTM's effective biases afterwards; `warnings`: what to know first; `matched`:
-    the patterns that match an LSTM, of all those at `addresses`.
+    the patterns that match an LSTM, of all those at `addresses`; `declared`: the conventions of the
+    user's own by which they were found.
     """
 
     path: str
@@ -52,6 +54,7 @@ class Planned(NamedTuple):
     warnings: tuple[str, ...]
     matched: frozenset[str]
     addresses: tuple[str, ...]
+    declared: tuple[Own, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -65,6 +68,7 @@ def plan(
     layers: tuple[str, ...] = (),
     place: Place = "ih",
     strict: bool = True,
+    declared: tuple[Own, ...] = (),
 ) -> Planned:
     """Plan a patch of the checkpoint at `path`; raises `NotPatchable`, or what reading it raises.
 
@@ -77,23 +81,25 @@ def plan(
     if is_remote(path):
         raise _elsewhere(path)
     with opened(path) as file:
-        subject = _read(file)
+        subject = _read(file, declared)
         matched = matching(subject.found, layers)
         nothing = not strict and layers and not matched
         chosen = [] if nothing else choose(subject.found, layers if strict else tuple(matched))
-        return _plan(path, subject, chosen, target, place, matched)
+        planned = _plan(path, subject, chosen, target, place, matched)
+        return planned._replace(declared=declared)
 
 
-def plan_fix(path: str, fix: Fix) -> Planned:
+def plan_fix(path: str, fix: Fix, declared: tuple[Own, ...] = ()) -> Planned:
     """Plan the fix of a finding; raises as `plan` does, and `NotPatchable` where its LSTMs are not
     there.
     """
     with opened(path) as file:
-        subject = _read(file)
+        subject = _read(file, declared)
         chosen = [lstm for lstm in subject.found.lstms if lstm.identity in fix.identities]
         if len(chosen) != len(fix.identities):
             raise NotPatchable("the file no longer holds the LSTMs that the fix is for")
-        return _plan(path, subject, chosen, fix.target, "ih")
+        planned = _plan(path, subject, chosen, fix.target, "ih")
+        return planned._replace(declared=declared)
 
 
 def _plan(
@@ -129,12 +135,14 @@ def _elsewhere(path: str) -> NotPatchable:
     )
 
 
-def plan_each(path: str, fixes: Sequence[Fix]) -> list[tuple[FilePlan, ...]]:
+def plan_each(
+    path: str, fixes: Sequence[Fix], declared: tuple[Own, ...] = ()
+) -> list[tuple[FilePlan, ...]]:
     """What each fix by itself would write, from one reading of the file; nothing where a fix is
     refused.
     """
     with opened(path) as file:
-        subject = _read(file)._replace(layouts=lay_out(file.checkpoint.tensors))
+        subject = _read(file, declared)._replace(layouts=lay_out(file.checkpoint.tensors))
         lstms = {lstm.identity: lstm for lstm in subject.found.lstms}
         return [_files_of_fix(subject, lstms, fix) for fix in fixes]
 
@@ -161,8 +169,8 @@ class Subject(NamedTuple):
     layouts: Mapping[int, Layout] = {}  # a default that nothing writes to
 
 
-def _read(file: Opened) -> Subject:
-    found = find_lstms(file.checkpoint)
+def _read(file: Opened, declared: tuple[Own, ...]) -> Subject:
+    found = find_lstms(file.checkpoint, declared)
     units = sum(4 * lstm.hidden_size for lstm in found.lstms)
     if units > MAX_UNITS:
         raise NotPatchable(
@@ -197,7 +205,7 @@ def with_donor(target: Target) -> Target:
     if TARGETS[target.name].kind != "file":
         return target
     with opened(str(target.values[0])) as file:
-        values = _read(file).values
+        values = _read(file, ()).values
         return target._replace(donor={one: tuple(found.forget) for one, found in values.items()})
 
 

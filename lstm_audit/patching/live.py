@@ -13,6 +13,7 @@ from ..formats.live import read_module
 from ..lstm.find import find_lstms
 from ..lstm.layer import GATES
 from ..lstm.measure import read_values
+from ..lstm.own import Own
 from ..raw.tensor import Block
 from ..targets import Target
 from .choose import choose
@@ -21,14 +22,18 @@ from .plan import GatePlan, Place, Write, changes_of, changes_of_write, plan_gat
 
 
 def patch_module(
-    model: Any, target: Target, layers: tuple[str, ...] = (), place: Place = "ih"
+    model: Any,
+    target: Target,
+    layers: tuple[str, ...] = (),
+    place: Place = "ih",
+    declared: tuple[Own, ...] = (),
 ) -> tuple[tuple[GatePlan, ...], bool]:
     """Patch the LSTMs of a model in place; the plans, and whether a number had to be written.
 
     Raises `NotPatchable` before anything is written.
     """
     checkpoint = read_module(model)
-    found = find_lstms(checkpoint)
+    found = find_lstms(checkpoint, declared)
     chosen = choose(found, layers)
     plans = tuple(
         gate for lstm in chosen for gate in plan_gates(lstm, read_values(lstm), target, place)

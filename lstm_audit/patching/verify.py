@@ -12,6 +12,7 @@ from ..errors import NotPatchable
 from ..lstm.find import find_lstms
 from ..lstm.layer import Identity
 from ..lstm.measure import read_values
+from ..lstm.own import Own
 from ..pipeline import opened
 
 MAX_DESERIALIZED = 4 << 20
@@ -21,10 +22,12 @@ Biases = tuple[tuple[float, ...], ...]
 """The effective biases of i, f, g, o."""
 
 
-def verify_checkpoint(expected: Mapping[Identity, Biases], path: str) -> None:
+def verify_checkpoint(
+    expected: Mapping[Identity, Biases], path: str, declared: tuple[Own, ...] = ()
+) -> None:
     """Read the checkpoint at `path` anew and hold it against the plan."""
     with opened(path, despite_journal=True) as file:
-        lstms = find_lstms(file.checkpoint).lstms
+        lstms = find_lstms(file.checkpoint, declared).lstms
         found = {
             lstm.identity: tuple(tuple(gate) for gate in read_values(lstm).effective)
             for lstm in lstms

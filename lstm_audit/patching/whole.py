@@ -13,6 +13,7 @@ from ..errors import AuditError, NotPatchable
 from ..inputs import split_locator
 from ..interrupted import InterruptedPatch, has_journal, strangers
 from ..lstm.find import find_lstms
+from ..lstm.own import Own
 from ..pipeline import opened
 from ..targets import Target
 from . import files, journal, marker, record
@@ -59,7 +60,8 @@ def apply_plan(
             parts.append(marker.part_of(planned.home, file.path, size, file.edits))
     with marker.marked(planned.home, parts) as doubts:
         done = list(map(write, planned.files))
-        verify_checkpoint(planned.expected, planned.path)  # files that make sense only together
+        # files that make sense only together
+        verify_checkpoint(planned.expected, planned.path, planned.declared)
     return (*done[:-1], done[-1]._replace(doubts=(*done[-1].doubts, *doubts)))
 
 
@@ -73,7 +75,8 @@ def _verifier(planned: Planned, mode: Mode, spread: bool) -> Verify:
 
     def verify(path: str) -> None:
         if not spread:
-            verify_checkpoint(planned.expected, path + planned.path.removeprefix(planned.home))
+            written = path + planned.path.removeprefix(planned.home)
+            verify_checkpoint(planned.expected, written, planned.declared)
         if planned.format.startswith("safetensors") and mode != "in-place":
             verify_by_reference(path)
 
@@ -99,13 +102,18 @@ def _newest_batch(names: Sequence[str]) -> int:
 
 
 def plan_recovered(
-    path: str, target: Target, layers: tuple[str, ...], place: Place, strict: bool = True
+    path: str,
+    target: Target,
+    layers: tuple[str, ...],
+    place: Place,
+    strict: bool = True,
+    declared: tuple[Own, ...] = (),
 ) -> Planned:
     """As `plan`, after what an interrupted patch has left was taken back, file by file."""
     seen: set[str] = set()
     while True:
         try:
-            return plan(path, target, layers, place, strict)
+            return plan(path, target, layers, place, strict, declared)
         except InterruptedPatch as error:
             if error.path in seen:  # the journal does not count for us
                 raise

@@ -27,6 +27,12 @@ def describe(policy: Policy) -> list[Line]:
         here = [(name, toml(value)) for name, value in globs.items() if value]
         here += _override(override.settings)
         lines += [(f"override #{n}.{name}", value) for name, value in here]
+    for own in policy.conventions:
+        about = f"convention {own.name}"
+        lines += [(f"{about}.{role}", toml(patterns)) for role, patterns in own.tensors]
+        lines.append((f"{about}.order", toml_table(dict(own.order))))
+        facts = {"axis": own.axis, "offset": own.offset, "activation": own.activation}
+        lines += [(f"{about}.{name}", toml(value)) for name, value in facts.items()]
     return [(key, value, policy.origins.get(key, DEFAULT)) for key, value in lines]
 
 

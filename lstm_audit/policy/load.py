@@ -6,11 +6,13 @@ is an error, never passed over.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import BadPolicy
 from .model import Policy
+
+PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str] | None
 
 OWN = "lstm-audit.toml"
 SHARED = "pyproject.toml"
@@ -36,6 +38,19 @@ def load_policy(
             return Policy()
     path = find_config(start) if use_config else None
     return Policy() if path is None else _load(path)
+
+
+def policy_of(given: PolicyLike) -> Policy:
+    """A policy from whatever a caller may hold."""
+    if given is None:
+        return Policy()
+    if isinstance(given, Policy):
+        return given
+    if isinstance(given, Mapping):
+        from .toml import read_policy
+
+        return read_policy(dict(given), "policy")
+    return load_policy(os.fspath(given))
 
 
 def find_config(start: str) -> str | None:

@@ -7,6 +7,7 @@ set.
 from collections.abc import Mapping
 from typing import Any, NamedTuple, Self
 
+from ..lstm.own import Own
 from .keys import defaults
 
 Settings = Mapping[str, Any]
@@ -25,8 +26,8 @@ class Policy(NamedTuple):
     """Everything that a verdict depends on.
 
     `folder` is the one that `files` globs are relative to, empty without a configuration file.
-    `origins` maps the keys that `describe` shows to where they were set; what is missing there is a
-    default.
+    `conventions` are the user's own, of which `find_lstms` knows first. `origins` maps the keys
+    that `describe` shows to where they were set; what is missing there is a default.
     """
 
     settings: Settings = defaults()  # nothing writes to it
@@ -34,6 +35,7 @@ class Policy(NamedTuple):
     folder: str = ""
     file: str | None = None
     origins: Mapping[str, str] = {}
+    conventions: tuple[Own, ...] = ()
 
     @property
     def fail_on(self) -> str:

@@ -8,11 +8,12 @@ refused with what was perhaps meant.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from ..lstm.own import Own
 from .keys import KEYS, Key, defaults, rule_key, rule_of
 from .kinds import Place, known_keys, mistyped, table_of, text_of, texts_of, wrong
 from .model import Override, Policy
 
-RULES_KEY, OVERRIDE = "rules", "override"
+RULES_KEY, OVERRIDE, CONVENTION = "rules", "override", "convention"
 GLOBS = ("files", "layers")
 """The keys that say what an override is for."""
 
@@ -29,7 +30,7 @@ def names_on_top(layered: bool = False) -> tuple[str, ...]:
     """The names that a table may hold: keys, and the tables in which further keys stand."""
     rows = [key.name for key in KEYS if key.layered or not layered]
     names = tuple(dict.fromkeys(name.partition(".")[0] for name in rows))
-    return (*GLOBS, *names, RULES_KEY) if layered else (*names, RULES_KEY, OVERRIDE)
+    return (*GLOBS, *names, RULES_KEY) if layered else (*names, RULES_KEY, OVERRIDE, CONVENTION)
 
 
 def read_policy(table: object, file: str, folder: str = "", prefix: str = "") -> Policy:
@@ -47,7 +48,22 @@ def read_policy(table: object, file: str, folder: str = "", prefix: str = "") ->
     origins: dict[str, str] = {}
     settings = _read_settings(top, place, origins, "", layered=False)
     overrides = _read_overrides(top.get(OVERRIDE, []), place, origins)
-    return Policy({**defaults(), **settings}, overrides, folder, file, origins)
+    conventions = _read_conventions(top, place, origins)
+    return Policy({**defaults(), **settings}, overrides, folder, file, origins, conventions)
+
+
+def _read_conventions(
+    top: Mapping[str, Any], place: Place, origins: dict[str, str]
+) -> tuple[Own, ...]:
+    if CONVENTION not in top:
+        return ()
+    from .convention import TEXTS, read_conventions  # 1 ms that hardly a policy needs
+
+    found = read_conventions(top[CONVENTION], place.child(CONVENTION))
+    for own in found:
+        for key in (*dict(own.tensors), *TEXTS):
+            origins[f"convention {own.name}.{key}"] = str(place.child(CONVENTION))
+    return found
 
 
 def _read_settings(
