@@ -48,7 +48,7 @@ def run(given: Given) -> int:
     if given.sidecar is not None:
         _refuse_foreign(given.sidecar, inputs)
     codes = [code for one in inputs for code in _undo(one, given)] or [exits.NOTHING]
-    return max(codes, key=(exits.NOTHING, exits.PASS, exits.UNREADABLE).index)
+    return max(codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index)
 
 
 def _refuse_foreign(sidecar: str, inputs: list[Input]) -> None:

@@ -930,8 +930,8 @@ def test_one_storage_for_both_halves_is_refused_unless_it_is_split(tmp_path: Pat
 
 def test_what_no_reader_knows_is_no_hindrance(tmp_path: Path) -> None:
     state = dict(nn.LSTM(2, 4).state_dict()) | {
-        "names": np.array(["a", "b"]),
-        "sparse": torch.eye(3).to_sparse(),
+        "aside.names": np.array(["a", "b"]),
+        "aside.sparse": torch.eye(3).to_sparse(),
     }
     path = save(tmp_path, state)
     assert lstm_audit.patch(path, forget_bias=1.0).changed
