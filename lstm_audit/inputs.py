@@ -9,40 +9,16 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from typing import NamedTuple
 
 from .errors import AuditError, BadPolicy, MalformedFile, Unreadable
+from .formats import all_formats
 from .missing import explain_missing
 from .policy.globs import file_matches
 from .raw.budget import Budget
 from .raw.source import FileSource, OpenSource
 from .raw.span import whole
-
-SUFFIXES = frozenset(
-    {
-        ".safetensors",
-        ".pt",
-        ".pth",
-        ".ckpt",
-        ".bin",
-        ".h5",
-        ".hdf5",
-        ".keras",
-        ".pt2",
-        ".th",
-        ".pkl",
-        ".pdparams",
-        ".jit",
-        ".model",
-        ".nn",
-        ".onnx",
-        ".tflite",
-        ".mlmodel",
-    }
-)
-"""In a walked folder, a file with one of these that cannot be read is an error; others are no
-checkpoints.
-"""
 
 NET_HEAD = 4096
 """Bytes of an .xml file in which an OpenVINO net names itself."""
@@ -90,8 +66,16 @@ class Input(NamedTuple):
         return (
             self.named
             or self.stands_for_shards
-            or os.path.splitext(self.path)[1].lower() in SUFFIXES
+            or os.path.splitext(self.path)[1].lower().removeprefix(".") in _suffixes()
         )
+
+
+@cache
+def _suffixes() -> frozenset[str]:
+    """In a walked folder, a file with one of these that cannot be read is an error; others are no
+    checkpoints.
+    """
+    return frozenset(suffix for known in all_formats() for suffix in known.expected)
 
 
 def expand(paths: Sequence[str], exclude: Sequence[str] = ()) -> list[Input]:

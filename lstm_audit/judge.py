@@ -42,7 +42,7 @@ def judged(
         skipped=found.skipped,
         lookalikes=found.lookalikes,
         globals=checkpoint.globals,
-        notes=checkpoint.notes,
+        trailing=checkpoint.trailing,
         shared={address for address, count in addresses.items() if count > 1},
     )
     table = table_of(policy or REPORTING, path, subjects_of(evidence))

@@ -104,15 +104,22 @@ class Graph(NamedTuple):
     producer: str = ""
 
 
+class Trailing(NamedTuple):
+    """Bytes of a file that no loader reads: how many, and behind what."""
+
+    size: int
+    behind: str
+
+
 class Checkpoint(NamedTuple):
     """Named tensors and what is claimed of them.
 
     `tensors` go by their natural dotted path; `claims` by module path, or by the path of the folder
     that the tensors of one recurrence stand in; `skipped` are tensors or
     modules that the container holds in a form that cannot be read; `globals` are the (module, name)
-    pairs that an unsafe load of the file would import; `notes` say how many bytes stand where no
-    reader of the format looks. `graphs` hold what has no names; `tensors` is empty then.
-    `files` are bytes in it, by their path, that may be checkpoints of their own.
+    pairs that an unsafe load of the file would import; `trailing` are bytes where no reader of the
+    format looks; `notes` are sentences for the report. `graphs` hold what has no names; then there
+    are no `tensors`. `files` are bytes in it, by their path, that may be checkpoints of their own.
     """
 
     format: str
@@ -123,6 +130,7 @@ class Checkpoint(NamedTuple):
     notes: tuple[str, ...] = ()
     graphs: tuple[Graph, ...] = ()
     files: Mapping[str, Span] = {}
+    trailing: tuple[Trailing, ...] = ()
 
     @property
     def holds_nothing(self) -> bool:
@@ -144,23 +152,49 @@ Beside = Callable[[str], Span]
 
 Reader = Callable[[Span, Beside], "Checkpoint | None"]
 
-READERS: Registry[Reader] = Registry(__name__, first=("torch", "safetensors"))
+
+class Format(NamedTuple):
+    """What may be asked about a format by those who do not know its bytes.
+
+    `suffixes` are the ends of file names that promise it. `expected`: those by which a file in a
+    walked folder must be a checkpoint, or it is an error. `executes`: loading it without a filter
+    imports and calls what the file names. `shares_bytes`: two tensors may lie on the same bytes.
+    `reference`: a library's own reader can be asked whether a whole written file is right.
+    `several`: it is an index of several files.
+    """
+
+    name: str
+    suffixes: tuple[str, ...] = ()
+    expected: tuple[str, ...] = ()
+    executes: bool = False
+    shares_bytes: bool = True
+    reference: bool = False
+    several: bool = False
+
+
+class Family(NamedTuple):
+    """One reader and the formats that it reads. `weak`: it goes by so little that every other one
+    is asked first: a pickle is known by two bytes, which a safetensors header of 128 bytes has too,
+    and an ONNX model by three, which one of 1179912 bytes has.
+    """
+
+    read: Reader
+    formats: tuple[Format, ...]
+    weak: bool = False
+
+
+READERS: Registry[Family] = Registry(__name__, first=("torch", "safetensors"))
 """What most files are is asked first; the answer is the same in any order."""
 
-WEAK: set[Reader] = set()
-"""Readers that go by so little that every other one is asked first: a pickle is known by two bytes,
-which a safetensors header of 128 bytes has too, and an ONNX model by three, which one of 1179912
-bytes has.
-"""
 
-
-def reader(name: str, weak: bool = False) -> Callable[[Reader], Reader]:
-    """Register a function that reads one family of containers, recognised by content."""
+def reader(name: str, *formats: Format, weak: bool = False) -> Callable[[Reader], Reader]:
+    """Register a function that reads one family of containers, recognised by content; of a family
+    that says nothing of its formats, the name is the only one.
+    """
 
     def register(attempt: Reader) -> Reader:
-        if weak:
-            WEAK.add(attempt)
-        return READERS.add(name, attempt)
+        READERS.add(name, Family(attempt, formats or (Format(name),), weak))
+        return attempt
 
     return register
 
@@ -170,12 +204,26 @@ def read(span: Span, beside: Beside) -> Checkpoint:
     none does.
     """
     weak = []
-    for attempt in READERS.each():
-        if attempt in WEAK:
-            weak.append(attempt)
-        elif (checkpoint := attempt(span, beside)) is not None:
+    for family in READERS.each():
+        if family.weak:
+            weak.append(family.read)
+        elif (checkpoint := family.read(span, beside)) is not None:
             return checkpoint
     for attempt in weak:
         if (checkpoint := attempt(span, beside)) is not None:
             return checkpoint
     raise UnknownFormat("no checkpoint format is recognised in these bytes", 0)
+
+
+def format_named(name: str) -> Format:
+    """What is known of a format; of one that nobody registered, nothing."""
+    for family in READERS.each():
+        for known in family.formats:
+            if known.name == name:
+                return known
+    return Format(name)
+
+
+def all_formats() -> list[Format]:
+    """Every format of every reader."""
+    return [known for family in READERS.values() for known in family.formats]

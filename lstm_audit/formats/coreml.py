@@ -18,7 +18,7 @@ from ..raw.dtypes import DTYPES
 from ..raw.span import Span
 from ..raw.tensor import MAX_DIMS, Tensor, strides_of
 from ..wire.protobuf import BYTES, VARINT, Field, Wire
-from . import Attribute, Beside, Checkpoint, Constant, Graph, Node, Scope, reader
+from . import Attribute, Beside, Checkpoint, Constant, Format, Graph, Node, Scope, reader
 
 MAX_DEPTH = 16
 MAX_SCOPES = 1024
@@ -73,7 +73,7 @@ class Model(NamedTuple):
     weights: list[Span]
 
 
-@reader("coreml", weak=True)
+@reader("coreml", Format("coreml", ("mlmodel",), ("mlmodel",)), weak=True)
 def read_coreml(span: Span, beside: Beside) -> Checkpoint | None:
     """A model's networks and programs; None when the bytes are no Model."""
     wire = Wire(span)

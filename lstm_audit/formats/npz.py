@@ -10,7 +10,7 @@ from ..raw.dtypes import DTYPES, DType
 from ..raw.span import Span
 from ..raw.tensor import Tensor, contiguous, strides_of, view
 from ..wire import npy, zip
-from . import Beside, Checkpoint, reader
+from . import Beside, Checkpoint, Format, reader
 
 SUFFIX = ".npy"
 
@@ -24,7 +24,7 @@ _DTYPES = {
 MAX_ARRAYS = 1 << 14
 
 
-@reader("npz")
+@reader("npz", Format("npz", ("npz",)))
 def read_npz(span: Span, beside: Beside) -> Checkpoint | None:
     """`numpy.savez` and `savez_compressed`."""
     if not zip.is_zip(span):

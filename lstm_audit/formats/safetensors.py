@@ -17,7 +17,7 @@ from ..raw.tensor import Tensor, strides_of
 from ..raw.tensors import Tensors
 from ..raw.words import MAX_NAME, show
 from ..wire.json import MAX_SIZE, locate, parse
-from . import Beside, Checkpoint, reader
+from . import Beside, Checkpoint, Format, reader
 
 REFERENCE_MAX_HEADER = 100_000_000
 """`MAX_HEADER_SIZE` of tensor.rs; a length beyond it that the file could not hold is no safetensors
@@ -59,7 +59,10 @@ class Entry(NamedTuple):
     end: int
 
 
-@reader("safetensors")
+@reader(
+    "safetensors",
+    Format("safetensors", ("safetensors",), ("safetensors",), shares_bytes=False, reference=True),
+)
 def read_safetensors(span: Span, beside: Beside) -> Checkpoint | None:
     """The tensors of a safetensors file; None when the first nine bytes are not those of one."""
     size = _header_size(span)

@@ -14,7 +14,7 @@ from ..raw.tensor import Tensor
 from ..raw.tensors import Tensors
 from ..raw.words import MAX_NAME, show
 from ..wire.json import MAX_SIZE, parse
-from . import Beside, Checkpoint, read, reader, shape_of
+from . import Beside, Checkpoint, Format, read, reader, shape_of
 
 MAX_SHARDS = 1000
 """Files that one index may hold open at once; the largest published models have a few hundred."""
@@ -23,7 +23,11 @@ _KEY = rb'"weight_map"[ \t\r\n]*:[ \t\r\n]*\{'
 _UNSAFE = r"[/\\\x00-\x1f\x7f\ud800-\udfff]"
 
 
-@reader("sharded")
+@reader(
+    "sharded",
+    Format("safetensors-sharded", shares_bytes=False, reference=True, several=True),
+    Format("torch-sharded", executes=True, several=True),
+)
 def read_sharded(span: Span, beside: Beside) -> Checkpoint | None:
     """All shards of an index as one checkpoint; None when the bytes are no index.
 
@@ -149,4 +153,5 @@ def _merge(homes: Mapping[str, str], shards: Mapping[str, Checkpoint]) -> Checkp
         skipped=tuple(dict.fromkeys(skipped for part in parts for skipped in part.skipped)),
         globals=tuple(dict.fromkeys(pair for part in parts for pair in part.globals)),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        trailing=tuple(dict.fromkeys(one for part in parts for one in part.trailing)),
     )

@@ -17,7 +17,7 @@ from ..raw.dtypes import DTYPES
 from ..raw.span import Span
 from ..raw.tensor import MAX_DIMS, Tensor, strides_of
 from ..wire.flatbuffer import Flat, Table, root
-from . import Attribute, Beside, Checkpoint, Constant, Graph, Node, Scope, reader
+from . import Attribute, Beside, Checkpoint, Constant, Format, Graph, Node, Scope, reader
 
 MAGIC = b"TFL3"
 MAX_DEPTH = 32
@@ -75,7 +75,7 @@ class Stored(NamedTuple):
     constant: Constant | None
 
 
-@reader("tflite")
+@reader("tflite", Format("tflite", ("tflite",), ("tflite",)))
 def read_tflite(span: Span, beside: Beside) -> Checkpoint | None:
     """The subgraphs of a model; None without the four letters that every model has at byte 4."""
     if span.size < 8 or span[4:8].read() != MAGIC:

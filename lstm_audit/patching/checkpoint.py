@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..errors import AuditError, NotPatchable
 from ..facts import Fix
+from ..formats import format_named
 from ..inputs import is_remote, label
 from ..lstm.copies import find_averages
 from ..lstm.find import Found, find_lstms
@@ -192,7 +193,7 @@ def _planned(
     checkpoint = subject.file.checkpoint
     if checkpoint.graphs:
         refuse_readers(checkpoint.graphs, gates, changes)
-    elif not checkpoint.format.startswith("safetensors"):  # there no two tensors may share a byte
+    elif format_named(checkpoint.format).shares_bytes:
         layouts = subject.layouts or lay_out(checkpoint.tensors)
         refuse_sharing(checkpoint.tensors, layouts, subject.found.lstms, chosen, changes)
     return gates, changes

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ..errors import AuditError, NotPatchable
+from ..formats import format_named
 from ..inputs import split_locator
 from ..interrupted import InterruptedPatch, has_journal, strangers
 from ..lstm.find import find_lstms
@@ -77,7 +78,7 @@ def _verifier(planned: Planned, mode: Mode, spread: bool) -> Verify:
         if not spread:
             written = path + planned.path.removeprefix(planned.home)
             verify_checkpoint(planned.expected, written, planned.declared)
-        if planned.format.startswith("safetensors") and mode != "in-place":
+        if format_named(planned.format).reference and mode != "in-place":
             verify_by_reference(path)
 
     return verify

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ..errors import BadPolicy, Skipped
 from ..facts import Finding, Fix
+from ..formats import Trailing
 from ..lstm.forensics.bias import EPSILON
 from ..lstm.forensics.schemes import Init
 from ..lstm.layer import ROOT, Identity, Lookalike, Lstm, halves_overlap
@@ -53,7 +54,7 @@ class Evidence(NamedTuple):
     skipped: tuple[Skipped, ...] = ()
     lookalikes: tuple[Lookalike, ...] = ()
     globals: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
+    trailing: tuple[Trailing, ...] = ()
     remarks: tuple[Remark, ...] = ()
     shared: Set[str] = frozenset()
 

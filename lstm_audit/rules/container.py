@@ -7,6 +7,7 @@ importing it would do, and of the data only records with a bias are read.
 import re
 from collections.abc import Iterator
 
+from ..formats import all_formats, format_named
 from ..raw.checksums import KINDS
 from ..raw.dtypes import DTYPES
 from ..raw.span import Seal
@@ -80,7 +81,6 @@ whose globals are not in this list's care.
 _STORAGE = r"\w+Storage"
 _CLASS = r"[A-Z]\w*"
 _NN = r"torch\.(?:ao\.)?nn(?:\.\w+)*"
-_TRAILING = r"(\d+) bytes behind .+"
 
 
 @rule("LA901", "unsafe-globals", "warning", scope="file")
@@ -108,12 +108,11 @@ def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
 
     References: torch.load, `weights_only`; the Python documentation of pickle, "Warning".
     """
-    script = evidence.format == "torchscript"
     foreign = sorted(
-        f"{module}.{name}"
-        for module, name in set(evidence.globals)
-        if not inert(module, name) and not (script and module.partition(".")[0] == "__torch__")
+        f"{module}.{name}" for module, name in set(evidence.globals) if not inert(module, name)
     )
+    if foreign and not format_named(evidence.format).executes:  # a script brings its own classes
+        foreign = [name for name in foreign if not name.startswith("__torch__.")]
     if foreign:
         message = (
             f"an unsafe load would import {len(foreign)} name{'s' * (len(foreign) > 1)} outside "
@@ -215,19 +214,14 @@ def _sum(seal: Seal) -> int:
     return found
 
 
-CONTENTS: dict[str, tuple[str, ...]] = {
-    "safetensors": ("safetensors",),
-    **dict.fromkeys(("pt", "pth", "th"), ("torch-zip", "torch-legacy", "torchscript")),
-    **dict.fromkeys(("ckpt", "bin"), ("torch-zip", "torch-legacy", "pickle")),
-    **dict.fromkeys(("pkl", "pickle", "pdparams"), ("pickle",)),
-    "pt2": ("torch-export",),
-    "jit": ("torchscript",),
-    "onnx": ("onnx",),
-    "keras": ("keras",),
-    **dict.fromkeys(("h5", "hdf5"), ("keras-h5", "hdf5")),
-    **dict.fromkeys(("npz", "npy", "zip", "gguf", "json", "txt", "csv"), ()),
-}
-"""What an extension promises; others (.model, .nn, .dat) promise nothing."""
+NO_CHECKPOINT = frozenset({"npy", "zip", "gguf", "json", "txt", "csv"})
+"""Extensions with a settled meaning that is none of ours; others (.model, .dat) promise nothing."""
+
+
+def _promised(suffix: str) -> list[str] | None:
+    """The formats that an extension promises; None where it promises nothing."""
+    found = [known.name for known in all_formats() if suffix in known.suffixes]
+    return found if found or suffix in NO_CHECKPOINT else None
 
 
 @rule("LA903", "extension", "info", scope="file")
@@ -250,12 +244,13 @@ def extension(evidence: Evidence) -> Iterator[Hit]:
 
     References: safetensors README, "Format"; torch.save recommends .pt or .pth.
     """
-    if evidence.format.endswith("-sharded"):
-        return
     name = re.split(r"[/\\]", evidence.path)[-1].lower()
     suffix = re.sub(r"\.(pth?|ckpt)\.tar$", r".\1", name).rpartition(".")[2] if "." in name else ""
-    promised = CONTENTS.get(suffix)
-    if promised is not None and evidence.format not in promised:
+    if not suffix:
+        return
+    own = format_named(evidence.format)
+    promised = None if own.several or suffix in own.suffixes else _promised(suffix)
+    if promised is not None:
         words = " or ".join(promised) or "no checkpoint"
         message = f".{suffix} promises {words}, but the content is {evidence.format}; rename it"
         yield Hit(message, evidence.format, promised[0] if promised else None)
@@ -282,10 +277,9 @@ def trailing_bytes(evidence: Evidence) -> Iterator[Hit]:
 
     References: pickle protocol, STOP (pickletools); torch/serialization.py _legacy_load.
     """
-    for note in evidence.notes:
-        if match := re.fullmatch(_TRAILING, note):
-            message = (
-                f"{note}: no loader reads them; if they are not meant to be there, load the file "
-                "and save it anew"
-            )
-            yield Hit(message, int(match[1]), 0)
+    for trailing in evidence.trailing:
+        message = (
+            f"{trailing.size} bytes behind {trailing.behind}: no loader reads them; if they are "
+            "not meant to be there, load the file and save it anew"
+        )
+        yield Hit(message, trailing.size, 0)

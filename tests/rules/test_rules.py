@@ -22,6 +22,7 @@ from torch import nn
 from lstm_audit import formats
 from lstm_audit.errors import Skipped
 from lstm_audit.facts import SEVERITIES, Finding
+from lstm_audit.formats import Trailing
 from lstm_audit.lstm import presets
 from lstm_audit.lstm.find import find_lstms
 from lstm_audit.lstm.forensics.fingerprint import identify
@@ -83,7 +84,7 @@ def evidence_of(path: Path, opened: ExitStack) -> Evidence:
     found = find_lstms(checkpoint)
     return Evidence(
         str(path), checkpoint.format, tuple(map(case_of, found.lstms)), found.skipped, found.lookalikes,
-        checkpoint.globals, checkpoint.notes,
+        checkpoint.globals, checkpoint.trailing,
     )  # fmt: skip
 
 
@@ -655,10 +656,8 @@ def test_extensions(name: str, format: str, expected: bool) -> None:
     assert [f.code for f in found] == ["LA903"] * expected
 
 
-def test_only_notes_on_trailing_bytes_are_repeated() -> None:
-    evidence = Evidence(
-        "p.nn", "pickle", (), notes=("7 bytes behind the pickle's end", "saved by a tool")
-    )
+def test_trailing_bytes_are_counted() -> None:
+    evidence = Evidence("p.nn", "pickle", (), trailing=(Trailing(7, "the pickle's end"),))
     assert [(f.code, f.measured) for f in said(evidence)] == [("LA904", 7)]
 
 

@@ -9,7 +9,7 @@ from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
 from ...wire.hdf5 import is_hdf5
 from ...wire.zip import Member, body, is_zip, members
-from .. import Beside, Checkpoint, reader
+from .. import Beside, Checkpoint, Format, reader
 from .config import Config
 from .h5 import checkpoint_of, read_weights
 
@@ -19,7 +19,7 @@ MAX_JSON = 16 << 20
 """Bytes of a configuration: ten times that of the largest models."""
 
 
-@reader("keras")
+@reader("keras", Format("keras", ("keras",), ("keras",)))
 def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
     """A `.keras` file of Keras 3 or tf_keras; None for other zips."""
     if not is_zip(span):

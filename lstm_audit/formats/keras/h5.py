@@ -17,7 +17,7 @@ from ...raw.dtypes import DTYPES, DType
 from ...raw.span import Span
 from ...raw.tensor import MAX_DIMS, Tensor, contiguous, view
 from ...wire.hdf5 import Dataset, Tree, is_hdf5, read_hdf5
-from .. import Beside, Checkpoint, reader
+from .. import Beside, Checkpoint, Format, reader
 from .cells import claim_cells
 from .config import Config
 
@@ -73,7 +73,10 @@ class Weights(NamedTuple):
     optimizers: tuple[str, ...]
 
 
-@reader("keras-h5")
+H5 = ("h5", "hdf5")
+
+
+@reader("keras-h5", Format("keras-h5", H5, H5), Format("hdf5", H5, H5))
 def read_h5(span: Span, beside: Beside) -> Checkpoint | None:
     """An HDF5 file, whatever it is called; None for other bytes."""
     if not is_hdf5(span):

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ...errors import MalformedFile
 from ...raw.span import Span
 from ...wire.protobuf import BYTES, MAX_TEXT, VARINT, Field, Wire
-from .. import Attribute, Beside, Checkpoint, Constant, Graph, Node, Scope, reader
+from .. import Attribute, Beside, Checkpoint, Constant, Format, Graph, Node, Scope, reader
 from .external import open_external
 from .tensors import External, read_constant, sparse_constant
 
@@ -114,7 +114,7 @@ class Later(Mapping[str, Attribute]):
         return len(self._all())
 
 
-@reader("onnx", weak=True)
+@reader("onnx", Format("onnx", ("onnx",), ("onnx",)), weak=True)
 def read_onnx(span: Span, beside: Beside) -> Checkpoint | None:
     """A model's graph; None when the bytes are no ModelProto."""
     wire = Wire(span)

@@ -12,7 +12,7 @@ from ...raw.tensor import Tensor
 from ...raw.tensors import Tensors
 from ...wire.pickle import Call, decode
 from ...wire.zip import is_zip
-from .. import Beside, Checkpoint, reader
+from .. import Beside, Checkpoint, Format, Trailing, reader
 from .archive import Archive, open_archive, open_pickle
 from .dialect import contents
 from .distributed import NAME, is_metadata, read_distributed, stands_beside
@@ -25,7 +25,17 @@ MAIN = ("data.pkl",)
 MAX_CODE = 1 << 20  # bytes of TorchScript source that are searched for an LSTM
 
 
-@reader("torch-zip")
+TORCH = ("pt", "pth", "th", "ckpt", "bin")
+EXPECTED = (*TORCH, "model", "nn")
+"""Names under which torch files are met; `.model` and `.nn` promise nothing."""
+
+
+@reader(
+    "torch-zip",
+    Format("torch-zip", TORCH, EXPECTED, executes=True),
+    Format("torchscript", ("pt", "pth", "th", "jit"), ("jit",)),
+    Format("torch-export", ("pt2",), ("pt2",)),
+)
 def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
     """torch.save since 1.6, TorchScript, torch.export."""
     if not is_zip(span):
@@ -69,7 +79,7 @@ def _exported(archive: Archive) -> Checkpoint:
     )
 
 
-@reader("torch-legacy")
+@reader("torch-legacy", Format("torch-legacy", TORCH, EXPECTED, executes=True))
 def read_legacy(span: Span, beside: Beside) -> Checkpoint | None:
     """torch.save before 1.6."""
     if not is_legacy(span):
@@ -77,7 +87,16 @@ def read_legacy(span: Span, beside: Beside) -> Checkpoint | None:
     return _checkpoint("torch-legacy", open_legacy(span), {}, "the last storage")
 
 
-@reader("pickle", weak=True)
+@reader(
+    "pickle",
+    Format(
+        "pickle",
+        ("pkl", "pickle", "pdparams", "ckpt", "bin"),
+        ("pkl", "pdparams"),
+        executes=True,
+    ),
+    weak=True,
+)
 def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
     """A plain pickle whose tensors are numpy arrays or nested torch files."""
     if span.size < 4 or span[:1].read() != b"\x80" or span[1:2].read()[0] > 5:
@@ -111,7 +130,7 @@ def _checkpoint(
         claims=found.claims,
         skipped=tuple(found.skipped),
         globals=tuple(beside | imports_of(opened)),
-        notes=(f"{opened.trailing} bytes behind {end}",) if opened.trailing else (),
+        trailing=(Trailing(opened.trailing, end),) if opened.trailing else (),
         files={
             path: opened.chunks[chunk.start : chunk.stop] for path, chunk in found.files.items()
         },
