@@ -16,7 +16,7 @@ from ...errors import AuditError, MalformedFile, Skipped
 from ...raw.span import Span
 from ...raw.tensor import Tensor
 from ...raw.tensors import Tensors
-from ...raw.words import is_plain, show
+from ...raw.words import MAX_NAME, is_plain, show
 from ...wire.pickle import Call, Decoded, Opaque, decode
 from .. import Beside, Checkpoint
 from .archive import open_archive, open_pickle
@@ -87,6 +87,8 @@ def _places(stored: Any) -> Iterator[tuple[str, Place]]:
         at, size = info.get("offset"), info.get("length")
         if type(name) is not str or type(file) is not str:
             raise MalformedFile("a place of a distributed checkpoint has no name or no file")
+        if len(name) > MAX_NAME:
+            raise MalformedFile(f"a name of over {MAX_NAME} characters", kind="limit")
         if not (_is_count(at) and _is_count(size)):
             raise MalformedFile(f"the place of {show(name)} is no range of bytes")
         if info.get("transform_descriptors"):

@@ -95,6 +95,7 @@ def read_legacy(span: Span, beside: Beside) -> Checkpoint | None:
         ("pkl", "pdparams"),
         executes=True,
     ),
+    Format("torch-dcp", executes=True, several=True),
     weak=True,
 )
 def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
