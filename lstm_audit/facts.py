@@ -39,7 +39,7 @@ Code = Annotated[str, ("pattern", "^LA[0-9]{3}$")]
 Count = Annotated[int, ("minimum", 0)]
 Severity = Annotated[str, ("enum", SEVERITIES)]
 ErrorKind = Annotated[str, ("enum", ERROR_KINDS)]
-Activation = Annotated[str, ("pattern", PATTERN)]
+ActivationName = Annotated[str, ("pattern", PATTERN)]
 Scalar = Annotated[float | str | None, ("type", ("number", "string", "null"))]
 
 
@@ -75,7 +75,7 @@ class LstmFacts(NamedTuple):
     bias_tensors: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
     offset: float = 0.0
-    activation_function: Activation = "sigmoid"
+    activation_function: ActivationName = "sigmoid"
     notes: tuple[str, ...] = ()
     tied: tuple[Identity, ...] = ()
     two_halves: bool = False
@@ -245,8 +245,8 @@ class Audit(NamedTuple):
         """The report as plain JSON values; non-finite numbers are the strings NaN, Infinity and
         -Infinity.
         """
-        tool, summary = Tool("lstm-audit", __version__), summary_of(self)
-        report: Json = as_json(Report(SCHEMA, tool, summary, self.files, self.errors))
+        tool, summary = Tool("lstm-audit", __version__), total(self)
+        report: Json = as_json(ReportDocument(SCHEMA, tool, summary, self.files, self.errors))
         return report
 
 
@@ -265,7 +265,7 @@ class Counts(NamedTuple):
     info: Count
 
 
-class Summary(NamedTuple):
+class Totals(NamedTuple):
     """A run in numbers."""
 
     files: Count
@@ -276,20 +276,20 @@ class Summary(NamedTuple):
     findings: Counts
 
 
-class Report(NamedTuple):
+class ReportDocument(NamedTuple):
     """The document `lstm-audit/report/1`."""
 
     schema: Annotated[str, ("const", SCHEMA)]
     tool: Tool
-    summary: Summary
+    summary: Totals
     files: tuple[FileAudit, ...]
     errors: tuple[FileError, ...]
 
 
-def summary_of(audit: Audit) -> Summary:
+def total(audit: Audit) -> Totals:
     """An audit in numbers."""
     severities = [finding.severity for finding in audit.findings]
-    return Summary(
+    return Totals(
         files=len(audit.files),
         unreadable=len(audit.errors),
         ignored=audit.ignored,
@@ -374,7 +374,7 @@ RENAMED: Mapping[tuple[type, str], str] = {(FileAudit, "rows"): "lstms"}
 """Keys that are called otherwise than their field."""
 
 
-class Key(NamedTuple):
+class JsonKey(NamedTuple):
     """A key of an object of the JSON: where the value is found in the fact, and its type."""
 
     name: str
@@ -383,12 +383,12 @@ class Key(NamedTuple):
 
 
 @lru_cache
-def keys_of(facts: type) -> tuple[Key, ...]:
+def keys_of(facts: type) -> tuple[JsonKey, ...]:
     """The keys of the object that a type of fact becomes, in their order."""
     return tuple(_keys(facts))
 
 
-def _keys(facts: Any) -> Iterator[Key]:
+def _keys(facts: Any) -> Iterator[JsonKey]:
     hints = get_type_hints(facts, include_extras=True)
     for field in facts._fields:
         at = (facts, field)
@@ -396,10 +396,10 @@ def _keys(facts: Any) -> Iterator[Key]:
             for key in keys_of(hints[field]):
                 yield key._replace(attribute=f"{field}.{key.attribute}")
         elif at not in HIDDEN:
-            yield Key(RENAMED.get(at, field), field, hints[field])
+            yield JsonKey(RENAMED.get(at, field), field, hints[field])
         if name := COMPUTED.get(at):
             hint = get_type_hints(getattr(facts, name).fget, include_extras=True)["return"]
-            yield Key(name, name, hint)
+            yield JsonKey(name, name, hint)
 
 
 @lru_cache

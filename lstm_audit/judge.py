@@ -15,14 +15,14 @@ from .lstm.forensics.fingerprint import Init, identify
 from .lstm.layer import Lstm
 from .lstm.measure import Measures, Values
 from .policy.model import Policy
-from .policy.table import table_of
+from .policy.table import spell_out
 from .rules import Case, Evidence, judge, subjects_of
 
 REPORTING = Policy().having("require-lstm", False)
 """The policy of a report: every rule on, none of them asking for an LSTM."""
 
 
-def judged(
+def judge_file(
     path: str,
     checkpoint: Checkpoint,
     found: Found,
@@ -45,7 +45,7 @@ def judged(
         trailing=checkpoint.trailing,
         shared={address for address, count in addresses.items() if count > 1},
     )
-    table = table_of(policy or REPORTING, path, subjects_of(evidence))
+    table = spell_out(policy or REPORTING, path, subjects_of(evidence))
     findings = tuple(judge(evidence, table))
     rows = tuple(Row(facts_of(lstm), measured, init) for lstm, _, measured, init in parts)
     return rows, findings

@@ -255,9 +255,11 @@ def _judge(
         rows = tuple(map(Row, map(facts_of, lstms), measures))
         findings: tuple[Finding, ...] = ()
     else:
-        from .judge import judged
+        from .judge import judge_file
 
-        rows, findings = judged(path, checkpoint, found, lstms, values, measures, request.policy)
+        rows, findings = judge_file(
+            path, checkpoint, found, lstms, values, measures, request.policy
+        )
     if request.units:
         units = map(units_of, lstms, values)
         rows = tuple(row._replace(units=kept) for row, kept in zip(rows, units, strict=True))

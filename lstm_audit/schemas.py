@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from .facts import Json, Report, keys_of
+from .facts import Json, ReportDocument, keys_of
 from .lstm.layer import GATES
 from .lstm.measure import Stats
 from .policy import convention
@@ -25,7 +25,7 @@ def report_schema() -> Json:
     return {
         "$schema": DIALECT,
         "title": "A report of lstm-audit",
-        **_record_of(Report),
+        **_record_of(ReportDocument),
         "$defs": {
             "number": {
                 "description": "A number; what JSON cannot hold is spelled out.",

@@ -9,12 +9,12 @@ import os
 from ..facts import Audit, Finding
 from ..pipeline import Request
 from ..policy.baseline import (
-    compare,
+    could_find,
     empty_baseline,
-    judged_in,
     load_baseline,
+    match_findings,
     save_baseline,
-    updated,
+    update,
 )
 from ..policy.model import Policy
 from ..policy.unmatched import refuse_misplaced
@@ -29,7 +29,7 @@ def accept(path: str, audit: Audit, request: Request) -> None:
     old = load_baseline(path) if os.path.exists(path) else empty_baseline(path)
     policy = request.policy or Policy()
     save_baseline(
-        updated(old, audit.findings, judged_in(audit, policy, old.folder, request.layers)), path
+        update(old, audit.findings, could_find(audit, policy, old.folder, request.layers)), path
     )
 
 
@@ -39,8 +39,8 @@ def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[
     """
     baseline = load_baseline(path)
     refuse_misplaced(baseline, [audit])
-    judged = judged_in(audit, request.policy or Policy(), baseline.folder, request.layers)
-    compared = compare(audit.findings, baseline, judged)
+    judged = could_find(audit, request.policy or Policy(), baseline.folder, request.layers)
+    compared = match_findings(audit.findings, baseline, judged)
     if compared.known and not quiet:
         tell(f"{counted(len(compared.known), 'finding')} accepted by the baseline")
     for entry in compared.stale:

@@ -16,21 +16,21 @@ from typing import Any, NamedTuple
 
 from ..errors import BadPolicy
 from ..facts import Audit, Finding, number
-from .globs import matches, names_of_address, relative
-from .kinds import Place, mistyped, table_of, text_of, wrong
+from .globs import matches, names_of_address, relative_to
+from .kinds import KeyPlace, read_table, read_text, wrong, wrong_type
 from .load import shown_path
 from .model import Policy
 from .table import of_whole_file, selects
 
-SCHEMA = "lstm-audit/baseline/1"
-MAX_BYTES = 1 << 26
-CLOSE = 1e-6
+BASELINE_SCHEMA = "lstm-audit/baseline/1"
+MAX_BASELINE = 1 << 26
+SAME_VALUE = 1e-6
 """Relative: what another summation order or libm may change in a measured value."""
 
 Measured = float | str | None
 
 
-class Entry(NamedTuple):
+class Accepted(NamedTuple):
     """An accepted place: the rule, the path from the baseline's folder, the address, and every
     value accepted there.
 
@@ -52,10 +52,10 @@ class Baseline(NamedTuple):
     """The entries by key, and the folder that their paths start from."""
 
     folder: str
-    entries: Mapping[str, Entry] = {}
+    entries: Mapping[str, Accepted] = {}
 
 
-class Compared(NamedTuple):
+class Matched(NamedTuple):
     """Findings against a baseline.
 
     A `new` one whose place is known but whose value has moved says so in its message. `stale`
@@ -64,25 +64,27 @@ class Compared(NamedTuple):
 
     new: tuple[Finding, ...]
     known: tuple[Finding, ...]
-    stale: tuple[Entry, ...]
+    stale: tuple[Accepted, ...]
 
 
-Judged = Callable[[Entry], bool]
+CouldFind = Callable[[Accepted], bool]
 """Whether this run could have found what an entry accepts."""
 
 
-def everything(entry: Entry) -> bool:
+def could_find_all(entry: Accepted) -> bool:
     """A run that judged all there is."""
     return True
 
 
-def judged_in(audit: Audit, policy: Policy, folder: str, layers: tuple[str, ...] = ()) -> Judged:
+def could_find(
+    audit: Audit, policy: Policy, folder: str, layers: tuple[str, ...] = ()
+) -> CouldFind:
     """What a run over some files, some layers and some rules could have found; a file that is gone
     counts as judged.
     """
-    paths = {relative(file.path, folder): file.path for file in audit.files}
+    paths = {relative_to(file.path, folder): file.path for file in audit.files}
 
-    def judged(entry: Entry) -> bool:
+    def judged(entry: Accepted) -> bool:
         if entry.path not in paths:
             return not os.path.lexists(os.path.join(folder, entry.path))
         if layers and not matches(names_of_address(entry.address), layers):
@@ -92,9 +94,9 @@ def judged_in(audit: Audit, policy: Policy, folder: str, layers: tuple[str, ...]
     return judged
 
 
-def compare(
-    findings: Iterable[Finding], baseline: Baseline, judged: Judged = everything
-) -> Compared:
+def match_findings(
+    findings: Iterable[Finding], baseline: Baseline, judged: CouldFind = could_find_all
+) -> Matched:
     """Sort findings into new and known, and name the entries that are stale."""
     findings, left = (
         tuple(findings),
@@ -114,7 +116,7 @@ def compare(
         for key, e in baseline.entries.items()
         if left[key] and judged(e)
     )
-    return Compared(
+    return Matched(
         tuple(_hinted(f, accepted[n]) for n, f in enumerate(findings) if n not in known),
         tuple(f for n, f in enumerate(findings) if n in known),
         tuple(stale),
@@ -123,7 +125,7 @@ def compare(
 
 def key_of(finding: Finding, folder: str) -> str:
     """A finding's fingerprint with the path as seen from the baseline's folder."""
-    return f"{finding.code}:{relative(finding.path, folder)}:{finding.address}"
+    return f"{finding.code}:{relative_to(finding.path, folder)}:{finding.address}"
 
 
 def _taken(
@@ -144,7 +146,7 @@ def _stored(value: Measured) -> Measured:
 def _same(finding: Finding, old: Measured) -> bool:
     value = _stored(finding.measured)
     if isinstance(value, float) and isinstance(old, float):
-        return math.isclose(value, old, rel_tol=CLOSE, abs_tol=0.0)
+        return math.isclose(value, old, rel_tol=SAME_VALUE, abs_tol=0.0)
     return value == old
 
 
@@ -168,15 +170,15 @@ def _hinted(finding: Finding, accepted: list[Measured]) -> Finding:
     return finding._replace(message=f"{finding.message} (the baseline accepts {values} here)")
 
 
-def updated(
-    baseline: Baseline, findings: Iterable[Finding], judged: Judged = everything
+def update(
+    baseline: Baseline, findings: Iterable[Finding], judged: CouldFind = could_find_all
 ) -> Baseline:
     """The baseline that accepts `findings`, and still what this run could not have judged."""
     kept = {key: entry for key, entry in baseline.entries.items() if not judged(entry)}
-    found: dict[str, Entry] = {}
+    found: dict[str, Accepted] = {}
     for finding in findings:
-        path = relative(finding.path, baseline.folder)
-        entry = Entry(finding.code, path, finding.address, (_stored(finding.measured),))
+        path = relative_to(finding.path, baseline.folder)
+        entry = Accepted(finding.code, path, finding.address, (_stored(finding.measured),))
         old = found.get(entry.key)
         found[entry.key] = entry._replace(measured=old.measured + entry.measured) if old else entry
     return Baseline(baseline.folder, kept | found)
@@ -191,28 +193,29 @@ def load_baseline(path: str) -> Baseline:
     """The baseline in a file; raises `BadPolicy` for one that is not there or not to be
     believed.
     """
-    place = Place(shown_path(path))
-    table = table_of(_parsed(path, place), place)
-    if table.get("schema") != SCHEMA:
+    place = KeyPlace(shown_path(path))
+    table = read_table(_parsed(path, place), place)
+    if table.get("schema") != BASELINE_SCHEMA:
         raise wrong(
-            place, f"no baseline: its schema is not {SCHEMA!r}; write one with --update-baseline"
+            place,
+            f"no baseline: its schema is not {BASELINE_SCHEMA!r}; write one with --update-baseline",
         )
     if extra := sorted(set(table) - {"schema", "entries"}):
         raise wrong(place.child(extra[0]), "no such key")
     above = place.child("entries")
-    items = table_of(table.get("entries"), above).items()
+    items = read_table(table.get("entries"), above).items()
     entries = {key: _entry(key, value, above.child(key)) for key, value in items}
     return empty_baseline(path)._replace(entries=entries)
 
 
-def _parsed(path: str, place: Place) -> object:
+def _parsed(path: str, place: KeyPlace) -> object:
     import json
 
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        if len(data) > MAX_BYTES:
-            raise wrong(place, f"over {MAX_BYTES} bytes is no baseline")
+            data = file.read(MAX_BASELINE + 1)
+        if len(data) > MAX_BASELINE:
+            raise wrong(place, f"over {MAX_BASELINE} bytes is no baseline")
         value: object = json.loads(data, parse_constant=_refuse, object_pairs_hook=_without_twins)
     except OSError as error:
         hint = "; write one with --update-baseline" if isinstance(error, FileNotFoundError) else ""
@@ -238,31 +241,31 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return table
 
 
-def _entry(key: str, value: object, place: Place) -> Entry:
-    table = table_of(value, place)
+def _entry(key: str, value: object, place: KeyPlace) -> Accepted:
+    table = read_table(value, place)
     if set(table) != {"code", "path", "address", "measured"}:
         raise wrong(place, "an entry has the keys code, path, address and measured")
     if not isinstance(table["address"], str):
-        raise mistyped(place.child("address"), "a string", table["address"])
+        raise wrong_type(place.child("address"), "a string", table["address"])
     if not isinstance(table["measured"], list) or not table["measured"]:
-        raise mistyped(place.child("measured"), "a list of values", table["measured"])
+        raise wrong_type(place.child("measured"), "a list of values", table["measured"])
     measured = tuple(_measured(item, place.child("measured")) for item in table["measured"])
-    code, path = (text_of(table[name], place.child(name)) for name in ("code", "path"))
-    entry = Entry(code, path, table["address"], measured)
+    code, path = (read_text(table[name], place.child(name)) for name in ("code", "path"))
+    entry = Accepted(code, path, table["address"], measured)
     if entry.key != key:
         raise wrong(place, f"the key of this entry is {entry.key!r}: edited by hand?")
     return entry
 
 
-def _measured(value: object, place: Place) -> Measured:
+def _measured(value: object, place: KeyPlace) -> Measured:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise mistyped(place, "a number, a string or null", value)
+        raise wrong_type(place, "a number, a string or null", value)
     try:
         return number(float(value))
     except OverflowError:
-        raise mistyped(place, "a number that a double can hold", value) from None
+        raise wrong_type(place, "a number that a double can hold", value) from None
 
 
 def save_baseline(baseline: Baseline, path: str) -> None:
@@ -299,7 +302,10 @@ def baseline_text(baseline: Baseline) -> str:
         }
         for key, e in sorted(baseline.entries.items())
     }
-    return json.dumps({"schema": SCHEMA, "entries": entries}, indent=1, allow_nan=False) + "\n"
+    return (
+        json.dumps({"schema": BASELINE_SCHEMA, "entries": entries}, indent=1, allow_nan=False)
+        + "\n"
+    )
 
 
 def _order(value: Measured) -> tuple[int, float, str]:

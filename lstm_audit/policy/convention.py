@@ -12,15 +12,15 @@ from ..activations import known
 from ..lstm.own import ROLES, Own
 from ..spelling import suggest
 from .kinds import (
-    Place,
-    choice_of,
-    known_keys,
-    mistyped,
-    number_of,
-    table_of,
-    text_of,
-    texts_of,
+    KeyPlace,
+    read_choice,
+    read_number,
+    read_table,
+    read_text,
+    read_texts,
+    refuse_unknown_keys,
     wrong,
+    wrong_type,
 )
 
 KEYS = ("name", "tensors", "order", "axis", "offset", "activation", "norm")
@@ -82,10 +82,10 @@ A line a gate, words and all:
 A skipped entry `unknown-convention` prints such a table in one line, for the tensors it saw."""
 
 
-def read_conventions(value: object, place: Place) -> tuple[Own, ...]:
+def read_conventions(value: object, place: KeyPlace) -> tuple[Own, ...]:
     """The declared conventions, in their order."""
     if not isinstance(value, list):
-        raise mistyped(place, "tables ([[convention]])", value)
+        raise wrong_type(place, "tables ([[convention]])", value)
     found = tuple(_read(entry, place.child(f"#{n}")) for n, entry in enumerate(value, 1))
     names = [own.name for own in found]
     for name in names:
@@ -94,30 +94,30 @@ def read_conventions(value: object, place: Place) -> tuple[Own, ...]:
     return found
 
 
-def _read(value: object, place: Place) -> Own:
-    table = table_of(value, place)
-    known_keys(table, KEYS, place)
+def _read(value: object, place: KeyPlace) -> Own:
+    table = read_table(value, place)
+    refuse_unknown_keys(table, KEYS, place)
     for key in ("name", "tensors"):
         if key not in table:
             raise wrong(place, f"has no {key}; `lstm-audit explain convention` shows an example")
     tensors = _tensors(table, place)
     axis = table.get("axis", 0)
     if type(axis) is not int or axis not in (0, 1):
-        raise mistyped(place.child("axis"), "0 or 1", axis)
+        raise wrong_type(place.child("axis"), "0 or 1", axis)
     own = Own(
-        name=text_of(table["name"], place.child("name")),
+        name=read_text(table["name"], place.child("name")),
         tensors=tensors,
         order=_order(table.get("order", "ifgo"), place.child("order")),
         axis=axis,
-        offset=number_of(table.get("offset", 0.0), place.child("offset")),
+        offset=read_number(table.get("offset", 0.0), place.child("offset")),
         activation=_activation(table.get("activation", "sigmoid"), place.child("activation")),
     )
     return _checked(own, place)
 
 
-def _tensors(table: Mapping[str, Any], place: Place) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    given = table_of(table["tensors"], place.child("tensors"))
-    known_keys(given, TENSORS, place.child("tensors"))
+def _tensors(table: Mapping[str, Any], place: KeyPlace) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    given = read_table(table["tensors"], place.child("tensors"))
+    refuse_unknown_keys(given, TENSORS, place.child("tensors"))
     if "recurrent" not in given:
         raise wrong(place.child("tensors"), "has no recurrent weight, whose shape tells H")
     roles = {role: _patterns(given[role], place.child("tensors").child(role)) for role in given}
@@ -126,8 +126,8 @@ def _tensors(table: Mapping[str, Any], place: Place) -> tuple[tuple[str, tuple[s
     return tuple(roles.items())
 
 
-def _patterns(value: object, place: Place) -> tuple[str, ...]:
-    texts = (text_of(value, place),) if isinstance(value, str) else texts_of(value, place)
+def _patterns(value: object, place: KeyPlace) -> tuple[str, ...]:
+    texts = (read_text(value, place),) if isinstance(value, str) else read_texts(value, place)
     if not texts:
         raise wrong(place, "an empty list matches nothing; give a pattern")
     for text in texts:
@@ -137,12 +137,12 @@ def _patterns(value: object, place: Place) -> tuple[str, ...]:
     return texts
 
 
-def _order(value: object, place: Place) -> tuple[tuple[str, str], ...]:
+def _order(value: object, place: KeyPlace) -> tuple[tuple[str, str], ...]:
     if isinstance(value, dict):
-        known_keys(value, tuple(WORDS), place)
-        pairs = tuple((key, text_of(value[key], place.child(key))) for key in value)
+        refuse_unknown_keys(value, tuple(WORDS), place)
+        pairs = tuple((key, read_text(value[key], place.child(key))) for key in value)
     else:
-        words = tuple(value) if isinstance(value, str) else texts_of(value, place)
+        words = tuple(value) if isinstance(value, str) else read_texts(value, place)
         pairs = tuple((_letter(word, place), word) for word in words)
     letters = sorted(letter for letter, _ in pairs)
     if letters != sorted(WORDS) or len({word for _, word in pairs}) != len(pairs):
@@ -150,7 +150,7 @@ def _order(value: object, place: Place) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-def _letter(word: str, place: Place) -> str:
+def _letter(word: str, place: KeyPlace) -> str:
     for letter, words in WORDS.items():
         if word.lower() in words:
             return letter
@@ -161,12 +161,12 @@ def _letter(word: str, place: Place) -> str:
     )
 
 
-def _activation(value: object, place: Place) -> str:
-    text = text_of(value, place)
-    return text if known(text) else choice_of(text, ("sigmoid", "hard_sigmoid"), place)
+def _activation(value: object, place: KeyPlace) -> str:
+    text = read_text(value, place)
+    return text if known(text) else read_choice(text, ("sigmoid", "hard_sigmoid"), place)
 
 
-def _checked(own: Own, place: Place) -> Own:
+def _checked(own: Own, place: KeyPlace) -> Own:
     """Gates must have tensors of their own in all roles or in none."""
     split = {"{gate}" in text for role, texts in own.tensors if role != "input" for text in texts}
     if len(split) > 1:

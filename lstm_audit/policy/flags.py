@@ -10,19 +10,19 @@ from typing import Any
 
 from ..errors import BadPolicy
 from ..spelling import suggest
-from .keys import KEYS, STAT, STATISTICS, Bounds, Flag, Key, checked_bounds, flags, read_selectors
-from .kinds import Place, choice_of, number_of, wrong
+from .keys import KEYS, STAT, STATISTICS, Bounds, Flag, Key, check_bounds, flags, read_selectors
+from .kinds import KeyPlace, read_choice, read_number, wrong
 from .model import Override, Policy, Settings
 
 CHECKSUM = "rules.LA902"
-VERIFY = "verify"
-EVERYTHING = 1 << 62
+VERIFY_NAME = "verify"
+NO_LIMIT = 1 << 62
 """Bytes: larger than any file."""
 
-Parts = Mapping[str, float]
-"""Parts of a bound, as flags set them."""
+Numbers = Mapping[str, float]
+"""Numbers of a bound, as flags set them."""
 
-Change = Callable[[Settings, str], Settings]
+Revision = Callable[[Settings, str], Settings]
 """What a flag makes of settings, on the top or in an override whose keys begin with the text."""
 
 
@@ -47,13 +47,13 @@ def with_flags(policy: Policy, **given: Any) -> Policy:
     policy = _with_selection(
         policy, *(_listed(said.get(name, ())) for name in ("select", "ignore"))
     )
-    return _verifying(policy) if said.get(VERIFY) else policy
+    return _verifying(policy) if said.get(VERIFY_NAME) else policy
 
 
 def _refuse_unknown(given: Iterable[str], names: Sequence[str]) -> None:
     for name in given:
-        if name not in (*names, VERIFY):
-            raise BadPolicy(f"{name}: no such flag; {suggest(name, [*names, VERIFY])}")
+        if name not in (*names, VERIFY_NAME):
+            raise BadPolicy(f"{name}: no such flag; {suggest(name, [*names, VERIFY_NAME])}")
 
 
 def _listed(given: str | Iterable[str]) -> tuple[str, ...]:
@@ -62,7 +62,7 @@ def _listed(given: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(part.strip() for value in values for part in str(value).split(","))
 
 
-def _everywhere(policy: Policy, change: Change) -> Policy:
+def _everywhere(policy: Policy, change: Revision) -> Policy:
     """The policy with its settings and those of every override changed."""
     overrides = tuple(
         Override(o.files, o.layers, change(o.settings, f"override #{n}."))
@@ -74,7 +74,7 @@ def _everywhere(policy: Policy, change: Change) -> Policy:
 def _with_value(policy: Policy, key: Key, flag: Flag, value: object) -> Policy:
     """A key set wherever it is set; and on the top, where none is."""
     spelling = flag.off if flag.off and value is False else flag.spelling
-    new, origins = key.read(value, Place(spelling)), dict(policy.origins)
+    new, origins = key.read(value, KeyPlace(spelling)), dict(policy.origins)
 
     def change(settings: Settings, before: str) -> Settings:
         if before and key.name not in settings:
@@ -87,7 +87,7 @@ def _with_value(policy: Policy, key: Key, flag: Flag, value: object) -> Policy:
 
 def _with_stat(policy: Policy, stat: object) -> Policy:
     """Every bound, of this statistic."""
-    chosen = choice_of(stat, STATISTICS, Place(STAT.spelling))
+    chosen = read_choice(stat, STATISTICS, KeyPlace(STAT.spelling))
     every = [policy.settings, *(override.settings for override in policy.overrides)]
     if not any(isinstance(value, Bounds) for settings in every for value in settings.values()):
         raise BadPolicy("--stat: there is no bound whose statistic it could be")
@@ -107,7 +107,7 @@ def _verifying(policy: Policy) -> Policy:
     def change(settings: Settings, before: str) -> Settings:
         if before and CHECKSUM not in settings:
             return settings
-        return {**settings, CHECKSUM: {**settings.get(CHECKSUM, {}), "limit": EVERYTHING}}
+        return {**settings, CHECKSUM: {**settings.get(CHECKSUM, {}), "limit": NO_LIMIT}}
 
     policy = _everywhere(policy, change)
     return policy._replace(origins={**policy.origins, CHECKSUM: "--verify"})
@@ -118,7 +118,9 @@ def _verifying(policy: Policy) -> Policy:
 
 def _with_bound(policy: Policy, key: Key, given: Mapping[Flag, object]) -> Policy:
     """One bound under its flags, wherever it is set; and on the top, where none is."""
-    parts = {flag.part: number_of(value, Place(flag.spelling)) for flag, value in given.items()}
+    parts = {
+        flag.part: read_number(value, KeyPlace(flag.spelling)) for flag, value in given.items()
+    }
     if set(parts) == {"tolerance"} and not _has_target(policy, key):
         raise BadPolicy("--tolerance: needs --forget-bias, or a target in the policy")
     spelled, origins = ", ".join(flag.spelling for flag in given), dict(policy.origins)
@@ -132,7 +134,7 @@ def _with_bound(policy: Policy, key: Key, given: Mapping[Flag, object]) -> Polic
         name = before + key.name
         was = f", {policy.origins[name]}" if bounds and name in policy.origins else ""
         origins[name] = spelled + was
-        new = checked_bounds(quantity, _refined(bounds, parts), Place(spelled + was))
+        new = check_bounds(quantity, _refined(bounds, parts), KeyPlace(spelled + was))
         return {**settings, key.name: new}
 
     return _everywhere(policy, change)._replace(origins=origins)
@@ -144,12 +146,12 @@ def _has_target(policy: Policy, key: Key) -> bool:
     return any(one is not None and one.target is not None for one in bounds)
 
 
-def _applies(bounds: Bounds | None, parts: Parts) -> bool:
+def _applies(bounds: Bounds | None, parts: Numbers) -> bool:
     """A tolerance alone says nothing of bounds without a target."""
     return set(parts) != {"tolerance"} or (bounds is not None and bounds.target is not None)
 
 
-def _refined(bounds: Bounds | None, parts: Parts) -> Bounds:
+def _refined(bounds: Bounds | None, parts: Numbers) -> Bounds:
     old = bounds or Bounds()
     if "target" in parts:
         return Bounds(
@@ -164,11 +166,11 @@ def _refined(bounds: Bounds | None, parts: Parts) -> Bounds:
 
 def _with_selection(policy: Policy, select: tuple[str, ...], ignore: tuple[str, ...]) -> Policy:
     if select:
-        select = read_selectors(select, Place("--select"))
+        select = read_selectors(select, KeyPlace("--select"))
     if ignore:
-        ignore = read_selectors(ignore, Place("--ignore"))
+        ignore = read_selectors(ignore, KeyPlace("--ignore"))
     if both := sorted(set(select) & set(ignore)):
-        raise wrong(Place("--ignore"), f"{', '.join(both)} is selected by --select too")
+        raise wrong(KeyPlace("--ignore"), f"{', '.join(both)} is selected by --select too")
     if not (select or ignore):
         return policy
     origins = dict(policy.origins)

@@ -49,7 +49,7 @@ def file_matches(path: str, folder: str, patterns: Iterable[str]) -> bool:
     """
     candidates = {slashed(os.path.normpath(path))}
     if folder:
-        candidates.add(relative(path, folder))
+        candidates.add(relative_to(path, folder))
     return any(_match(path, pattern) for pattern in patterns for path in candidates)
 
 
@@ -93,7 +93,7 @@ def _behind_stars(alive: set[int], globs: list[str]) -> set[int]:
     return found
 
 
-def relative(path: str, folder: str) -> str:
+def relative_to(path: str, folder: str) -> str:
     """A path as seen from a folder, with forward slashes.
 
     Names are compared as they are spelled; where that leads out of the folder, links are resolved

@@ -17,17 +17,17 @@ from ..lstm.measure import Stats
 from ..rules import RULES, Rule
 from ..spelling import suggest
 from .kinds import (
-    Place,
-    choice_of,
-    flag_of,
-    known_keys,
-    mistyped,
-    number_of,
-    options_of,
-    table_of,
-    texts_of,
-    typed,
+    KeyPlace,
+    find_options,
+    read_choice,
+    read_flag,
+    read_number,
+    read_table,
+    read_texts,
+    read_typed,
+    refuse_unknown_keys,
     wrong,
+    wrong_type,
 )
 
 STATISTICS = (*Stats._fields, "each")
@@ -71,7 +71,7 @@ class Key(NamedTuple):
     """
 
     name: str
-    read: Callable[[object, Place], Any]
+    read: Callable[[object, KeyPlace], Any]
     schema: Callable[[], Json]
     show: Callable[[Any], str]
     default: Any = None
@@ -112,9 +112,9 @@ def toml_table(options: Mapping[str, Any]) -> str:
 # ---- select and ignore
 
 
-def read_selectors(value: object, place: Place) -> tuple[str, ...]:
+def read_selectors(value: object, place: KeyPlace) -> tuple[str, ...]:
     """Prefixes of codes, each of which at least one rule bears."""
-    selectors = texts_of(value, place)
+    selectors = read_texts(value, place)
     for selector in selectors:
         if selector != "ALL" and not any(code.startswith(selector) for code in RULES):
             raise wrong(place, f"no rule's code begins with {selector!r}; {_near_code(selector)}")
@@ -172,23 +172,23 @@ class Quantity(NamedTuple):
     high: float = float("inf")
 
 
-def read_bounds(quantity: Quantity, value: object, place: Place) -> Bounds | None:
+def read_bounds(quantity: Quantity, value: object, place: KeyPlace) -> Bounds | None:
     """The bounds of `forget.KEY`; None for false."""
     if value is False:
         return None
     if not isinstance(value, dict):
-        raise mistyped(place, f"a table ({{ {', '.join(quantity.parts)} }}) or false", value)
-    known_keys(value, quantity.parts, place)
+        raise wrong_type(place, f"a table ({{ {', '.join(quantity.parts)} }}) or false", value)
+    refuse_unknown_keys(value, quantity.parts, place)
     numbers = {
-        part: number_of(value[part], place.child(part))
+        part: read_number(value[part], place.child(part))
         for part in quantity.parts[1:]
         if part in value
     }
-    stat = choice_of(value.get("stat", "mean"), STATISTICS, place.child("stat"))
-    return checked_bounds(quantity, Bounds(stat, **numbers), place)
+    stat = read_choice(value.get("stat", "mean"), STATISTICS, place.child("stat"))
+    return check_bounds(quantity, Bounds(stat, **numbers), place)
 
 
-def checked_bounds(quantity: Quantity, bounds: Bounds, place: Place) -> Bounds:
+def check_bounds(quantity: Quantity, bounds: Bounds, place: KeyPlace) -> Bounds:
     """The bounds, if something can keep to them and something can break them."""
     if bounds.tolerance is not None and bounds.tolerance < 0:
         raise wrong(place, f"the tolerance {bounds.tolerance:g} is negative")
@@ -262,13 +262,13 @@ def bound_key(quantity: Quantity, rule: str, *flags: Flag) -> Key:
 # ---- a preset
 
 
-def _read_preset(value: object, place: Place) -> str | None:
+def _read_preset(value: object, place: KeyPlace) -> str | None:
     from ..lstm.presets import parse  # 2 ms that only a policy with a preset needs
 
     if value is False:
         return None
     if not isinstance(value, str):
-        raise mistyped(place, "a preset's name or false", value)
+        raise wrong_type(place, "a preset's name or false", value)
     try:
         return str(parse(value))
     except BadPolicy as error:
@@ -309,7 +309,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "fail-on",
-        lambda value, place: choice_of(value, FAIL_ON, place),
+        lambda value, place: read_choice(value, FAIL_ON, place),
         lambda: {
             "description": "The least severity that fails a check.",
             "enum": list(FAIL_ON),
@@ -329,7 +329,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         "require-lstm",
-        flag_of,
+        read_flag,
         lambda: {
             "description": "Whether a run without any LSTM fails (exit 4).",
             "type": "boolean",
@@ -451,7 +451,7 @@ def set_by() -> dict[str, Key]:
 
 # ---- the rows of `rules.CODE`
 
-KINDS: Mapping[type, Json] = {
+TYPE_SCHEMAS: Mapping[type, Json] = {
     bool: {"type": "boolean"},
     int: {"type": "integer"},
     float: FINITE,
@@ -471,7 +471,7 @@ def rule_key(rule: Rule) -> Key:
     )
 
 
-def rule_of(code: object, place: Place) -> Rule:
+def rule_of(code: object, place: KeyPlace) -> Rule:
     """The rule of a code; raises `BadPolicy` with what was perhaps meant."""
     if not isinstance(code, str) or code not in set(RULES):
         raise wrong(place, f"no such rule; {_near_code(code)}")
@@ -482,12 +482,12 @@ def _table_options(rule: Rule) -> dict[str, type]:
     """What `[rules.CODE]` may set beside the severity, in TOML's spelling, with its types."""
     if rule.code in set_by():
         return {}
-    return {name.replace("_", "-"): kind for name, kind in options_of(rule).items()}
+    return {name.replace("_", "-"): kind for name, kind in find_options(rule).items()}
 
 
-def _read_rule(rule: Rule, value: object, place: Place) -> dict[str, Any]:
+def _read_rule(rule: Rule, value: object, place: KeyPlace) -> dict[str, Any]:
     kinds = _table_options(rule)
-    options = table_of(value, place)
+    options = read_table(value, place)
     for name in options:
         _refuse_unknown(rule, name, kinds, place)
     given = {
@@ -496,11 +496,11 @@ def _read_rule(rule: Rule, value: object, place: Place) -> dict[str, Any]:
         if name in options
     }
     if SEVERITY in options:
-        given[SEVERITY] = choice_of(options[SEVERITY], SEVERITIES, place.child(SEVERITY))
+        given[SEVERITY] = read_choice(options[SEVERITY], SEVERITIES, place.child(SEVERITY))
     return {name.replace("-", "_"): value for name, value in given.items()}
 
 
-def _refuse_unknown(rule: Rule, name: object, kinds: Mapping[str, type], place: Place) -> None:
+def _refuse_unknown(rule: Rule, name: object, kinds: Mapping[str, type], place: KeyPlace) -> None:
     if name == SEVERITY or name in kinds:
         return
     if key := set_by().get(rule.code):
@@ -509,13 +509,15 @@ def _refuse_unknown(rule: Rule, name: object, kinds: Mapping[str, type], place: 
     raise wrong(place.child(name), f"{rule.code} has no such option; {hint}")
 
 
-def _option(name: str, value: object, kind: type, place: Place) -> Any:
-    return choice_of(value, STATISTICS, place) if name == "stat" else typed(value, kind, place)
+def _option(name: str, value: object, kind: type, place: KeyPlace) -> Any:
+    return (
+        read_choice(value, STATISTICS, place) if name == "stat" else read_typed(value, kind, place)
+    )
 
 
 def _rule_schema(rule: Rule) -> Json:
     options = {
-        name: {"enum": list(STATISTICS)} if name == "stat" else KINDS[kind]
+        name: {"enum": list(STATISTICS)} if name == "stat" else TYPE_SCHEMAS[kind]
         for name, kind in _table_options(rule).items()
     }
     key = set_by().get(rule.code)

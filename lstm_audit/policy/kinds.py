@@ -15,7 +15,7 @@ from ..spelling import suggest
 if TYPE_CHECKING:  # 6 ms that only a `rules` table and the schema need
     from inspect import Parameter
 
-KINDS = {
+TYPE_NAMES = {
     bool: "true or false",
     int: "an integer",
     float: "a number",
@@ -25,16 +25,16 @@ KINDS = {
 """How each type that an option may have is called."""
 
 
-class Place(NamedTuple):
+class KeyPlace(NamedTuple):
     """Where a value stands: a file (or flag) and the dotted way to it."""
 
     file: str
     key: str = ""
 
-    def child(self, name: object) -> "Place":
+    def child(self, name: object) -> "KeyPlace":
         """The place of a key below this one."""
         word = name if isinstance(name, str) and _plain(name) else _quoted(name)
-        return Place(self.file, f"{self.key}.{word}" if self.key else word)
+        return KeyPlace(self.file, f"{self.key}.{word}" if self.key else word)
 
     def __str__(self) -> str:
         return f"{self.file}: {self.key}" if self.key else self.file
@@ -49,7 +49,7 @@ def _quoted(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def wrong(place: Place, message: str) -> BadPolicy:
+def wrong(place: KeyPlace, message: str) -> BadPolicy:
     """The exception for a value; the caller raises it."""
     return BadPolicy(f"{place}: {message}")
 
@@ -75,64 +75,64 @@ def _shown(value: int | float) -> str:
     )
 
 
-def mistyped(place: Place, expected: str, value: object) -> BadPolicy:
+def wrong_type(place: KeyPlace, expected: str, value: object) -> BadPolicy:
     """The exception for a value of the wrong type."""
     return wrong(place, f"expected {expected}, found {found(value)}")
 
 
-def table_of(value: object, place: Place) -> dict[Any, Any]:
+def read_table(value: object, place: KeyPlace) -> dict[Any, Any]:
     """A table."""
     if not isinstance(value, dict):
-        raise mistyped(place, "a table", value)
+        raise wrong_type(place, "a table", value)
     return value
 
 
-def known_keys(table: Iterable[object], choices: Sequence[str], place: Place) -> None:
+def refuse_unknown_keys(table: Iterable[object], choices: Sequence[str], place: KeyPlace) -> None:
     """Refuse a key that is none of the choices."""
     for key in table:
         if key not in choices:
             raise wrong(place.child(key), f"no such key; {suggest(key, choices)}")
 
 
-def text_of(value: object, place: Place) -> str:
+def read_text(value: object, place: KeyPlace) -> str:
     """A string that is not empty."""
     if not isinstance(value, str):
-        raise mistyped(place, "a string", value)
+        raise wrong_type(place, "a string", value)
     if not value:
         raise wrong(place, "the string is empty")
     return value
 
 
-def texts_of(value: object, place: Place) -> tuple[str, ...]:
+def read_texts(value: object, place: KeyPlace) -> tuple[str, ...]:
     """A list of strings."""
     if not isinstance(value, (list, tuple)):
-        raise mistyped(place, "a list of strings", value)
-    return tuple(text_of(item, place) for item in value)
+        raise wrong_type(place, "a list of strings", value)
+    return tuple(read_text(item, place) for item in value)
 
 
-def number_of(value: object, place: Place) -> float:
+def read_number(value: object, place: KeyPlace) -> float:
     """A finite number."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise mistyped(place, "a number", value)
+        raise wrong_type(place, "a number", value)
     try:
         number = float(value)
     except OverflowError:
         number = math.inf
     if not math.isfinite(number):
-        raise mistyped(place, "a finite number", value)
+        raise wrong_type(place, "a finite number", value)
     return number
 
 
-def flag_of(value: object, place: Place) -> bool:
+def read_flag(value: object, place: KeyPlace) -> bool:
     """True or false."""
     if not isinstance(value, bool):
-        raise mistyped(place, "true or false", value)
+        raise wrong_type(place, "true or false", value)
     return value
 
 
-def choice_of(value: object, choices: Sequence[str], place: Place) -> str:
+def read_choice(value: object, choices: Sequence[str], place: KeyPlace) -> str:
     """One of some words."""
-    text = text_of(value, place)
+    text = read_text(value, place)
     if text not in choices:
         raise wrong(
             place, f"{_quoted(text)} is none of {', '.join(choices)}; {suggest(text, choices)}"
@@ -140,21 +140,23 @@ def choice_of(value: object, choices: Sequence[str], place: Place) -> str:
     return text
 
 
-def typed(value: object, kind: type, place: Place) -> Any:
-    """A value of one of `KINDS`."""
+def read_typed(value: object, kind: type, place: KeyPlace) -> Any:
+    """A value of one of `TYPE_NAMES`."""
     if kind is int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise mistyped(place, KINDS[int], value)
+            raise wrong_type(place, TYPE_NAMES[int], value)
         return value
-    return {bool: flag_of, float: number_of, str: text_of, tuple: texts_of}[kind](value, place)
+    return {bool: read_flag, float: read_number, str: read_text, tuple: read_texts}[kind](
+        value, place
+    )
 
 
-def options_of(rule: Rule) -> dict[str, type]:
+def find_options(rule: Rule) -> dict[str, type]:
     """A rule's options and their types, by the annotations of its keyword-only parameters, else by
     their defaults.
 
-    `float | None` is a float: an option that is not set is left out. What is no type of `KINDS` is
-    a string.
+    `float | None` is a float: an option that is not set is left out. What is no type of
+    `TYPE_NAMES` is a string.
     """
     from inspect import signature
 
@@ -168,4 +170,4 @@ def _kind(parameter: "Parameter") -> type:
     for kind in (tuple, float, bool, int, str):
         if kind in parts:
             return kind
-    return type(parameter.default) if type(parameter.default) in KINDS else str
+    return type(parameter.default) if type(parameter.default) in TYPE_NAMES else str

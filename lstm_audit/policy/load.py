@@ -15,9 +15,9 @@ from .model import Policy
 PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str] | None
 
 OWN = "lstm-audit.toml"
-SHARED = "pyproject.toml"
+PYPROJECT = "pyproject.toml"
 TABLE = "lstm-audit"
-MAX_BYTES = 1 << 20
+MAX_CONFIG = 1 << 20
 """A configuration file is text that a person wrote."""
 
 
@@ -61,7 +61,7 @@ def find_config(start: str) -> str | None:
     searched.
     """
     for folder in _upwards(os.path.abspath(start)):
-        own, shared = os.path.join(folder, OWN), os.path.join(folder, SHARED)
+        own, shared = os.path.join(folder, OWN), os.path.join(folder, PYPROJECT)
         if os.path.isfile(own):
             return own
         if os.path.isfile(shared) and _concerns(shared):
@@ -94,7 +94,7 @@ def _load(path: str) -> Policy:
     document = _parse(path, _read(path))
     folder, name = os.path.split(os.path.abspath(path))
     shown = shown_path(path)
-    if name == SHARED or set(document) == {"tool"}:
+    if name == PYPROJECT or set(document) == {"tool"}:
         table = _tool_table(document, path)
         if table is None:
             raise BadPolicy(f"{shown}: has no table [tool.{TABLE}]")
@@ -118,13 +118,13 @@ def _tool_table(document: dict[str, Any], path: str) -> object | None:
 def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            data = file.read(MAX_CONFIG + 1)
     except OSError as error:
         raise BadPolicy(
             f"{shown_path(path)}: cannot read the configuration: {error.strerror}"
         ) from None
-    if len(data) > MAX_BYTES:
-        raise BadPolicy(f"{shown_path(path)}: over {MAX_BYTES} bytes is no configuration file")
+    if len(data) > MAX_CONFIG:
+        raise BadPolicy(f"{shown_path(path)}: over {MAX_CONFIG} bytes is no configuration file")
     return data
 
 

@@ -13,7 +13,7 @@ from .keys import SEVERITY, Options, set_by
 from .model import Override, Policy, Settings
 
 
-def table_of(policy: Policy, path: str, subjects: Mapping[Subject, tuple[str, ...]]) -> Table:
+def spell_out(policy: Policy, path: str, subjects: Mapping[Subject, tuple[str, ...]]) -> Table:
     """The policy of one file, spelled out for each of its subjects."""
     fitting = overrides_for(policy, path)
     known: dict[tuple[bool, ...], Mapping[str, Setting]] = {}  # most subjects share one
@@ -22,7 +22,7 @@ def table_of(policy: Policy, path: str, subjects: Mapping[Subject, tuple[str, ..
         which = tuple(covers(override, names) for override in fitting)
         if which not in known:
             chosen = [o for o, covering in zip(fitting, which, strict=True) if covering]
-            known[which] = dict(_rules_on(merged(policy.settings, chosen)))
+            known[which] = dict(_rules_on(merge(policy.settings, chosen)))
         table[subject] = known[which]
     return table
 
@@ -43,10 +43,10 @@ def covers(override: Override, names: Iterable[str]) -> bool:
 
 def of_whole_file(policy: Policy, path: str) -> Settings:
     """The settings for a file where no layer is looked at."""
-    return merged(policy.settings, [o for o in overrides_for(policy, path) if not o.layers])
+    return merge(policy.settings, [o for o in overrides_for(policy, path) if not o.layers])
 
 
-def merged(settings: Settings, overrides: Iterable[Override]) -> Settings:
+def merge(settings: Settings, overrides: Iterable[Override]) -> Settings:
     """The settings under overrides: each replaces the keys that it names, whole, and leaves the
     rest.
     """

@@ -10,7 +10,15 @@ from typing import Any, NamedTuple
 
 from ..lstm.own import Own
 from .keys import KEYS, Key, defaults, rule_key, rule_of
-from .kinds import Place, known_keys, mistyped, table_of, text_of, texts_of, wrong
+from .kinds import (
+    KeyPlace,
+    read_table,
+    read_text,
+    read_texts,
+    refuse_unknown_keys,
+    wrong,
+    wrong_type,
+)
 from .model import Override, Policy
 
 RULES_KEY, OVERRIDE, CONVENTION = "rules", "override", "convention"
@@ -18,12 +26,12 @@ GLOBS = ("files", "layers")
 """The keys that say what an override is for."""
 
 
-class Entry(NamedTuple):
+class Assignment(NamedTuple):
     """A key that a table sets: its row, the value as TOML has it, and its place."""
 
     key: Key
     value: object
-    place: Place
+    place: KeyPlace
 
 
 def names_on_top(layered: bool = False) -> tuple[str, ...]:
@@ -37,9 +45,9 @@ def read_policy(table: object, file: str, folder: str = "", prefix: str = "") ->
     """The policy that a table holds; `prefix` is the table's own place in the file
     (`tool.lstm-audit`).
     """
-    place = Place(file, prefix)
-    top = table_of(table, place)
-    known_keys(top, names_on_top(), place)
+    place = KeyPlace(file, prefix)
+    top = read_table(table, place)
+    refuse_unknown_keys(top, names_on_top(), place)
     if top.get("select") == []:
         raise wrong(
             place.child("select"),
@@ -53,7 +61,7 @@ def read_policy(table: object, file: str, folder: str = "", prefix: str = "") ->
 
 
 def _read_conventions(
-    top: Mapping[str, Any], place: Place, origins: dict[str, str]
+    top: Mapping[str, Any], place: KeyPlace, origins: dict[str, str]
 ) -> tuple[Own, ...]:
     if CONVENTION not in top:
         return ()
@@ -67,33 +75,33 @@ def _read_conventions(
 
 
 def _read_settings(
-    table: Mapping[str, Any], place: Place, origins: dict[str, str], before: str, layered: bool
+    table: Mapping[str, Any], place: KeyPlace, origins: dict[str, str], before: str, layered: bool
 ) -> dict[str, Any]:
     """What a table says of keys, on the top or in an override; `before` begins their names in the
     description.
     """
     settings = {}
-    for entry in _entries(table, place, layered):
+    for entry in _assignments(table, place, layered):
         settings[entry.key.name] = entry.key.read(entry.value, entry.place)
         origins[before + entry.key.name] = str(entry.place)
     return settings
 
 
-def _entries(table: Mapping[str, Any], place: Place, layered: bool) -> Iterator[Entry]:
+def _assignments(table: Mapping[str, Any], place: KeyPlace, layered: bool) -> Iterator[Assignment]:
     """The keys that a table sets, in the order of the rows."""
     groups = _groups(layered)
     for name, rows in groups.items():
         if name in table and rows[0].name == name:
-            yield Entry(rows[0], table[name], place.child(name))
+            yield Assignment(rows[0], table[name], place.child(name))
         elif name in table:
-            inner, at = table_of(table[name], place.child(name)), place.child(name)
+            inner, at = read_table(table[name], place.child(name)), place.child(name)
             parts = {row.name.partition(".")[2]: row for row in rows}
-            known_keys(inner, tuple(parts), at)
+            refuse_unknown_keys(inner, tuple(parts), at)
             for part, value in inner.items():
-                yield Entry(parts[part], value, at.child(part))
+                yield Assignment(parts[part], value, at.child(part))
     at = place.child(RULES_KEY)
-    for code, value in table_of(table.get(RULES_KEY, {}), at).items():
-        yield _rule_entry(code, value, at.child(code), "layers" in table)
+    for code, value in read_table(table.get(RULES_KEY, {}), at).items():
+        yield _assign_rule(code, value, at.child(code), "layers" in table)
 
 
 def _groups(layered: bool) -> dict[str, list[Key]]:
@@ -105,10 +113,10 @@ def _groups(layered: bool) -> dict[str, list[Key]]:
     return groups
 
 
-def _rule_entry(code: object, value: object, place: Place, some_layers: bool) -> Entry:
+def _assign_rule(code: object, value: object, place: KeyPlace, some_layers: bool) -> Assignment:
     rule = rule_of(code, place)
-    options = [name for name in table_of(value, place) if name != "severity"]
-    entry = Entry(rule_key(rule), value, place)
+    options = [name for name in read_table(value, place) if name != "severity"]
+    entry = Assignment(rule_key(rule), value, place)
     if some_layers and rule.scope == "file" and options:
         entry.key.read(value, place)  # an option that does not exist is the worse mistake
         raise wrong(
@@ -118,19 +126,23 @@ def _rule_entry(code: object, value: object, place: Place, some_layers: bool) ->
     return entry
 
 
-def _read_overrides(value: object, place: Place, origins: dict[str, str]) -> tuple[Override, ...]:
+def _read_overrides(
+    value: object, place: KeyPlace, origins: dict[str, str]
+) -> tuple[Override, ...]:
     if not isinstance(value, list):
-        raise mistyped(place.child(OVERRIDE), "tables ([[override]])", value)
+        raise wrong_type(place.child(OVERRIDE), "tables ([[override]])", value)
     return tuple(
         _read_override(entry, place.child(f"override #{n}"), origins, f"override #{n}.")
         for n, entry in enumerate(value, 1)
     )
 
 
-def _read_override(value: object, place: Place, origins: dict[str, str], before: str) -> Override:
-    table = table_of(value, place)
+def _read_override(
+    value: object, place: KeyPlace, origins: dict[str, str], before: str
+) -> Override:
+    table = read_table(value, place)
     names = names_on_top(layered=True)
-    known_keys(table, names, place)
+    refuse_unknown_keys(table, names, place)
     if not table.keys() & set(GLOBS):
         raise wrong(
             place, "names neither files nor layers; what holds everywhere belongs on the top"
@@ -143,12 +155,12 @@ def _read_override(value: object, place: Place, origins: dict[str, str], before:
     return Override(files, layers, settings)
 
 
-def _read_globs(table: Mapping[str, Any], key: str, place: Place) -> tuple[str, ...]:
+def _read_globs(table: Mapping[str, Any], key: str, place: KeyPlace) -> tuple[str, ...]:
     """One glob or a list of them; an empty list would match everything, so it is refused."""
     if key not in table:
         return ()
     value, at = table[key], place.child(key)
-    globs = (text_of(value, at),) if isinstance(value, str) else texts_of(value, at)
+    globs = (read_text(value, at),) if isinstance(value, str) else read_texts(value, at)
     if not globs:
         raise wrong(at, "an empty list matches nothing; give a glob")
     return globs

@@ -16,8 +16,8 @@ from ..errors import BadPolicy
 from ..facts import Audit, FileAudit
 from ..lstm.layer import ROOT
 from ..spelling import nearest
-from .baseline import Baseline, Entry
-from .globs import file_matches, matches, matches_module, names_of_address, relative
+from .baseline import Accepted, Baseline
+from .globs import file_matches, matches, matches_module, names_of_address, relative_to
 from .model import Override, Policy
 from .table import overrides_for
 
@@ -49,7 +49,7 @@ def _refuse_override(
     for pattern in override.files:
         seen = any(file_matches(path, policy.folder, [pattern]) for path in paths)
         if all(map(_is_file, paths)) and not seen and not _is_there(pattern, policy.folder):
-            here = (relative(path, policy.folder) if policy.folder else path for path in paths)
+            here = (relative_to(path, policy.folder) if policy.folder else path for path in paths)
             hint = _nearest_path(pattern, here)
             raise BadPolicy(f"{where}.files: {pattern!r} matches no file; {hint}")
     fitting = [file for file in files if override in overrides_for(policy, file.path)]
@@ -101,8 +101,8 @@ def refuse_misplaced(baseline: Baseline, audits: Sequence[Audit]) -> None:
     """Raise `BadPolicy` for an entry of a baseline that is about nothing: its file is neither in
     the run nor on disk, or nothing in the file has its address.
     """
-    files = {relative(file.path, baseline.folder): file for a in audits for file in a.files}
-    unread = {relative(error.path, baseline.folder) for a in audits for error in a.errors}
+    files = {relative_to(file.path, baseline.folder): file for a in audits for file in a.files}
+    unread = {relative_to(error.path, baseline.folder) for a in audits for error in a.errors}
     for entry in baseline.entries.values():
         path = os.path.join(baseline.folder, entry.path)
         if entry.path in unread or (entry.path not in files and os.path.lexists(path)):
@@ -119,7 +119,7 @@ def refuse_misplaced(baseline: Baseline, audits: Sequence[Audit]) -> None:
 DROP = "(--update-baseline drops what is gone)"
 
 
-def _entry(entry: Entry) -> str:
+def _entry(entry: Accepted) -> str:
     return f"the baseline's entry {entry.key!r} matches nothing:"
 
 

@@ -14,7 +14,7 @@ from ..lstm.measure import ACTIVATIONS, Stats, time_scale_of_bias
 from . import Case, Evidence, Hit, at, mend, rounding, rule
 
 
-class Bounds(NamedTuple):
+class Interval(NamedTuple):
     """From `low` to `high`, both allowed, each widened by `slack` of itself for the rounding of
     what is stored.
     """
@@ -48,11 +48,13 @@ class Bounds(NamedTuple):
         )
 
 
-def _bounds(lstm: Lstm, low: float | None, high: float | None, roundings: int = 1) -> Bounds | None:
+def _bounds(
+    lstm: Lstm, low: float | None, high: float | None, roundings: int = 1
+) -> Interval | None:
     if low is None and high is None:
         return None
     slack = roundings * rounding(lstm)
-    return Bounds(-math.inf if low is None else low, math.inf if high is None else high, slack)
+    return Interval(-math.inf if low is None else low, math.inf if high is None else high, slack)
 
 
 class Asked(NamedTuple):
@@ -66,7 +68,7 @@ class Asked(NamedTuple):
     target: str
 
 
-def _judged(case: Case, asked: Asked, stat: str, bounds: Bounds) -> Hit | None:
+def _judged(case: Case, asked: Asked, stat: str, bounds: Interval) -> Hit | None:
     """The hit of one statistic, or of the worst unit under `each`."""
     values = asked.units if stat == "each" else [float(getattr(asked.stats, stat))]
     outside = bounds.outside(values)

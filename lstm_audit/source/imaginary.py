@@ -17,7 +17,7 @@ from ..judge import init_of
 from ..lstm.layer import GATES, Lookalike, Lstm, Term
 from ..lstm.measure import measure, read_values
 from ..policy.model import Policy
-from ..policy.table import table_of
+from ..policy.table import spell_out
 from ..raw.dtypes import DTYPES
 from ..raw.source import BytesSource
 from ..raw.span import whole
@@ -213,7 +213,7 @@ CERTAIN: dict[str, Callable[[Part], bool]] = {
 def _source_table(policy: Policy, path: str, evidence: Evidence) -> Table:
     """The policy's settings of the rules that source is held against; the others are off."""
     on = SOURCE_RULES | ({"LA108"} if wants_defaults(policy) else set())
-    table = table_of(policy, path, subjects_of(evidence))
+    table = spell_out(policy, path, subjects_of(evidence))
     return {
         subject: {code: setting for code, setting in settings.items() if code in on}
         for subject, settings in table.items()

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from lstm_audit.errors import BadPolicy
 from lstm_audit.facts import Audit, FileAudit, Finding
 from lstm_audit.policy.baseline import (
-    SCHEMA,
+    BASELINE_SCHEMA,
+    Accepted,
     Baseline,
-    Entry,
     baseline_text,
-    compare,
+    could_find,
     empty_baseline,
-    judged_in,
     load_baseline,
+    match_findings,
     save_baseline,
-    updated,
+    update,
 )
 from lstm_audit.policy.model import Policy
 from lstm_audit.policy.toml import read_policy
@@ -48,12 +48,14 @@ def found(
 
 
 def accepting(*findings: Finding) -> Baseline:
-    return updated(Baseline(os.getcwd()), findings)
+    return update(Baseline(os.getcwd()), findings)
 
 
 def test_what_was_accepted_is_known_and_the_rest_is_new() -> None:
     baseline = accepting(found(), found(module="n"))
-    result = compare([found(), found(module="n"), found(module="x"), found(code="LA102")], baseline)
+    result = match_findings(
+        [found(), found(module="n"), found(module="x"), found(code="LA102")], baseline
+    )
     assert [f.address for f in result.known] == ["m:l0", "n:l0"]
     assert [(f.code, f.address) for f in result.new] == [("LA101", "x:l0"), ("LA102", "m:l0")]
     assert result.stale == ()
@@ -85,7 +87,7 @@ def test_what_was_accepted_is_known_and_the_rest_is_new() -> None:
 def test_a_finding_is_known_while_it_is_no_worse(
     old: Any, now: Any, expected: Any, known: bool
 ) -> None:
-    result = compare([found(now, expected=expected)], accepting(found(old)))
+    result = match_findings([found(now, expected=expected)], accepting(found(old)))
     assert (len(result.known), len(result.new)) == ((1, 0) if known else (0, 1))
     if not known:
         assert result.new[0].message.startswith("message (the baseline accepts ")
@@ -94,10 +96,10 @@ def test_a_finding_is_known_while_it_is_no_worse(
 
 def test_several_findings_in_one_place_are_counted() -> None:
     baseline = accepting(found("os.system"), found("eval"))
-    result = compare([found("eval"), found("eval"), found("os.system")], baseline)
+    result = match_findings([found("eval"), found("eval"), found("os.system")], baseline)
     assert [f.measured for f in result.known] == ["eval", "os.system"]
     assert [f.measured for f in result.new] == ["eval"]
-    assert compare([found("eval")], baseline).stale[0].measured == ("os.system",)
+    assert match_findings([found("eval")], baseline).stale[0].measured == ("os.system",)
 
 
 def test_the_values_of_one_place_are_sorted() -> None:
@@ -109,7 +111,7 @@ def test_the_values_of_one_place_are_sorted() -> None:
 
 def test_a_milder_finding_does_not_use_up_the_entry_of_another() -> None:
     baseline = accepting(found(0.5), found(0.9))
-    result = compare([found(0.6, expected=1.0), found(0.5, expected=1.0)], baseline)
+    result = match_findings([found(0.6, expected=1.0), found(0.5, expected=1.0)], baseline)
     assert [f.measured for f in result.known] == [0.5]
     assert [f.measured for f in result.new] == [0.6]
 
@@ -129,11 +131,11 @@ def test_what_a_run_did_not_judge_is_not_stale(
     )
 
     def stale(audit: Audit, policy: Policy, layers: tuple[str, ...] = ()) -> set[str]:
-        judged = judged_in(audit, policy, str(tmp_path), layers)
-        assert set(updated(baseline, [], judged).entries) == set(baseline.entries) - {
-            e.key for e in compare([], baseline, judged).stale
+        judged = could_find(audit, policy, str(tmp_path), layers)
+        assert set(update(baseline, [], judged).entries) == set(baseline.entries) - {
+            e.key for e in match_findings([], baseline, judged).stale
         }
-        return {e.key for e in compare([], baseline, judged).stale}
+        return {e.key for e in match_findings([], baseline, judged).stale}
 
     everything = set(baseline.entries)
     assert stale(audit_of("a.pt", "b.pt"), Policy()) == everything
@@ -151,7 +153,7 @@ def test_what_a_run_did_not_judge_is_not_stale(
 
 def test_an_update_replaces_what_was_judged_and_keeps_the_rest() -> None:
     old = accepting(found(), found(module="n"), found(path="b.pt"))
-    new = updated(old, [found(3.0)], lambda entry: entry.path == "a.pt")
+    new = update(old, [found(3.0)], lambda entry: entry.path == "a.pt")
     assert {key: entry.measured for key, entry in new.entries.items()} == {
         "LA101:a.pt:m:l0": (3.0,),
         "LA101:b.pt:m:l0": (2.0,),
@@ -169,10 +171,11 @@ def test_the_same_keys_on_another_machine(tmp_path: Path, monkeypatch: pytest.Mo
         (root / "ci").mkdir(parents=True)
         monkeypatch.chdir(root / "ci")
         finding = found(path=path.format(root=root))
-        save_baseline(updated(empty_baseline("../ci/base.json"), [finding]), "base.json")
+        save_baseline(update(empty_baseline("../ci/base.json"), [finding]), "base.json")
         texts.append((root / "ci" / "base.json").read_bytes())
         assert (
-            compare([replace(finding, path="../runs/a.pt")], load_baseline("base.json")).new == ()
+            match_findings([replace(finding, path="../runs/a.pt")], load_baseline("base.json")).new
+            == ()
         )
     assert texts[0] == texts[1] == texts[2]
     assert b'"LA101:../runs/a.pt:m:l0"' in texts[0]
@@ -195,14 +198,14 @@ FINDINGS = st.lists(
 def test_the_file_is_the_same_in_any_order_and_knows_what_it_accepts(
     findings: list[Finding], random: Any
 ) -> None:
-    baseline = updated(empty_baseline("base.json"), findings)
+    baseline = update(empty_baseline("base.json"), findings)
     text = baseline_text(baseline)
     assert text.isascii()
     shuffled = list(findings)
     random.shuffle(shuffled)
-    assert baseline_text(updated(empty_baseline("base.json"), shuffled)) == text
-    assert json.loads(text)["schema"] == SCHEMA
-    result = compare(shuffled, baseline)
+    assert baseline_text(update(empty_baseline("base.json"), shuffled)) == text
+    assert json.loads(text)["schema"] == BASELINE_SCHEMA
+    result = match_findings(shuffled, baseline)
     assert (result.new, result.stale) == ((), ())
 
 
@@ -212,24 +215,24 @@ def test_a_file_reads_back(
     findings: list[Finding], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("baseline") / "base.json"
-    baseline = updated(empty_baseline(str(path)), findings)
+    baseline = update(empty_baseline(str(path)), findings)
     save_baseline(baseline, str(path))
     again = load_baseline(str(path))
     assert set(again.entries) == set(baseline.entries)
-    assert (compare(findings, again).new, compare(findings, again).stale) == ((), ())
+    assert (match_findings(findings, again).new, match_findings(findings, again).stale) == ((), ())
     assert baseline_text(again) == path.read_text()
 
 
 def text_of(**entry: Any) -> bytes:
     values = {"code": "LA101", "path": "a.pt", "address": "m:l0", "measured": [2.0], **entry}
     kept = {k: v for k, v in values.items() if v is not ...}
-    return json.dumps({"schema": SCHEMA, "entries": {"LA101:a.pt:m:l0": kept}}).encode()
+    return json.dumps({"schema": BASELINE_SCHEMA, "entries": {"LA101:a.pt:m:l0": kept}}).encode()
 
 
 def test_the_text_of_a_good_entry(tmp_path: Path) -> None:
     (tmp_path / "base.json").write_bytes(text_of())
     assert load_baseline(str(tmp_path / "base.json")).entries == {
-        "LA101:a.pt:m:l0": Entry("LA101", "a.pt", "m:l0", (2.0,))
+        "LA101:a.pt:m:l0": Accepted("LA101", "a.pt", "m:l0", (2.0,))
     }
 
 
@@ -280,7 +283,7 @@ JSON = st.recursive(
     value=JSON
     | st.fixed_dictionaries(
         {
-            "schema": st.just(SCHEMA),
+            "schema": st.just(BASELINE_SCHEMA),
             "entries": JSON
             | st.dictionaries(
                 st.just("LA1:a:"),
@@ -334,7 +337,7 @@ def test_a_kill_while_writing_leaves_the_old_file(tmp_path: Path, call: str) -> 
     code = (
         "import os, sys; from lstm_audit.policy.baseline import *;"
         f"os.{call} = lambda *given: os._exit(9);"
-        "save_baseline(Baseline('/', {'k': Entry('LA1', 'a', '', (1.0,))}), sys.argv[1])"
+        "save_baseline(Baseline('/', {'k': Accepted('LA1', 'a', '', (1.0,))}), sys.argv[1])"
     )
     ended = subprocess.run(
         [sys.executable, "-c", code, str(path)], check=False, env={"PYTHONPATH": str(Path.cwd())}

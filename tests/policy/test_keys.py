@@ -101,12 +101,12 @@ def test_verify_is_said() -> None:
 START = """
 import sys
 import lstm_audit.policy.keys as keys
-from lstm_audit.policy.kinds import number_of
+from lstm_audit.policy.kinds import read_number
 
 keys.KEYS += (
     keys.Key(
         "most-layers",
-        number_of,
+        read_number,
         lambda: {"type": "number"},
         keys.toml,
         default=3.0,

@@ -20,11 +20,11 @@ from lstm_audit.lstm.layer import GATES, Identity, Lstm
 from lstm_audit.lstm.measure import Values, measure
 from lstm_audit.policy.describe import describe
 from lstm_audit.policy.flags import with_flags
-from lstm_audit.policy.globs import file_matches, matches, relative
+from lstm_audit.policy.globs import file_matches, matches, relative_to
 from lstm_audit.policy.keys import KEYS, Bounds, set_by
 from lstm_audit.policy.load import find_config, load_policy
 from lstm_audit.policy.model import Policy, Settings
-from lstm_audit.policy.table import selects, table_of
+from lstm_audit.policy.table import selects, spell_out
 from lstm_audit.policy.toml import names_on_top, read_policy
 from lstm_audit.policy.verdict import fails, verdict
 from lstm_audit.rules import RULES, Evidence, Hit, Rule, Subject, judge, subjects_of
@@ -78,19 +78,19 @@ def options(
 ) -> Mapping[str, Any] | None:
     one = where or lstm()
     subject = Subject(*one.identity)
-    setting = table_of(of, path, {subject: one.names})[subject].get(code)
+    setting = spell_out(of, path, {subject: one.names})[subject].get(code)
     return None if setting is None else setting.options
 
 
 def on_file(of: Policy, path: str, code: str) -> Mapping[str, Any] | None:
     """The options of a rule on a file as a whole."""
-    setting = table_of(of, path, {Subject(): ()})[Subject()].get(code)
+    setting = spell_out(of, path, {Subject(): ()})[Subject()].get(code)
     return None if setting is None else setting.options
 
 
 def modules(of: Policy, path: str, code: str, names: list[str]) -> list[str]:
     """The modules on which a rule is on."""
-    table = table_of(of, path, {Subject(name): (name,) for name in names})
+    table = spell_out(of, path, {Subject(name): (name,) for name in names})
     return [name for name in names if code in table[Subject(name)]]
 
 
@@ -596,10 +596,10 @@ def test_files_are_seen_from_the_folder_of_the_configuration(
 def test_paths_read_the_same_through_links(tmp_path: Path) -> None:
     (tmp_path / "real").mkdir()
     (tmp_path / "link").symlink_to("real")
-    assert relative(str(tmp_path / "link" / "a"), str(tmp_path)) == "link/a"
-    assert relative(str(tmp_path / "link" / "a"), str(tmp_path / "real")) == "a"
-    assert relative(str(tmp_path / "b"), str(tmp_path / "real")) == "../b"
-    assert relative("<LSTM>", str(tmp_path)) == "<LSTM>"
+    assert relative_to(str(tmp_path / "link" / "a"), str(tmp_path)) == "link/a"
+    assert relative_to(str(tmp_path / "link" / "a"), str(tmp_path / "real")) == "a"
+    assert relative_to(str(tmp_path / "b"), str(tmp_path / "real")) == "../b"
+    assert relative_to("<LSTM>", str(tmp_path)) == "<LSTM>"
 
 
 # --- rules that see a whole file
@@ -627,7 +627,7 @@ def test_a_file_rule_that_is_on_for_some_layers_runs_and_counts_there_alone(
 
     monkeypatch.setitem(RULES._fill(), "LA103", Rule("LA103", "a-rule", "info", "file", check))
     evidence = Evidence("a.pt", "pickle", (), tuple(Skipped(m, "gru", "") for m in ("dec", "enc")))
-    table = table_of(read, "a.pt", subjects_of(evidence))
+    table = spell_out(read, "a.pt", subjects_of(evidence))
     assert [f.module for f in judge(evidence, table) if f.code == "LA103"] == ["dec"]
 
 
@@ -636,7 +636,7 @@ def test_a_policy_sets_severities() -> None:
         "rules.LA108.severity = 'error'\n[[override]]\nlayers = 'dec*'\nrules.LA108.severity = "
         "'warning'"
     )
-    table = table_of(read, "a.pt", {Subject(name): (name,) for name in ("enc", "dec")})
+    table = spell_out(read, "a.pt", {Subject(name): (name,) for name in ("enc", "dec")})
     assert [table[Subject(name)]["LA108"].severity for name in ("enc", "dec")] == [
         "error",
         "warning",

@@ -16,7 +16,7 @@ from torch import nn
 
 import lstm_audit
 from lstm_audit import facts
-from lstm_audit.facts import HIDDEN, Audit, Report, Row, keys_of
+from lstm_audit.facts import HIDDEN, Audit, ReportDocument, Row, keys_of
 from lstm_audit.lstm.layer import GATES, Identity, Lstm
 from lstm_audit.lstm.measure import sigmoid
 from lstm_audit.raw.source import FileSource
@@ -149,7 +149,7 @@ def test_every_field_is_a_key_or_hidden() -> None:
 def test_the_report_has_the_keys_of_its_types() -> None:
     result: Audit = lstm_audit.audit(FIXTURES / "flawed")
     report = result.to_dict()
-    assert list(report) == [key.name for key in keys_of(Report)]
+    assert list(report) == [key.name for key in keys_of(ReportDocument)]
     for file in report["files"]:
         assert list(file) == [key.name for key in keys_of(facts.FileAudit)]
         for row in file["lstms"]:

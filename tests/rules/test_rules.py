@@ -41,7 +41,7 @@ from lstm_audit.rules import (
     judge,
     subjects_of,
 )  # fmt: skip
-from lstm_audit.rules.bounds import Bounds
+from lstm_audit.rules.bounds import Interval
 from lstm_audit.rules.container import inert
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
@@ -432,13 +432,13 @@ def test_fix_of_a_bound_reaches_it(tmp_path: Path) -> None:
 
 
 def test_bounds() -> None:
-    bounds = Bounds(0.5, 1.5, 0.01)
+    bounds = Interval(0.5, 1.5, 0.01)
     assert bounds.outside([0.4, 0.4951, 1.0, 1.514, 1.6]) == [0.4, 1.6]
     assert len(bounds.outside([math.nan, math.inf, -math.inf])) == 3
     assert [bounds.nearest(v) for v in (0.4, 1.6, math.nan)] == [0.5, 1.5, 0.5]
-    assert Bounds(-math.inf, 1.5, 0.0).nearest(math.nan) == 1.5
+    assert Interval(-math.inf, 1.5, 0.0).nearest(math.nan) == 1.5
     assert max((0.2, 1.6, 1.7), key=bounds.excess) == 0.2
-    assert [str(Bounds(low, high, 0.0)) for low, high in ((0.5, 1.5), (-math.inf, 2), (3, math.inf))] == [
+    assert [str(Interval(low, high, 0.0)) for low, high in ((0.5, 1.5), (-math.inf, 2), (3, math.inf))] == [
         "from 0.5 to 1.5", "at most 2", "at least 3",
     ]  # fmt: skip
 
