@@ -5,7 +5,7 @@ from ..pipeline import MAX_SECONDS, Request
 from . import exits
 from .options import Given
 from .output import emit
-from .runs import audit_given, policy_of
+from .runs import allowed_biases, audit_given, draws_units, policy_of
 
 EPILOG = """\b
 Examples:
@@ -29,7 +29,8 @@ def run(given: Given) -> int:
     """
     request = _request(given)
     found = audit_given(given, request)
-    emit(found, given, kept=[request.policy and request.policy.file])
+    policy = request.policy
+    emit(found, given, kept=[policy and policy.file], bounds=allowed_biases(policy))
     return exits.of_audit(found)
 
 
@@ -37,7 +38,7 @@ def _request(given: Given) -> Request:
     """The policy in force says what is shown, as in `check`, but nothing asks for an LSTM."""
     if not given.no_init:
         policy = policy_of(given).having("require-lstm", False)
-        return Request(given.layers, policy, seconds=MAX_SECONDS)
+        return Request(given.layers, policy, units=draws_units(given), seconds=MAX_SECONDS)
     if given.verify or given.config:
         raise BadPolicy("--verify and --config are about rules, and --no-init leaves the rules out")
-    return Request(given.layers, numbers_only=True, seconds=MAX_SECONDS)
+    return Request(given.layers, numbers_only=True, units=draws_units(given), seconds=MAX_SECONDS)

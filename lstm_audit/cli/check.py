@@ -15,7 +15,7 @@ from ..reports.words import counted, relative
 from . import exits
 from .options import Given
 from .output import emit
-from .runs import audit_given, policy_of
+from .runs import allowed_biases, audit_given, draws_units, policy_of
 
 EPILOG = """\b
 Examples:
@@ -44,7 +44,7 @@ def run(given: Given) -> int:
         raise BadPolicy("--update-baseline needs --baseline FILE")
     _refuse_contradiction(given)
     policy = policy_of(given)
-    request = Request(given.layers, policy, seconds=MAX_SECONDS)
+    request = Request(given.layers, policy, units=draws_units(given), seconds=MAX_SECONDS)
     found, shown = _look(given, request)
     patches, uncertain = _mend(shown, given, policy.conventions)
     if patches and not given.diff:
@@ -56,7 +56,8 @@ def run(given: Given) -> int:
         shown = only(found, ())
     outcome = verdict(found, policy, new=shown.findings, allow_skipped=given.allow_skipped)
     closing = describe_outcome(outcome, policy, shown.findings)
-    emit(shown, given, policy.fail_on, kept=[policy.file, given.baseline], closing=closing)
+    kept, bounds = [policy.file, given.baseline], allowed_biases(policy)
+    emit(shown, given, policy.fail_on, kept, closing, bounds)
     if uncertain:
         return exits.UNREADABLE
     code = exits.of_check(outcome, exit_zero=given.exit_zero)
@@ -117,7 +118,9 @@ def describe_outcome(outcome: Outcome, policy: Policy, findings: Sequence[Findin
     `FAILED: 2 errors at --fail-on error · policy lstm-audit.toml · 2 fixable with --fix`.
     """
     words = [_verdict_words(outcome, policy)]
-    words.append(f"policy {relative(policy.file) or policy.file}" if policy.file else "no policy")
+    words.append(
+        f"policy {relative(policy.file) or policy.file}" if policy.file else "no policy file"
+    )
     fixes = [finding.fix for finding in findings if finding.fix]
     safe = sum(fix.safe for fix in fixes)
     words += [f"{safe} fixable with --fix"] if safe else []

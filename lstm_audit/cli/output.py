@@ -15,9 +15,13 @@ from ..facts import Audit
 from ..inputs import shards_beside
 from ..interrupted import sidecars
 from ..reports import REPORTS, Look
+from ..reports.remedies import shell
 from ..reports.terminal import wrap
 from ..reports.words import describe_error, escape, utf8
-from .options import Given
+from .options import JOBS, REPORT, Given
+
+OPEN = (float("-inf"), float("inf"))
+"""The bounds of a policy that sets none."""
 
 SPELLED = str.maketrans(
     {"→": "->", "τ": "tau", "\u2212": "-", "±": "+-", "∞": "inf", "…": "...", "·": "-", "≈": "~"}
@@ -110,6 +114,7 @@ def emit(
     fail_on: str = "never",
     kept: Sequence[str | None] = (),
     closing: str = "",
+    bounds: tuple[float, float] = OPEN,
 ) -> None:
     """Write every report that was asked for; never over an input, or over one of the files that
     must be `kept`.
@@ -125,6 +130,8 @@ def emit(
         "verbose": given.verbose,
         "statistics": given.statistics,
         "closing": closing,
+        "command": _command(),
+        "bounds": bounds,
     }
     look = Look(width=100, **wanted)
     if "sarif" in (name, *(report_name for report_name, _ in given.reports)):
@@ -141,6 +148,28 @@ def emit(
         _put(text.encode(_encoding(sys.stdout), "backslashreplace"))
     else:
         _put_for_programs(name, REPORTS[name](audit, look), audit)
+
+
+def _command() -> str:
+    """What was asked, as a shell takes it, but for how it is carried out and where reports go: the
+    same question says the same. Nothing where another program called us.
+    """
+    if os.path.basename(sys.argv[0]) not in OUR_NAMES:
+        return ""
+    words, left = ["lstm-audit"], iter(sys.argv[1:])
+    for word in left:
+        row = HOW.get(word.partition("=")[0])
+        if row is None:
+            words.append(word)
+        elif row.parse is not None and "=" not in word:
+            next(left, None)  # its value
+    return shell(words)
+
+
+HOW = {word: row for row in (JOBS, *REPORT) for word in row.spellings}
+"""The options that change nothing of what is found."""
+
+OUR_NAMES = ("lstm-audit", "__main__.py")
 
 
 def _put_for_programs(name: str, text: str, audit: Audit) -> None:

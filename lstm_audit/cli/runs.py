@@ -4,6 +4,8 @@ Comes in: what was given on the command line. Goes out: a `Policy`, an `Audit`. 
 here needs click, whose import takes longer than an audit.
 """
 
+import math
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import BadPolicy
@@ -13,7 +15,7 @@ from ..pipeline import Request
 from ..policy.unmatched import refuse_unmatched
 from ..reports.words import escape
 from .options import Given, flags_of
-from .output import Progress, tell
+from .output import OPEN, Progress, tell
 
 if TYPE_CHECKING:
     from ..policy.model import Policy
@@ -48,3 +50,41 @@ def policy_of(given: Given) -> "Policy":
     from ..policy.flags import with_flags
 
     return with_flags(policy, **flags)
+
+
+def draws_units(given: Given) -> bool:
+    """Whether a report was asked for that shows every unit."""
+    names = {given.format_name, *(name for name, _ in given.reports)}
+    return "html" in names
+
+
+def allowed_biases(policy: "Policy | None") -> tuple[float, float]:
+    """The least and the most forget bias that the policy's bounds come to, for a sigmoid."""
+    low, high = OPEN
+    for key, to_bias in TO_BIAS.items():
+        demand = policy.settings.get(f"forget.{key}") if policy else None
+        if demand is None or isinstance(demand, str):
+            continue
+        least, most = demand.min, demand.max
+        if demand.target is not None:
+            slack = 0.05 if demand.tolerance is None else demand.tolerance
+            least, most = demand.target - slack, demand.target + slack
+        low = low if least is None else max(low, to_bias(least))
+        high = high if most is None else min(high, to_bias(most))
+    return low, high
+
+
+def _bias_of_activation(f: float) -> float:
+    return OPEN[0] if f <= 0 else OPEN[1] if f >= 1 else math.log(f / (1 - f))
+
+
+def _bias_of_time_scale(steps: float) -> float:
+    return OPEN[0] if steps <= 1e-3 else _bias_of_activation(math.exp(-1 / steps))
+
+
+TO_BIAS: Mapping[str, Callable[[float], float]] = {
+    "bias": float,
+    "activation": _bias_of_activation,
+    "time-scale": _bias_of_time_scale,
+}
+"""From a bound of the policy to the bias that it means."""

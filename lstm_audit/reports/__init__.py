@@ -6,6 +6,7 @@ one is adding one module with one function.
 """
 
 import importlib
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
@@ -35,7 +36,8 @@ class Look(NamedTuple):
     report is about a repository. `edits` maps a finding's fingerprint to the bytes that its fix
     would replace; without an entry the fix is only told as a command. `verbose` shows every LSTM
     and every finding, however many; `statistics` none of them, but their counts. `closing` is the
-    verdict of the run, in a line.
+    verdict of the run, in a line, `command` what was run, and `bounds` are the least and the most
+    forget bias that the policy allows.
     """
 
     width: int = 80
@@ -48,6 +50,8 @@ class Look(NamedTuple):
     verbose: bool = False
     statistics: bool = False
     closing: str = ""
+    command: str = ""
+    bounds: tuple[float, float] = (-math.inf, math.inf)
 
 
 Report = Callable[[Audit, Look], str]

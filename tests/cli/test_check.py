@@ -819,12 +819,12 @@ def test_a_closed_stdin() -> None:
 @pytest.mark.parametrize(
     ("words", "last"),
     [
-        ([MODEL], "passed at --fail-on error · no policy"),
-        ([DOUBLED], "FAILED: 1 error at --fail-on error · no policy · 1 fixable with --fix"),
-        ([DOUBLED, "--fail-on", "never"], "passed at --fail-on never · no policy · 1 fixable with --fix"),
-        ([FROZEN], "NOT PASSED: 1 LSTM could not be judged · no policy"),
-        ([TRUNCATED], "NOT PASSED: 1 input could not be read · no policy"),
-        ([GRU], "NOT PASSED: no LSTM was found · no policy"),
+        ([MODEL], "passed at --fail-on error · no policy file"),
+        ([DOUBLED], "FAILED: 1 error at --fail-on error · no policy file · 1 fixable with --fix"),
+        ([DOUBLED, "--fail-on", "never"], "passed at --fail-on never · no policy file · 1 fixable with --fix"),
+        ([FROZEN], "NOT PASSED: 1 LSTM could not be judged · no policy file"),
+        ([TRUNCATED], "NOT PASSED: 1 input could not be read · no policy file"),
+        ([GRU], "NOT PASSED: no LSTM was found · no policy file"),
     ],
 )  # fmt: skip
 def test_the_last_line_is_the_verdict(words: list[object], last: str) -> None:

@@ -1,86 +1,177 @@
 """The plots of the page, as inline SVG.
 
-Comes in: `Measures`. Goes out: SVG whose horizontal places are percentages of its width, so that it
-follows the page without a script and nothing is distorted. Promise: no name stands in it, and NaN
-draws nothing but a word.
+Comes in: `Measures`, the biases of the units where they were kept, and a `Scale`. Goes out: SVG
+whose horizontal places are percentages of its width, so that it follows the page without a script
+and nothing is distorted. Promise: no name stands in it, NaN draws nothing but a word, and what lies
+beyond the axis is drawn at its end with an arrow.
+
+The axis is the effective bias, the logit of the activation: there 0.99 and 0.999 lie as far apart
+as 0.9 and 0.99, and memory grows tenfold with every 2.3.
 """
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
+from ...facts import Row
 from ...lstm.measure import Measures
-from ..words import fraction
+from ..words import digits, fraction
 
-HIGH = 72  # pixels of the fullest bar
-TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
-MARKS = (0.5, 0.7310585786300049)  # sigmoid(0) and sigmoid(1)
+HIGH = 64  # pixels of the fullest bar
+LANE = 22
+BINS = 24
+FARTHEST = (-8.0, 12.0)  # biases beyond are drawn at the edge: f = 0.0003 and 0.999994
+USUAL = (-2.0, 5.0)  # the axis reaches at least from here to here
+SCALES = (1, 3, 10, 100, 1000, 10000)
 LEGEND = "Line: smallest to largest unit; bar: 5th to 95th percentile; tick: median; dot: mean."
 
+Bounds = tuple[float, float]
+"""The least and the largest bias that the policy allows; infinities where it sets none."""
 
-def lane(measures: Measures) -> str:
+
+class Scale(NamedTuple):
+    """The biases at the two ends of the axis."""
+
+    low: float
+    high: float
+
+    def percent(self, bias: float) -> float:
+        """How far along the axis a bias stands, at most at its ends."""
+        share = (bias - self.low) / (self.high - self.low)
+        return 100 * min(max(share, 0.0), 1.0)
+
+
+def scale_of(rows: Iterable[Row], bounds: Bounds) -> Scale:
+    """An axis that holds the bulk of all units and the bounds, as far as one can read it."""
+    ends = [end for end in bounds if math.isfinite(end)]
+    for row in rows:
+        bias = row.measures.gates["f"]
+        ends += [value for value in (bias.p05, bias.p95, bias.mean) if math.isfinite(value)]
+    low, high = min([USUAL[0], *ends]) - 0.5, max([USUAL[1], *ends]) + 0.5
+    return Scale(max(math.floor(low), FARTHEST[0]), min(math.ceil(high), FARTHEST[1]))
+
+
+def lane(measures: Measures, scale: Scale, bounds: Bounds) -> str:
     """One LSTM on the common axis: its extent, its bulk, its median and its mean."""
-    body = "".join([*_dashes(0, 22), *_box(measures, 11)])
-    return f'<svg class="plot" width="100%" height="22" role="img" aria-label="{_said(measures)}">{body}</svg>'
-
-
-def axis() -> str:
-    """The numbers below the lanes."""
-    return (
-        f'<svg class="plot" width="100%" height="18" aria-hidden="true">{"".join(_ticks(13))}</svg>'
-    )
-
-
-def histogram(measures: Measures) -> str:
-    """How many units' activations fall into each bin of [0, 1], over the same box as in the
-    overview.
-    """
-    top = max(measures.histogram) or 1
-    wide = 100 / len(measures.histogram)
-    bars = []
-    for k, n in enumerate(measures.histogram):
-        tall = max(HIGH * n / top, 1.5) if n else 0
-        low, high = k / len(measures.histogram), (k + 1) / len(measures.histogram)
-        place = f'x="{k * wide + 0.4:.4g}%" width="{wide - 0.8:.4g}%" y="{HIGH + 4 - tall:.4g}" height="{tall:.4g}"'
-        title = f"<title>{low:.4g} to {high:.4g}: {n} unit{'' if n == 1 else 's'}</title>"
-        bars.append(f'<rect class="bar" rx="2" {place}>{title}</rect>' if n else "")
-    ground = f'<line class="ground" x1="0" x2="100%" y1="{HIGH + 4.5}" y2="{HIGH + 4.5}"/>'
     body = "".join(
-        [*_dashes(4, HIGH + 4), *bars, ground, *_box(measures, HIGH + 17), *_ticks(HIGH + 38)]
+        [*_allowed(scale, bounds, 0, LANE), *_grid(scale, 0, LANE), *_box(measures, scale, 11)]
     )
-    size = f'width="100%" height="{HIGH + 42}"'
-    return f'<svg class="plot" {size} role="img" aria-label="{_said(measures)}">{body}</svg>'
+    return _svg(body, LANE, _said(measures))
 
 
-def _box(measures: Measures, y: float) -> Iterator[str]:
-    a = measures.activation
-    if a.mean != a.mean:
+def axis(scale: Scale) -> str:
+    """The numbers below the lanes: the bias, the activation that it gives, the time scale."""
+    span = scale.high - scale.low
+    every = 1 if span <= 6 else 2 if span <= 12 else 4
+    biases = [b for b in range(math.ceil(scale.low), math.floor(scale.high) + 1) if b % every == 0]
+    marks = [_tick(scale, b, 12, f"{b}".replace("-", "\u2212")) for b in biases]
+    marks += [_tick(scale, b, 27, _activation(b)) for b in biases]
+    steps = [(t, _bias_of(t)) for t in SCALES]
+    marks += [_tick(scale, b, 42, _steps(t)) for t, b in steps if scale.low < b < scale.high]
+    return f'<svg class="plot" width="100%" height="46" aria-hidden="true">{"".join(marks)}</svg>'
+
+
+def histogram(row: Row, scale: Scale, bounds: Bounds) -> str:
+    """How many units' biases fall into each part of the axis; where the units were not kept, the
+    box alone.
+    """
+    counts = _counts(row.units.bias["f"], scale) if row.units else []
+    top = max(counts, default=0)
+    ground = HIGH + 14 if top else 0
+    parts = [*_allowed(scale, bounds, 0, ground + 26), *_grid(scale, 0, ground + 26)]
+    wide = 100 / BINS
+    for k, n in enumerate(counts):
+        if n:
+            tall = max(HIGH * n / top, 2)
+            x, middle, y = k * wide, (k + 0.5) * wide, ground - tall
+            parts.append(
+                f'<rect class="bar" x="{x + 0.3:.4g}%" width="{wide - 0.6:.4g}%" y="{y:.4g}" height="{tall:.4g}"/>'
+                f'<text class="count" x="{middle:.4g}%" y="{y - 3:.4g}">{n}</text>'
+            )
+    if top:
+        parts.append(f'<line class="ground" x1="0" x2="100%" y1="{ground}.5" y2="{ground}.5"/>')
+    parts += _box(row.measures, scale, ground + 14)
+    return _svg("".join(parts), ground + 28, _said(row.measures)) + axis(scale)
+
+
+def _svg(body: str, height: int, said: str) -> str:
+    return f'<svg class="plot" width="100%" height="{height}" role="img" aria-label="{said}">{body}</svg>'
+
+
+def _counts(biases: Sequence[float], scale: Scale) -> list[int]:
+    """Units by part of the axis; those beyond its ends count at the ends."""
+    counts = [0] * BINS
+    for bias in biases:
+        if bias == bias:
+            counts[min(int(scale.percent(bias) / 100 * BINS), BINS - 1)] += 1
+    return counts
+
+
+def _box(measures: Measures, scale: Scale, y: float) -> Iterator[str]:
+    b = measures.gates["f"]
+    if b.mean != b.mean:
         yield f'<text class="none" x="50%" y="{y + 4}" text-anchor="middle">not a number</text>'
         return
-    yield f'<line class="extent" {_across(a.min, a.max)} y1="{y}" y2="{y}"/>'
-    yield f'<line class="bulk" {_across(a.p05, a.p95)} y1="{y}" y2="{y}"/>'
-    yield f'<line class="median" {_across(a.p50, a.p50)} y1="{y - 6}" y2="{y + 6}"/>'
-    yield f'<circle class="mean" cx="{_percent(a.mean)}" cy="{y}" r="4"/>'
+    yield f'<line class="extent" {_across(scale, b.min, b.max)} y1="{y}" y2="{y}"/>'
+    yield f'<line class="bulk" {_across(scale, b.p05, b.p95)} y1="{y}" y2="{y}"/>'
+    yield f'<line class="median" {_across(scale, b.p50, b.p50)} y1="{y - 6}" y2="{y + 6}"/>'
+    yield f'<circle class="mean" cx="{scale.percent(b.mean):.5g}%" cy="{y}" r="4"/>'
+    if b.min < scale.low:
+        yield f'<text class="beyond" x="0" y="{y + 4}">‹</text>'
+    if b.max > scale.high:
+        yield f'<text class="beyond" x="100%" y="{y + 4}" text-anchor="end">›</text>'
 
 
-def _dashes(top: float, bottom: float) -> Iterator[str]:
-    for mark in MARKS:
-        yield f'<line class="mark" {_across(mark, mark)} y1="{top}" y2="{bottom}"/>'
+def _allowed(scale: Scale, bounds: Bounds, top: float, bottom: float) -> Iterator[str]:
+    """The biases that the policy allows, shaded; nothing where it sets no bound."""
+    low, high = bounds
+    if math.isinf(low) and math.isinf(high):
+        return
+    left, right = scale.percent(max(low, scale.low)), scale.percent(min(high, scale.high))
+    yield f'<rect class="allowed" x="{left:.5g}%" width="{max(right - left, 0.6):.5g}%" y="{top}" height="{bottom - top}"/>'
 
 
-def _ticks(y: float) -> Iterator[str]:
-    for tick in TICKS:
-        anchor = "start" if tick == 0 else "end" if tick == 1 else "middle"
-        yield f'<text class="tick" x="{_percent(tick)}" y="{y}" text-anchor="{anchor}">{tick:g}</text>'
+def _grid(scale: Scale, top: float, bottom: float) -> Iterator[str]:
+    """A line at each time scale, and a dashed one at a bias of 0, where nothing was set."""
+    for steps in SCALES:
+        bias = _bias_of(steps)
+        if scale.low < bias < scale.high:
+            yield f'<line class="mark" {_across(scale, bias, bias)} y1="{top}" y2="{bottom}"/>'
+    yield f'<line class="zero" {_across(scale, 0.0, 0.0)} y1="{top}" y2="{bottom}"/>'
 
 
-def _across(a: float, b: float) -> str:
-    return f'x1="{_percent(a)}" x2="{_percent(b)}"'
+def _tick(scale: Scale, bias: float, y: float, text: str) -> str:
+    place = scale.percent(bias)
+    anchor = "start" if place < 3 else "end" if place > 97 else "middle"
+    return f'<text class="tick" x="{place:.5g}%" y="{y}" text-anchor="{anchor}">{text}</text>'
 
 
-def _percent(value: float) -> str:
-    return f"{100 * min(max(value, 0.0), 1.0):.5g}%"
+def _activation(bias: float) -> str:
+    """Two digits of what is left to 0 or 1, as far as they fit."""
+    f = 1 / (1 + math.exp(-bias))
+    if f > 0.9999 or f < 0.0001:
+        return "&gt;.9999" if f > 0.5 else "&lt;.0001"
+    places = 2 if 0.05 <= f <= 0.95 else 3 if 0.01 <= f <= 0.99 else 4
+    return f"{f:.{places}f}".lstrip("0")
+
+
+def _steps(steps: int) -> str:
+    return f"{steps // 1000}k" if steps >= 1000 else str(steps)
+
+
+def _bias_of(steps: float) -> float:
+    """The bias whose sigmoid is a time scale: −ln(e^(1/τ) − 1)."""
+    return -math.log(math.expm1(1 / steps))
+
+
+def _across(scale: Scale, a: float, b: float) -> str:
+    return f'x1="{scale.percent(a):.5g}%" x2="{scale.percent(b):.5g}%"'
 
 
 def _said(measures: Measures) -> str:
-    a = measures.activation
-    text = f"activations from {fraction(a.min)} to {fraction(a.max)}, mean {fraction(a.mean)}"
+    a, b = measures.activation, measures.gates["f"]
+    text = (
+        f"forget biases from {digits(b.min)} to {digits(b.max)}, mean {digits(b.mean)}; "
+        f"mean activation {fraction(a.mean)}"
+    )
     return text.replace("<", "below ").replace(">", "above ")
