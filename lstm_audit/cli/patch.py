@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import AuditError, BadPolicy, MalformedFile, UnknownFormat
-from ..inputs import Input, expand
+from ..inputs import STDIN, Input, expand
 from ..lstm.own import Own
 from ..patching.checkpoint import Planned, mapped, plan, refusal, with_donor
 from ..patching.choose import refuse_unmatched
@@ -54,6 +54,7 @@ def run(given: Given) -> int:
     modes = [row.spellings[-1] for row in MODES if getattr(given, row.name)]
     if len(modes) > 1:
         raise BadPolicy(f"{' and '.join(modes)} exclude each other")
+    refuse_stdin(given.paths)
     inputs = expand(given.paths)
     if given.output and (len(given.paths) > 1 or not inputs[0].named):
         raise BadPolicy("--output takes one FILE")
@@ -73,6 +74,12 @@ def run(given: Given) -> int:
     if not outcomes:
         tell(f"no LSTM in {len(inputs)} files")
     return exits.UNREADABLE if exits.UNREADABLE in codes else max(codes)
+
+
+def refuse_stdin(paths: Sequence[str]) -> None:
+    """What comes through a pipe has no file that could be written."""
+    if STDIN in paths:
+        raise BadPolicy("standard input is no file that could be written: name one")
 
 
 def _target(given: Given) -> Target:

@@ -13,6 +13,7 @@ from ..reports.words import counted
 from . import exits
 from .options import Given
 from .output import say, tell
+from .patch import refuse_stdin
 from .patched import near_path
 
 SAID = {
@@ -44,6 +45,7 @@ def run(given: Given) -> int:
       3  a file was refused, or it is not certain what the disk holds
       4  nothing to undo
     """
+    refuse_stdin(given.paths)
     inputs = expand(given.paths)
     if given.sidecar is not None:
         _refuse_foreign(given.sidecar, inputs)

@@ -191,3 +191,35 @@ def test_a_record_of_many_values_is_refused_before_it_is_built(model: Path, fill
     name.write_bytes(b"[" * (record.MAX_VALUES // 2))
     with pytest.raises(MalformedFile, match="nested"):
         record.load(str(model))
+
+
+def as_user(uid: int, *words: object) -> int:
+    """The exit code of a command that another user runs."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    try:
+        os.setgroups([])
+        os.setgid(uid)
+        os.setuid(uid)
+        os._exit(run(*words).exit_code)
+    finally:
+        os._exit(99)
+
+
+def test_two_users_in_a_sticky_folder(model: Path) -> None:
+    """What Eve leaves beside Alice's file neither reaches it nor keeps Alice from her own."""
+    for words in (["audit"], ["undo"], ["patch", "--dry-run", "--forget-bias", "2"]):
+        run(*words, model)  # whatever is imported late is there before the users are others
+    before = model.read_bytes()
+    assert as_user(ALICE, "patch", "--forget-bias", "2", model) == 0
+    patched = model.read_bytes()
+    planted(model, EVE)
+    assert as_user(ALICE, "audit", "--no-config", model) == 0
+    assert as_user(ALICE, "patch", "--forget-bias", "3", "--in-place", model) == 3
+    assert model.read_bytes() == patched
+    assert as_user(ALICE, "undo", model) == 0
+    assert model.read_bytes() == before
+    assert as_user(EVE, "patch", "--forget-bias", "2", model) == 3
+    assert as_user(EVE, "undo", model) == 3
+    assert model.read_bytes() == before

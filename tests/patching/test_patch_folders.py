@@ -126,3 +126,8 @@ def test_nothing_to_change_passes(folder: Path, mode: str) -> None:
     run("patch", "--forget-bias", "2.5", path)
     done = run("patch", mode, "--forget-bias", "2.5", path)
     assert (done.exit_code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("words", [("patch", "--forget-bias", "1", "-"), ("undo", "-")])
+def test_standard_input_is_no_file_to_write(words: tuple[str, ...]) -> None:
+    assert isinstance(run(*words).exception, BadPolicy)
