@@ -51,14 +51,14 @@ def audit(
 ) -> Audit:
     """Audit checkpoints, or a live object.
 
-    `target` is a path (file, folder or glob), a list of paths, a `torch.nn.Module`, or a state dict
-    of torch tensors or numpy arrays. `layers` are globs over addresses (`encoder.lstm:l0:reverse`)
-    or modules; an LSTM that matches none of them is left out. `exclude` are globs over files that
-    are left out, as in .gitignore. `policy` says which rules are on, and with which bounds (None:
-    the defaults); `numbers_only` leaves out forensics and rules; `units` keeps the numbers of each
-    unit (`Row.units`). `jobs` processes share the files (0: one a core), or any
-    `concurrent.futures.Executor` does: dask's `Client.get_executor()`, mpi4py's, loky's, ray's.
-    Nothing is executed and nothing is written.
+    `target` is a path (file, folder or glob), a list of paths, a `torch.nn.Module`, a Keras model
+    or layer, or a state dict of torch tensors or numpy arrays. `layers` are globs over addresses
+    (`encoder.lstm:l0:reverse`) or modules; an LSTM that matches none of them is left out. `exclude`
+    are globs over files that are left out, as in .gitignore. `policy` says which rules are on, and
+    with which bounds (None: the defaults); `numbers_only` leaves out forensics and rules; `units`
+    keeps the numbers of each unit (`Row.units`). `jobs` processes share the files (0: one a core),
+    or any `concurrent.futures.Executor` does: dask's `Client.get_executor()`, mpi4py's, loky's,
+    ray's. Nothing is executed and nothing is written.
 
     Raises `BadPolicy` when a path does not exist or a pattern matches nothing, `UnknownFormat` for
     an object that holds no tensors. A file that cannot be read is no exception but an entry of

@@ -23,7 +23,7 @@ from .raw.span import whole
 NET_HEAD = 4096
 """Bytes of an .xml file in which an OpenVINO net names itself."""
 
-INDEX = ".index.json"
+INDEX = (".index.json", ".weights.json")
 """How the name of a sharded checkpoint's index ends."""
 
 STDIN = "-"

@@ -231,9 +231,13 @@ def _audit_part(
 
 def audit_object(target: object, request: Request) -> FileAudit:
     """A live model or a state dict."""
+    from .formats.keras.live import is_keras, read_model
     from .formats.live import read_mapping, read_module
 
-    checkpoint = read_mapping(target) if isinstance(target, Mapping) else read_module(target)
+    if isinstance(target, Mapping):
+        checkpoint = read_mapping(target)
+    else:  # a model of Keras may be a torch module too
+        checkpoint = read_model(target) if is_keras(target) else read_module(target)
     return _judge(f"<{type(target).__name__}>", (), checkpoint, request)
 
 

@@ -183,7 +183,7 @@ class Family(NamedTuple):
     weak: bool = False
 
 
-READERS: Registry[Family] = Registry(__name__, first=("torch", "safetensors"))
+READERS: Registry[Family] = Registry(__name__, first=("torch", "safetensors", "keras"))
 """What most files are is asked first; the answer is the same in any order."""
 
 

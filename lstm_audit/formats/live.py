@@ -34,8 +34,8 @@ twice as many at each level. Real ones have a few dozen.
 """
 
 SUPPORTED = (
-    "a torch.nn.Module, or a mapping (nested if you like) of torch tensors or numpy arrays, can "
-    "be audited"
+    "a torch.nn.Module, a Keras model, or a mapping (nested if you like) of torch tensors or numpy "
+    "arrays, can be audited"
 )
 
 _FACTS = ("hidden_size", "proj_size", "num_layers", "bidirectional", "bias")

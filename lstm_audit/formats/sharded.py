@@ -7,6 +7,7 @@ each once, and never another index.
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from ..errors import AuditError, MalformedFile, UnknownFormat
 from ..raw.span import Span
@@ -54,14 +55,27 @@ def read_sharded(span: Span, beside: Beside) -> Checkpoint | None:
 
 def shard_names(span: Span) -> tuple[str, ...] | None:
     """The files that an index needs, sorted; None when the bytes are no index. Opens nothing."""
-    homes = _weight_map(span)
-    return None if homes is None else _files(homes, span)
+    homes = _index(span)
+    if homes is None:
+        return None
+    # Keras gives a list of files for a layer, the others one file for a tensor
+    lists = [files if isinstance(files, list) else [files] for files in homes.values()]
+    named = {str(k): file for k, file in enumerate(file for files in lists for file in files)}
+    return _files(_checked(named, span), span)
 
 
 def _weight_map(span: Span) -> dict[str, str] | None:
     """The index's map from tensor name to file name, both strings; None when the bytes are no
     index.
     """
+    homes = _index(span)
+    if homes is None or isinstance(next(iter(homes.values()), None), list):  # Keras's own
+        return None
+    return _checked(homes, span)
+
+
+def _index(span: Span) -> dict[str, Any] | None:
+    """The map of an index as it stands there."""
     if not 0 < span.size <= MAX_SIZE or not span[: min(64, span.size)].read().lstrip(
         b" \t\r\n"
     ).startswith(b"{"):
@@ -71,8 +85,11 @@ def _weight_map(span: Span) -> dict[str, str] | None:
         return None
     index = parse(raw, span.budget, "the index", span.at)
     homes = index.get("weight_map")
-    if not isinstance(homes, dict):
-        return None
+    return homes if isinstance(homes, dict) else None
+
+
+def _checked(homes: dict[str, Any], span: Span) -> dict[str, str]:
+    """The map, if all of its values are file names."""
     for name, file in homes.items():
         if len(name) > MAX_NAME:
             message = f"a name has {len(name)} characters; at most {MAX_NAME} are read"

@@ -184,6 +184,8 @@ def _relevant(checkpoint: Checkpoint) -> Iterator[tuple[Skipped, Key | None]]:
             count += 1
             _bound(count)
             module = re.split(r"\.(?=[^.]*$)", entry.module)[0] if "." in entry.module else ""
+            if "/" in entry.module:
+                module = key[0]
             yield entry._replace(module=module), key if biased else None
 
 

@@ -52,14 +52,15 @@ def patch(
     policy: PolicyLike = None,
     **wanted: Wanted,
 ) -> Patched:
-    """Set the forget bias of a checkpoint on disk, or of a live `torch.nn.Module`.
+    """Set the forget bias of a checkpoint on disk, or of a live `torch.nn.Module` or Keras model.
 
     Exactly one target is given, by a keyword: the effective `forget_bias`; the `activation` (0 to
     1); `time_scale` or `half_life` in steps; `horizon` (steps, share kept); `shift`; `init`, a
     preset such as "chrono:784"; or whatever else `lstm_audit.targets.TARGETS` holds. `layers` is a
     glob over addresses or modules, or several. `place` says which half carries the value: ih, hh,
     or split. Of `policy` (as `check` takes it) the conventions hold. `in_place`, `output` and
-    `undo` are for files. A model is written under `no_grad`, its Parameter objects stay.
+    `undo` are for files. A model is written under `no_grad` (torch) or through `assign` (Keras);
+    its Parameter and Variable objects stay.
 
     Raises `BadPolicy` for a target that cannot be had, `NotPatchable` with the reason when the
     bytes cannot be written, and what reading the file raises; then nothing has been changed. Raises

@@ -1,14 +1,16 @@
-"""A live model patched: the same plan, written through torch.
+"""A live model patched: the same plan, written through torch or Keras.
 
-Comes in: a `torch.nn.Module` and a `Target`. Goes out: the `GatePlan`s that were carried out.
-Promise: every Parameter stays the object that it was (an optimizer that holds it still does), and
-nothing but the planned elements changes.
+Comes in: a `torch.nn.Module` or a model of Keras, and a `Target`. Goes out: the `GatePlan`s that
+were carried out. Promise: every Parameter and Variable stays the object that it was (an optimizer
+that holds it still does), and nothing but the planned elements changes.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 from ..errors import NotPatchable
+from ..formats import Checkpoint
+from ..formats.keras.live import assign, is_keras, read_model, variables_of
 from ..formats.live import read_module
 from ..lstm.find import find_lstms
 from ..lstm.layer import GATES
@@ -19,6 +21,15 @@ from ..targets import Target
 from .choose import choose
 from .overlap import lay_out, refuse_contradictions, refuse_sharing
 from .plan import GatePlan, Place, Write, changes_of, changes_of_write, plan_gates, stored_values
+
+
+class Live(NamedTuple):
+    """A model as one framework has it: its tensors, what forbids a write, and how one is done."""
+
+    checkpoint: Checkpoint
+    tensors: Mapping[str, Any]
+    refuse: "Callable[[tuple[GatePlan, ...], Mapping[str, Any]], None]"
+    write: "Callable[[Any, Write], None]"
 
 
 def patch_module(
@@ -32,7 +43,11 @@ def patch_module(
 
     Raises `NotPatchable` before anything is written.
     """
-    checkpoint = read_module(model)
+    if is_keras(model):
+        live = Live(read_model(model), variables_of(model), _refuse_nothing, _assign)
+    else:
+        live = Live(read_module(model), _tensors(model), _refuse_inference, _write)
+    checkpoint, tensors = live.checkpoint, live.tensors
     found = find_lstms(checkpoint, declared)
     chosen = choose(found, layers)
     plans = tuple(
@@ -42,7 +57,6 @@ def patch_module(
     refuse_contradictions(changes)
     layouts = lay_out(checkpoint.tensors)
     refuse_sharing(checkpoint.tensors, layouts, found.lstms, chosen, changes)
-    tensors = _tensors(model)
     missing = sorted(
         {w.term.name for plan in plans for w in plan.writes if w.term.name not in tensors}
     )
@@ -50,10 +64,10 @@ def patch_module(
         raise NotPatchable(
             f"{missing[0]} is no parameter of the model: a quantised module keeps its bias packed"
         )
-    _refuse_inference(plans, tensors)
+    live.refuse(plans, tensors)
     writes = [write for plan in plans for write in plan.writes if _differs(write)]
     for write in writes:
-        _write(tensors[write.term.name], write)
+        live.write(tensors[write.term.name], write)
     _verify(plans)
     return plans, bool(writes)
 
@@ -87,6 +101,16 @@ def _refuse_inference(plans: tuple[GatePlan, ...], tensors: Mapping[str, Any]) -
                     f"{write.term.name} was made under torch.inference_mode and cannot be written "
                     "to"
                 )
+
+
+def _refuse_nothing(plans: tuple[GatePlan, ...], tensors: Mapping[str, Any]) -> None:
+    """A variable of Keras can be assigned to wherever it is."""
+
+
+def _assign(variable: Any, write: Write) -> None:
+    """Into a variable of Keras, whose biases are vectors."""
+    block = write.term.block
+    assign(variable, block.start, block.stop, stored_values(write))
 
 
 def _write(tensor: Any, write: Write) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from command import run
 
-from lstm_audit.errors import MalformedFile, UnknownFormat
+import lstm_audit
+from lstm_audit.errors import AuditError, MalformedFile, UnknownFormat
 from lstm_audit.facts import FileAudit
 from lstm_audit.fleet import audit
-from lstm_audit.formats.keras.config import MAX_VALUES, Config, Unknown, find_activation
+from lstm_audit.formats.keras.config import Config, Unknown, find_activation
 from lstm_audit.lstm.measure import ACTIVATIONS
 from lstm_audit.pipeline import audit_file
 
@@ -278,7 +280,7 @@ def test_activations_that_are_no_sigmoid_are_skipped(tmp_path: Path, value: Any)
     }
 
 
-@pytest.mark.parametrize("bomb", ["[" * 300_000, "1" * 100_000, '"x":NaN,' * 3, "{}," * MAX_VALUES])
+@pytest.mark.parametrize("bomb", ["[" * 300_000, "1" * 100_000, '"x":NaN,' * 3, "{}," * 4_000_000])
 def test_hostile_configurations_are_unknown(bomb: str) -> None:
     text = (
         '{"a": {"recurrent_activation": "sigmoid"}, "b": {"recurrent_activation": "tanh"}, "c": '
@@ -461,6 +463,56 @@ def test_a_compressed_bias_by_an_unknown_filter_is_skipped(tmp_path: Path) -> No
     found = read(made(tmp_path / "a.h5", fill))
     assert [row.lstm.module for row in found.rows] == ["other/other"]
     assert "filter 32000" in found.skipped[0].detail
+
+
+def sharded(folder: Path, homes: dict[str, Any] | None = None) -> Path:
+    """An LSTM whose bias lies in another file than its kernels."""
+    with h5py.File(folder / "w_00000.weights.h5", "w") as out:
+        numbered(out, "layers/lstm/cell")
+        del out["layers/lstm/cell/vars/2"]
+    with h5py.File(folder / "w_00001.weights.h5", "w") as out:
+        out["layers/lstm/cell/vars/2"] = np.arange(20, dtype="f4")
+    homes = homes or {"/layers/lstm/cell/vars": ["w_00000.weights.h5", "w_00001.weights.h5"]}
+    index = folder / "w.weights.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": homes}))
+    return index
+
+
+def test_a_layer_over_two_shards_is_one_row(tmp_path: Path) -> None:
+    index = sharded(tmp_path)
+    for target in (index, tmp_path):
+        (found,) = audit(target).files
+        assert found.format == "keras-sharded"
+        assert [row.measures.gates["f"].mean for row in found.rows] == [7]
+
+
+def test_a_patch_of_a_shard_and_its_undo(tmp_path: Path) -> None:
+    index = sharded(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    lstm_audit.patch(index, forget_bias=2)
+    with h5py.File(tmp_path / "w_00001.weights.h5") as file:
+        assert (file["layers/lstm/cell/vars/2"][5:10] == 2).all()
+    assert (tmp_path / "w_00000.weights.h5").read_bytes() == before[tmp_path / "w_00000.weights.h5"]
+    assert run("undo", str(index)).exit_code == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.parametrize(
+    "files",
+    [["../x.h5"], ["/etc/passwd"], [3], "x", {}, [["a"]], ["a\n"], [""], ["missing.weights.h5"]],
+)
+def test_an_index_opens_plain_names_alone(tmp_path: Path, files: Any) -> None:
+    index = sharded(tmp_path, {"/a": ["w_00000.weights.h5"], "/b": files})
+    with pytest.raises(AuditError):
+        read(index)
+
+
+def test_two_shards_with_one_tensor_are_ambiguous(tmp_path: Path) -> None:
+    index = sharded(tmp_path)
+    with h5py.File(tmp_path / "w_00000.weights.h5", "a") as out:
+        out["layers/lstm/cell/vars/2"] = np.zeros(20, "f4")
+    with pytest.raises(MalformedFile, match="another shard holds"):
+        read(index)
 
 
 def test_the_script_writes_what_is_committed(tmp_path: Path) -> None:

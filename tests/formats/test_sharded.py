@@ -152,7 +152,7 @@ def test_an_index_that_reaches_itself_by_another_name_ends(folder: Path) -> None
 WRONG: dict[str, tuple[str, str]] = {
     "no shards": ('{"weight_map": {}}', "malformed"),
     "no file name": ('{"weight_map": {"a": 1}}', "malformed"),
-    "a list of files": ('{"weight_map": {"a": ["x"]}}', "malformed"),
+    "a list of files": ('{"weight_map": {"b": "x", "a": ["x"]}}', "malformed"),
     "cut short": ('{"weight_map": {"a": "x"', "malformed"),
     "not UTF-8": ('{"weight_map": {"\udcff": "x"}}', "malformed"),
     "name twice": ('{"weight_map": {"a": "x", "a": "y"}}', "ambiguous"),

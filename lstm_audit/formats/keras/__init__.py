@@ -4,6 +4,6 @@ other LSTMs, and TensorFlow's checkpoints.
 Importing it registers its readers.
 """
 
-from . import archive, bundle, h5
+from . import archive, bundle, h5, shards
 
-__all__ = ["archive", "bundle", "h5"]
+__all__ = ["archive", "bundle", "h5", "shards"]

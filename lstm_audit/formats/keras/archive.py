@@ -35,7 +35,7 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
     inner = body(span, found[WEIGHTS])
     if not is_hdf5(inner):
         raise MalformedFile(f"{WEIGHTS} in the archive is no HDF5 file", inner.at)
-    config = Config(_text(span, found[CONFIG]), _version(_text(span, found[METADATA])))
+    config = Config(_text(span, found[CONFIG]), _version(_text(span, found[METADATA])), span.budget)
     try:
         weights = read_weights(inner)
     except MalformedFile as error:

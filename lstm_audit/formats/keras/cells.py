@@ -23,11 +23,10 @@ OLD_DEFAULT = ", though Keras before 2.3 had hard_sigmoid by default"
 CONVOLUTION_DEFAULT = ", though a ConvLSTM of Keras 2 has hard_sigmoid by default"
 PEEPHOLES = "has peepholes, which add nothing while the memory is empty"
 
-_LEGACY = re.compile(r"(?:(.*)/)?(recurrent_kernel|kernel|bias)(?::\d+)?", re.DOTALL)
-_NUMBERED = re.compile(r"((?:.*/)?vars)/(\d{1,4})", re.DOTALL)
-_KERAS_1 = re.compile(r"(.*)/[^/]*_([WUb])_([a-z])(?::\d+)?", re.DOTALL)
+_NAMED = ("kernel", "recurrent_kernel", "bias")
 _ROLES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
-_RECURRENT = re.compile(r"lstm|rnn|cell|gru", re.IGNORECASE)
+_RECURRENT = ("lstm", "rnn", "cell", "gru")
+"""What some name on the path of a recurrent layer contains."""
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
@@ -56,10 +55,12 @@ def _gather(shapes: Iterable[str]) -> Iterable[Cell]:
     """Folders with a recurrent kernel, by name or by number."""
     cells: dict[str, Cell] = {}
     for path in shapes:
-        if match := _LEGACY.fullmatch(path):
-            folder, role = match[1] or "", match[2]
-        elif match := _NUMBERED.fullmatch(path):
-            folder, role = match[1], _ROLES.get(match[2], match[2])
+        folder, _, name = path.rpartition("/")
+        name = name.partition(":")[0]  # Keras 2 ends every name with `:0`
+        if name in _NAMED:
+            role = name
+        elif name.isdecimal() and _is_numbered(folder):
+            role = _ROLES.get(name, name)
         else:
             continue
         cells.setdefault(folder, Cell(folder, {})).members[role] = path
@@ -72,7 +73,7 @@ def _plausible(cell: Cell, shapes: Shapes) -> bool:
 
     By their names alone they are: only a recurrent layer has a `recurrent_kernel`.
     """
-    if not _numbered(cell):
+    if not _is_numbered(cell.folder):
         return True
     source, recurrent = (
         shapes.get(cell.members.get(role, "")) for role in ("kernel", "recurrent_kernel")
@@ -85,8 +86,8 @@ def _plausible(cell: Cell, shapes: Shapes) -> bool:
     )
 
 
-def _numbered(cell: Cell) -> bool:
-    return cell.folder.rpartition("/")[2] == "vars"
+def _is_numbered(folder: str) -> bool:
+    return folder == "vars" or folder.endswith("/vars")
 
 
 def _gates(recurrent: Shape) -> int:
@@ -131,7 +132,11 @@ def _claim(
     )
     if kind != "lstm" or not _gates(recurrent):  # the shapes speak for themselves
         return Claim(class_name, kind)
-    known = [*cell.members.values()] if not _numbered(cell) else [cell.members.get("bias", "")]
+    known = (
+        [*cell.members.values()]
+        if not _is_numbered(cell.folder)
+        else [cell.members.get("bias", "")]
+    )
     if trouble := _trouble(cell, recurrent, known, names, vectors.get(_home(cell.folder), [])):
         return Claim(class_name, kind, trouble=trouble)
     peepholes = {"3", "4", "5"} <= cell.members.keys() or any(
@@ -145,8 +150,8 @@ def _trouble(
     cell: Cell, recurrent: Shape, known: list[str], names: Names, vectors: list[tuple[str, int]]
 ) -> Skipped | None:
     """Why an LSTM's shapes are not enough."""
-    chain = "/".join(_chain(cell.folder, names)) + cell.folder
-    if _numbered(cell) and not _RECURRENT.search(chain):
+    chain = ("/".join(_chain(cell.folder, names)) + cell.folder).lower()
+    if _is_numbered(cell.folder) and not any(word in chain for word in _RECURRENT):
         said = "two weights have the shapes of an LSTM's, but no name says that they are one's"
         return Skipped(cell.folder, "ambiguous", said)
     extra = [path for path, size in vectors if size == recurrent[-1] and path not in known]
@@ -222,13 +227,27 @@ def _assumption(config: Config, convolution: bool) -> str:
     return ASSUMED + (OLD_DEFAULT if old else ", the default")
 
 
+def claim_cell(
+    folder: str, shapes: Shapes, activation: str | Skipped | None, class_name: str
+) -> Claim:
+    """The claim of a live cell, whose own layer says what it does; `shapes` are by role."""
+    recurrent = shapes["recurrent_kernel"]
+    kind = {4: "lstm", 3: "gru", 1: "rnn"}.get(_gates(recurrent), "lstm")
+    if kind == "lstm" and isinstance(activation, Skipped):
+        return Claim(class_name, kind, trouble=activation)
+    said = activation if isinstance(activation, str) else "sigmoid"
+    return Claim(class_name, kind, activation=said)
+
+
 def _keras_1(shapes: Iterable[str]) -> set[str]:
-    """Folders with the twelve tensors of Keras 1: W, U and b of i, c, f and o."""
+    """Folders with the twelve tensors of Keras 1: W, U and b of i, c, f and o (`lstm_1_U_f`)."""
     gates: dict[str, set[str]] = {}
     for path in shapes:
-        if match := _KERAS_1.fullmatch(path):
-            gates.setdefault(match[1], set()).add(match[2] + match[3])
-    return {folder for folder, found in gates.items() if {"Uf", "Ui", "Uc", "Uo"} <= found}
+        folder, _, name = path.rpartition("/")
+        ending = name.partition(":")[0][-4:]
+        if ending[:3] == "_U_":
+            gates.setdefault(folder, set()).add(ending[3:])
+    return {folder for folder, found in gates.items() if found >= set("icfo")}
 
 
 def _claim_keras_1(folder: str, config: Config) -> Claim:

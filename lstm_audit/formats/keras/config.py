@@ -10,25 +10,27 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-MAX_VALUES = 500_000
-"""JSON values of a configuration; a model of 300 layers has some 50,000."""
+from ...errors import MalformedFile
+from ...raw.budget import Budget
+from ...wire.json import parse
 
 MAX_NESTED = 32
 """Models and wrappers within one another."""
 
-_ACTIVATION = re.compile(r'"(?:recurrent|inner)_activation"\s*:\s*("[^"]*"|.)')
+_ACTIVATION = r'"(?:recurrent|inner)_activation"\s*:\s*("[^"]*"|.)'
 """`inner_activation` is what Keras 1 called it. A value that is no text ends at its first sign."""
 
 Json = Mapping[str, Any]
 
 
 class Config(NamedTuple):
-    """The text of a configuration, and the version of Keras that wrote it ("" where neither
-    says).
+    """The text of a configuration, the version of Keras that wrote it ("" where nothing says), and
+    the account that pays for parsing it.
     """
 
     text: str = ""
     version: str = ""
+    budget: Budget | None = None
 
     @property
     def before_3(self) -> bool | None:
@@ -57,7 +59,7 @@ def find_activation(config: Config, folder: str, names: Sequence[str]) -> Activa
         return None
     if len(values) == 1 and (only := next(iter(values))).startswith('"'):
         return only.strip('"')
-    model = _parse(config.text)
+    model = _parse(config)
     if model is None:
         return Unknown("its configuration cannot be read")
     numbered = folder == "vars" or folder.endswith("/vars")
@@ -70,18 +72,15 @@ def find_activation(config: Config, folder: str, names: Sequence[str]) -> Activa
 @lru_cache(maxsize=4)
 def _values(text: str) -> frozenset[str]:
     """Every value that the text gives any recurrent layer's gates, as it is written there."""
-    return frozenset(_ACTIVATION.findall(text))
+    return frozenset(re.findall(_ACTIVATION, text))
 
 
 @lru_cache(maxsize=1)
-def _parse(text: str) -> Json | None:
-    if sum(map(text.count, ",[{")) > MAX_VALUES:
-        return None
-    import json
-
+def _parse(config: Config) -> Json | None:
+    """The model; None where the text is no JSON, or more of it than any model has."""
     try:
-        model = json.loads(text)
-    except (RecursionError, ValueError):  # ValueError: also an integer of over 4300 digits
+        model = parse(config.text.encode(), config.budget or Budget(), "the configuration")
+    except MalformedFile:
         return None
     return model if isinstance(model, dict) else None
 

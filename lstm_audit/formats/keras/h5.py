@@ -8,14 +8,15 @@ keras-team/keras: saving/saving_lib.py (numbered variables), legacy/saving/legac
 (named ones).
 """
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from ...errors import MalformedFile, Skipped
 from ...raw.dtypes import DTYPES, DType
 from ...raw.span import Span
 from ...raw.tensor import MAX_DIMS, Tensor, contiguous, view
+from ...raw.tensors import Tensors
 from ...wire.hdf5 import Dataset, Tree, is_hdf5, read_hdf5
 from .. import Beside, Checkpoint, Format, reader
 from .cells import claim_cells
@@ -33,35 +34,8 @@ MARKS = ("keras_version", "layer_names", "model_config")
 OPAQUE = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 """What Keras writes as bytes of no type; the attribute `dtype` says it."""
 
-_CLSTM = re.compile(r".*lstm\.W(?:GI|GF|CI|GO)", re.DOTALL)
-"""Weights of CLSTM (kraken, ocropus): column 0 of each is the gate's bias."""
-
-
-class Tensors(Mapping[str, Tensor]):
-    """The datasets as tensors, each built on first use."""
-
-    __slots__ = ("_built", "_tree")
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree, self._built = tree, dict[str, Tensor]()
-
-    def __getitem__(self, name: str) -> Tensor:
-        if name not in self._built:
-            self._built[name] = _build(self._tree, name)
-        return self._built[name]
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._tree.datasets
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._tree.datasets)
-
-    def __len__(self) -> int:
-        return len(self._tree.datasets)
-
-    def shape_of(self, name: str) -> tuple[int, ...]:
-        """The shape alone: a weight is never located for it."""
-        return self._tree.datasets[name].shape
+_CLSTM = ("lstm.WGI", "lstm.WGF", "lstm.WCI", "lstm.WGO")
+"""How weights of CLSTM (kraken, ocropus) end: column 0 of each is the gate's bias."""
 
 
 class Weights(NamedTuple):
@@ -88,7 +62,7 @@ def read_h5(span: Span, beside: Beside) -> Checkpoint | None:
         version = weights.tree.attributes[MODEL].text("keras_version")
     if version is None and any(_name(weights.tree, path[:-5]) for path in _numbered(weights.tree)):
         version = "3"  # only since then the layers' names stand beside their numbered variables
-    config = Config(root.text("model_config") or "", version or "")
+    config = Config(root.text("model_config") or "", version or "", span.budget)
     known = any(root.texts(mark) is not None for mark in MARKS)
     return checkpoint_of(weights, config, "keras-h5" if known else "hdf5")
 
@@ -122,7 +96,8 @@ def checkpoint_of(weights: Weights, config: Config, format: str) -> Checkpoint:
     claims = claim_cells(shapes, config, lambda folder: _name(tree, folder))
     if format == "hdf5" and claims:
         format = "keras-h5"
-    return Checkpoint(format, Tensors(tree), claims, tuple(_skipped(weights, set(claims))))
+    tensors = Tensors(tree.datasets, partial(_build, tree), _shape)
+    return Checkpoint(format, tensors, claims, tuple(_skipped(weights, set(claims))))
 
 
 def _name(tree: Tree, folder: str) -> str:
@@ -145,10 +120,13 @@ def _skipped(weights: Weights, folders: set[str]) -> Iterator[Skipped]:
             yield Skipped(path, "missing-data", f"{path}: {error.message}")
 
 
-def _build(tree: Tree, name: str) -> Tensor:
-    dataset = tree.datasets[name]
+def _shape(name: str, dataset: Dataset) -> tuple[int, ...]:
+    return dataset.shape
+
+
+def _build(tree: Tree, name: str, dataset: Dataset) -> Tensor:
     if name.endswith(_COLUMNS):
-        return _column(tree, name)
+        return _column(tree, name, dataset)
     tensor = contiguous(_dtype(tree, name, dataset), dataset.shape, dataset.locate())
     return tensor._replace(big_endian=dataset.datatype.big_endian)
 
@@ -170,7 +148,7 @@ _COLUMNS = ("[:,0]", "[:,1:]")
 
 def _split_columns(tree: Tree) -> None:
     """Weights of CLSTM under two names each: column 0 and the others."""
-    for path in [path for path in tree.datasets if _CLSTM.fullmatch(path)]:
+    for path in [path for path in tree.datasets if path.endswith(_CLSTM)]:
         whole = tree.datasets[path]
         if len(whole.shape) == 2 and whole.shape[1] > 1:
             rows, columns = whole.shape
@@ -179,11 +157,10 @@ def _split_columns(tree: Tree) -> None:
             tree.datasets[path + _COLUMNS[1]] = whole._replace(shape=(rows, columns - 1))
 
 
-def _column(tree: Tree, name: str) -> Tensor:
+def _column(tree: Tree, name: str, dataset: Dataset) -> Tensor:
     """A part of a matrix of rows x (1 + columns), of which the name says which."""
     path, _, part = name.rpartition("[")
     rows, rest = tree.datasets[f"{path}[:,1:]"].shape
-    dataset = tree.datasets[name]
     dtype, span = _dtype(tree, path, dataset), dataset.locate()
     if f"[{part}" == _COLUMNS[0]:
         tensor = view(dtype, (rows,), (1 + rest,), span)

@@ -130,7 +130,9 @@ def _indexed(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
     if grid.indexed == TREE:
         found: list[Chunk] = []
         key_size = 8 + 8 * (len(dataset.shape) + 1)
-        walk_tree(dataset.file, grid.at, CHUNK_TREE, key_size, partial(_add_chunk, found))
+        walk_tree(
+            dataset.file, grid.at, CHUNK_TREE, key_size, partial(_add_chunk, dataset, grid, found)
+        )
         yield from found
     elif grid.indexed == SINGLE:
         stored, skipped = grid.single or (grid.size, 0)
@@ -143,17 +145,25 @@ def _indexed(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
         yield from _fixed_array(dataset, grid)
 
 
-def _add_chunk(found: list[Chunk], key: bytes, at: int) -> None:
-    """A key of the tree: stored bytes, filter mask, and the offset along each axis (III.A.1)."""
-    numbers = [int.from_bytes(key[k : k + 8], "little") for k in range(8, len(key) - 8, 8)]
-    found.append(
-        Chunk(
-            at,
-            int.from_bytes(key[:4], "little"),
-            int.from_bytes(key[4:8], "little"),
-            tuple(numbers),
-        )
-    )
+def _add_chunk(
+    dataset: Chunked, grid: Grid, found: list[Chunk], left: bytes, at: int, right: bytes
+) -> None:
+    """A child of the tree. The library looks for a chunk between the keys, so that these must rise,
+    and be multiples of a chunk.
+    """
+    corner, after = _corner(left), _corner(right)
+    aligned = all(a % step == 0 for a, step in zip(corner, (*grid.chunk, 1), strict=True))
+    if corner >= after or corner[-1] or not aligned:
+        raise dataset.file.fail("the keys of a tree of chunks are out of order", at)
+    stored, skipped = int.from_bytes(left[:4], "little"), int.from_bytes(left[4:8], "little")
+    found.append(Chunk(at, stored, skipped, corner[:-1]))
+
+
+def _corner(key: bytes) -> tuple[int, ...]:
+    """A key holds stored bytes, a filter mask, and the offset along each axis, and within an
+    element, which is 0 (III.A.1).
+    """
+    return tuple(int.from_bytes(key[k : k + 8], "little") for k in range(8, len(key), 8))
 
 
 def _corners(dataset: Chunked, grid: Grid) -> Iterator[tuple[int, ...]]:

@@ -77,7 +77,9 @@ def _symbols(file: File, tree: int, heap: int) -> list[Link]:
     return links
 
 
-def _add_symbols(file: File, names: bytes, links: list[Link], key: bytes, at: int) -> None:
+def _add_symbols(
+    file: File, names: bytes, links: list[Link], left: bytes, at: int, right: bytes
+) -> None:
     """One symbol table node: name offset, header address, cache type, 4 reserved and 16 of scratch
     an entry.
     """

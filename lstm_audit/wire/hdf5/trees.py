@@ -15,8 +15,8 @@ MAX_DEPTH = 16
 NODE_SIZES = range(64, (1 << 20) + 1)
 """Bytes that one node of a version 2 tree may take."""
 
-Leaf = Callable[[bytes, int], None]
-"""Called with the key left of a child, and the child's address."""
+Leaf = Callable[[bytes, int, bytes], None]
+"""Called with the key left of a child, the child's address, and the key right of it."""
 
 
 def walk_tree(
@@ -31,13 +31,16 @@ def walk_tree(
     if below is not None and level != below - 1:
         raise file.fail("the levels of a B-tree do not descend one by one", at)
     file.step(used)
-    entries = file.cursor(at + len(head.data), used * (key_size + file.address_size))
+    size = used * (key_size + file.address_size) + key_size
+    entries = file.cursor(at + len(head.data), size)
+    left = entries.take(key_size)
     for _ in range(used):
-        key, child = entries.take(key_size), entries.address()
+        child, right = entries.address(), entries.take(key_size)
         if level:
             walk_tree(file, child, kind, key_size, leaf, level)
         else:
-            leaf(key, child)
+            leaf(left, child, right)
+        left = right
 
 
 class _Layout(NamedTuple):

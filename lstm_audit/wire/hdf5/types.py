@@ -21,6 +21,11 @@ FLOATS = {
 bias.
 """
 
+VAX, NORMALISED, IMPLIED = 0x40, 0x30, 0x20
+"""Bits of a float: a third byte order; how the first bit of the mantissa is kept, of which IEEE
+does not keep it. From bit 8 on stands the place of the sign.
+"""
+
 INTEGERS = (1, 2, 4, 8)
 
 CLASSES = {
@@ -53,7 +58,8 @@ def read_datatype(file: File, raw: bytes, at: int) -> Datatype:
         return Datatype(f"integer of {precision} bits", size)
     if kind == FLOATING_POINT:
         fields = (size, *(message.unsigned(n) for n in (2, 2, 1, 1, 1, 1, 4)))
-        if fields in FLOATS and not bits & 64:  # 64: the byte order of a VAX
+        usual = bits & VAX == 0 and bits & NORMALISED == IMPLIED and bits >> 8 == 8 * size - 1
+        if fields in FLOATS and usual:
             return Datatype(FLOATS[fields], size, big_endian)
         return Datatype(f"floating point of {fields[2]} bits", size)
     if kind == VARIABLE and bits & 15 == 1:

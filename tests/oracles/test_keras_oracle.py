@@ -1,0 +1,254 @@
+"""Keras files against Keras itself: what a real cell keeps of its memory at x = 0, h = 0 is what the audit says, before
+and after a patch.
+
+The oracle is c' at c = 1 less c' at c = 0, through the cell's own call.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import pytest
+
+REASON = "the frameworks that the audit is held against are in the extra `references`"
+np = pytest.importorskip("numpy", reason=REASON)
+tf = pytest.importorskip("tensorflow", reason=REASON)
+keras = pytest.importorskip("keras", reason=REASON)
+tf_keras = pytest.importorskip("tf_keras", reason=REASON)
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+import lstm_audit
+from lstm_audit.patching.undo import undo
+from lstm_audit.pipeline import audit_file
+
+WISH = 1.75
+FRAMEWORKS = {"keras": keras, "tf_keras": tf_keras}
+Numbers = list[tuple[float, float, float]]
+
+
+def cells_of(layer: Any) -> Iterator[Any]:
+    """The cells with a forget gate in a layer or model, each once."""
+    if "LSTM" in type(layer).__name__ and "Cell" in type(layer).__name__:
+        yield layer
+        return
+    for name in ("layers", "layer", "forward_layer", "backward_layer", "cell", "cells"):
+        inner = getattr(layer, name, None)
+        if name == "layer" and type(layer).__name__ == "Bidirectional":
+            continue
+        for part in (
+            inner if isinstance(inner, (list, tuple)) else [inner] if inner is not None else []
+        ):
+            yield from cells_of(part)
+
+
+def kept(cell: Any) -> Any:
+    """What one step keeps of each unit's memory."""
+    kernel = np.shape(cell.kernel)
+    units, inputs = np.shape(cell.recurrent_kernel)[-1] // 4, kernel[-2]
+    space = (1, *(6 for _ in kernel[:-2]))
+    narrow = (1, *(6 - size + 1 for size in kernel[:-2]))  # valid padding
+    source, hidden = tf.zeros((*space, inputs)), tf.zeros((*narrow, units))
+    at = [cell(source, [hidden, tf.fill((*narrow, units), c)]) for c in (1.0, 0.0)]
+    after = [np.asarray(states[1], dtype="f8") for _, states in at]
+    return (after[0] - after[1]).reshape(-1, units)[0]
+
+
+def by_oracle(model: Any) -> Numbers:
+    numbers = [kept(cell) for cell in cells_of(model)]
+    return sorted((float(f.mean()), float(f.min()), float(f.max())) for f in numbers)
+
+
+def by_audit(path: Path) -> Numbers:
+    rows = audit_file(str(path)).rows
+    return sorted((a.mean, a.min, a.max) for a in (row.measures.activation for row in rows))
+
+
+def scramble(model: Any, seed: int) -> None:
+    """Biases drawn anew: what Keras initialises would be right by chance."""
+    random = np.random.default_rng(seed)
+    for cell in cells_of(model):
+        if cell.use_bias:
+            cell.bias.assign(random.normal(0.5, 1.5, np.shape(cell.bias)).astype("f4"))
+
+
+def layer_of(K: Any, kind: str, units: int, **options: Any) -> tuple[Any, tuple[int, ...]]:
+    """A layer and the shape of its input."""
+    L, steps = K.layers, (5, 3)
+    if kind.startswith("ConvLSTM"):
+        axes = int(kind[-2])
+        return getattr(L, kind)(units, 2, **options), (2, *(6,) * axes, 3)
+    if kind == "LSTM":
+        return L.LSTM(units, **options), steps
+    if kind == "Bidirectional":
+        return L.Bidirectional(L.LSTM(units, **options)), steps
+    if kind == "TimeDistributed":
+        return L.TimeDistributed(L.LSTM(units, **options)), (2, *steps)
+    if kind == "RNN":
+        return L.RNN(L.LSTMCell(units, **options)), steps
+    plain = {**options, "recurrent_activation": "sigmoid"}
+    stack = [L.LSTMCell(units, **options), L.LSTMCell(units + 1, **plain)]
+    return L.Bidirectional(L.RNN(stack)) if kind == "BidirectionalStack" else L.RNN(stack), steps
+
+
+KINDS = ("LSTM", "Bidirectional", "TimeDistributed", "RNN", "Stack", "BidirectionalStack", "ConvLSTM1D", "ConvLSTM2D",
+         "ConvLSTM3D")  # fmt: skip
+SUFFIXES = (".h5", ".keras", ".weights.h5")
+
+
+def build(K: Any, kinds: list[str], options: list[dict[str, Any]], seed: int) -> Any:
+    """A model of several inputs, a layer each, so that every kind may stand beside every other."""
+    ins, outs = [], []
+    for kind, how in zip(kinds, options, strict=True):
+        layer, shape = layer_of(K, kind, **how)
+        ins.append(K.Input(shape))
+        outs.append(layer(ins[-1]))
+    model = K.Model(ins, outs)
+    scramble(model, seed)
+    return model
+
+
+def save(model: Any, path: Path) -> Path:
+    if path.name.endswith(".weights.h5"):
+        model.save_weights(path)
+    else:
+        model.save(path)
+    return path
+
+
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)  # shrinking would build hundreds of models
+OPTIONS = st.fixed_dictionaries(
+    {"units": st.integers(1, 4), "recurrent_activation": st.sampled_from(["sigmoid", "hard_sigmoid"]),
+     "use_bias": st.sampled_from([True, True, False]), "unit_forget_bias": st.booleans()}
+)  # fmt: skip
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(framework=st.sampled_from(sorted(FRAMEWORKS)), suffix=st.sampled_from(SUFFIXES[:2]),
+       layers=st.lists(st.tuples(st.sampled_from(KINDS), OPTIONS), min_size=1, max_size=4), seed=st.integers(0, 999))  # fmt: skip
+def test_any_model_is_judged_as_it_runs(
+    tmp_path: Path, framework: str, suffix: str, layers: list[tuple[str, dict[str, Any]]], seed: int
+) -> None:
+    K = FRAMEWORKS[framework]
+    model = build(K, [kind for kind, _ in layers], [dict(how) for _, how in layers], seed)
+    path = save(model, tmp_path / f"model{suffix}")
+    want = by_oracle(model)
+    assert by_audit(path) == [pytest.approx(numbers, abs=2e-6) for numbers in want]
+    K.backend.clear_session()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS))
+def test_a_patched_file_is_loaded_and_runs_as_wished(
+    tmp_path: Path, framework: str, suffix: str
+) -> None:
+    K = FRAMEWORKS[framework]
+    K.backend.clear_session()
+    kinds = [
+        kind
+        for kind in KINDS
+        if suffix != ".weights.h5" or framework == "keras" or "Conv" not in kind
+    ]
+    how = {"units": 3, "recurrent_activation": "sigmoid"}
+    model = build(K, kinds, [dict(how) for _ in kinds], 1)
+    path = save(model, tmp_path / f"model{suffix}")
+    before = path.read_bytes()
+    for in_place in (False, True):
+        lstm_audit.patch(path, forget_bias=WISH, in_place=in_place)
+        if suffix == ".weights.h5":
+            model.load_weights(path)
+            again = model
+        else:
+            again = K.models.load_model(path)
+        expected = 1 / (1 + np.exp(-WISH))
+        assert by_oracle(again) == [pytest.approx((expected,) * 3, abs=2e-6)] * len(
+            list(cells_of(model))
+        )
+        undo(str(path))
+        assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("policy", ["float32", "float16", "bfloat16", "float64", "mixed_float16"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_dtypes_of_keras_3(tmp_path: Path, policy: str, suffix: str) -> None:
+    keras.backend.clear_session()
+    model = keras.Sequential(
+        [keras.Input((5, 3)), keras.layers.LSTM(3, dtype=policy, recurrent_initializer="zeros")]
+    )
+    scramble(model, 3)
+    path = save(model, tmp_path / f"model{suffix}")
+    (row,) = audit_file(str(path)).rows
+    assert row.lstm.dtype == ("float32" if "mixed" in policy else policy)
+    bias = np.asarray(keras.ops.cast(next(cells_of(model)).bias, "float32"), dtype="f8")[3:6]
+    assert row.measures.gates["f"].mean == pytest.approx(bias.mean(), abs=1e-6)
+    lstm_audit.patch(path, forget_bias=WISH)
+    if suffix == ".weights.h5":
+        model.load_weights(path)
+    else:
+        model = keras.models.load_model(path)
+    after = np.asarray(keras.ops.cast(next(cells_of(model)).bias, "float32"))[3:6]
+    assert (after == WISH).all()
+
+
+def test_a_cudnn_layers_weights_load_into_an_lstm_with_the_audits_bias(tmp_path: Path) -> None:
+    """tf_keras converts them when it loads (hdf5_format._convert_rnn_weights); it cannot run them without a GPU."""
+    tf_keras.backend.clear_session()
+    kind = tf_keras.src.layers.rnn.cudnn_lstm.CuDNNLSTM
+    model = tf_keras.Sequential([tf_keras.Input((5, 3)), kind(4, name="rnn")])
+    model.layers[0].bias.assign(np.random.default_rng(1).normal(0, 1, 32).astype("f4"))
+    path = tmp_path / "cudnn.h5"
+    model.save_weights(path)
+    plain = tf_keras.Sequential([tf_keras.Input((5, 3)), tf_keras.layers.LSTM(4, name="rnn")])
+    plain.load_weights(path)
+    assert by_audit(path) == [pytest.approx(numbers, abs=2e-6) for numbers in by_oracle(plain)]
+    lstm_audit.patch(path, forget_bias=WISH)
+    plain.load_weights(path)
+    assert by_oracle(plain)[0][0] == pytest.approx(1 / (1 + np.exp(-WISH)), abs=2e-6)
+
+
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS))
+def test_weights_of_a_trained_model_and_not_of_its_optimizer(
+    tmp_path: Path, framework: str
+) -> None:
+    K = FRAMEWORKS[framework]
+    K.backend.clear_session()
+    model = K.Sequential([K.Input((5, 3)), K.layers.LSTM(4), K.layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(np.ones((2, 5, 3)), np.ones((2, 1)), verbose=0)
+    for suffix in SUFFIXES:
+        path = save(model, tmp_path / f"model{suffix}")
+        assert by_audit(path) == [pytest.approx(numbers, abs=2e-6) for numbers in by_oracle(model)]
+        assert "optimizer-state" in {skipped.reason for skipped in audit_file(str(path)).skipped}
+
+
+@pytest.mark.parametrize("framework", sorted(FRAMEWORKS))
+def test_a_model_in_a_model_in_a_subclass(tmp_path: Path, framework: str) -> None:
+    K = FRAMEWORKS[framework]
+    K.backend.clear_session()
+
+    class Tagger(K.Model):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.encoder = K.layers.LSTM(4, return_sequences=True)
+            self.heads = [K.layers.LSTM(2), K.layers.LSTM(2)]
+            self.inner = K.Sequential([K.layers.Bidirectional(K.layers.LSTM(3))])
+
+        def call(self, x: Any) -> Any:
+            x = self.encoder(x)
+            return self.heads[0](x) + self.heads[1](x) + self.inner(x)[:, :2]
+
+    model = Tagger()
+    model(np.zeros((1, 5, 3), "f4"))
+    scramble(model, 5)
+    path = save(model, tmp_path / "model.weights.h5")
+    assert len(by_audit(path)) == 5
+    assert by_audit(path) == [pytest.approx(numbers, abs=2e-6) for numbers in by_oracle(model)]
+    notes = [note for row in audit_file(str(path)).rows for note in row.lstm.notes]
+    assert any("assumed sigmoid" in note for note in notes)
