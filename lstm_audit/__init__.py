@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from .gate import Checked as Checked
     from .gate import assert_forget_gate as assert_forget_gate
     from .gate import check as check
+    from .gate import lint as lint
     from .patching.api import Patched as Patched
     from .patching.api import patch as patch
 
 _HOMES = {
     "audit": "fleet",
     "check": "gate",
+    "lint": "gate",
     "Checked": "gate",
     "assert_forget_gate": "gate",
     "AuditError": "errors",
@@ -43,7 +45,7 @@ _HOMES = {
 __all__ = [
     "Audit", "AuditError", "Checked", "FileAudit", "FileError", "Finding", "Patched", "Row",
     "__version__",
-    "assert_forget_gate", "audit", "check", "patch",
+    "assert_forget_gate", "audit", "check", "lint", "patch",
 ]  # fmt: skip
 
 

@@ -26,6 +26,9 @@ SCHEMA = "lstm-audit/report/1"
 SEVERITIES = ("error", "warning", "info")
 """Most severe first."""
 
+SOURCE_FORMATS = ("python", "notebook", "markdown")
+"""Of files that are code: what they make of an LSTM has findings, but no numbers to show."""
+
 ERROR_KINDS = (
     "malformed", "truncated", "ambiguous", "unknown-format", "lfs-pointer", "html", "empty",
     "unsupported", "limit", "changed", "interrupted-patch", "io",

@@ -352,6 +352,44 @@ FORMS: Mapping[str, Form] = {
         (PATHS,),
         {"What to check": RUN, **POLICY, "Verdict": VERDICT, "Fixes": FIXES, "Reports": REPORT},
     ),
+    "lint": Form(
+        (PATHS,),
+        {
+            "What to lint": (
+                EXCLUDE,
+                JOBS,
+                Option(
+                    "markdown",
+                    ("--markdown",),
+                    "In folders, the Python blocks of Markdown files, too.",
+                ),
+                Option(
+                    "stdin_filename",
+                    ("--stdin-filename",),
+                    "What standard input is called in the report.",
+                    str,
+                    metavar="FILE",
+                    default="stdin.py",
+                    told=True,
+                ),
+                Option(
+                    "show_unjudged",
+                    ("--show-unjudged",),
+                    "Name on stderr what could not be followed, and why.",
+                ),
+            ),
+            "Fixes": (
+                Option("fix", ("--fix",), "Apply the edits that were proven to mend a finding."),
+                Option(
+                    "unsafe_fixes", ("--unsafe-fixes",), "Also those that change more than it asks."
+                ),
+                Option("diff", ("--diff",), "Show the edits; exit 1 if there are any."),
+            ),
+            "Policy": (CONFIG, NO_CONFIG, *SELECTION[:3]),
+            "Verdict": (VERDICT[0], VERDICT[1], VERDICT[3]),
+            "Reports": REPORT,
+        },
+    ),
     "patch": Form(
         (PATHS,),
         {

@@ -7,7 +7,7 @@ first, the last one saying how many more; and no name can end a line, a property
 
 from collections.abc import Iterator, Sequence
 
-from ..facts import SEVERITIES, Audit, FileAudit, FileError
+from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding
 from . import Look, report
 from .listings import group_findings
 from .remedies import commands, remedy
@@ -67,16 +67,31 @@ def _findings(files: Sequence[FileAudit], look: Look) -> Iterator[Said]:
         file = relative(path, look.root) or path
         texts += map(remedy, commands(file, (f.fix for f in group.findings), lstms))
         title = f"lstm-audit ({group.code})"
-        yield group.severity, _line(group.severity, title, path, texts, look)
+        yield group.severity, _line(group.severity, title, path, texts, look, group.findings[0])
 
 
-def _line(severity: str, title: str, path: str, texts: Sequence[str], look: Look) -> str:
+def _line(
+    severity: str,
+    title: str,
+    path: str,
+    texts: Sequence[str],
+    look: Look,
+    finding: Finding | None = None,
+) -> str:
     """The toolkit's escapes (actions/toolkit, command.ts): % and line ends in data, also : and , in
     properties.
     """
     file = relative(path, look.root) or path
     message = "%0A".join(_data(escape(text, limit=None)) for text in texts)
-    return f"::{LEVELS[severity]} title={_property(title)},file={_property(file)}::{message}"
+    at = "" if finding is None else _position(finding)
+    return f"::{LEVELS[severity]} title={_property(title)},file={_property(file)}{at}::{message}"
+
+
+def _position(finding: Finding) -> str:
+    """The line of source; a notebook's is of a cell, which GitHub does not know."""
+    if finding.line is None or finding.cell is not None:
+        return ""
+    return f",line={finding.line},col={finding.column or 1}"
 
 
 def _data(text: str) -> str:

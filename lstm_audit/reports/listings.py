@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..facts import SEVERITIES, Audit, Finding
+from ..facts import SEVERITIES, SOURCE_FORMATS, Audit, Finding
 from ..lstm.forensics.schemes import short
 from ..lstm.layer import Identity
 from .words import counted
@@ -21,7 +21,9 @@ def summary(audit: Audit) -> list[str]:
     judged.
     """
     lstms, files = len(audit.rows), len(audit.files)
-    if lstms:
+    if files and all(file.format in SOURCE_FORMATS for file in audit.files):
+        parts = [counted(files, "source")]
+    elif lstms:
         parts = [counted(files, "file"), counted(lstms, "LSTM")]
     else:
         parts = [
@@ -66,7 +68,8 @@ def group_findings(findings: Iterable[Finding], each: bool = False) -> list[Grou
     """
     groups: dict[tuple[str, ...], list[Finding]] = {}
     for finding in ranked(findings):
-        key = (finding.severity, finding.code, *([finding.message] if each else []))
+        line = str((finding.cell, finding.line))  # what stands in source is said for each line
+        key = (finding.severity, finding.code, line, *([finding.message] if each else []))
         groups.setdefault(key, []).append(finding)
     return [
         Group(g[0].code, g[0].name, g[0].severity, join_messages([f.message for f in g]), tuple(g))

@@ -164,7 +164,7 @@ def _results(
 
 
 def _result(finding: Finding, regions: Mapping[Key, Json], index: int, look: Look) -> Json:
-    region = {**TEXT, **regions.get((finding.path, finding.identity), {})}
+    region = {**TEXT, **_text_region(finding), **regions.get((finding.path, finding.identity), {})}
     location: Json = {
         "physicalLocation": {"artifactLocation": _artifact(finding.path, look), "region": region}
     }
@@ -187,6 +187,14 @@ def _result(finding: Finding, regions: Mapping[Key, Json], index: int, look: Loo
             if v is not None
         },
     }
+
+
+def _text_region(finding: Finding) -> Json:
+    """The line of a finding about source; a notebook's is of a cell, which no viewer knows."""
+    if finding.line is None or finding.cell is not None:
+        return {}
+    line, column = finding.line, finding.column or 1
+    return {"startLine": line, "startColumn": column, "endLine": line, "endColumn": column + 1}
 
 
 def _sentence(finding: Finding, look: Look) -> str:

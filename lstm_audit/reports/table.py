@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
 from typing import Any, NamedTuple
 
-from ..facts import Audit, FileAudit, Row
+from ..facts import SOURCE_FORMATS, Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
 from . import Look, report
 from .listings import (
@@ -478,7 +478,11 @@ def _skipped(file: FileAudit, look: Look) -> list[str]:
 
 
 def _without_lstm(audit: Audit, look: Look) -> list[str]:
-    empty = [file.path for file in audit.files if not (file.rows or file.skipped or file.findings)]
+    empty = [
+        file.path
+        for file in audit.files
+        if not (file.rows or file.skipped or file.findings or file.format in SOURCE_FORMATS)
+    ]
     if look.quiet or not empty:
         return []
     return _labelled(

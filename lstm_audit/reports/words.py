@@ -68,12 +68,22 @@ def shown_address(
 
 
 def shown_place(finding: Finding, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:
-    """What a finding is about, as `shown_address` has it; empty where that is the whole file."""
+    """What a finding is about, as `shown_address` has it, behind its line where it is about source;
+    empty where it is the whole file.
+    """
     if finding.module is None:
+        return shown_line(finding)
+    place = shown_module(finding.module) + finding.address[len(finding.module) :]
+    line = f"{shown_line(finding)} " if finding.line is not None else ""
+    return line + escape(place, limit, ascii)
+
+
+def shown_line(finding: Finding) -> str:
+    """`line 12` or `cell 3 line 12`; empty for what is not about source."""
+    if finding.line is None:
         return ""
-    return escape(
-        shown_module(finding.module) + finding.address[len(finding.module) :], limit, ascii
-    )
+    cell = f"cell {finding.cell} " if finding.cell is not None else ""
+    return f"{cell}line {finding.line}"
 
 
 def describe_convention(lstm: LstmFacts) -> str:

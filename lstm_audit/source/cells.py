@@ -90,6 +90,9 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
 }
 """What torch, numpy and math compute element by element, under torch's names."""
 
+OF_TWO = frozenset({"add", "sub", "mul", "div", "pow", "min", "max"})
+OF_ONE = frozenset(FUNCTIONS) - OF_TWO
+
 
 def compute(function: str, *parts: Cell) -> Cell:
     """A function of cells: a number where all are numbers, else an expression of bounded size."""

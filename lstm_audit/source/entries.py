@@ -13,6 +13,7 @@ from .attributes import is_recurrence
 from .calls import invoke, make_instance
 from .interpreter import new_machine
 from .machine import (
+    ALL_STEPS,
     BreakLoop,
     ContinueLoop,
     Machine,
@@ -52,13 +53,14 @@ def run_file(
     tree: ast.Module,
     path: str,
     assumed: Mapping[str, bool] | None = None,
-    imports: Callable[[Machine], Callable[[str], Value]] | None = None,
+    prepare: Callable[[Machine], None] | None = None,
+    steps: int = ALL_STEPS,
 ) -> Left:
-    """Run a file from all of its entry points."""
+    """Run a file from all of its entry points; `prepare` plugs in what the machine may import."""
     m = new_machine(assumed)
-    m.path = path
-    if imports is not None:
-        m.imports = imports(m)
+    m.path, m.left = path, steps
+    if prepare is not None:
+        prepare(m)
     scope = new_scope(m, None)
     m.scopes[path] = scope
     body, guarded = split_guard(tree.body)
@@ -111,8 +113,8 @@ class _Run:
     ) -> Value:
         """Run one entry and keep what it leaves, unless it was cut off."""
         m = self.m
-        m.left -= m.steps
-        m.steps, m.depth, m.grad, m.grad_known, m.unsure = 0, 0, True, True, 0
+        m.start()
+        m.grad, m.grad_known = True, True
         m.last_scope = None
         m.returns.clear()
         made = {cls: cls.made for cls in m.classes}

@@ -41,6 +41,11 @@ FORGET_ONLY = frozenset({"LA101", "LA103", "LA104", "LA106"})
 """Rules that hold whatever stands in the other gates."""
 
 
+OF_ANY_LSTM = frozenset({"LA101", "LA102", "LA104", "LA106"})
+"""Rules for a function that is given an LSTM nobody has seen: what it leaves may be set
+elsewhere.
+"""
+
 SOURCE_RULES = frozenset(
     {"LA101", "LA102", "LA103", "LA104", "LA105", "LA106", "LA107", "LA111"}
     | {"LA501", "LA502", "LA503", "LA504"}
@@ -94,7 +99,10 @@ def part_of(held: Sequence[Held]) -> Parts:
             grus += [(one, name, bias) for name, bias in _biases(one.module)]
         elif kind in ("LSTM", "LSTMCell"):
             for part in _parts(one):
-                (lstms if isinstance(part, Part) else unjudged).append(part)  # type: ignore[arg-type]
+                if isinstance(part, Part):
+                    lstms.append(part)
+                elif not one.helper:
+                    unjudged.append(part)
     return Parts(tuple(lstms), tuple(grus), tuple(unjudged))
 
 
@@ -178,6 +186,8 @@ def _holds(finding: Finding, parts: Sequence[Part]) -> bool:
     rule that compares gates is silent where one of them is unknown.
     """
     group = [part for part in parts if part.module == finding.module]
+    if finding.code not in OF_ANY_LSTM and any(part.held.helper for part in group):
+        return False
     if finding.code == "LA103":
         return any(_forget_is_default(part) for part in group)
     one = [p for p in group if (p.layer, p.direction) == (finding.layer, finding.direction)]

@@ -10,7 +10,18 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from .cells import Draw
-from .tensors import Role, Run, Storage, Tensor, join_runs, make_tensor, read, stretch, written
+from .tensors import (
+    Role,
+    Run,
+    Storage,
+    Tensor,
+    is_contiguous,
+    join_runs,
+    make_tensor,
+    read,
+    stretch,
+    written,
+)
 from .values import (
     UNKNOWN,
     Class,
@@ -24,16 +35,17 @@ from .values import (
     Scope,
     Symbol,
     Table,
+    Unknown,
     Value,
     is_known_number,
     is_open,
 )
 
-STEPS = 60_000
+STEPS = 30_000
 """Steps of one entry point: about a third of a second."""
 
-ALL_STEPS = 240_000
-"""Steps of a whole file."""
+ALL_STEPS = 80_000
+"""Steps of a whole file: under a second."""
 
 DEPTH = 40
 """Calls within calls."""
@@ -101,7 +113,7 @@ class Machine:
 
     def __init__(self, assumed: Mapping[str, bool] | None = None) -> None:
         self.assumed = assumed or {}
-        self.gates: dict[str, int] = {}
+        self.gates: dict[str, int] = {}  # conditions that guard a bias, by spelling
         self.steps = 0
         self.left = ALL_STEPS
         self.depth = 0
@@ -123,9 +135,14 @@ class Machine:
         self.call: Callable[[Value, list[Value], dict[str, Value], ast.AST], Value]
         self.run: Callable[[Sequence[ast.stmt], Scope], frozenset[str]]
 
-    def tick(self) -> None:
-        """Count a step."""
-        self.steps += 1
+    def start(self) -> None:
+        """Begin an entry point: it has a budget of its own, within the file's."""
+        self.left -= self.steps
+        self.steps, self.depth, self.unsure = 0, 0, 0
+
+    def tick(self, cost: int = 1) -> None:
+        """Count a step, or work that takes as long as so many."""
+        self.steps += cost
         if self.steps > STEPS or self.steps > self.left:
             raise StopRun
 
@@ -224,6 +241,9 @@ def write(m: Machine, tensor: Tensor, runs: Sequence[Run], place: Place) -> None
     if len(tensor):
         if tensor.vague:
             runs = [Run(1, UNKNOWN)]
+        if not is_contiguous(tensor.index):
+            m.tick(tensor.storage.size // 8)  # such a write goes cell by cell
+        m.tick(3 + len(tensor.storage.runs) // 4)
         new = [run._replace(place=place) for run in stretch(runs, len(tensor))]
         before = tensor.storage.runs
         set_runs(m, tensor.storage, written(tensor, new))
@@ -254,7 +274,7 @@ def is_set(run: Run) -> bool:
     """Whether a forget gate holds something that was meant: a number, or a law of its own."""
     if isinstance(run.cell, float):
         return abs(run.cell) >= LEAST_SET
-    return not isinstance(run.cell, Draw)
+    return not isinstance(run.cell, Draw | Unknown)
 
 
 def write_value(m: Machine, tensor: Tensor, value: Value, place: Place) -> None:
@@ -329,6 +349,7 @@ def run_maybe(m: Machine, branches: Sequence[Branch]) -> frozenset[str]:
     A branch that raises is one that a working program does not take. Answers how the branches may
     have left.
     """
+    m.tick(20)  # what a branch costs beside its own statements
     m.unsure += 1
     outcomes = [run_branch(m, branch) for branch in branches]
     m.unsure -= 1

@@ -11,7 +11,10 @@ from typing import Any
 from .machine import Machine, new_items
 from .values import UNKNOWN, Value
 
-LONGEST = 200
+LONGEST = 100
+"""Characters of a pattern, and of a text that it is tried on: no parameter's name is longer."""
+
+MOST_REPEATS = 4
 CALLS = ("match", "search", "fullmatch", "findall", "split")
 
 
@@ -20,21 +23,28 @@ def compile_pattern(text: Value, flags: Value = 0) -> "re.Pattern[str] | None":
     if not isinstance(text, str) or len(text) > LONGEST or type(flags) is not int:
         return None
     try:
-        if _repeats_within_repeats(_parser.parse(text)):
+        if _runs_away(_parser.parse(text)):
             return None
         return re.compile(text)
     except (re.error, RecursionError, OverflowError, ValueError):
         return None
 
 
-def _repeats_within_repeats(parsed: Any, inside: bool = False) -> bool:
+def _runs_away(parsed: Any) -> bool:
+    """Whether backtracking could take long: a repetition or a choice within a repetition, or more
+    repetitions than `MOST_REPEATS`, whose powers multiply.
+    """
+    return _repeats(parsed, inside=False) > MOST_REPEATS
+
+
+def _repeats(parsed: Any, inside: bool) -> int:
+    count = 0
     for operator, argument in parsed:
         repeats = "REPEAT" in str(operator)
-        if repeats and (inside or argument[1] > 1000 > argument[0] > 50):
-            return True
-        if any(_repeats_within_repeats(part, inside or repeats) for part in _parts(argument)):
-            return True
-    return False
+        if inside and (repeats or str(operator) in ("BRANCH", "GROUPREF")):
+            return MOST_REPEATS + 1
+        count += repeats + sum(_repeats(part, inside or repeats) for part in _parts(argument))
+    return count
 
 
 def _parts(argument: Any) -> list[Any]:

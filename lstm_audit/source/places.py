@@ -33,12 +33,14 @@ def _merge(group: Sequence[Finding]) -> Finding:
 
 
 def _place(finding: Finding, parts: Parts) -> Finding:
+    """With its line, and with what mends source in the place of what mends a file."""
+    finding = finding._replace(fix=None, message=_with_remedy(finding))
     if finding.line is not None:
         return finding
     found = _place_of(finding, parts)
     if found is None:
         return finding._replace(line=1, column=1)
-    return finding._replace(line=found.line, column=found.column)
+    return finding._replace(path=found.path, line=found.line, column=found.column)
 
 
 def _place_of(finding: Finding, parts: Parts) -> Place | None:
@@ -51,6 +53,15 @@ def _place_of(finding: Finding, parts: Parts) -> Place | None:
         if (part.layer, part.direction) == (finding.layer, finding.direction):
             return DECIDING.get(finding.code, _last_forget)(part)
     return None
+
+
+def _with_remedy(finding: Finding) -> str:
+    """The call that sets the bias right whatever ran before it, where no edit of a line does."""
+    if finding.code not in ("LA102", "LA103", "LA105", "LA107", "LA501"):
+        return finding.message
+    owner, _, attribute = (finding.module or "").rpartition(".")
+    name = f"self.{attribute}" if owner else attribute or "lstm"
+    return f"{finding.message}, or end with lstm_audit.patch({name}, forget_bias=1.0)"
 
 
 def _last(runs: Iterable[Run]) -> Place | None:

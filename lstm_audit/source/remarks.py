@@ -25,7 +25,8 @@ def remarks_of(left: Left, path: str) -> tuple[Remark, ...]:
     sites = [site for site in left.machine.sites if site.place.path == path]
     found = [*_overwritten(sites, left), *_substrings(sites), *_on_leaves(sites)]
     found += _never_called(left, path)
-    return tuple({(r.code, r.line, r.module, r.severity): r for r in found}.values())
+    found.sort(key=lambda remark: remark.severity == "error")  # of two at one line, the error
+    return tuple({(r.code, r.line, r.module): r for r in found}.values())
 
 
 def _remark(site: Site, words: dict[str, str], module: str | None = None) -> Remark:
@@ -107,8 +108,17 @@ def _uncalled(left: Left, bare: Sequence[Held]) -> Iterator[tuple[Function, list
         instances = [one for one in left.machine.made if one.cls is cls][-1:]
         if instances and not _has_foreign_base(cls):
             for name, value in cls.attrs.items():
-                if isinstance(value, Function) and not value.calls and not name.startswith("__"):
+                if isinstance(value, Function) and _is_candidate(name, value):
                     yield value, instances
+
+
+def _is_candidate(name: str, function: Function) -> bool:
+    """A method that nobody calls and that needs nothing but its object."""
+    if function.calls or name.startswith("__") or name == "forward":
+        return False
+    arguments = function.node.args
+    needed = len(arguments.posonlyargs) + len(arguments.args) - len(arguments.defaults)
+    return needed <= 1 and not function.is_property()
 
 
 def _has_foreign_base(cls: Class) -> bool:
@@ -121,7 +131,7 @@ def _would_set(
     m: Machine, function: Function, owner: Instance, bare: Iterable[Held]
 ) -> Held | None:
     """The LSTM whose forget gate the function would set; whatever it does is taken back."""
-    m.steps, m.depth = 0, 0
+    m.start()
     try:
         outcome: Outcome = run_branch(m, partial(_call, m, function, owner))
     except (StopRun, RecursionError):

@@ -29,11 +29,14 @@ from .machine import (
     write_value,
 )
 from .operators import operate
-from .tensors import Tensor
+from .tensors import Storage, Tensor
 from .values import UNKNOWN, Class, Dotted, Fields, Function, Instance, Scope, Value
 
 ROUNDS = 300
 """Rounds of a while loop."""
+
+SETTLED = 64
+"""Rounds of a for loop that write into no bias, after which the others are any number."""
 
 LEAVES_LOOP = frozenset({"break", "continue"})
 
@@ -93,10 +96,11 @@ def _assign_operated(m: Machine, node: ast.AugAssign, scope: Scope) -> frozenset
 def _if(m: Machine, node: ast.If, scope: Scope) -> frozenset[str]:
     chosen = decide(m, node.test, scope)
     if chosen is None:
-        return run_maybe(
-            m,
-            [partial(run_block, m, node.body, scope), partial(run_block, m, node.orelse, scope)],
-        )
+        mark = len(m.journal)
+        bodies = [partial(run_block, m, body, scope) for body in (node.body, node.orelse)]
+        left = run_maybe(m, bodies)
+        _notice_gate(m, node.test, mark, bool(left))
+        return left
     return run_block(m, node.body if chosen else node.orelse, scope)
 
 
@@ -105,17 +109,40 @@ def decide(m: Machine, test: ast.expr, scope: Scope) -> bool | None:
     chosen = truth(evaluate(m, test, scope))
     if chosen is None:
         spelling = ast.unparse(test)[:200]
-        if spelling in m.assumed:
-            return m.assumed[spelling]
-        m.gates[spelling] = m.gates.get(spelling, 0) + 1
+        return m.assumed.get(spelling)
     return chosen
+
+
+def _notice_gate(m: Machine, test: ast.expr, mark: int, leaves: bool) -> None:
+    """Note a plain condition on configuration that a bias hangs on."""
+    if (leaves or _writes_biases(m, mark)) and _is_plain(test):
+        m.gates.setdefault(ast.unparse(test)[:200], 1)
+
+
+def _is_plain(test: ast.expr) -> bool:
+    """A name or attribute, perhaps negated, or compared with a constant; nothing that is called."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _is_plain(test.operand)
+    if isinstance(test, ast.Compare):
+        sides = test.comparators
+        return len(sides) == 1 and isinstance(sides[0], ast.Constant) and _is_plain(test.left)
+    if isinstance(test, ast.BoolOp):
+        return all(map(_is_plain, test.values))
+    while isinstance(test, ast.Attribute):
+        test = test.value
+    return isinstance(test, ast.Name)
 
 
 def _for(m: Machine, node: ast.For | ast.AsyncFor, scope: Scope) -> frozenset[str]:
     items = items_of(m, evaluate(m, node.iter, scope))
     if items is None:
         return _for_unknown(m, node, scope)
+    mark = len(m.journal)
     for n, item in enumerate(items):
+        if n and n % SETTLED == 0:
+            if not _writes_biases(m, mark):
+                return _for_unknown(m, node, scope)  # more rounds of a training: any number
+            mark = len(m.journal)
         left = STAYS
         try:
             assign(m, node.target, item, scope)
@@ -128,6 +155,12 @@ def _for(m: Machine, node: ast.For | ast.AsyncFor, scope: Scope) -> frozenset[st
             rest = partial(_for_rest, m, node, items[n + 1 :], scope)
             return (left | run_maybe(m, [rest, lambda: STAYS])) - LEAVES_LOOP
     return run_block(m, node.orelse, scope)
+
+
+def _writes_biases(m: Machine, mark: int) -> bool:
+    """Whether anything was written into a recurrence's bias since a mark of the journal."""
+    storages = (e.container for e in m.journal[mark:] if isinstance(e.container, Storage))
+    return any(storage.role is not None for storage in storages)
 
 
 def _for_rest(
@@ -382,7 +415,12 @@ STARS = {
 
 def _imported(m: Machine, name: str) -> Value:
     followed = m.imports(name)
-    return followed if isinstance(followed, Instance) else Dotted(name)
+    return _as_module(m, followed) if isinstance(followed, Fields) else Dotted(name)
+
+
+def _as_module(m: Machine, names: Fields) -> Instance:
+    """The names of another source, as an object with attributes."""
+    return Instance(None, "module", names, m.place(ast.Pass(lineno=1, col_offset=0)))
 
 
 def _imported_from(m: Machine, module: str, name: str, dotted: str) -> Value:
@@ -391,7 +429,7 @@ def _imported_from(m: Machine, module: str, name: str, dotted: str) -> Value:
         return followed[name]
     inner = m.imports(dotted)
     if isinstance(inner, Fields):
-        return Instance(None, "module", inner, m.place(ast.Pass(lineno=1, col_offset=0)))
+        return _as_module(m, inner)
     return Dotted(canonical(dotted))
 
 

@@ -9,7 +9,7 @@ import ast
 import math
 from collections.abc import Callable
 
-from .cells import FUNCTIONS, Draw, Ramp
+from .cells import OF_ONE, Draw, Ramp
 from .expressions import items_of
 from .indexing import get_item, view_at
 from .machine import (
@@ -76,7 +76,7 @@ def call_method(
         return _in_place(m, me, IN_PLACE[name], args, keywords, node)
     if name in BINARY:
         return operate_tensors(m, BINARY[name], me, args[0] if args else UNKNOWN)
-    if name in FUNCTIONS:
+    if name in OF_ONE:
         return map_tensor(m, name, me)
     if name in SAME:
         return _same(me, name, args)
@@ -99,8 +99,7 @@ def _unlisted(m: Machine, me: Tensor, name: str, node: ast.AST) -> Tensor:
     """An in-place method: of a function that is known, or of anything."""
     refuse_on_leaf(m, me, node)
     function = name.removesuffix("_")
-    known = function in FUNCTIONS and function not in BINARY.values()
-    runs = map_runs(function, read(me)) if known else [Run(1, UNKNOWN)]
+    runs = map_runs(function, read(me)) if function in OF_ONE else [Run(1, UNKNOWN)]
     write(m, me, runs, m.place(node))
     return me
 

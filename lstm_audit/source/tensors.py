@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .cells import Cell, Ramp, compute, is_even, shift, values_of
 from .values import UNKNOWN, Place
 
-LONG = 1 << 16
+LONG = 1 << 13
 """Cells that may be handled one by one."""
 
 Index = range | tuple[int, ...]
@@ -94,6 +94,11 @@ def make_tensor(runs: Sequence[Run], born: int, shape: tuple[int, ...] | None = 
     return Tensor(storage, range(storage.size), (storage.size,) if shape is None else shape)
 
 
+def is_contiguous(index: Index) -> bool:
+    """Whether a view shows neighbouring cells in their order."""
+    return isinstance(index, range) and (index.step == 1 or len(index) <= 1)
+
+
 def cut_runs(runs: Iterable[Run], start: int, stop: int) -> list[Run]:
     """The runs of the cells from `start` to `stop`."""
     found, at = [], 0
@@ -112,7 +117,7 @@ def read(tensor: Tensor) -> list[Run]:
     index = tensor.index
     if tensor.vague:
         return [Run(len(index), UNKNOWN)]
-    if isinstance(index, range) and (index.step == 1 or len(index) == 1):
+    if isinstance(index, range) and is_contiguous(index):
         return cut_runs(tensor.storage.runs, index[0], index[0] + len(index)) if index else []
     if len(index) > LONG or tensor.storage.size > LONG:
         return [Run(len(index), UNKNOWN)]
@@ -141,7 +146,7 @@ def merge(runs: Iterable[Run]) -> list[Run]:
 def written(tensor: Tensor, new: Sequence[Run]) -> list[Run]:
     """The runs of the whole storage after a write of `new` through the view."""
     storage, index = tensor.storage, tensor.index
-    if isinstance(index, range) and (index.step == 1 or len(index) == 1):
+    if isinstance(index, range) and is_contiguous(index):
         start = index[0] if index else 0
         before = cut_runs(storage.runs, 0, start)
         return merge([*before, *new, *cut_runs(storage.runs, start + len(index), storage.size)])

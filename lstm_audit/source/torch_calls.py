@@ -9,7 +9,7 @@ import ast
 import math
 from collections.abc import Callable
 
-from .cells import FUNCTIONS, Cell
+from .cells import FUNCTIONS, OF_ONE, Cell
 from .expressions import items_of
 from .machine import (
     Machine,
@@ -89,7 +89,7 @@ METHODS = frozenset(
         "select",
     ]
 )
-ELEMENTWISE = frozenset({*FUNCTIONS, *BINARY}) - {"min", "max"}
+ELEMENTWISE = OF_ONE | frozenset(BINARY)
 
 
 def _elementwise(m: Machine, name: str, args: list[Value]) -> Value:

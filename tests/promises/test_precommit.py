@@ -24,9 +24,16 @@ GIT = {
 
 @pytest.fixture(scope="module")
 def hook() -> dict[str, Any]:
-    (only,) = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    only = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())[0]
     assert isinstance(only, dict)
     return only
+
+
+def test_the_hook_for_sources() -> None:
+    _, lint = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert lint["id"] == "lstm-lint"
+    assert lint["types_or"] == ["python", "jupyter"]
+    assert lint["entry"].split() == ["lstm-audit", "lint"]
 
 
 def given(hook: dict[str, Any], path: str) -> bool:

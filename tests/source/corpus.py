@@ -13,7 +13,8 @@ import torch
 
 import lstm_audit
 from lstm_audit.policy.model import Policy
-from lstm_audit.source.lint import Linted, lint_tree, parse_source
+from lstm_audit.source.lint import Linted, lint_tree
+from lstm_audit.source.syntax import parse_source
 
 CASES = Path(__file__).parent / "cases"
 COMPARED = {"LA101", "LA102", "LA103", "LA104", "LA105", "LA106", "LA107", "LA111"}
@@ -59,7 +60,7 @@ def audit_executed(source: str) -> set[str]:
 
 def lint_source(source: str, policy: Policy | None = None) -> Linted:
     """What the linter says."""
-    tree = parse_source(source, "case.py")
+    tree = parse_source(source)
     return lint_tree(tree, "case.py", policy or Policy().having("require-lstm", False))
 
 
