@@ -13,11 +13,11 @@ from ..policy.baseline import (
     empty_baseline,
     load_baseline,
     match_findings,
+    refuse_misplaced,
     save_baseline,
     update,
 )
 from ..policy.model import Policy
-from ..policy.unmatched import refuse_misplaced
 from ..reports.words import counted, escape
 from .output import tell
 

@@ -11,16 +11,18 @@ and keep it in place.
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import BadPolicy
-from ..facts import Audit, Finding, number
+from ..facts import Audit, FileAudit, Finding, number
+from ..lstm.layer import ROOT
 from .globs import matches, names_of_address, relative_to
 from .kinds import KeyPlace, read_table, read_text, wrong, wrong_type
 from .load import shown_path
 from .model import Policy
 from .table import of_whole_file, selects
+from .unmatched import addresses_in, nearest_address, nearest_path
 
 BASELINE_SCHEMA = "lstm-audit/baseline/1"
 MAX_BASELINE = 1 << 26
@@ -266,6 +268,40 @@ def _measured(value: object, place: KeyPlace) -> Measured:
         return number(float(value))
     except OverflowError:
         raise wrong_type(place, "a number that a double can hold", value) from None
+
+
+def refuse_misplaced(baseline: Baseline, audits: Sequence[Audit]) -> None:
+    """Raise `BadPolicy` for an entry of a baseline that is about nothing: its file is neither in
+    the run nor on disk, or nothing in the file has its address.
+    """
+    files = {relative_to(file.path, baseline.folder): file for a in audits for file in a.files}
+    unread = {relative_to(error.path, baseline.folder) for a in audits for error in a.errors}
+    for entry in baseline.entries.values():
+        path = os.path.join(baseline.folder, entry.path)
+        if entry.path in unread or (entry.path not in files and os.path.lexists(path)):
+            continue
+        file = files.get(entry.path)
+        if file is None:
+            hint = nearest_path(entry.path, files)
+            raise BadPolicy(f"{_nothing(entry)} no such file; {hint} {DROP}")
+        if entry.address and not _has_address(file, entry.address):
+            hint = nearest_address(entry.address, [*addresses_in(file)] or ["(none)"])
+            raise BadPolicy(f"{_nothing(entry)} no such LSTM in the file; {hint} {DROP}")
+
+
+DROP = "(--update-baseline drops what is gone)"
+
+
+def _nothing(entry: Accepted) -> str:
+    return f"the baseline's entry {entry.key!r} matches nothing:"
+
+
+def _has_address(file: FileAudit, address: str) -> bool:
+    module, *written = names_of_address(address)
+    there = {name for row in file.rows for name in row.lstm.names}
+    there |= {name for one in file.left_out for name in names_of_address(one)}
+    there |= {skip.module or ROOT for skip in file.skipped}
+    return module in there if ":l" not in address else bool(there & {module, *written})
 
 
 def save_baseline(baseline: Baseline, path: str) -> None:

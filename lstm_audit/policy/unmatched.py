@@ -8,15 +8,12 @@ A run may look at some files of a repository only (a commit hook names those tha
 `files` glob of a configuration is right, too, when it matches a file that is there.
 """
 
-import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import BadPolicy
 from ..facts import Audit, FileAudit
-from ..lstm.layer import ROOT
 from ..spelling import nearest
-from .baseline import Accepted, Baseline
 from .globs import file_matches, matches, matches_module, names_of_address, relative_to
 from .model import Override, Policy
 from .table import overrides_for
@@ -50,13 +47,13 @@ def _refuse_override(
         seen = any(file_matches(path, policy.folder, [pattern]) for path in paths)
         if all(map(_is_file, paths)) and not seen and not _is_there(pattern, policy.folder):
             here = (relative_to(path, policy.folder) if policy.folder else path for path in paths)
-            hint = _nearest_path(pattern, here)
+            hint = nearest_path(pattern, here)
             raise BadPolicy(f"{where}.files: {pattern!r} matches no file; {hint}")
     fitting = [file for file in files if override in overrides_for(policy, file.path)]
     _refuse_layers(fitting, override.layers, f"{where}.layers")
 
 
-def _nearest_path(pattern: str, paths: Iterable[str]) -> str:
+def nearest_path(pattern: str, paths: Iterable[str]) -> str:
     near = nearest(pattern, paths, least=0.0)
     return "there is none in this run" if near is None else f"the nearest is {near!r}"
 
@@ -68,6 +65,8 @@ def _is_file(path: str) -> bool:
 
 def _is_there(pattern: str, folder: str) -> bool:
     """Whether a glob of a configuration file matches something on disk."""
+    import glob  # half a millisecond that only a glob of no file in the run needs
+
     if not folder:
         return False
     name = pattern.removeprefix("./")
@@ -84,10 +83,12 @@ def _refuse_layers(files: Sequence[FileAudit], patterns: Iterable[str], where: s
     there = sorted({address for file in files for address in addresses_in(file)})
     for pattern in patterns if there else ():
         if not any(_matches_in(file, pattern) for file in files):
-            raise BadPolicy(f"{where}: {pattern!r} matches no LSTM; {_nearest(pattern, there)}")
+            raise BadPolicy(
+                f"{where}: {pattern!r} matches no LSTM; {nearest_address(pattern, there)}"
+            )
 
 
-def _nearest(pattern: str, addresses: Sequence[str]) -> str:
+def nearest_address(pattern: str, addresses: Sequence[str]) -> str:
     """The address that a pattern may have been meant for; a pattern without a layer is held against
     modules.
     """
@@ -95,40 +96,6 @@ def _nearest(pattern: str, addresses: Sequence[str]) -> str:
     near = nearest(pattern, parts, least=0.0)
     assert near is not None  # there are addresses, and anything is alike by 0
     return f"the nearest is {parts[near]!r}"
-
-
-def refuse_misplaced(baseline: Baseline, audits: Sequence[Audit]) -> None:
-    """Raise `BadPolicy` for an entry of a baseline that is about nothing: its file is neither in
-    the run nor on disk, or nothing in the file has its address.
-    """
-    files = {relative_to(file.path, baseline.folder): file for a in audits for file in a.files}
-    unread = {relative_to(error.path, baseline.folder) for a in audits for error in a.errors}
-    for entry in baseline.entries.values():
-        path = os.path.join(baseline.folder, entry.path)
-        if entry.path in unread or (entry.path not in files and os.path.lexists(path)):
-            continue
-        file = files.get(entry.path)
-        if file is None:
-            hint = _nearest_path(entry.path, files)
-            raise BadPolicy(f"{_entry(entry)} no such file; {hint} {DROP}")
-        if entry.address and not _has_address(file, entry.address):
-            hint = _nearest(entry.address, [*addresses_in(file)] or ["(none)"])
-            raise BadPolicy(f"{_entry(entry)} no such LSTM in the file; {hint} {DROP}")
-
-
-DROP = "(--update-baseline drops what is gone)"
-
-
-def _entry(entry: Accepted) -> str:
-    return f"the baseline's entry {entry.key!r} matches nothing:"
-
-
-def _has_address(file: FileAudit, address: str) -> bool:
-    module, *written = names_of_address(address)
-    there = {name for row in file.rows for name in row.lstm.names}
-    there |= {name for one in file.left_out for name in names_of_address(one)}
-    there |= {skip.module or ROOT for skip in file.skipped}
-    return module in there if ":l" not in address else bool(there & {module, *written})
 
 
 def _matches_in(file: FileAudit, pattern: str) -> bool:
