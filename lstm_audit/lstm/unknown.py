@@ -206,7 +206,7 @@ def _gate_axis(x: tuple[int, ...], h: tuple[int, ...], said: bool) -> int | None
     """
     if len(x) != len(h) or not 2 <= len(h) <= 5 or 0 in h or 0 in x:
         return None
-    for axis in (0, 1):
+    for axis in (0, 1) if len(h) == 2 else (0,):
         rows, columns = h[axis], h[1 - axis]
         times = rows / columns
         if x[axis] == rows and (times in (4, 5) or (said and times > 4 and rows % 4 == 0)):
@@ -282,7 +282,9 @@ def _stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
         if len(names) < 2 or sorted(names) != list(range(len(names))):
             continue
         sizes = [scene.shape(names[k]) for k in range(len(names))]
-        if any(len(size) != 4 or size[0] % 4 for size in sizes):
+        if any(len(size) != 4 or size[0] % 4 or size[2] == 1 for size in sizes):
+            continue
+        if any(_others(name, stem_of(name)[0], scene) for name in names.values()):
             continue
         chain = pairwise(sizes)
         if sizes[0][1] > sizes[0][0] // 4 and all(

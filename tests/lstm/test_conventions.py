@@ -19,7 +19,6 @@ import cells
 from safetensors.torch import load_file
 
 from lstm_audit import formats
-from lstm_audit.lstm.conventions import CONVENTIONS
 from lstm_audit.lstm.find import find_lstms
 from lstm_audit.lstm.measure import read_values, sigmoid
 from lstm_audit.pipeline import audit_file
@@ -481,8 +480,3 @@ def test_difference_only_where_there_are_two_halves() -> None:
             if row.lstm.address in case.rows and case.file not in ("conventions/elmo.pt",):
                 stacked = row.lstm.module == "stacked"  # AllenNLP without an input bias: one half
                 assert (row.measures.difference is None) == (case.convention in single or stacked)
-
-
-def test_no_two_rows_have_one_tail() -> None:
-    """A row of the table is looked up by its tail."""
-    assert len({convention.tail for convention in CONVENTIONS}) == len(CONVENTIONS)
