@@ -13,9 +13,9 @@ import re
 from typing import NamedTuple
 
 _NUMBER = r"([0-9.e+-]+)"
-_SPELLING = re.compile(rf"(sigmoid|hard_sigmoid)(?:\({_NUMBER}, {_NUMBER}\))?(?:, clip {_NUMBER})?")
+_SPELLING = rf"(sigmoid|hard_sigmoid)(?:\({_NUMBER}, {_NUMBER}\))?(?:, clip {_NUMBER})?"
 
-PATTERN = f"^{_SPELLING.pattern}$"
+PATTERN = f"^{_SPELLING}$"
 """What an `activation_function` may be, for the schema."""
 
 
@@ -38,12 +38,12 @@ def spell(shape: Shape) -> str:
 
 def known(name: str) -> bool:
     """Whether a name is one of an activation."""
-    return _SPELLING.fullmatch(name) is not None
+    return re.fullmatch(_SPELLING, name) is not None
 
 
 def parse(name: str) -> Shape:
     """The numbers in a name; raises KeyError where it is none."""
-    match = _SPELLING.fullmatch(name)
+    match = re.fullmatch(_SPELLING, name)
     if match is None:
         raise KeyError(name)
     kind, alpha, beta, clip = match.groups()

@@ -73,7 +73,7 @@ class Model(NamedTuple):
     weights: list[Span]
 
 
-@reader("coreml", Format("coreml", ("mlmodel",), ("mlmodel",)), weak=True)
+@reader("coreml", Format("coreml", ("mlmodel",), ("mlmodel",)))
 def read_coreml(span: Span, beside: Beside) -> Checkpoint | None:
     """A model's networks and programs; None when the bytes are no Model."""
     wire = Wire(span)

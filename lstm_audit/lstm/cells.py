@@ -34,7 +34,7 @@ COST = 32
 
 PROBES = (-40.0, -2.9, -2.0, -0.6, -0.3, 0.0, 0.2, 0.5, 1.0, 2.2, 2.9, 40.0)
 CLOSE = 1e-5
-BACKWARD = re.compile(r"(?:^|/)backward_[^/]*/")
+BACKWARD = r"(?:^|/)backward_[^/]*/"
 """How Keras names the half of a Bidirectional that runs backward."""
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -360,7 +360,7 @@ def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> 
         scope=scope,
         node=wiring.node,
         order=order,
-        direction="reverse" if BACKWARD.search(wiring.node.name) else "forward",
+        direction="reverse" if re.search(BACKWARD, wiring.node.name) else "forward",
         hidden_size=hidden,
         gates=gates,
         activation=spell(wiring.keep.shape),

@@ -22,10 +22,8 @@ from .layer import GATES, Lstm, Term
 MAX_SHARED = 1 << 20
 """Bytes of a stored tensor that the gates share; of a longer one each takes its own part."""
 
-TORCH_NAME = re.compile(
-    r"(?:(?P<module>.*)\.)?bias_(?:ih|hh)(?:_l(?P<layer>\d{1,4})(?:_(?P<way>reverse))?)?"
-)
-KERAS_CELL = re.compile(r"(?:/while(?:_\d+)?)?(?:/(?:while/)?lstm_cell(?:_\d+)?)?$")
+TORCH_NAME = r"(?:(?P<module>.*)\.)?bias_(?:ih|hh)(?:_l(?P<layer>\d{1,4})(?:_reverse)?)?"
+KERAS_CELL = r"(?:/while(?:_\d+)?)?(?:/(?:while/)?lstm_cell(?:_\d+)?)?$"
 """What Keras adds to a layer's path: the loop over time, and the cell in it."""
 
 SCOPES = "pkg.torch.onnx.name_scopes"
@@ -76,7 +74,7 @@ def name_of(sighting: Sighting, evaluation: Evaluation) -> Name:
     node's path.
     """
     for name in bias_names(sighting, evaluation):
-        found = TORCH_NAME.fullmatch(name)
+        found = re.fullmatch(TORCH_NAME, name) if "bias_" in name else None
         if found:
             return Name(found["module"] or "", int(found["layer"] or 0))
     scopes = sighting.node.labels.get(SCOPES)
@@ -88,7 +86,7 @@ def name_of(sighting: Sighting, evaluation: Evaluation) -> Name:
         return Name(sighting.label)
     node = sighting.node
     if "/" in node.name and sighting.entries:  # one of the operations of a cell
-        return Name(KERAS_CELL.sub("", node.name.rpartition("/")[0]))
+        return Name(re.sub(KERAS_CELL, "", node.name.rpartition("/")[0]))
     if "/" in node.name:  # a path: torch numbers the operators of one module LSTM, LSTM_1, ...
         return Name(re.sub(r"_\d+$", "", node.name))
     return Name(called(node, sighting.order))

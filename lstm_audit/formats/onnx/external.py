@@ -17,7 +17,7 @@ MAX_FILES = 1000
 """Files that one model may hold open at once: old exporters wrote one a tensor."""
 
 MAX_LOCATION = 512
-LOCATION = re.compile(r"[^/\\\0]+(?:/[^/\\\0]+)*")
+LOCATION = r"[^/\\\0]+(?:/[^/\\\0]+)*"
 IN_MEMORY = "_ORT_MEM_ADDR_"
 """ONNX Runtime's word for a pointer into its own memory: it has no meaning in a file."""
 
@@ -67,7 +67,8 @@ def _check_location(model: Span, location: str) -> None:
     """
     parts = location.split("/")
     plain = (
-        LOCATION.fullmatch(location) and len(location.encode("utf-8", "replace")) <= MAX_LOCATION
+        re.fullmatch(LOCATION, location)
+        and len(location.encode("utf-8", "replace")) <= MAX_LOCATION
     )
     if not plain or ".." in parts or IN_MEMORY in parts:
         message = (

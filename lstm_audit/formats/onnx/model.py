@@ -44,6 +44,7 @@ WORTH_A_CALL = (b"LSTM", b"GRU", b"RNN", b"Tanh")
 MAX_SEARCHED = 1 << 20
 """Bytes of a function that are searched for these words; a longer one is followed anyway."""
 
+NOTHING: Mapping[str, Attribute] = {}
 NODE = 4
 """Fields that making a node counts for."""
 
@@ -114,7 +115,7 @@ class Later(Mapping[str, Attribute]):
         return len(self._all())
 
 
-@reader("onnx", Format("onnx", ("onnx",), ("onnx",)), weak=True)
+@reader("onnx", Format("onnx", ("onnx",), ("onnx",)))
 def read_onnx(span: Span, beside: Beside) -> Checkpoint | None:
     """A model's graph; None when the bytes are no ModelProto."""
     wire = Wire(span)
@@ -153,7 +154,7 @@ def _model_fields(wire: Wire) -> list[Field] | None:
                 return None
             parts.append(part)
     except MalformedFile as error:
-        if error.kind == "limit" or _begins_as_model(parts):
+        if error.kind == "limit" or (error.kind == "truncated" and _begins_as_model(parts)):
             raise
         return None
     return parts if any(part[0] == 7 for part in parts) else None
@@ -319,16 +320,22 @@ def _read_node(model: Model, field: Field, frame: Frame) -> tuple[Node, list[Fie
     wire.charge(NODE)
     ins, outs, name, op, domain, overload = list[str](), list[str](), "", "", "", ""
     attributes, metadata = list[Field](), list[Field]()
-    for part in wire.message(field):
+    parts, data = wire.short(field)
+    first = field[2]
+    for part in parts:
         number = part[0]
+        if number < 5 and data and part[1] == BYTES and part[3] - part[2] <= MAX_TEXT:
+            text = data[part[2] - first : part[3] - first].decode("utf-8", "backslashreplace")
+        elif number < 5:
+            text = wire.text(part)
         if number == 1:
-            ins.append(wire.text(part))
+            ins.append(text)
         elif number == 2:
-            outs.append(wire.text(part))
+            outs.append(text)
         elif number == 3:
-            name = wire.text(part)
+            name = text
         elif number == 4:
-            op = wire.text(part)
+            op = text
         elif number == 5:
             attributes.append(part)
         elif number == 7:
@@ -337,13 +344,15 @@ def _read_node(model: Model, field: Field, frame: Frame) -> tuple[Node, list[Fie
             overload = wire.text(part)
         elif number == 9:
             metadata.append(part)
-    read = partial(_read_attributes, model, attributes, frame.given)
-    table = {} if not attributes else read() if op == "Constant" else Later(read)
-    bodies = _bodies(wire, attributes) if op in WITH_BODIES else []
-    labels = Later(partial(_read_labels, wire, metadata)) if metadata else {}
-    return Node(
-        _spelled(domain, op, overload), tuple(ins), tuple(outs), name, table, labels
-    ), bodies
+    table, bodies = NOTHING, list[Field]()
+    if attributes:
+        read = partial(_read_attributes, model, attributes, frame.given)
+        table = read() if op == "Constant" else Later(read)
+        bodies = _bodies(wire, attributes) if op in WITH_BODIES else bodies
+    labels = Later(partial(_read_labels, wire, metadata)) if metadata else NOTHING
+    if domain or overload:
+        op = _spelled(domain, op, overload)
+    return Node(op, tuple(ins), tuple(outs), name, table, labels), bodies
 
 
 def _spelled(domain: str, op: str, overload: str) -> str:
