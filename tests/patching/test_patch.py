@@ -1294,7 +1294,7 @@ def test_a_mapping_process_is_named(model: Path) -> None:
 
 
 def test_presets_are_listed() -> None:
-    text = run("presets").stdout
+    text = " ".join(run("presets").stdout.split())  # long formulas are wrapped
     for row in presets.PRESETS.values():
         assert row.syntax in text
         assert row.formula in text
