@@ -60,6 +60,7 @@ def check(
     *,
     layers: str | Iterable[str] = (),
     jobs: int = 1,
+    exclude: str | Iterable[str] = (),
     allow_skipped: bool = False,
     **flags: Any,
 ) -> Checked:
@@ -71,7 +72,7 @@ def check(
     require_lstm. Raises `BadPolicy`.
     """
     chosen = with_flags(policy_of(policy), **flags)
-    result = audit(target, layers=layers, policy=chosen, jobs=jobs)
+    result = audit(target, layers=layers, policy=chosen, jobs=jobs, exclude=exclude)
     return Checked(result, chosen, verdict(result, chosen, allow_skipped=allow_skipped))
 
 

@@ -88,7 +88,7 @@ def could_find(
 
     def judged(entry: Accepted) -> bool:
         if entry.path not in paths:
-            return not os.path.lexists(os.path.join(folder, entry.path))
+            return not _may_be_there(entry.path, folder)
         if layers and not matches(names_of_address(entry.address), layers):
             return False
         return selects(of_whole_file(policy, paths[entry.path]), entry.code)
@@ -277,8 +277,9 @@ def refuse_misplaced(baseline: Baseline, audits: Sequence[Audit]) -> None:
     files = {relative_to(file.path, baseline.folder): file for a in audits for file in a.files}
     unread = {relative_to(error.path, baseline.folder) for a in audits for error in a.errors}
     for entry in baseline.entries.values():
-        path = os.path.join(baseline.folder, entry.path)
-        if entry.path in unread or (entry.path not in files and os.path.lexists(path)):
+        if entry.path in unread:
+            continue
+        if entry.path not in files and _may_be_there(entry.path, baseline.folder):
             continue
         file = files.get(entry.path)
         if file is None:
@@ -290,6 +291,15 @@ def refuse_misplaced(baseline: Baseline, audits: Sequence[Audit]) -> None:
 
 
 DROP = "(--update-baseline drops what is gone)"
+
+
+def _may_be_there(path: str, folder: str) -> bool:
+    """Whether a path outside of the run exists, or cannot be known to: standard input, an object, a
+    URL (whose `//` became `/`), a member of an archive that exists.
+    """
+    if path == "-" or path.startswith("<") or ":/" in path:
+        return True
+    return any(os.path.lexists(os.path.join(folder, p)) for p in (path, path.partition("!")[0]))
 
 
 def _nothing(entry: Accepted) -> str:

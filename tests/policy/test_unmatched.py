@@ -15,7 +15,9 @@ from torch import nn
 import lstm_audit
 from lstm_audit.compare import compare
 from lstm_audit.errors import BadPolicy
+from lstm_audit.facts import Audit
 from lstm_audit.gate import policy_of
+from lstm_audit.policy.baseline import Accepted, Baseline, refuse_misplaced
 from lstm_audit.policy.globs import patterns_of
 from lstm_audit.spelling import suggest
 
@@ -171,6 +173,18 @@ def test_an_entry_of_another_folder_is_an_error(tmp_path: Path) -> None:
     done = run("check", "--baseline", "known.json", "--update-baseline", path)
     assert done.exit_code == 0
     assert "dec" in (tmp_path / "known.json").read_text()
+
+
+@pytest.mark.parametrize("path", ["a/m.pt", "a.zip!in/m.pt", "https:/host/m.pt", "<LSTM>", "-"])
+def test_an_entry_outside_of_the_run_is_left_alone(tmp_path: Path, path: str) -> None:
+    saved(tmp_path / "a" / "m.pt", "enc")
+    (tmp_path / "a.zip").write_bytes(b"")
+    entries = {f"LA101:{path}:x:l0": Accepted("LA101", path, "x:l0", (1.0,))}
+    here = Audit((lstm_audit.audit(saved(tmp_path / "b.pt", "enc")).files[0],))
+    refuse_misplaced(Baseline(str(tmp_path), entries), [here])
+    gone = {"k": Accepted("LA101", "gone.pt", "x:l0", (1.0,))}
+    with pytest.raises(BadPolicy, match="no such file; the nearest is"):
+        refuse_misplaced(Baseline(str(tmp_path), gone), [here])
 
 
 # ---- identity
