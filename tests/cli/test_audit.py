@@ -324,7 +324,7 @@ def test_a_folder_says_what_it_leaves_out(tmp_path: Path) -> None:
     """A known kind that is not read counts; what is no checkpoint is listed on demand."""
     (tmp_path / "model.pt").write_bytes(MODEL.read_bytes())
     (tmp_path / "notes.txt").write_text("no model")
-    (tmp_path / "old.pb").write_bytes(b"\x08\x07\x12\x03tf2" + bytes(30))
+    (tmp_path / "old.pb").write_bytes(b"\x18\0\0\0ORTM" + bytes(30))
     assert run("audit", "--no-config", tmp_path).exit_code == 3
     done = run("audit", "--no-config", "--exclude", "*.pb", "--show-ignored", tmp_path)
     assert done.exit_code == 0
