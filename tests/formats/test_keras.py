@@ -16,6 +16,7 @@ import lstm_audit
 from lstm_audit.errors import AuditError, MalformedFile, UnknownFormat
 from lstm_audit.facts import FileAudit
 from lstm_audit.fleet import audit
+from lstm_audit.formats.keras import archive, shards
 from lstm_audit.formats.keras.config import Config, Unknown, find_activation
 from lstm_audit.lstm.measure import ACTIVATIONS
 from lstm_audit.pipeline import audit_file
@@ -184,6 +185,15 @@ def test_an_archive_whose_configuration_is_broken_is_judged_where_that_does_not_
     found = read(zipped(tmp_path / "b.keras", members))
     assert not found.rows
     assert {skipped.reason for skipped in found.skipped} > {"ambiguous"}
+
+
+def test_a_configuration_beyond_all_models_is_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(archive, "MAX_JSON", 10)
+    with pytest.raises(MalformedFile) as caught:
+        read(KERAS / "archive.keras")
+    assert caught.value.kind == "limit"
 
 
 # ---- configurations
@@ -505,6 +515,15 @@ def test_an_index_opens_plain_names_alone(tmp_path: Path, files: Any) -> None:
     index = sharded(tmp_path, {"/a": ["w_00000.weights.h5"], "/b": files})
     with pytest.raises(AuditError):
         read(index)
+
+
+def test_the_shards_of_an_index_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shards, "MAX_SHARDS", 1)
+    with pytest.raises(MalformedFile) as caught:
+        read(sharded(tmp_path))
+    assert caught.value.kind == "limit"
 
 
 def test_two_shards_with_one_tensor_are_ambiguous(tmp_path: Path) -> None:

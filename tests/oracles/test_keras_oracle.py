@@ -184,6 +184,14 @@ def test_dtypes_of_keras_3(tmp_path: Path, policy: str, suffix: str) -> None:
     )
     scramble(model, 3)
     path = save(model, tmp_path / f"model{suffix}")
+    if (policy, suffix) == (
+        "bfloat16",
+        ".h5",
+    ):  # bytes without a type, which Keras cannot load again
+        assert [skipped.reason for skipped in audit_file(str(path)).skipped] == [
+            "unsupported-dtype"
+        ]
+        return
     (row,) = audit_file(str(path)).rows
     assert row.lstm.dtype == ("float32" if "mixed" in policy else policy)
     bias = np.asarray(keras.ops.cast(next(cells_of(model)).bias, "float32"), dtype="f8")[3:6]

@@ -23,7 +23,18 @@ from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
 from lstm_audit.raw.span import whole
-from lstm_audit.wire.hdf5 import Tree, chunks, file, groups, header, read_hdf5, walk
+from lstm_audit.wire.hdf5 import (
+    Tree,
+    attributes,
+    chunks,
+    dense,
+    file,
+    groups,
+    header,
+    read_hdf5,
+    trees,
+    walk,
+)
 
 TESTS = Path(__file__).parents[1]
 
@@ -36,10 +47,10 @@ def drain(data: bytes) -> dict[str, str]:
     """Everything that can be asked of a file; what is refused is left out."""
     found = {}
     tree = read(data)
-    for path, attributes in tree.attributes.items():
+    for path, texts in tree.attributes.items():
         for name in ("name", "model_config", "layer_names"):
             try:
-                attributes.texts(name)
+                texts.texts(name)
             except MalformedFile:
                 assert path is not None
     for path, dataset in tree.datasets.items():
@@ -250,6 +261,26 @@ def test_every_limit_limits(
 def _locate_all(data: bytes) -> None:
     for dataset in read(data).datasets.values():
         dataset.locate()
+
+
+def test_texts_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = made(tmp_path / "a.h5", small)
+    monkeypatch.setattr(attributes, "MAX_TEXT", 10)
+    monkeypatch.setattr(attributes, "MAX_TEXTS", 1)
+    root = read(data).attributes[""]
+    assert root.texts("layer_names") is None
+    with pytest.raises(MalformedFile) as caught:
+        root.text("model_config")
+    assert caught.value.kind == "limit"
+
+
+def test_dense_storage_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = made(tmp_path / "a.h5", small, libver="latest", track_order=True)
+    for module, name in ((dense, "MAX_WIDTH"), (dense, "MAX_DIRECT"), (trees, "MAX_DEPTH")):
+        with monkeypatch.context() as patched:
+            patched.setattr(module, name, -1)
+            with pytest.raises(MalformedFile):
+                read(data)
 
 
 def test_checksums_are_bounded_and_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ MAX_ASSEMBLED = 8 << 20
 many.
 """
 
+CHUNK_STEPS = 10
+"""What one chunk of a tree costs beside a link or a message."""
+
 CHUNK_TREE = 1
 """The node type of a version 1 B-tree of chunks."""
 
@@ -151,6 +154,7 @@ def _add_chunk(
     """A child of the tree. The library looks for a chunk between the keys, so that these must rise,
     and be multiples of a chunk.
     """
+    dataset.file.step(CHUNK_STEPS)
     corner, after = _corner(left), _corner(right)
     aligned = all(a % step == 0 for a, step in zip(corner, (*grid.chunk, 1), strict=True))
     if corner >= after or corner[-1] or not aligned:

@@ -16,9 +16,9 @@ from .file import File
 from .groups import read_links
 from .header import LAYOUT, read_messages
 
-MAX_OBJECTS = 20_000
-"""Groups and datasets: a model of 1000 layers with its optimizer has about 10,000. Each takes some
-60 microseconds.
+MAX_OBJECTS = 12_000
+"""Groups and datasets: a model of 1000 layers has about 7000, its optimizer not counted. Each takes
+60 to 100 microseconds.
 """
 
 MAX_DEPTH = 64
