@@ -34,7 +34,8 @@ def _merge(group: Sequence[Finding]) -> Finding:
 
 def _place(finding: Finding, parts: Parts) -> Finding:
     """With its line, and with what mends source in the place of what mends a file."""
-    finding = finding._replace(fix=None, message=_with_remedy(finding))
+    message = _with_remedy(finding) + _what_is_imagined(finding, parts)
+    finding = finding._replace(fix=None, message=message)
     if finding.line is not None:
         return finding
     found = _place_of(finding, parts)
@@ -62,6 +63,19 @@ def _with_remedy(finding: Finding) -> str:
     owner, _, attribute = (finding.module or "").rpartition(".")
     name = f"self.{attribute}" if owner else attribute or "lstm"
     return f"{finding.message}, or end with lstm_audit.patch({name}, forget_bias=1.0)"
+
+
+def _what_is_imagined(finding: Finding, parts: Parts) -> str:
+    """What a reader must know of the numbers of the message: which of them the source leaves
+    open.
+    """
+    for part in parts.lstms:
+        if part.module == finding.module:
+            if part.held.helper:
+                return f" (of any LSTM that {part.held.helper} is given)"
+            if part.held.module.size_open:
+                return f" (the source leaves hidden_size open; {part.hidden_size} stands for it)"
+    return ""
 
 
 def _last(runs: Iterable[Run]) -> Place | None:

@@ -262,6 +262,24 @@ def test_la502_stands_at_the_function() -> None:
     assert said(UNCALLED.format("self.init_forget()")) == []
 
 
+def test_what_a_foreign_call_may_have_set_is_no_uncalled_initialiser() -> None:
+    source = (
+        UNCALLED.format("pass")
+        .replace("init_forget(self)", "step(self)")
+        .replace(
+            "self.lstm.bias_ih_l0.data[self.h:2 * self.h] = 1", "import mine; mine.go(self.lstm)"
+        )
+    )
+    assert said(source) == []
+
+
+def test_sizes_that_are_open_are_said() -> None:
+    (finding,) = lstm_audit.lint(DOUBLED.replace("h=64", "h")).findings
+    assert "leaves hidden_size open" in finding.message
+    (finding,) = lstm_audit.lint(DOUBLED).findings
+    assert "open" not in finding.message
+
+
 SUBSTRING = """\
 import torch.nn as nn
 
