@@ -1,0 +1,326 @@
+"""Files changed where their structure is: a refusal, or the number that the real loader has.
+
+Opcodes of a pickle, fields of a zip's directory, JSON of a header, bytes of a record. Each mutant
+is audited; where that gives a row, the real loader (torch with its filter, safetensors, numpy) is
+asked for the same number. `pytest tests/promises/test_fuzz.py --mutations 10000` digs deeper: by
+default each of the seeds has `ROUNDS` times the given number of mutants, 20,000 in all.
+"""
+
+import io
+import json
+import pickle
+import pickletools
+import random
+import struct
+import time
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import forge
+import numpy as np
+import pytest
+import torch
+from forge import BUILD, FALSE, NEWOBJ, NONE, ORDERED, RECORDS, REDUCE, TRUE, H
+from safetensors.numpy import load as load_safetensors
+from safetensors.numpy import save as save_safetensors
+
+from lstm_audit.facts import FileAudit, FileError
+from lstm_audit.inputs import Input
+from lstm_audit.pipeline import audit_input
+
+ROUNDS = 31
+CRASHES = Path(__file__).parent / "crashes"
+"""Every input on which the reader ever failed."""
+
+Rng = random.Random
+Mutant = tuple[bytes, bool]
+"""A file, and whether a real loader may be asked (its answer is what it is)."""
+
+NUMBERS = [0, 1, -1, 2, H, forge.GATES, 255, 256, 65535, (1 << 31) - 1, -(1 << 31)]
+WIDE = [0, 1, 22, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF]
+
+BOMBS = [b")" + b"2\x86" * 40, b")" + b"\x85" * 3000, b"\x8a\x08" + b"\xff" * 7 + b"\x7f"]
+"""What kills or stops other readers: with them in it no loader is asked."""
+
+PIECES = [
+    NONE, TRUE, FALSE, BUILD, NEWOBJ, REDUCE, b"0", b"2", b"(", b"t", b"u", b"s", b"e", b"a", b"1",
+    b")", b"]", b"}", b"\x85", b"\x86", b"\x87", b"\x8f", b"Q", b"h\x01", b"h\x05", b"q\x02", b".",
+    ORDERED, forge.table(data=forge.tensor(forge.storage("seven"))), forge.view_of("seven"),
+    forge.tensor(forge.storage("one")), forge.text("bias_ih_l0"), forge.number(H),
+    forge.storage("one", 2 * forge.GATES, "HalfStorage"), forge.table(neg=FALSE),
+    forge.tensor(forge.storage("seven")) + forge.view_of("one") + BUILD,
+    forge.the("torch", "Tensor") + b")" + NEWOBJ,
+    forge.group(forge.tensor(forge.storage("seven")), TRUE, NONE, TRUE, NONE) + BUILD,
+    *BOMBS,
+]  # fmt: skip
+"""What is put between opcodes."""
+
+
+def opcodes(pkl: bytes) -> list[bytes]:
+    """A pickle, opcode by opcode."""
+    places = [place for _, _, place in pickletools.genops(pkl) if place is not None]
+    return [pkl[a:b] for a, b in zip(places, [*places[1:], len(pkl)], strict=True)]
+
+
+def mutate_pickle(pkl: bytes, rng: Rng) -> bytes:
+    steps = opcodes(pkl)
+    for _ in range(rng.choice((1, 1, 1, 2, 3))):
+        at = rng.randrange(1, len(steps))
+        kind = rng.randrange(6)
+        if kind == 0:
+            steps[at : at + rng.choice((1, 1, 2, 5))] = []
+        elif kind == 1:
+            steps.insert(at, rng.choice(PIECES))
+        elif kind == 2:
+            other = rng.randrange(1, len(steps))
+            steps[at], steps[other] = steps[other], steps[at]
+        elif kind == 3:
+            steps[at] = _other_argument(steps[at], rng)
+        elif kind == 4:
+            start = rng.randrange(len(steps))
+            steps[at:at] = steps[start : start + rng.randrange(1, 12)]
+        else:
+            steps[at] = rng.choice(PIECES)
+        if len(steps) < 2:
+            break
+    return b"".join(steps)
+
+
+def _other_argument(step: bytes, rng: Rng) -> bytes:
+    code = step[:1]
+    if code in (b"J", b"K", b"M"):
+        return forge.number(rng.choice(NUMBERS))
+    if code == b"X":
+        words = ["bias_ih_l0", "bias_hh_l0", "one", "seven", "", "x" * 5000, "\ud800", "cpu", "0"]
+        return forge.text(rng.choice(words))
+    if code in (b"h", b"q") and len(step) > 1:
+        return code + bytes([rng.randrange(32)])
+    return step
+
+
+def mutate_zip(raw: bytes, rng: Rng) -> bytes:
+    """One or two fields of a directory entry, of a local header or of the end record."""
+    data = bytearray(raw)
+    for _ in range(rng.choice((1, 1, 2))):
+        signature, fields = rng.choice(
+            [
+                (b"PK\1\2", ((4, 2), (6, 2), (8, 2), (10, 2), (16, 4), (20, 4), (24, 4), (28, 2),
+                             (30, 2), (32, 2), (34, 2), (38, 4), (42, 4), (46, 1), (50, 1))),
+                (b"PK\3\4", ((4, 2), (6, 2), (8, 2), (14, 4), (18, 4), (22, 4), (26, 2), (28, 2),
+                             (30, 1))),
+                (b"PK\5\6", ((4, 2), (8, 2), (10, 2), (12, 4), (16, 4), (20, 2))),
+            ]
+        )  # fmt: skip
+        places = [k for k in range(len(data) - 3) if data[k : k + 4] == signature]
+        at, size = rng.choice(fields)
+        place = rng.choice(places) + at
+        old = int.from_bytes(data[place : place + size], "little")
+        new = rng.choice([*WIDE, old ^ 1 << rng.randrange(8 * size), old + 1, 0x10])
+        data[place : place + size] = (new % (1 << 8 * size)).to_bytes(size, "little")
+    return bytes(data)
+
+
+def mutate_json(value: Any, rng: Rng) -> Any:
+    """A document with one part changed."""
+    odd = [None, True, -1, 1.5, "F16", [], {}, [[]], 1 << 64, "x" * 5000, "F32", [12], [0, 48], 12]
+    if rng.random() < 0.15 or not isinstance(value, dict | list) or not value:
+        return rng.choice(odd)
+    if isinstance(value, list):
+        at = rng.randrange(len(value))
+        return [*value[:at], mutate_json(value[at], rng), *value[at + 1 :]]
+    key = rng.choice(list(value))
+    if rng.random() < 0.1:
+        renamed = rng.choice(["bias_ih_l0", "__metadata__", "x" * 5000, "", "weight_hh_l1"])
+        return {renamed if k == key else k: v for k, v in value.items()}
+    return {k: mutate_json(v, rng) if k == key else v for k, v in value.items()}
+
+
+def flip(raw: bytes, rng: Rng) -> bytes:
+    """A bit, anywhere."""
+    data = bytearray(raw)
+    data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
+    return bytes(data)
+
+
+# Seeds: a suffix, and a function from a source of chance to a mutant
+
+STATE = forge.state_dict(forge.tensor(forge.storage("seven"))) + b"."
+PARAMETER = (
+    forge.state_dict(
+        forge.call(
+            "torch._utils",
+            "_rebuild_parameter",
+            forge.tensor(forge.storage("seven")),
+            TRUE,
+            ORDERED,
+        ),
+        start=ORDERED,
+    )
+    + b"."
+)
+OLD = (
+    forge.state_dict(
+        forge.tensor(forge.storage("seven", forge.GATES, "FloatStorage", NONE)), view=(NONE,)
+    )
+    + b"."
+)
+ARRAYS = forge.arrays(forge.array(RECORDS["seven"], order="<"))
+ARCHIVE = forge.archive(STATE, {"byteorder": b"little"})
+HEADER = save_safetensors(
+    {
+        "weight_ih_l0": np.zeros((forge.GATES, forge.IN), "f4"),
+        "weight_hh_l0": np.zeros((forge.GATES, H), "f4"),
+        "bias_ih_l0": np.frombuffer(RECORDS["seven"], "f4"),
+        "bias_hh_l0": np.frombuffer(RECORDS["one"], "f4"),
+    }
+)
+
+
+def _safetensors(rng: Rng) -> Mutant:
+    if rng.random() < 0.2:
+        return flip(HEADER, rng), True
+    size = struct.unpack("<Q", HEADER[:8])[0]
+    header = json.loads(HEADER[8 : 8 + size])
+    text = json.dumps(mutate_json(header, rng)).encode()
+    if rng.random() < 0.1:
+        at = text.rfind(b"}")
+        text = text[:at] + b',"bias_ih_l0":' + json.dumps(header["bias_hh_l0"]).encode() + b"}"
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + HEADER[8 + size :], True
+
+
+def _records(rng: Rng) -> Mutant:
+    key = rng.choice(list(RECORDS))
+    raw = rng.choice([RECORDS[key][:-4], RECORDS[key] + b"1234", flip(RECORDS[key], rng), b""])
+    order = rng.choice([b"little", b"big", b"Little", b""])
+    name = rng.choice(["byteorder", "BYTEORDER", "data.pkl2", "DATA/one"])
+    more = {name: order, **({"constants.pkl": b"\x80\x02)."} if rng.random() < 0.05 else {})}
+    method = rng.choice([0, 0, 8])
+    records = {**RECORDS, key: raw}
+    return forge.archive(STATE, more, records=records, method=method), "constants.pkl" not in more
+
+
+def _export(rng: Rng) -> Mutant:
+    value = mutate_json(json.loads(forge.config(**forge.HOMES)), rng)
+    records = {forge.CONFIG: json.dumps(value).encode()}
+    records |= {f"data/weights/{key}": raw for key, raw in RECORDS.items()}
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as file:
+        for name, raw in records.items():
+            file.writestr(f"m/{name}", raw)
+    return out.getvalue(), False
+
+
+def _scripted(rng: Rng) -> Mutant:
+    constants = {"constants.pkl": mutate_pickle(b"\x80\x02)N0.", rng)}
+    return forge.archive(mutate_pickle(STATE, rng), constants), False
+
+
+def _index(rng: Rng) -> Mutant:
+    homes = dict.fromkeys(forge.HOMES, "shard.safetensors")
+    document = {"metadata": {"total_size": 1}, "weight_map": homes}
+    return json.dumps(mutate_json(document, rng)).encode(), False
+
+
+def _keys(rng: Rng) -> Mutant:
+    raw = forge.legacy(OLD, ("hh", "ih", "seven", "zero"))
+    cut = rng.choice([None, None, -1, -8, 200])
+    return flip(raw[:cut], rng), True
+
+
+SEEDS: dict[str, tuple[str, Callable[[Rng], Mutant]]] = {
+    "opcodes": (".pt", lambda rng: (forge.archive(mutate_pickle(STATE, rng)), True)),
+    "parameters": (".pt", lambda rng: (forge.archive(mutate_pickle(PARAMETER, rng)), True)),
+    "legacy opcodes": (
+        ".pt",
+        lambda rng: (
+            forge.legacy(mutate_pickle(OLD, rng), ("hh", "ih", "seven", "zero")),
+            True,
+        ),
+    ),
+    "legacy bytes": (".pt", _keys),
+    "arrays": (".pkl", lambda rng: (mutate_pickle(ARRAYS, rng), True)),
+    "directory": (".pt", lambda rng: (mutate_zip(ARCHIVE, rng), True)),
+    "records": (".pt", _records),
+    "headers": (".safetensors", _safetensors),
+    "exports": (".pt2", _export),
+    "scripts": (".pt", _scripted),
+    "indexes": (".index.json", _index),
+}
+
+
+def real(path: Path, data: bytes, suffix: str) -> dict[str, Any] | None:
+    """What the real loader gives; None where it refuses."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            if suffix == ".safetensors":
+                loaded = load_safetensors(data)
+            elif suffix == ".pkl":
+                loaded = pickle._loads(data)  # type: ignore[attr-defined]  # the one in Python: an index is no amount of memory
+            else:
+                loaded = torch.load(path, weights_only=True)
+    except Exception:  # noqa: BLE001  # whatever a loader raises is a refusal
+        return None
+    return loaded if isinstance(loaded, dict) else None
+
+
+def numbers(value: Any) -> Any:
+    if torch.is_tensor(value):
+        return value.detach().double().numpy()
+    return np.asarray(value, "f8")
+
+
+def check_rows(audit: FileAudit, loaded: dict[str, Any]) -> None:
+    """Each row's forget gate is what the loader's tensors say."""
+    for row in audit.rows:
+        names = row.lstm.bias_tensors
+        if any(name not in loaded for name in names):
+            assert not all("." not in name for name in names), f"{names} are not there"
+            continue
+        size = row.lstm.hidden_size
+        total = sum(np.ravel(numbers(loaded[name]))[size : 2 * size] for name in names)
+        measured = row.measures.gates["f"]
+        if np.isfinite(total).all():
+            assert measured.min == pytest.approx(float(np.min(total)), rel=1e-5)
+            assert measured.max == pytest.approx(float(np.max(total)), rel=1e-5)
+
+
+def mutants(name: str, count: int) -> Iterator[Mutant]:
+    rng = random.Random(name)
+    make = SEEDS[name][1]
+    for _ in range(count):
+        yield make(rng)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # numpy's own
+@pytest.mark.parametrize("name", SEEDS)
+def test_mutants_are_refused_or_read_as_the_loader_reads_them(
+    name: str, mutations: int, tmp_path: Path
+) -> None:
+    suffix = SEEDS[name][0]
+    path = tmp_path / f"model{suffix}"
+    (tmp_path / "shard.safetensors").write_bytes(HEADER)
+    for data, asked in mutants(name, ROUNDS * mutations):
+        path.write_bytes(data)
+        started = time.process_time()
+        (result,) = audit_input(Input(str(path), named=True))
+        assert time.process_time() - started < 4, data
+        assert isinstance(result, FileAudit | FileError)
+        if isinstance(result, FileError):
+            assert result.kind != "defect", (result.message, data)
+        elif asked and result.rows and not any(bomb in data for bomb in BOMBS):
+            loaded = real(path, data, suffix)
+            if loaded is not None:
+                check_rows(result, loaded)
+
+
+@pytest.mark.parametrize("path", sorted(CRASHES.glob("*.*")), ids=lambda path: path.name)
+def test_what_once_failed_does_not_fail_again(path: Path) -> None:
+    for result in audit_input(Input(str(path), named=True)):
+        assert isinstance(result, FileAudit | FileError)
+        if isinstance(result, FileAudit) and result.rows:
+            check_rows(result, real(path, path.read_bytes(), path.suffix) or {})
