@@ -465,6 +465,24 @@ FORMS: Mapping[str, Form] = {
             )
         },
     ),
+    "trend": Form(
+        (PATHS,),
+        {
+            "What to follow": (LAYERS, JOBS),
+            "Options": (
+                Option(
+                    "trend_format",
+                    ("-f", "--format"),
+                    "What stdout or --output carries.",
+                    str,
+                    default="table",
+                    choices=lambda: ("table", "json", "csv", "html"),
+                    told=True,
+                ),
+                *(row for row in REPORT if row.name in ("output", "quiet")),
+            ),
+        },
+    ),
     "rules": Form(
         (Argument("codes", "[CODE]...", many=True, required=False, complete="rules"),),
         {"Options": (Option("as_json", ("--json",), "The catalogue as JSON."),)},

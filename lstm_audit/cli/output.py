@@ -121,7 +121,7 @@ def emit(
     """
     name, output = ("json" if given.as_json else given.format_name), given.output
     outputs = [path for _, path in given.reports] + ([] if output is None else [output])
-    _refuse_overwriting(audit, [*given.paths, *kept], outputs)
+    refuse_overwriting(audit, [*given.paths, *kept], outputs)
     if given.statistics and name != "table":
         raise BadPolicy(f"--statistics is a table; --format {name} has every number anyway")
     wanted = {
@@ -187,7 +187,15 @@ WITHOUT_ERRORS = ("csv", "jsonl")
 """Formats of rows alone: what could not be read is said on stderr."""
 
 
-def _refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Sequence[str]) -> None:
+def write(text: str, path: str | None) -> None:
+    """A text for other programs: to a file, or to stdout."""
+    if path is not None:
+        _write(path, text)
+    else:
+        _put(utf8(text))
+
+
+def refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Sequence[str]) -> None:
     """`-o model.pt model.pt` would put a report in the checkpoint's place, and two reports one in
     the other's.
     """

@@ -9,7 +9,7 @@ from typing import Any
 from zlib import crc32
 
 from ..facts import FileError, Finding, LstmFacts
-from ..lstm.layer import Lstm
+from ..lstm.layer import Identity, Lstm
 
 NAME_LIMIT = 200
 """Characters of an escaped name that a report for people shows; the machine formats give all of
@@ -65,6 +65,11 @@ def shown_address(
 ) -> str:
     """`MODULE:lK[:reverse]`, escaped."""
     return escape(shown_module(lstm.module) + lstm.address[len(lstm.module) :], limit, ascii)
+
+
+def shown_identity(one: Identity, limit: int | None = None) -> str:
+    """How an identity is written, escaped."""
+    return escape(shown_module(one.module) + one.address[len(one.module) :], limit)
 
 
 def shown_place(finding: Finding, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:

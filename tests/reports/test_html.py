@@ -57,7 +57,7 @@ def test_the_axis_is_the_bias(a: float, b: float) -> None:
 
 
 def test_a_decade_of_time_is_as_wide_as_the_next() -> None:
-    at = [plots._bias_of(10.0**k) for k in range(2, 6)]
+    at = [plots.bias_of(10.0**k) for k in range(2, 6)]
     steps = [b - a for a, b in pairwise(at)]
     assert steps == pytest.approx([math.log(10)] * 3, abs=0.01)
 

@@ -66,8 +66,8 @@ def axis(scale: Scale) -> str:
     biases = [b for b in range(math.ceil(scale.low), math.floor(scale.high) + 1) if b % every == 0]
     marks = [_tick(scale, b, 12, f"{b}".replace("-", "\u2212")) for b in biases]
     marks += [_tick(scale, b, 27, _activation(b)) for b in biases]
-    steps = [(t, _bias_of(t)) for t in SCALES]
-    marks += [_tick(scale, b, 42, _steps(t)) for t, b in steps if scale.low < b < scale.high]
+    steps = [(t, bias_of(t)) for t in SCALES]
+    marks += [_tick(scale, b, 42, spell_steps(t)) for t, b in steps if scale.low < b < scale.high]
     return f'<svg class="plot" width="100%" height="46" aria-hidden="true">{"".join(marks)}</svg>'
 
 
@@ -134,7 +134,7 @@ def _allowed(scale: Scale, bounds: Bounds, top: float, bottom: float) -> Iterato
 def _grid(scale: Scale, top: float, bottom: float) -> Iterator[str]:
     """A line at each time scale, and a dashed one at a bias of 0, where nothing was set."""
     for steps in SCALES:
-        bias = _bias_of(steps)
+        bias = bias_of(steps)
         if scale.low < bias < scale.high:
             yield f'<line class="mark" {_across(scale, bias, bias)} y1="{top}" y2="{bottom}"/>'
     yield f'<line class="zero" {_across(scale, 0.0, 0.0)} y1="{top}" y2="{bottom}"/>'
@@ -155,11 +155,12 @@ def _activation(bias: float) -> str:
     return f"{f:.{places}f}".lstrip("0")
 
 
-def _steps(steps: int) -> str:
+def spell_steps(steps: int) -> str:
+    """`100`, `10k`."""
     return f"{steps // 1000}k" if steps >= 1000 else str(steps)
 
 
-def _bias_of(steps: float) -> float:
+def bias_of(steps: float) -> float:
     """The bias whose sigmoid is a time scale: −ln(e^(1/τ) − 1)."""
     return -math.log(math.expm1(1 / steps))
 

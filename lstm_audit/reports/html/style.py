@@ -44,6 +44,7 @@ p { margin: 0 0 8px; } section { margin-top: 32px; }
 .mean { fill: var(--blue); stroke: var(--card); stroke-width: 1.5; }
 .beyond { fill: var(--ink); font-size: 15px; font-weight: 700; }
 .allowed { fill: var(--allowed); }
+.band { fill: var(--pale); opacity: .45; } .run { fill: none; stroke: var(--blue); stroke-width: 2; }
 .mark { stroke: var(--line); stroke-width: 1; } .zero { stroke: var(--grid); stroke-width: 1; stroke-dasharray: 3 3; }
 .tick, .none { fill: var(--muted); font-size: 11px; }
 dl { display: grid; grid-template-columns: 1fr 1fr; gap: 4px 12px; margin: 10px 0 6px; }

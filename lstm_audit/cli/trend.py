@@ -1,0 +1,149 @@
+"""`lstm-audit trend RUN`: the checkpoints of one run, in training order."""
+
+import sys
+from collections.abc import Iterator, Sequence
+
+from ..errors import BadPolicy
+from ..facts import Audit, number
+from ..fleet import audit_paths
+from ..pipeline import MAX_SECONDS, Request
+from ..policy.unmatched import refuse_unmatched
+from ..reports.terminal import shorten
+from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
+from ..trend import Line, Point, Trend, follow
+from . import exits
+from .options import Given
+from .output import Progress, look_of, refuse_overwriting, say, say_table, tell, write
+
+EPILOG = """\b
+Examples:
+  lstm-audit trend runs/lstm/
+  lstm-audit trend 'checkpoints/epoch=*.ckpt' -f csv -o trend.csv
+  lstm-audit trend -f html -o trend.html runs/lstm/
+"""
+
+CELLS = 16
+"""Characters of a line over time."""
+
+
+def run(given: Given) -> int:
+    """Follow each forget gate over the checkpoints of a run.
+
+    Checkpoints are ordered by the numbers in their names. Shown are the mean activation in the
+    first and the last, the forget bias over time, and when a gate saturated (its median unit keeps
+    more than 0.9999), closed (mean activation below 0.3), or that it never moved.
+
+    \b
+    Exit codes:
+      0  shown    3  a checkpoint could not be read
+      2  usage    4  no LSTM in any of them
+    """
+    audit = _audit(given)
+    refuse_overwriting(audit, given.paths, [given.output] if given.output else [])
+    trend = follow(audit)
+    text = {"json": _json, "csv": _csv, "html": _html}.get(given.trend_format)
+    if text is not None:
+        write(text(trend), given.output)
+    elif given.output:
+        raise BadPolicy("--output takes --format json, csv or html; the table is for a terminal")
+    else:
+        _say(trend)
+    if audit.errors:
+        return exits.UNREADABLE
+    return exits.PASS if trend.lines else exits.NOTHING
+
+
+def _audit(given: Given) -> Audit:
+    request = Request(given.layers, numbers_only=True, seconds=MAX_SECONDS)
+    progress = Progress(given.quiet)
+    audit = audit_paths(given.paths, request, given.jobs, progress)
+    progress.end()
+    refuse_unmatched([audit], given.layers)
+    for error in audit.errors:
+        tell(f"error: {error.path}: {describe_error(error)}")
+    return audit
+
+
+def _json(trend: Trend) -> str:
+    return dumps(trend.to_dict(), indent=2) + "\n"
+
+
+def _csv(trend: Trend) -> str:
+    import csv
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(("module", "layer", "direction", *Point._fields))
+    for line in trend.lines:
+        one = line.identity
+        place = (_cell(escape(one.module, None)), one.layer, one.direction)
+        for point in line.points:
+            numbers = [number(v) if isinstance(v, float) else v for v in point[1:]]
+            writer.writerow((*place, _cell(escape(point.path, None)), *numbers))
+    return out.getvalue()
+
+
+def _cell(text: str) -> str:
+    """No text that a spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
+
+
+def _html(trend: Trend) -> str:
+    from ..reports.html.run import page
+
+    return page(trend)
+
+
+HEADS = ("LSTM", "first f", "last f", "bias in time", "range", "what happened")
+NARROWEST, EVENTS = 14, 18
+"""Columns that names have at least, and that are left for what happened."""
+
+
+def _say(trend: Trend) -> None:
+    rows = [_row(line) for line in trend.lines]
+    names = [shown_identity(line.identity) for line in trend.lines]
+    if rows:
+        heads = [f"{head}  " for head in HEADS[1:]]  # as tabulate fills them
+        wide = [max(map(len, column)) + 2 for column in zip(heads, *rows, strict=True)]
+        room = look_of(sys.stdout, "never", quiet=False).width - sum(wide[:4]) - EVENTS
+        names = shorten(names, max(room, NARROWEST), "…")
+        say_table([[name, *row] for name, row in zip(names, rows, strict=True)], HEADS)
+        say("")
+    steps = [step for _, step in trend.files]
+    extent = f", steps {steps[0]} to {steps[-1]}" if len(steps) > 1 else ""
+    say(f"{counted(len(trend.files), 'checkpoint')}{extent}, {counted(len(rows), 'LSTM')}")
+
+
+def _row(line: Line) -> list[str]:
+    first, last = line.points[0], line.points[-1]
+    means = [point.mean for point in line.points]
+    return [
+        fraction(first.activation),
+        fraction(last.activation),
+        over_time(means),
+        "..".join(digits(end) for end in (min(means), max(means))),
+        "; ".join(line.events),
+    ]
+
+
+def over_time(values: Sequence[float], levels: str = "▁▂▃▄▅▆▇█") -> str:
+    """A character a value, between the least and the most of them; at most `CELLS`, evenly
+    picked.
+    """
+    step = max(len(values) / CELLS, 1)
+    picked = [values[int(k * step)] for k in range(min(len(values), CELLS))]
+    numbers = [value for value in picked if value == value]
+    return "".join(_levels(picked, numbers, levels))
+
+
+def _levels(picked: Sequence[float], numbers: Sequence[float], levels: str) -> Iterator[str]:
+    least, most = min(numbers, default=0.0), max(numbers, default=0.0)
+    for value in picked:
+        if value != value:
+            yield "!"
+        elif most == least:
+            yield levels[3]
+        else:
+            share = (value - least) / (most - least)
+            yield levels[min(int(share * len(levels)), len(levels) - 1)] if share == share else "!"
