@@ -168,7 +168,7 @@ def test_two_patches_at_once_do_not_meet(index: Path) -> None:
 def test_a_patch_that_does_not_read_back_is_taken_back_everywhere(
     index: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(expected: object, path: str) -> None:
+    def refuse(*_: object) -> None:
         raise NotPatchable("spoilt")
 
     monkeypatch.setattr("lstm_audit.patching.whole.verify_checkpoint", refuse)
