@@ -13,7 +13,7 @@ from ..formats import Graph
 from ..raw.tensor import Tensor
 from .cells import find_cells
 from .graph import Evaluation
-from .layer import Lstm
+from .layer import Identity, Lstm
 from .operators import READINGS, Seen, unknown_lstm
 from .sightings import Sighting, lstm_of, name_of
 
@@ -97,9 +97,23 @@ def _rows(
         if TWO_HALVES not in graph.producer:
             first = _single(first, evaluation)
         lstm = lstm_of(first, name, layer, graph, evaluation, flat)
-        others = dict.fromkeys(other.node.name for other in group if other.node.name)
-        aliases = tuple(other for other in others if other != first.node.name)
-        yield lstm._replace(aliases=aliases[:MAX_ALIASES]), group
+        yield _with_aliases(lstm, group, graph, evaluation), group
+
+
+def _with_aliases(
+    lstm: Lstm, group: Sequence[Sighting], graph: Graph, evaluation: Evaluation
+) -> Lstm:
+    """The other nodes that read the same bias; each is a name by which a pattern may mean it."""
+    others = group[1 : MAX_ALIASES + 1]
+    nodes = dict.fromkeys(other.node.name for other in others if other.node.name)
+    tied: dict[Identity, None] = {}
+    for other in others:
+        name = name_of(other, evaluation)
+        tied[Identity(name.module, name.layer or 0, other.direction, graph.dialect)] = None
+    return lstm._replace(
+        aliases=tuple(name for name in nodes if name != group[0].node.name),
+        tied=tuple(one for one in tied if one != lstm.identity),
+    )
 
 
 def _single(sighting: Sighting, evaluation: Evaluation) -> Sighting:

@@ -230,6 +230,22 @@ def test_a_bias_of_which_all_gates_are_one_stored_piece_is_not_patched(tmp_path:
         lstm_audit.patch(str(path), forget_bias=1)
 
 
+def test_two_nodes_with_one_bias_are_one_row_with_two_names(tmp_path: Path) -> None:
+    """dynamo writes a module that is called twice as two nodes that share W, R and B."""
+    nodes = [
+        o.node("LSTM", ["X", "W", "R", "B"], [f"Y{k}"], f"/{k}/LSTM", hidden_size=o.H) for k in "ab"
+    ]
+    ins, _ = o.ports()
+    body = o.graph(nodes, [*o.weights(), B], ins[:1], [o.declared("Ya"), o.declared("Yb")])
+    path = tmp_path / "model.onnx"
+    path.write_bytes(o.model(body))
+    (row,) = audit_file(str(path)).rows
+    assert row.lstm.identity.address == "/a/LSTM:l0"
+    assert row.lstm.aliases == ("/b/LSTM",)
+    lstm_audit.patch(str(path), forget_bias=1, layers=["/b/LSTM:l0"])
+    assert audit_file(str(path)).rows[0].measures.gates["f"].max == 1.0
+
+
 def test_two_copies_of_one_module_are_patched_together_or_not_at_all(tmp_path: Path) -> None:
     """TorchScript writes a module that is called twice with two copies of W, R and B."""
     values = {

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from onnx_cases import CASES as ONNX_CASES
 
 from lstm_audit.facts import FileAudit, FileError
 from lstm_audit.inputs import Input
@@ -115,3 +116,15 @@ def test_canary_would_sing_if_it_were_executed(
     monkeypatch.chdir(tmp_path)
     torch.load(CANARY, weights_only=False)
     assert list(tmp_path.iterdir()) != []
+
+
+@pytest.mark.parametrize("name", ONNX_CASES)
+def test_mutated_graphs_written_by_hand(name: str, tmp_path: Path, mutations: int) -> None:
+    """Every way to keep a bias in ONNX, damaged."""
+    target = tmp_path / "victim.onnx"
+    for data in _mutations(ONNX_CASES[name].data, name, mutations // 2):
+        target.write_bytes(data)
+        started = time.process_time()
+        (result,) = audit_input(Input(str(target), named=True))
+        assert isinstance(result, (FileAudit, FileError))
+        assert time.process_time() - started < SECONDS
