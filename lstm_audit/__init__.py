@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from .gate import lint as lint
     from .patching.api import Patched as Patched
     from .patching.api import patch as patch
+    from .probe import Probe as Probe
+    from .probe import probe as probe
 
 _HOMES = {
     "audit": "fleet",
@@ -40,12 +42,14 @@ _HOMES = {
     "Row": "facts",
     "Patched": "patching.api",
     "patch": "patching.api",
+    "Probe": "probe",
+    "probe": "probe",
 }
 
 __all__ = [
-    "Audit", "AuditError", "Checked", "FileAudit", "FileError", "Finding", "Patched", "Row",
-    "__version__",
-    "assert_forget_gate", "audit", "check", "lint", "patch",
+    "Audit", "AuditError", "Checked", "FileAudit", "FileError", "Finding", "Patched", "Probe",
+    "Row", "__version__",
+    "assert_forget_gate", "audit", "check", "lint", "patch", "probe",
 ]  # fmt: skip
 
 

@@ -48,6 +48,7 @@ def audit(
     executor: "Executor | None" = None,
     exclude: str | Iterable[str] = (),
     progress: Progress | None = None,
+    probe: bool = False,
 ) -> Audit:
     """Audit checkpoints, or a live object.
 
@@ -58,7 +59,8 @@ def audit(
     with which bounds (None: the defaults); `numbers_only` leaves out forensics and rules; `units`
     keeps the numbers of each unit (`Row.units`). `jobs` processes share the files (0: one a core),
     or any `concurrent.futures.Executor` does: dask's `Client.get_executor()`, mpi4py's, loky's,
-    ray's. Nothing is executed and nothing is written.
+    ray's. Nothing is executed and nothing is written; but `probe` runs one step of every cell of a
+    live module, says where the weights alone give a wrong number, and measures what is skipped.
 
     Raises `BadPolicy` when a path does not exist or a pattern matches nothing, `UnknownFormat` for
     an object that holds no tensors. A file that cannot be read is no exception but an entry of
@@ -73,6 +75,10 @@ def audit(
         found = audit_paths(paths, request, jobs, progress, executor, left_out)
     else:
         found = Audit((audit_object(target, request),))
+        if probe:
+            from .probed import with_probes  # 1 ms that only live models need
+
+            found = with_probes(found, target)
     refuse_unmatched([found], request.layers, policy, "layers")
     return found
 

@@ -18,6 +18,7 @@ from .policy.flags import with_flags
 from .policy.load import PolicyLike, policy_of
 from .policy.model import Policy
 from .policy.verdict import Outcome, verdict
+from .probe import probe as measure_cells
 
 OPEN = {"min": float("-inf"), "max": float("inf")}
 
@@ -100,6 +101,22 @@ def lint(
     return lint_paths([os.fspath(path) for path in paths], request).audit
 
 
+def _assert_probed(target: Any, activation: Sequence[float] | None) -> None:
+    """What the cells of a live model do, held against the weights and the bounds."""
+    low, high = activation if activation is not None else (float("-inf"), float("inf"))
+    lines = []
+    for one in measure_cells(target):
+        where = one.module or "(root)"
+        if one.activation is None:
+            lines.append(f"{where}: could not be probed: {one.problem}")
+        elif not one.agrees:
+            lines.append(f"{where}: measured {one.activation:.4f}, by its weights {one.static:.4f}")
+        elif not low <= one.activation <= high:
+            lines.append(f"{where}: measured {one.activation:.4f}, not within {low:g} to {high:g}")
+    if lines:
+        raise AssertionError("\n".join(lines))
+
+
 def assert_forget_gate(
     target: Target,
     *,
@@ -110,12 +127,15 @@ def assert_forget_gate(
     init: str | None = None,
     stat: str = "mean",
     layers: str | Iterable[str] = (),
+    probe: bool = False,
 ) -> None:
     """Assert what every LSTM's forget gate starts at; for training scripts and tests.
 
     `activation` and `time_scale` are (least, most); `bias` is a value, held to `tolerance`, or
     (least, most); an infinity leaves that end open. `init` is a preset. `stat` is the statistic
-    over units that is bounded: mean, std, min, max, p05, p50, p95, or "each". Raises
+    over units that is bounded: mean, std, min, max, p05, p50, p95, or "each". With `probe` the
+    cells of a live model take one step: what they measure must agree with the weights and, where
+    these cannot be judged, keep to `activation` by itself. Raises
     AssertionError, `BadPolicy` for bounds that make no sense or none at all, `UnknownFormat` for
     what cannot be audited.
     """
@@ -131,7 +151,13 @@ def assert_forget_gate(
         forget["init"] = init
     if not forget:
         raise BadPolicy("nothing is asserted: give activation, bias, time_scale or init")
-    result = check(target, {"select": ["LA2", "LA3"], "forget": forget}, layers=layers)
+    if probe:
+        _assert_probed(target, activation)
+    allow = probe and activation is not None
+    policy: dict[str, Any] = {"select": ["LA2", "LA3"], "forget": forget}
+    if allow:
+        policy["require-lstm"] = False
+    result = check(target, policy, layers=layers, allow_skipped=allow)
     if not result.passed:
         lines = [
             f"{finding.code} {finding.address or '(root)'}: {finding.message}"

@@ -1,0 +1,243 @@
+"""What a live cell's forget gate really does: one step, measured.
+
+Comes in: a `torch.nn.Module`. Goes out: a `Probe` for every recurrence in it: the activation that
+was measured unit by unit, beside the static one. Promise: the module's own forward is executed, and
+nothing else of it: in eval mode, without gradients, without hooks; parameters, buffers, attributes
+and random state are afterwards what they were. What could not be called is said.
+
+The step is taken at x = 0, h = 0, from c = 1 and from c = 0. The memory that is left of the
+difference is the forget gate, whatever the names, norms, offsets and classes say:
+c' = f c + i g, so c'(1) - c'(0) = f.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from .errors import UnknownFormat
+from .formats.live import read_module
+from .lstm.find import find_lstms
+from .lstm.kind import claimed_kind, worded_kind
+from .lstm.layer import Direction, Lstm
+from .lstm.measure import ACTIVATIONS, read_values
+
+AGREE = 1e-4
+"""Static and measured means differ by rounding alone below this, in float16 too."""
+
+ANYTHING = (
+    TypeError, ValueError, RuntimeError, AttributeError, LookupError, AssertionError,
+    ArithmeticError, NotImplementedError,
+)  # fmt: skip
+"""What a forward of somebody's raises when it is called in a way that it is not made for."""
+
+
+class Probe(NamedTuple):
+    """One recurrence, measured.
+
+    `forget` is the measured activation of each unit, empty where the module could not be called,
+    which `problem` then says; `static` is the mean that the weights alone give, None where no row
+    reads them.
+    """
+
+    module: str
+    layer: int
+    direction: Direction
+    forget: tuple[float, ...]
+    static: float | None = None
+    problem: str = ""
+
+    @property
+    def activation(self) -> float | None:
+        """The mean over units."""
+        return sum(self.forget) / len(self.forget) if self.forget else None
+
+    @property
+    def error(self) -> float | None:
+        """How far the static number is off."""
+        measured = self.activation
+        return None if measured is None or self.static is None else self.static - measured
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two numbers are one; true where there is only one."""
+        return self.error is None or abs(self.error) <= AGREE
+
+
+def probe(model: Any) -> tuple[Probe, ...]:
+    """Measure every recurrence of a model. This executes the forward of its cells.
+
+    `nn.LSTM` (each layer and direction), `nn.LSTMCell`, and every module whose class or weights say
+    LSTM and whose forward takes (x, (h, c)), (x, h, c) or (x, state); scripted ones too. Raises
+    `UnknownFormat` for what is no module.
+    """
+    torch = sys.modules.get("torch")
+    if torch is None or not isinstance(model, torch.nn.Module):
+        raise UnknownFormat(f"a {type(model).__name__} is no torch.nn.Module", kind="unsupported")
+    checkpoint = read_module(model)
+    found = find_lstms(checkpoint)
+    known = {lstm.module for lstm in found.lstms} | {skip.module for skip in found.skipped}
+    static = {(one.module, one.layer, one.direction): _static(one) for one in found.lstms}
+    probes: list[Probe] = []
+    for path, part in model.named_modules():
+        claim = checkpoint.claims.get(path)
+        said = "" if claim is None else claimed_kind(claim) or worded_kind(claim)
+        if said == "lstm" or (path in known and said != "gru"):
+            with _kept(part, torch):
+                probes += _measure(path, part, torch)
+    return tuple(
+        one._replace(static=static.get((one.module, one.layer, one.direction)))
+        for one in _outermost(probes)
+    )
+
+
+def _static(lstm: Lstm) -> float:
+    forget = read_values(lstm).forget
+    function = ACTIVATIONS[lstm.activation_function]
+    return sum(map(function, forget)) / len(forget)
+
+
+def _outermost(probes: list[Probe]) -> Iterator[Probe]:
+    """A wrapper that could not be called says nothing where a cell inside of it was."""
+    measured = [one.module for one in probes if one.forget]
+    for one in probes:
+        within = f"{one.module}." if one.module else ""
+        if one.forget or not any(path.startswith(within) for path in measured):
+            yield one
+
+
+@contextmanager
+def _kept(part: Any, torch: Any) -> Iterator[None]:
+    """Everything that a step could change, put back."""
+    modules = list(part.modules())
+    attributes = [dict(vars(module)) for module in modules]
+    buffers = [dict(module._buffers) for module in modules]
+    flags = [module.training for module in modules]
+    tensors = [*part.parameters(), *part.buffers()]
+    values = [tensor.detach().clone() for tensor in tensors]
+    random = torch.get_rng_state()
+    try:
+        for module in modules:
+            module.training = False
+        with torch.no_grad():
+            yield
+    finally:
+        torch.set_rng_state(random)
+        with torch.no_grad():
+            for tensor, value in zip(tensors, values, strict=True):
+                if not torch.equal(tensor, value):
+                    tensor.copy_(value)
+        for k, module in enumerate(modules):
+            if not isinstance(module, torch.jit.ScriptModule):
+                vars(module).clear()
+                vars(module).update(attributes[k])
+                module._buffers.update(buffers[k])
+            module.training = flags[k]
+
+
+def _measure(path: str, part: Any, torch: Any) -> Iterator[Probe]:
+    if isinstance(part, torch.nn.LSTM):
+        yield from _measure_stack(path, part, torch)
+        return
+    sizes = _sizes(part)
+    if sizes is None:
+        yield Probe(path, 0, "forward", (), problem="its input and hidden sizes are not known")
+        return
+    reference = next((p for p in part.parameters()), torch.zeros(()))
+    for call in SIGNATURES:
+        try:
+            one, zero = (_step(call, part, sizes, value, reference) for value in (1.0, 0.0))
+        except ANYTHING:
+            continue
+        if one is not None and zero is not None:
+            yield Probe(path, 0, "forward", tuple((one - zero).double().reshape(-1).tolist()))
+            return
+    yield Probe(path, 0, "forward", (), problem="its forward takes no (x, (h, c)) or (x, h, c)")
+
+
+SIGNATURES: tuple[Callable[[Any, Any, Any, Any], Any], ...] = (
+    lambda part, x, h, c: part.forward(x, (h, c)),
+    lambda part, x, h, c: part.forward(x, h, c),
+    lambda part, x, h, c: part.forward(x, [h, c]),
+    lambda part, x, h, c: part.forward(x, (c, h)),
+)
+
+
+def _sizes(part: Any) -> tuple[int, int] | None:
+    """Input and hidden size: what the module says, or its weights by shape."""
+    inputs, hidden = (getattr(part, name, None) for name in ("input_size", "hidden_size"))
+    if isinstance(inputs, int) and isinstance(hidden, int):
+        return inputs, hidden
+    shapes = [tuple(p.shape) for p in part.parameters() if p.dim() == 2]
+    for rows, columns in shapes:
+        if rows == 4 * columns:
+            others = [c for r, c in shapes if r == rows and c != columns]
+            return (others[0] if others else columns), columns
+    return None
+
+
+def _step(call: Any, part: Any, sizes: tuple[int, int], memory: float, reference: Any) -> Any:
+    """The memory after a step from one that is `memory` everywhere, or None where it is not found
+    in what the forward returns.
+    """
+    inputs, hidden = sizes
+    x, h = reference.new_zeros(1, inputs), reference.new_zeros(1, hidden)
+    c = reference.new_full((1, hidden), memory)
+    found = [t for t in _tensors(call(part, x, h, c)) if t.numel() == hidden]
+    return found[-1].detach().clone() if len(found) > 1 else None
+
+
+def _tensors(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+    elif hasattr(value, "numel"):
+        yield value
+
+
+def _measure_stack(path: str, part: Any, torch: Any) -> Iterator[Probe]:
+    """Each layer and direction of an `nn.LSTM`. Above the first layer the input is what the layer
+    below puts out, so there torch's own step is taken over the layer's parameters.
+    """
+    own = type(part).forward is not torch.nn.LSTM.forward
+    ways: tuple[Direction, ...] = ("forward", "reverse") if part.bidirectional else ("forward",)
+    for layer in range(part.num_layers):
+        for number, way in enumerate(ways):
+            try:
+                if layer == 0:
+                    one, zero = (_first_layer(part, number, len(ways), v) for v in (1.0, 0.0))
+                elif own:
+                    problem = "its class has a forward of its own, for the first layer only"
+                    yield Probe(path, layer, way, (), problem=problem)
+                    continue
+                else:
+                    one, zero = (_layer(part, layer, way, v, torch) for v in (1.0, 0.0))
+            except ANYTHING as error:
+                problem = f"its forward raised {type(error).__name__}"
+                yield Probe(path, layer, way, (), problem=problem)
+                continue
+            yield Probe(path, layer, way, tuple((one - zero).double().reshape(-1).tolist()))
+
+
+def _first_layer(part: Any, number: int, ways: int, memory: float) -> Any:
+    reference = next(part.parameters())
+    shape = (1, 1, part.input_size)
+    h = reference.new_zeros(part.num_layers * ways, 1, part.proj_size or part.hidden_size)
+    c = reference.new_zeros(part.num_layers * ways, 1, part.hidden_size)
+    c[:ways] = memory
+    found = list(_tensors(part.forward(reference.new_zeros(shape), (h, c))))
+    return found[-1][number]
+
+
+def _layer(part: Any, layer: int, way: str, memory: float, torch: Any) -> Any:
+    suffix = f"_l{layer}" + ("_reverse" if way == "reverse" else "")
+    halves = ("ih", "hh")
+    weights = [getattr(part, f"weight_{half}{suffix}") for half in halves]
+    biases = [getattr(part, f"bias_{half}{suffix}") for half in halves] if part.bias else [None] * 2
+    x = weights[0].new_zeros(1, weights[0].shape[1])
+    h = weights[0].new_zeros(1, weights[1].shape[1])
+    c = weights[0].new_full((1, part.hidden_size), memory)
+    projected = [getattr(part, f"weight_hr{suffix}")] if part.proj_size else []
+    flat = [*weights, *(b for b in biases if b is not None), *projected]
+    state = (h[None], c[None])
+    return torch.lstm(x[None], state, flat, part.bias, 1, 0.0, False, False, False)[2]
