@@ -16,6 +16,7 @@ from .values import (
     UNKNOWN,
     Class,
     Dotted,
+    Fields,
     Function,
     Instance,
     Method,
@@ -188,6 +189,7 @@ SPECIAL: dict[str, Callable[[Machine, Instance], Value]] = {
         m, [n for row in owner.attrs.get("_all_weights", []) for n in row]
     ),
     "__doc__": lambda m, owner: UNKNOWN,
+    "hparams": lambda m, owner: Instance(None, "", Fields(), owner.place),
 }
 
 

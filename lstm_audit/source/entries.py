@@ -46,7 +46,7 @@ class Left(NamedTuple):
 
     held: tuple[Held, ...]
     machine: Machine
-    unfinished: tuple[Place, ...]
+    unfinished: tuple[tuple[Place, str], ...]
 
 
 def run_file(
@@ -73,7 +73,7 @@ def run_file(
         if not function.calls:
             run.enter_function(function)
     for cls in list(m.classes):
-        if not cls.made and cls.path == path:
+        if cls not in run.kept and cls.path == path:
             run.enter_class(cls)
     if not run.held:
         for function in _functions(scope):
@@ -105,8 +105,9 @@ class _Run:
         self.m = m
         self.scope = scope
         self.held: list[Held] = []
-        self.unfinished: list[Place] = []
+        self.unfinished: list[tuple[Place, str]] = []
         self.seen: set[int] = set()
+        self.kept: set[Class] = set()  # classes of which an instance is among what was left
 
     def attempt(
         self, entry: Callable[[], Value], left: Callable[[], Mapping[str, Value]], node: object
@@ -134,12 +135,15 @@ class _Run:
         """What a run that was cut off has made is judged from an entry of its own."""
         for cls, count in made.items():
             cls.made = count
-        line = getattr(node, "lineno", 1)
-        self.unfinished.append(Place(self.m.path, line, 1))
+        self.give_up(node, "it takes too many steps, or calls itself too often")
+
+    def give_up(self, node: object, reason: str) -> None:
+        """Note an entry that is not judged."""
+        self.unfinished.append((Place(self.m.path, getattr(node, "lineno", 1), 1), reason))
 
     def keep(self, values: Mapping[str, Value], helper: str = "") -> None:
         """Keep the recurrences that can be reached from these names."""
-        for name, module in reachable(values):
+        for name, module in reachable(values, self.kept):
             if id(module) not in self.seen and len(self.held) < MOST_KEPT:
                 self.seen.add(id(module))
                 self.held.append(Held(name, module, helper))
@@ -163,7 +167,11 @@ class _Run:
             results.append(make_instance(m, cls, [], {}, cls.node))
             self.call_hooks(results[0])
 
+        before = len(self.unfinished), len(m.made)
         self.attempt(enter, lambda: {cls.name: results[0] if results else None}, cls.node)
+        raised = not results and len(self.unfinished) == before[0]
+        if raised and any(map(is_recurrence, m.made[before[1] :])):
+            self.give_up(cls.node, "its constructor raises, as far as it can be followed")
 
     def call_hooks(self, instance: Value) -> None:
         """The methods of a Lightning module that build it."""
@@ -201,8 +209,12 @@ def _left_by(m: Machine, function: Function, results: list[Value]) -> Mapping[st
     return dict(scope.names) if scope is not None else {}
 
 
-def reachable(values: Mapping[str, Value]) -> Iterable[tuple[str, Instance]]:
-    """The recurrences in values, containers and modules, each with a dotted name."""
+def reachable(
+    values: Mapping[str, Value], classes: set[Class] | None = None
+) -> Iterable[tuple[str, Instance]]:
+    """The recurrences in values, containers and modules, each with a dotted name; `classes` takes
+    those of every object on the way.
+    """
     seen: set[int] = set()
     todo = [(name, value, True) for name, value in reversed(list(values.items()))]
     while todo and len(seen) < 20_000:
@@ -211,6 +223,8 @@ def reachable(values: Mapping[str, Value]) -> Iterable[tuple[str, Instance]]:
             continue
         seen.add(id(value))
         if isinstance(value, Instance):
+            if classes is not None and value.cls is not None:
+                classes.add(value.cls)
             name = value.title if is_root and value.cls else name
             if is_recurrence(value):
                 yield name, value

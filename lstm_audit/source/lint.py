@@ -84,7 +84,7 @@ def judge_left(left: Left, path: str, policy: Policy, format_name: str) -> Linte
     parts = part_of(left.held)
     remarks = remarks_of(left, path)
     findings = place_findings(judge_parts(path, format_name, parts, remarks, policy), parts)
-    cut_off = tuple(Unjudged("", place, "it takes too many steps") for place in left.unfinished)
+    cut_off = tuple(Unjudged("", place, reason) for place, reason in left.unfinished)
     return Linted(tuple(_in_order(findings)), (*parts.unjudged, *cut_off), len(left.held))
 
 

@@ -276,6 +276,8 @@ def call_native(
         return _call_table(m, me, name, args)
     if me.kind in ("torch.nn.ModuleList", "torch.nn.Sequential") and name in LIST_METHODS:
         return _extend(m, me, args if name == "append" else _listed(m, args))
+    if name in ("post_init", "init_weights") and _initialise_all(m, me, node):
+        return None
     if name in HARMLESS or me.kind == "module":
         return me if name not in ("forward", "__call__") else UNKNOWN
     if _is_foreign(me):
@@ -283,6 +285,16 @@ def call_native(
     elif me.cls is None or not me.kind:
         blur(m, [*args, *keywords.values()], m.place(node))
     return UNKNOWN
+
+
+def _initialise_all(m: Machine, me: Instance, node: ast.AST) -> bool:
+    """What transformers does at the end of a constructor: `_init_weights` on every module."""
+    function = find_attribute(me.cls, "_init_weights") if me.cls else UNKNOWN
+    if not isinstance(function, Function):
+        return False
+    for module in _post_order(me):
+        m.call(function, [me, module], {}, node)
+    return True
 
 
 def _call_parser(

@@ -371,3 +371,48 @@ def test_diff_shows_and_changes_nothing(tmp_path: Path) -> None:
     assert path.read_text() == DOUBLED
     path.write_text(RIGHT)
     assert run("lint", "--diff", str(path)).exit_code == 0
+
+
+LIGHTNING = """\
+import pytorch_lightning as pl
+from torch import nn
+
+class Lit(pl.LightningModule):
+    def __init__(self, hidden_size=64):
+        super().__init__()
+        self.save_hyperparameters()
+        self.rnn = nn.LSTM(10, self.hparams.hidden_size)
+        self.apply(self.start)
+
+    def start(self, m):
+        if isinstance(m, nn.LSTM):
+            for n, p in m.named_parameters():
+                if "bias" in n:
+                    p.data[p.size(0) // 4 : p.size(0) // 2] = 1
+
+if __name__ == "__main__":
+    pl.Trainer().fit(Lit(), None)
+"""
+
+
+def test_a_lightning_module_is_judged_before_the_trainer_has_it() -> None:
+    assert said(LIGHTNING) == [("LA101", 15)]
+
+
+def test_transformers_initialise_each_module() -> None:
+    source = (
+        "from transformers import PreTrainedModel\nfrom torch import nn\n"
+        "class M(PreTrainedModel):\n    def __init__(self, config):\n"
+        "        super().__init__(config)\n        self.lstm = nn.LSTM(config.d, config.h)\n"
+        "        self.post_init()\n    def _init_weights(self, module):\n"
+        "        if isinstance(module, nn.LSTM):\n            module.bias_ih_l0.data.fill_(1)\n"
+        "            module.bias_hh_l0.data.fill_(1)\n"
+    )
+    assert said(source) == [("LA105", 11)]
+
+
+def test_an_entry_that_raises_is_unjudged(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(DOUBLED.replace("fill_(1.0)", "fill_(1.0)\n        raise RuntimeError"))
+    found = lint_paths([str(path)], REQUEST)
+    assert [entry.reason.split(",")[0] for _, entry in found.unjudged] == ["its constructor raises"]
