@@ -321,9 +321,21 @@ def facts_of(lstm: Lstm) -> LstmFacts:
         two_halves=lstm.two_halves,
         fixable=bool(lstm.gates["f"])
         and not halves_overlap(lstm)
-        and all(span.at is not None for span in spans),
+        and all(span.at is not None for span in spans)
+        and not _one_piece(lstm),
         locations=tuple(Location(s.source.name, s.at, s.size) for s in spans if s.at is not None),
     )
+
+
+def _one_piece(lstm: Lstm) -> bool:
+    """Whether the forget gate's bias is stored as another gate's too: TFLite keeps equal constants
+    once.
+    """
+    places = {
+        gate: {(id(term.block.span.source), term.block.span.start) for term in terms}
+        for gate, terms in lstm.gates.items()
+    }
+    return any(places["f"] & places[gate] for gate in GATES if gate != "f")
 
 
 def units_of(lstm: Lstm, values: Values) -> Units:

@@ -96,12 +96,13 @@ class Graph(NamedTuple):
     """A model whose tensors have no names worth the word: nodes, in scopes.
 
     `dialect` says whose operators these are (onnx, tflite, openvino, coreml), `producer` what wrote
-    the file.
+    the file; `notes` are sentences that hold for every recurrence of it.
     """
 
     dialect: str
     scopes: tuple[Scope, ...]
     producer: str = ""
+    notes: tuple[str, ...] = ()
 
 
 class Trailing(NamedTuple):

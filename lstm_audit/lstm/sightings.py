@@ -107,6 +107,13 @@ def bias_names(sighting: Sighting, evaluation: Evaluation) -> tuple[str, ...]:
     return tuple(name for name in names if name)
 
 
+def _overridable(sighting: Sighting, evaluation: Evaluation) -> Iterator[str]:
+    """Before IR version 4, ONNX listed every stored tensor among the inputs, as its default."""
+    stored = {number for _, cells in sighting.gates["f"] for number in _numbers_of(cells)}
+    if any(evaluation.origin(number * SPACE)[0].overridable for number in stored):
+        yield "its bias is the default of an input of the graph, which a caller may override"
+
+
 def _numbers_of(cells: Cells) -> Iterator[int]:
     """Which stored tensors occur in a summand."""
     if isinstance(cells, range):
@@ -142,7 +149,7 @@ def lstm_of(
         bias_tensors=names,
         offset=sighting.offset,
         activation_function=sighting.activation,
-        notes=sighting.notes,
+        notes=(*sighting.notes, *graph.notes, *_overridable(sighting, evaluation)),
         coupled=sighting.coupled,
     )
 

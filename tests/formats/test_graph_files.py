@@ -82,6 +82,7 @@ def test_one_buffer_of_equal_constants_is_not_patched_for_one_gate(tmp_path: Pat
     path = copied("tf_keras_shared.tflite", tmp_path)
     before = path.read_bytes()
     assert audit_file(str(path)).rows[0].measures.gates["f"].max == 0.0
+    assert not audit_file(str(path)).rows[0].lstm.fixable
     with pytest.raises(NotPatchable, match="stored in the same bytes"):
         lstm_audit.patch(path, forget_bias=1)
     assert path.read_bytes() == before

@@ -105,6 +105,7 @@ def test_a_note_for_peepholes_clip_and_coupling(tmp_path: Path) -> None:
         ("peepholes", "peephole"),
         ("clipped", "clipped"),
         ("input_forget", "f = 1 - i"),
+        ("default_of_an_input", "may override"),
     ):
         assert any(
             word in note for note in audit_file(written(CASES[name], tmp_path)).rows[0].lstm.notes

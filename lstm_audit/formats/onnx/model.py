@@ -44,6 +44,8 @@ WORTH_A_CALL = (b"LSTM", b"GRU", b"RNN", b"Tanh")
 MAX_SEARCHED = 1 << 20
 """Bytes of a function that are searched for these words; a longer one is followed anyway."""
 
+TRAINING = "the model carries training_info, which may start the training from other values"
+
 NOTHING: Mapping[str, Attribute] = {}
 NODE = 4
 """Fields that making a node counts for."""
@@ -130,13 +132,9 @@ def read_onnx(span: Span, beside: Beside) -> Checkpoint | None:
     model = Model(wire, functions, partial(open_external, span, beside, {}), [])
     _read_graph(model, graphs[0], Frame())
     producers = [wire.text(part) for part in parts if part[0] == 2]
-    notes = (
-        ("training_info may hold other initial values",)
-        if any(part[0] == 20 for part in parts)
-        else ()
-    )
-    graph = Graph("onnx", tuple(model.scopes), producers[0] if producers else "")
-    return Checkpoint("onnx", {}, notes=notes, graphs=(graph,))
+    notes = (TRAINING,) if any(part[0] == 20 for part in parts) else ()
+    graph = Graph("onnx", tuple(model.scopes), producers[0] if producers else "", notes)
+    return Checkpoint("onnx", {}, graphs=(graph,))
 
 
 def _model_fields(wire: Wire) -> list[Field] | None:
