@@ -260,3 +260,23 @@ def test_a_model_in_a_model_in_a_subclass(tmp_path: Path, framework: str) -> Non
     assert by_audit(path) == [pytest.approx(numbers, abs=2e-6) for numbers in by_oracle(model)]
     notes = [note for row in audit_file(str(path)).rows for note in row.lstm.notes]
     assert any("assumed sigmoid" in note for note in notes)
+
+
+def test_a_peephole_cell_keeps_of_a_little_memory_what_the_audit_says(tmp_path: Path) -> None:
+    """TensorFlow's own old Keras has the cell; a peephole adds w c, which is nothing beside a small c."""
+    old = pytest.importorskip("tensorflow.python.keras", reason=REASON)
+    old.__version__ = "2.6.0"  # its saver asks for it, and finds none any more
+    from tensorflow.python.keras import layers, models
+    from tensorflow.python.keras.layers.recurrent import RNN, PeepholeLSTMCell
+
+    cell = PeepholeLSTMCell(4, recurrent_activation="hard_sigmoid")
+    model = models.Sequential([layers.InputLayer((5, 3)), RNN(cell)])
+    forget = np.random.default_rng(0).normal(0, 1, 4)
+    cell.bias.assign(np.concatenate([np.zeros(4), forget, np.zeros(8)]).astype("f4"))
+    model.save(tmp_path / "model.h5")
+    little = 2.0**-13
+    states = [tf.zeros((1, 4)), tf.fill((1, 4), little)]
+    kept_share = np.asarray(cell(tf.zeros((1, 3)), states)[1][1])[0] / little
+    (row,) = audit_file(str(tmp_path / "model.h5")).rows
+    assert row.measures.activation.mean == pytest.approx(kept_share.mean(), abs=1e-3)
+    assert any("peepholes" in note for note in row.lstm.notes)
