@@ -76,7 +76,9 @@ def contents(envelope: Envelope) -> Contents:
         known = leaves.get(id(value))
         inner = []
         for name, part in _children(path, value) if known is None else _again(path, known):
-            budget.step(1 + (len(name) >> LONG), "a pickle's contents")
+            budget.steps -= 1 + (len(name) >> LONG)
+            if budget.steps < 0:
+                budget.step(0, "a pickle's contents")
             inner.append((name, part))
         if known is None:
             leaves[id(value)] = _tensors_in(path, inner)

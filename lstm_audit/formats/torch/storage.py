@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ...errors import MalformedFile
 from ...raw.dtypes import DTYPES, DType
 from ...raw.span import Span
-from ...raw.words import is_plain, show
+from ...raw.words import show
 from ...wire.pickle import Global, Persistent
 
 MAX_KEY = 512
@@ -95,7 +95,7 @@ def is_key(value: object) -> bool:
 
 
 def _is_count(value: object) -> bool:
-    return type(value) is int and is_plain(value) and value >= 0
+    return type(value) is int and 0 <= value < 1 << 63
 
 
 def _view_of(value: object) -> tuple[str, int, int] | None:
