@@ -48,68 +48,17 @@ Keywords = dict[str, Value]
 NOWHERE = ast.Pass(lineno=1, col_offset=0)
 
 STANDARD = frozenset(
-    [
-        "os",
-        "sys",
-        "math",
-        "re",
-        "copy",
-        "json",
-        "io",
-        "typing",
-        "functools",
-        "collections",
-        "dataclasses",
-        "argparse",
-        "types",
-        "abc",
-        "random",
-        "time",
-        "datetime",
-        "logging",
-        "pathlib",
-        "itertools",
-        "warnings",
-        "enum",
-        "string",
-        "contextlib",
-        "operator",
-        "pprint",
-        "shutil",
-        "glob",
-        "csv",
-        "pickle",
-        "gc",
-        "inspect",
-        "traceback",
-        "tqdm",
-        "tensorboardX",
-        "yaml",
-        "matplotlib",
-        "pandas",
-        "sklearn",
-        "scipy",
-        "statistics",
-        "heapq",
-        "bisect",
-        "hashlib",
-        "uuid",
-        "textwrap",
-        "platform",
-        "signal",
-        "subprocess",
-        "threading",
-        "queue",
-        "multiprocessing",
-        "__future__",
-        "typing_extensions",
-        "PIL",
-        "cv2",
-        "omegaconf",
-        "hydra",
+    {
+        "os", "sys", "math", "re", "copy", "json", "io", "typing", "functools", "collections",
+        "dataclasses", "argparse", "types", "abc", "random", "time", "datetime", "logging",
+        "pathlib", "itertools", "warnings", "enum", "string", "contextlib", "operator", "pprint",
+        "shutil", "glob", "csv", "pickle", "gc", "inspect", "traceback", "tqdm", "tensorboardX",
+        "yaml", "matplotlib", "pandas", "sklearn", "scipy", "statistics", "heapq", "bisect",
+        "hashlib", "uuid", "textwrap", "platform", "signal", "subprocess", "threading", "queue",
+        "multiprocessing", "__future__", "typing_extensions", "PIL", "cv2", "omegaconf", "hydra",
         "wandb",
-    ]
-)
+    }
+)  # fmt: skip
 """Libraries whose calls write into no module that they are given."""
 
 
@@ -521,34 +470,13 @@ def call_plain(
 
 
 TEXT_METHODS = frozenset(
-    [
-        "startswith",
-        "endswith",
-        "split",
-        "rsplit",
-        "replace",
-        "lower",
-        "upper",
-        "find",
-        "rfind",
-        "count",
-        "strip",
-        "lstrip",
-        "rstrip",
-        "removeprefix",
-        "removesuffix",
-        "partition",
-        "rpartition",
-        "index",
-        "isdigit",
-        "isnumeric",
-        "title",
-        "capitalize",
-        "casefold",
-        "splitlines",
-        "isalpha",
-    ]
-)
+    {
+        "startswith", "endswith", "split", "rsplit", "replace", "lower", "upper", "find", "rfind",
+        "count", "strip", "lstrip", "rstrip", "removeprefix", "removesuffix", "partition",
+        "rpartition", "index", "isdigit", "isnumeric", "title", "capitalize", "casefold",
+        "splitlines", "isalpha",
+    }
+)  # fmt: skip
 
 
 def _call_text(m: Machine, me: str, name: str, args: list[Value], keywords: Keywords) -> Value:

@@ -28,35 +28,24 @@ from .values import UNKNOWN, Symbol, Value, is_number, is_open
 Keywords = dict[str, Value]
 
 SAME = frozenset(
-    [
-        "contiguous",
-        "cpu",
-        "cuda",
-        "to",
-        "float",
-        "double",
-        "half",
-        "bfloat16",
-        "type",
-        "type_as",
-        "pin_memory",
-        "expand",
-        "expand_as",
-        "requires_grad_",
-        "retain_grad",
-        "numpy",
-        "share_memory_",
-        "squeeze_",
-        "positive",
-        "asnumpy",
-        "view_as",
-        "reshape_as",
-    ]
-)
+    {
+        "contiguous", "cpu", "cuda", "to", "float", "double", "half", "bfloat16", "type",
+        "type_as", "pin_memory", "expand", "expand_as", "requires_grad_", "retain_grad", "numpy",
+        "share_memory_", "squeeze_", "positive", "asnumpy", "view_as", "reshape_as",
+    }
+)  # fmt: skip
 """Methods after which the numbers are the same and, as far as it matters here, the memory too."""
 
-SHAPES = frozenset(["view", "reshape", "flatten", "squeeze", "unsqueeze", "ravel", "unflatten"])
-COPIES = frozenset(["clone", "copy", "new_tensor", "numpy_copy", "__deepcopy__"])
+SHAPES = frozenset(
+    {
+        "view", "reshape", "flatten", "squeeze", "unsqueeze", "ravel", "unflatten",
+    }
+)  # fmt: skip
+COPIES = frozenset(
+    {
+        "clone", "copy", "new_tensor", "numpy_copy", "__deepcopy__",
+    }
+)  # fmt: skip
 
 IN_PLACE = {"add_": "add", "sub_": "sub", "mul_": "mul", "div_": "div", "pow_": "pow",
             "subtract_": "sub", "multiply_": "mul", "divide_": "div",

@@ -70,25 +70,11 @@ def _is_method_of_class(name: str) -> bool:
 
 
 METHODS = frozenset(
-    [
-        "chunk",
-        "split",
-        "flatten",
-        "squeeze",
-        "unsqueeze",
-        "clamp",
-        "narrow",
-        "unbind",
-        "clone",
-        "detach",
-        "numel",
-        "tensor_split",
-        "reshape",
-        "zero_",
-        "fill_",
-        "select",
-    ]
-)
+    {
+        "chunk", "split", "flatten", "squeeze", "unsqueeze", "clamp", "narrow", "unbind", "clone",
+        "detach", "numel", "tensor_split", "reshape", "zero_", "fill_", "select",
+    }
+)  # fmt: skip
 ELEMENTWISE = OF_ONE | frozenset(BINARY)
 
 
@@ -179,21 +165,11 @@ def _make(
 
 
 FACTORIES = frozenset(
-    [
-        "zeros",
-        "ones",
-        "full",
-        "empty",
-        "rand",
-        "randn",
-        "zeros_like",
-        "ones_like",
-        "full_like",
-        "empty_like",
-        "rand_like",
-        "randn_like",
-    ]
-)
+    {
+        "zeros", "ones", "full", "empty", "rand", "randn", "zeros_like", "ones_like", "full_like",
+        "empty_like", "rand_like", "randn_like",
+    }
+)  # fmt: skip
 
 
 def _shape_of(
