@@ -39,7 +39,7 @@ def run(given: Given) -> int:
       3  a source is no Python, or could not be read
       4  no Python source among the inputs
     """
-    from ..source.runs import LintRequest, lint_paths  # 20 ms, which only this command pays
+    from ..source.runs import LintRequest, lint_paths  # 117 ms: ast, the rules, json
 
     policy = policy_of(given).having("require-lstm", False)
     request = LintRequest(policy, given.markdown, given.exclude, given.stdin_filename, given.jobs)
@@ -89,7 +89,7 @@ def _tell_unjudged(found: "Lint", given: Given) -> None:
 
 def _mend(given: Given, request: object) -> int:
     """Apply or show the fixes; how many sources they change."""
-    from ..source.mend import mend_paths  # 5 ms, which only --fix pays
+    from ..source.mend import mend_paths  # 8 ms, which only --fix pays
     from ..source.runs import LintRequest
 
     assert isinstance(request, LintRequest)

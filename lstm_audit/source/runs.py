@@ -80,7 +80,7 @@ def _each(
     if jobs == 1 or len(inputs) < FEW:
         yield from map(lint, inputs)
         return
-    from concurrent.futures import ProcessPoolExecutor  # 15 ms, which only many sources pay
+    from concurrent.futures import ProcessPoolExecutor  # 29 ms, which few sources spare
     from multiprocessing import get_context
 
     with ProcessPoolExecutor(jobs, get_context("forkserver")) as pool:
