@@ -417,6 +417,22 @@ CONVENTIONS: tuple[Convention, ...] = (
         convolution=True,
     ),
     Convention(
+        name="numpy",
+        source="cells written out in numpy as Olah 2015, Understanding LSTM Networks, has them: "
+        "a weight over (h, x) and a bias a gate",
+        hint="Wf",
+        tail=r"(?P<tensor>[Wb])(?:(?P<gate>[ifco])|(?P<form>y))",
+        slots={
+            "W": Slot("recurrent"),
+            "b": Slot("bias"),
+            "Wy": Slot("inert"),  # the layer that reads h
+            "by": Slot("inert"),
+        },
+        gate_words=_LETTERS,
+        required=("W", "b"),
+        joint=True,
+    ),
+    Convention(
         name="tensorflow",
         source="tf_keras legacy_cells.py BasicLSTMCell, LSTMCell; contrib LSTMBlockCell: the "
         "gates i, j, f, o, and forget_bias added at run time",
