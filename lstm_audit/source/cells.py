@@ -176,9 +176,8 @@ def _drawn(draw: Draw, count: int) -> list[float]:
     return array("f", [low + step for step in steps]).tolist()
 
 
-@lru_cache(
-    maxsize=4096
-)  # the four gates and both halves ask for the same blocks: a third of the time
+# A fix is proven by a second run, which draws the same: 5.6 ms in place of 7.6 for four biases.
+@lru_cache(maxsize=4096)
 def _strata(serial: int, block: int) -> tuple[int, ...]:
     """64 places on torch's grid of 2^-24, one in each 64th of it, in random order."""
     random = Random(serial * 1_000_003 + block)  # noqa: S311 (no secret is drawn)
