@@ -24,7 +24,10 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
     """A `.keras` file of Keras 3 or tf_keras; None for other zips."""
     if not is_zip(span):
         return None
-    found = members(span)
+    try:
+        found = members(span)
+    except MalformedFile:
+        return None  # torch's reader, which is asked too, says what is wrong with a zip
     if CONFIG not in found or METADATA not in found:
         return None
     if WEIGHTS not in found:
