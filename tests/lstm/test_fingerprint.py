@@ -594,3 +594,20 @@ def test_a_wrong_gate_beside_a_zeroed_half(gate: int):
     ih, hh = lstm.bias_ih_l0.view(4, 32).tolist(), lstm.bias_hh_l0.view(4, 32).tolist()
     init = identify(ih, hh, "float32")
     assert (init.scheme, init.value, init.state) == (f"wrong-gate({'ifgo'[gate]})", 1.0, "fresh")
+
+
+@pytest.mark.parametrize("half", ["ih", "hh"])
+def test_an_exact_half_beside_one_that_a_linear_layer_drew(half: str) -> None:
+    """AllenNLP's cells: the mean of the drawn half was once taken for what training left."""
+    for seed in range(6):
+        draw = random.Random(seed)
+        exact = [[0.0] * 16, [1.0] * 16, [0.0] * 16, [0.0] * 16]
+        drawn = [[float32(draw.uniform(-1, 1) / 8**0.5) for _ in range(16)] for _ in range(4)]
+        halves = (exact, drawn) if half == "ih" else (drawn, exact)
+        init = identify(*halves, "float32")
+        assert init.scheme == f"one-sided({half}=1)"
+        exact[0][3] = 1e-3  # one element moved: then the whole half did
+        assert (
+            identify(*halves, "float32").state != "undetermined"
+            or "exactly" not in identify(*halves, "float32").evidence
+        )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from . import lattice
 from .bias import Bias, F, Halves, float32, sort_blocks, unfit
 from .fresh import Voucher, fresh, vouch
-from .schemes import Init, family, noted, settled, short, unknown
+from .schemes import Init, family, noted, number, settled, short, unknown
 from .trained import trained
 
 __all__ = ["Halves", "Init", "family", "identify", "missed", "short"]
@@ -37,8 +37,31 @@ def identify(ih: Halves, hh: Halves, dtype: str) -> Init:
     voucher = vouch(bias)
     proven = voucher is not None and voucher.state == "fresh"
     init = None if proven or bias.held != "float32" else _halved(bias) or _bounded(bias)
-    init = init or fresh(bias, voucher) or _remark(bias, trained(bias))
+    init = init or fresh(bias, voucher) or _exact_half(bias) or _remark(bias, trained(bias))
     return settled(init)
+
+
+def _exact_half(bias: Bias) -> Init | None:
+    """One half is exactly zero but for an exact constant in f, the other is drawn by a law of its
+    own, as where AllenNLP's `state_linearity` holds 1 and `input_linearity` is what `nn.Linear`
+    drew.
+
+    Training gives both halves the same gradient, so a half that is exact to the bit never moved,
+    and the mean of the other is no trace of a constant.
+    """
+    for half, exact, other in (("hh", bias.hh, bias.ih), ("ih", bias.ih, bias.hh)):
+        value = exact[F][0]
+        plain = all(not any(exact[gate]) for gate in range(4) if gate != F)
+        held = value != 0 and len(exact[F]) > 1 and len({*exact[F]}) == 1
+        if plain and held and all(len({*block}) > 1 for block in other):
+            remark = (
+                f"bias_{half} is exactly 0 but for {number(value)} in the forget gate, which "
+                "training would have moved; the other half is drawn, by no law of torch.nn.LSTM"
+            )
+            return Init(
+                f"one-sided({half}={number(value)})", value, "undetermined", "medium", remark
+            )
+    return None
 
 
 def missed(inits: Sequence[Init]) -> tuple[int, ...]:
