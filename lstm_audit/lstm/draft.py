@@ -14,7 +14,7 @@ from .siblings import Family, Pair
 ShapeOf = Callable[[str], tuple[int, ...]]
 Patterns = tuple[tuple[str, tuple[str, ...]], ...]
 
-BIAS_TEXT = re.compile(r"(?i)bias|beta|(?:^|[._/|])b(?:[_./|]|\d|\{|[a-z]{0,2}\{|$)")
+BIAS_TEXT = r"(?i)bias|beta|(?:^|[._/|])b(?:[_./|]|\d|\{|[a-z]{0,2}\{|$)"
 SHOWN = 6
 """Names that a sentence lists."""
 
@@ -38,7 +38,7 @@ class Draft(NamedTuple):
         biases = [
             part
             for part in four
-            if part not in matrices and BIAS_TEXT.search(part.template[len(module) :])
+            if part not in matrices and re.search(BIAS_TEXT, part.template[len(module) :])
         ]
         source = [part for part in matrices if part is not recurrent]
         roles: list[tuple[str, list[str]]] = [

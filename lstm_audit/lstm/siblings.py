@@ -36,14 +36,10 @@ letters of Hochreiter and Schmidhuber, Gers, Greff, TensorFlow (j), tree LSTMs (
 STRANGERS = "bdelpqv"
 """Letters of no gate: a family that has several of them is an enumeration."""
 
-SIDES = re.compile(
-    r"(?i)^(?:[wuvrbxh]|weights?|bias(?:es)?|kernels?|[xhi]2h|i?gates|hgates|ih|hh|in|input|hidden|recurrent|w[xh]|gate)$"
-)
+SIDES = r"(?i)^(?:[wuvrbxh]|weights?|bias(?:es)?|kernels?|[xhi]2h|i?gates|hgates|ih|hh|in|input|hidden|recurrent|w[xh]|gate)$"
 """Components that say to which side or kind of tensor the gates below belong: the cell is above."""
 
-HIDDEN_TEXT = re.compile(
-    r"(?i)hidden|recurrent|h2h|hh|hid|state|rec_|(?:^|[._])[hurv](?:[._{]|$)|[wb]?h\{|_h"
-)
+HIDDEN_TEXT = r"(?i)hidden|recurrent|h2h|hh|hid|state|rec_|(?:^|[._])[hurv](?:[._{]|$)|[wb]?h\{|_h"
 
 WORDS_OF_H: Mapping[str, Sequence[str]] = {
     "hidden2hidden": ("input2hidden", "in2hidden"),
@@ -67,7 +63,7 @@ WORDS_OF_H: Mapping[str, Sequence[str]] = {
 }
 """What stands for the hidden state in the name of its weight, and for the input in its place."""
 
-H_TOKEN = re.compile(
+H_WORD = (
     r"hidden2hidden|recurrent_?|hidden|hid|h2h|h2g|hh|rec(?![a-z])|state|prev|"
     r"(?<![a-z])[hurv](?![a-z])|h(?=$|[._])|[URV]"
 )
@@ -100,10 +96,15 @@ class Pair(NamedTuple):
 
 def stem_of(name: str) -> tuple[str, str, str]:
     """Module, layer and leaf of a name: `core`, `i2h`, `weight`; without a leaf, that is empty."""
-    parts = re.split(r"([./|])", name)
-    leaf = parts[-1] if parts[-1] in LEAVES and len(parts) > 1 else ""
-    rest = parts[:-2] if leaf else parts
-    return "".join(rest[:-2]), rest[-1], leaf
+    at = _last_mark(name)
+    leaf = name[at + 1 :] if at >= 0 and name[at + 1 :] in LEAVES else ""
+    rest = name[:at] if leaf else name
+    at = _last_mark(rest)
+    return rest[: max(at, 0)], rest[at + 1 :], leaf
+
+
+def _last_mark(name: str) -> int:
+    return max(name.rfind("."), name.rfind("/"), name.rfind("|"))
 
 
 def families(names: Sequence[str]) -> Iterator[Family]:
@@ -151,7 +152,7 @@ def _family(
         return None
     module = _module(before, alone=before[-1:] in "./|" and after[:1] in "./|")
     template = f"{before}{{gate}}{after}"
-    of_hidden = bool(HIDDEN_TEXT.search(template[len(module) :]))
+    of_hidden = bool(re.search(HIDDEN_TEXT, template[len(module) :]))
     return Family(module, template, words, members, of_hidden)
 
 
@@ -173,7 +174,7 @@ def _module(before: str, alone: bool = False) -> str:
     at = max(before.rfind(mark) for mark in "./|")
     path = before[: max(at, 0)]
     last = re.split(r"[./|]", path)[-1]
-    if alone and path and SIDES.match(last):
+    if alone and path and re.match(SIDES, last):
         path = path[: max(len(path) - len(last) - 1, 0)]
     return path
 
@@ -193,7 +194,9 @@ def pairs(names: Sequence[str]) -> Iterator[Pair]:
 
 
 def _pair(name: str, start: int, end: int, there: Collection[str]) -> Pair | None:
-    for token in H_TOKEN.finditer(name, start, end):
+    for token in re.finditer(H_WORD, name[:end]):
+        if token.start() < start:
+            continue
         for word in WORDS_OF_H.get(token[0], ()):
             other = name[: token.start()] + word + name[token.end() :]
             if other != name and other in there:

@@ -36,19 +36,20 @@ from .siblings import Family, families, pairs, stem_of
 MAX_UNKNOWN = 64
 """Entries of one file; more would tell a reader nothing new."""
 
-LSTM_WORD = re.compile(r"(?i)lstm")
-LSTM_MODULE = re.compile(r"(?i)lstm(?:_?(?:cell|layer|block|unit|core))?s?_?\d*$")
+LSTM_WORD = r"(?i)lstm"
+LSTM_MODULE = r"(?i)lstm(?:_?(?:cell|layer|block|unit|core))?s?_?\d*$"
 """A module that is an LSTM by its name, not one that stands behind it (`post_lstm_gate`)."""
 
-CELL_WORD = re.compile(r"(?i)(?:^|[^a-z])(?:cells?|rnns?|recurrent|recurrence)(?![a-z])|rnn_?cell")
-GATES_WORD = re.compile(
-    r"(?i)^(?:\w*_)?gates$|^(?:[a-z]\w*_)?(?=[ifogcju]{4}$)(?=\w*f)(?=\w*o)(?=\w*i)\w+$"
-)
-JOINT_STEMS = re.compile(
+CELL_WORD = r"(?i)(?:^|[^a-z])(?:cells?|rnns?|recurrent|recurrence)(?![a-z])|rnn_?cell"
+GATES_WORD = r"(?i)^(?:\w*_)?gates$|^(?:[a-z]\w*_)?(?=[ifogcju]{4}$)(?=\w*f)(?=\w*o)(?=\w*i)\w+$"
+JOINT_STEMS = (
     r"(?i)^(?:\w*gates?|linear|lin|fc|w|weights?|kernel|conv(?:2d|1d|3d|olution)?|x2h|xh|hx|i2h|dense|layer|proj\w*|"
     r"cell|lstm|combined|main)$"
 )
-GRU_STEMS = re.compile(r"(?i)can(?:didate)?|reset|update|gate_?[rzu]$|_[rzu]$|out_?gate|new")
+GRU_STEMS = r"(?i)can(?:didate)?|reset|update|gate_?[rzu]$|_[rzu]$|out_?gate|new"
+
+JOINT_HINTS = ("gate", "lstm", "cell", "rnn", "recurr", "ifgo", "ifog", "ijfo", "igfo", "ifco")
+"""Texts without one of which a name is none of these: most names cost no expression."""
 
 
 class Sight(NamedTuple):
@@ -191,7 +192,7 @@ def _paired(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     """A weight of x and one of h, by names that differ in just that."""
     for pair in pairs(left):
         x, h = scene.shape(pair.source), scene.shape(pair.recurrent)
-        axis = _gate_axis(x, h, bool(LSTM_WORD.search(pair.recurrent)))
+        axis = _gate_axis(x, h, bool(re.search(LSTM_WORD, pair.recurrent)))
         if axis is None:
             continue
         hidden = h[1 - axis]
@@ -217,13 +218,16 @@ def _gate_axis(x: tuple[int, ...], h: tuple[int, ...], said: bool) -> int | None
 def _joint(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     """One weight over x and h, under names that say so."""
     for name in left:
+        plain = name.lower()
+        if not any(hint in plain for hint in JOINT_HINTS):
+            continue
         module, stem, leaf = stem_of(name)
         if leaf not in ("weight", "kernel", "w", "W", ""):
             continue
-        gates = GATES_WORD.search(stem)
-        lstm = LSTM_MODULE.search(_last(module)) or LSTM_WORD.search(stem)
-        cell = CELL_WORD.search(_last(module))
-        if not (gates or ((lstm or cell) and JOINT_STEMS.search(stem))):
+        gates = re.search(GATES_WORD, stem)
+        lstm = re.search(LSTM_MODULE, _last(module)) or re.search(LSTM_WORD, stem)
+        cell = re.search(CELL_WORD, _last(module))
+        if not (gates or ((lstm or cell) and re.search(JOINT_STEMS, stem))):
             continue
         shape = scene.shape(name)
         axis = _joint_axis(shape)
@@ -256,7 +260,7 @@ def _joint_axis(shape: tuple[int, ...]) -> int | None:
 
 def _has_gru(module: str, scene: Scene) -> bool:
     """Whether a GRU's parts stand beside it."""
-    return any(GRU_STEMS.search(stem_of(name)[1]) for name in scene.within[module])
+    return any(re.search(GRU_STEMS, stem_of(name)[1]) for name in scene.within[module])
 
 
 def _others(name: str, module: str, scene: Scene) -> bool:
@@ -314,7 +318,9 @@ def _claimed(
             if names and (torchs or _recurrent_shapes(names, scene)):
                 yield Sight(path, tuple(names), f"its class is {claim.class_name}")
     for module, inner in scene.within.items():
-        named = LSTM_MODULE.search(_last(module))
+        if "lstm" not in module.lower():
+            continue
+        named = re.search(LSTM_MODULE, _last(module))
         if named and not _touched(module, done, above) and _recurrent_shapes(inner, scene):
             yield Sight(module, tuple(inner), "its name, and a weight of four gates against H")
 
