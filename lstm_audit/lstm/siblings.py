@@ -36,7 +36,10 @@ letters of Hochreiter and Schmidhuber, Gers, Greff, TensorFlow (j), tree LSTMs (
 STRANGERS = "bdelpqv"
 """Letters of no gate: a family that has several of them is an enumeration."""
 
-SIDES = r"(?i)^(?:[wuvrbxh]|weights?|bias(?:es)?|kernels?|[xhi]2h|i?gates|hgates|ih|hh|in|input|hidden|recurrent|w[xh]|gate)$"
+SIDES = (
+    r"(?i)^(?:[wuvrbxh]|weights?|bias(?:es)?|kernels?|[xhi]2h|i?gates|hgates|ih|hh|in|input|"
+    r"hidden|recurrent|w[xh]|gate)$"
+)
 """Components that say to which side or kind of tensor the gates below belong: the cell is above."""
 
 HIDDEN_TEXT = r"(?i)hidden|recurrent|h2h|hh|hid|state|rec_|(?:^|[._])[hurv](?:[._{]|$)|[wb]?h\{|_h"

@@ -48,7 +48,7 @@ SIGHTS: dict[str, tuple[str, Tensors]] = {
         "net.core",
         gates("net.core.Wx@", "ifgo", H, IN) | gates("net.core.Wh@", "ifgo", H, H) | gates("net.core.b@", "ifgo", H, value=1),
     ),
-    "numpy at the root": ("", gates("W@", "fico", H, IN + H) | gates("b@", "fico", H, 1, value=1)),
+    "parameters at the root": ("", gates("K_@", "fico", H, IN + H) | gates("bias_@", "fico", H, 1, value=1)),
     "linear a gate": (
         "m.cell",
         gates("m.cell.@_gate.weight", WORDS, H, IN + H) | gates("m.cell.@_gate.bias", WORDS, H, value=1),
@@ -149,7 +149,7 @@ def test_the_draft_reads_it_when_pasted(name: str) -> None:
     assert row.measures.activation.mean == pytest.approx(F1)
 
 
-@pytest.mark.parametrize("name", [name for name in SIGHTS if name != "numpy at the root"])
+@pytest.mark.parametrize("name", [name for name in SIGHTS if name != "parameters at the root"])
 def test_a_patch_goes_through_it(name: str, tmp_path: Path) -> None:
     _, tensors = SIGHTS[name]
     torch.save(tensors, tmp_path / "m.pt")
