@@ -262,10 +262,38 @@ def test_the_walk_survives_cycles_and_names_aliases() -> None:
         "a.bias_ih_l0",
         "b.0.bias_ih_l0",
         "a.self.bias_ih_l0",
+        "b.0.self.bias_ih_l0",
         "b.1.1",
         "b.1.(2)",
         "py2.k",
     }
+
+
+def test_tied_modules_of_a_whole_pickle_are_aliases(tmp_path: Path) -> None:
+    lstm, path = torch.nn.LSTM(3, 4), tmp_path / "tied.pt"
+    net = torch.nn.ModuleList([lstm, lstm])
+    torch.save(torch.nn.ModuleDict({"net": net, "twin": net, "own": torch.nn.LSTM(3, 4)}), path)
+    rows = lstm_audit.audit(path).files[0].rows
+    assert {row.lstm.module: set(row.lstm.aliases) for row in rows} == {
+        "net.0": {"net.1", "twin.0", "twin.1"},
+        "own": set(),
+    }
+
+
+def test_a_second_name_reaches_no_further_than_what_is_shared() -> None:
+    inner = {"w": strided()}
+    shared = {"deep": [inner]}
+    found = dialect.contents(envelope({"a": shared, "a.b": {"w": strided()}, "c": shared}))
+    assert list(found.tensors) == ["a.deep.0.w", "a.b.w", "c.deep.0.w"]
+
+
+def test_names_that_double_at_each_level_are_not_followed() -> None:
+    value: Any = {"w": strided()}
+    for _ in range(40):
+        value = [value, value]
+    found = dialect.contents(envelope(value))
+    assert len(found.tensors) <= dialect.MAX_ALIASES + 40
+    assert not found.skipped
 
 
 def test_a_walk_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:

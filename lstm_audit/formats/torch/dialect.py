@@ -21,6 +21,11 @@ MAX_PARTS = 8
 LEAST_FILE = 256
 """Bytes of a checkpoint that may be kept in a pickle; the smallest with an LSTM has about 500."""
 
+MAX_ALIASES = 1 << 14
+"""Second names a file may have for tensors deep below what is met again: doubly shared containers,
+one in the other, would double them at each level.
+"""
+
 LONG = 6
 """A name of n characters counts as n / 2**LONG further steps of the budget."""
 
@@ -44,6 +49,17 @@ Place = tuple[str, Any]
 """A path, and the inert value that stands there."""
 
 
+class Walked(NamedTuple):
+    """A container whose tensors are all found, by their places in the order of finding; it stands
+    on the stack below what is in the container.
+    """
+
+    container: int
+    path: str
+    start: int
+    stop: int = 0
+
+
 class Contents(NamedTuple):
     """What the walk found: by path the calls that would build tensors, claims by module path,
     what has no readable values, and by path the bytes that may be files of their own.
@@ -61,20 +77,32 @@ def contents(envelope: Envelope) -> Contents:
     """
     found, budget = Contents({}, {}, [], {}), envelope.chunks.budget
     leaves: dict[int, list[Place]] = {}
+    names: list[str] = []
+    walked: dict[int, Walked] = {}
+    spare = MAX_ALIASES
     stack: list[Place] = [("", envelope.value)]
     later: list[Place] = []
     while stack or later:
         path, value = stack.pop() if stack else later.pop()
         if type(value) is Call and (is_tensor(value) or is_array(value)):
             _note_tensor(found, path, value)
+            if len(found.tensors) > len(names):
+                names.append(path)
             continue
         if type(value) is Chunk:
             found.files.setdefault(path, value)
+            continue
+        if type(value) is Walked:
+            walked[value.container] = value._replace(stop=len(names))
             continue
         if type(value) not in (dict, list, tuple, Call):
             continue
         known = leaves.get(id(value))
         inner = []
+        if known is not None:
+            deep = _deep_tensors(found, names, walked.get(id(value)), spare)
+            spare -= len(deep)
+            known = list(dict.fromkeys([*known, *deep])) if deep else known
         for name, part in _children(path, value) if known is None else _again(path, known):
             budget.steps -= 1 + (len(name) >> LONG)
             if budget.steps < 0:
@@ -84,17 +112,32 @@ def contents(envelope: Envelope) -> Contents:
             leaves[id(value)] = _tensors_in(path, inner)
             if type(value) is Call:
                 _note_call(found, path, value)
+            if len(inner) > len(leaves[id(value)]):
+                stack.append((path, Walked(id(value), path, len(names))))
         for place in reversed(inner):
             (later if "optim" in place[0] else stack).append(place)
     return found
 
 
 def _tensors_in(path: str, inner: list[Place]) -> list[Place]:
-    """Of a container's parts the tensors, by their labels: a second way to it gives only them a
-    second name.
+    """Of a container's parts the tensors, by their labels: a second way to it gives them a second
+    name, also while the container is still being walked.
     """
     skip = len(path) + 1 if path else 0
     return [(name[skip:], part) for name, part in inner if type(part) is Call and is_tensor(part)]
+
+
+def _deep_tensors(
+    found: Contents, names: list[str], walked: Walked | None, spare: int
+) -> list[Place]:
+    """The tensors further below a container that is met again, by their labels in it: tied modules
+    have a second name. None while it is still being walked: that is a way back up.
+    """
+    if walked is None or walked.stop - walked.start > spare:
+        return []
+    skip = len(walked.path) + 1 if walked.path else 0
+    below = ((name[skip:], found.tensors[name]) for name in names[walked.start : walked.stop])
+    return [place for place in below if is_tensor(place[1])]
 
 
 def _again(path: str, leaves: list[Place]) -> Iterator[Place]:
