@@ -70,8 +70,11 @@ def read_safetensors(span: Span, beside: Beside) -> Checkpoint | None:
         return None
     header, data = span[8 : 8 + size], span[8 + size :]
     raw = header.read()
-    entries = _check_entries(parse(raw, span.budget, "the header", header.at), raw, header.at)
+    document = parse(raw, span.budget, "the header", header.at)
+    names = _metadata(document, raw, header.at)
+    entries = _check_entries(document, raw, header.at)
     _check_layout(entries, data, raw, header.at)
+    entries |= _aliases(names, entries)
     return Checkpoint("safetensors", Tensors(entries, partial(_build, data), _shape))
 
 
@@ -107,11 +110,8 @@ def _header_size(span: Span) -> int | None:
     return size
 
 
-def _check_entries(header: Any, raw: bytes, at: int | None) -> dict[str, Entry]:
-    """Every tensor's three fields by type and range, and `__metadata__`."""
-    if not isinstance(header, dict):
-        raise MalformedFile("the header is not a JSON object", at)
-    _check_metadata(header.pop("__metadata__", None), raw, at)
+def _check_entries(header: dict[str, Any], raw: bytes, at: int | None) -> dict[str, Entry]:
+    """Every tensor's three fields by type and range."""
     entries = {}
     for name, info in header.items():
         if len(name) > MAX_NAME:
@@ -126,14 +126,29 @@ def _check_entries(header: Any, raw: bytes, at: int | None) -> dict[str, Entry]:
     return entries
 
 
-def _check_metadata(metadata: Any, raw: bytes, at: int | None) -> None:
-    if metadata is None or (
-        isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values())
-    ):
-        return
+def _metadata(header: Any, raw: bytes, at: int | None) -> dict[str, str]:
+    """What `__metadata__` says, which is taken out of the header."""
+    if not isinstance(header, dict):
+        raise MalformedFile("the header is not a JSON object", at)
+    metadata = header.pop("__metadata__", None)
+    if metadata is None:
+        return {}
+    if isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values()):
+        return metadata
     raise MalformedFile(
         "`__metadata__` is not a map from strings to strings", locate(raw, "__metadata__", at)
     )
+
+
+def _aliases(names: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str, Entry]:
+    """The tied tensors that `safetensors.torch.save_model` has left out: `{dropped: kept}`. What
+    else stands in `__metadata__` names no tensor.
+    """
+    return {
+        dropped: entries[kept]
+        for dropped, kept in names.items()
+        if kept in entries and dropped not in entries and len(dropped) <= MAX_NAME
+    }
 
 
 def _check_entry(info: Any) -> Entry:

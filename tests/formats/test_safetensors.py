@@ -7,6 +7,7 @@ import random
 import struct
 import time
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,8 +15,9 @@ import safetensors
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors.torch import save
+from safetensors.torch import save, save_model
 
+import lstm_audit
 from lstm_audit.errors import AuditError, MalformedFile
 from lstm_audit.formats import Checkpoint
 from lstm_audit.formats import safetensors as ours
@@ -78,9 +80,11 @@ def reference(raw: bytes) -> dict[str, dict[str, Any]] | None:
 
 
 def agrees(checkpoint: Checkpoint, expected: dict[str, dict[str, Any]]) -> bool:
-    """Names, shapes and bytes alike."""
+    """Names, shapes and bytes alike; a further name is that of a tensor which is there."""
     mine = {name: (list(t.shape), t.span.read()) for name, t in checkpoint.tensors.items()}
-    return mine == {name: (t["shape"], bytes(t["data"])) for name, t in expected.items()}
+    theirs = {name: (t["shape"], bytes(t["data"])) for name, t in expected.items()}
+    further = [mine.pop(name) for name in set(mine) - set(theirs)]
+    return mine == theirs and all(tensor in theirs.values() for tensor in further)
 
 
 TORCH_DTYPES = [
@@ -121,6 +125,27 @@ def test_reads_what_torch_saved(
         if tensor.dtype in DECODED and tensor.dim() == 1:
             values = torch.tensor(read_block(whole_block(mine)), dtype=torch.float64)
             assert torch.equal(values, tensor.double())
+
+
+def test_what_save_model_drops_is_an_alias(tmp_path: Path) -> None:
+    tied, path = torch.nn.LSTM(3, 4), tmp_path / "tied.safetensors"
+    model = torch.nn.ModuleDict({"a": tied, "b": tied, "own": torch.nn.LSTM(3, 4)})
+    save_model(model, str(path), metadata={"format": "pt", "own.bias_ih_l0": "a.bias_ih_l0"})
+    rows = lstm_audit.audit(path).rows
+    known = {r.lstm.module: {a.rpartition(".")[0] for a in r.lstm.aliases} for r in rows}
+    assert known == {"a": {"b"}, "own": set()}
+    assert not lstm_audit.audit(path, layers="b").errors
+    assert [row.lstm.module for row in lstm_audit.audit(path, layers="b").rows] == ["a"]
+    lstm_audit.patch(path, forget_bias=2.5, layers="b")
+    means = {row.lstm.module: row.measures.gates["f"].mean for row in lstm_audit.audit(path).rows}
+    assert means["a"] == 2.5 != means["own"]
+
+
+def test_only_a_name_of_a_tensor_makes_an_alias() -> None:
+    header = '{"a":{PLAIN},"__metadata__":{"b":"a","c":"gone","d":"b","a":"a","LONG":"a"}}'
+    checkpoint = read(pack(header.replace("LONG", "x" * 5000)))
+    assert checkpoint is not None
+    assert set(checkpoint.tensors) == {"a", "b"}
 
 
 BOTH_REJECT: dict[str, tuple[str | bytes, str]] = {
