@@ -8,7 +8,7 @@ executed, imported or believed.
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
-from ..errors import Skipped, UnknownFormat
+from ..errors import AuditError, Skipped, UnknownFormat
 from ..raw.span import Span
 from ..raw.tensor import Tensor
 from ..raw.tensors import Tensors
@@ -137,6 +137,13 @@ class Checkpoint(NamedTuple):
     def holds_nothing(self) -> bool:
         """Whether there is nothing in it that could be judged, or be said not to be."""
         return not (self.tensors or self.graphs or self.skipped or self.claims)
+
+
+class Part(NamedTuple):
+    """What a member of an archive is: `inside` is its path there, `!` between archives."""
+
+    inside: str
+    checkpoint: Checkpoint | AuditError
 
 
 def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:

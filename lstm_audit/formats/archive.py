@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import NamedTuple
 
-from ..errors import AuditError, MalformedFile, UnknownFormat
+from ..errors import MalformedFile, UnknownFormat
 from ..raw.span import Span
 from ..wire import gzip, tar, zip
-from . import Beside, Checkpoint, read
+from . import Beside, Checkpoint, Part, read
 
 MAX_DEPTH = 3  # a checkpoint in a zip in a tar in a gzip
 MAX_TRIED = 256  # members that are looked into
@@ -55,13 +55,6 @@ MODELS = frozenset(
 
 TAR_ERA = frozenset({"pickle", "tensors", "storages"})
 """The members of torch 0.1's files (torch/serialization.py legacy_load)."""
-
-
-class Part(NamedTuple):
-    """What a member of an archive is: `inside` is its path there, `!` between archives."""
-
-    inside: str
-    checkpoint: Checkpoint | AuditError
 
 
 class Room(NamedTuple):

@@ -5,10 +5,12 @@ set.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
-from ..lstm.own import Own
 from .keys import defaults
+
+if TYPE_CHECKING:
+    from ..lstm.own import Own
 
 Settings = Mapping[str, Any]
 """The dotted name of a key to its value; see `keys`."""
@@ -35,7 +37,7 @@ class Policy(NamedTuple):
     folder: str = ""
     file: str | None = None
     origins: Mapping[str, str] = {}
-    conventions: tuple[Own, ...] = ()
+    conventions: "tuple[Own, ...]" = ()
 
     @property
     def fail_on(self) -> str:

@@ -22,7 +22,10 @@ MAX_REMEMBERED = (
     1 << 15
 )  # bytes of a pickle that is kept decoded: 300 tensors; a hostile sixteen take 30 MB
 
-DECISIVE = ("data.pkl", "data/weights/model_weights_config.json")
+CONFIG = "data/weights/model_weights_config.json"
+"""The record by which torch.export.load finds the weights."""
+
+DECISIVE = ("data.pkl", CONFIG)
 """Records either of which makes an archive one of torch's."""
 
 SPECIAL = frozenset({"data.pkl", "constants.pkl", "byteorder", "version", ".data/version"})

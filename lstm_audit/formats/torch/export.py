@@ -13,9 +13,8 @@ from ...raw.dtypes import DTYPES
 from ...raw.tensor import Tensor, view
 from ...raw.words import MAX_NAME, show
 from ...wire.json import MAX_SIZE, parse
-from .archive import Archive
+from .archive import CONFIG, Archive
 
-CONFIG = "data/weights/model_weights_config.json"
 CONSTANTS = "data/constants/model_constants_config.json"
 OLD_WEIGHTS = "data/weights/model.pt"  # torch.export.load takes it for the weights where it is
 UNPICKLED = ("opaque_obj_", "custom_obj_")  # constants that are unpickled whatever the config says

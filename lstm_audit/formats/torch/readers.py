@@ -13,10 +13,8 @@ from ...raw.tensors import Tensors
 from ...wire.pickle import Call, decode
 from ...wire.zip import is_zip
 from .. import Beside, Checkpoint, Format, Trailing, reader
-from .archive import Archive, open_archive, open_pickle
+from .archive import CONFIG, Archive, open_archive, open_pickle
 from .dialect import contents
-from .distributed import NAME, is_metadata, read_distributed, stands_beside
-from .export import CONFIG, OLD_WEIGHTS, locate, payloads, read_weights
 from .legacy import Envelope, envelope, is_legacy, open_legacy
 from .rebuild import claimed_shape, no_storage, rebuild
 from .scan import Pairs, imports_beside, imports_of, imports_of_export
@@ -58,6 +56,8 @@ def _open(span: Span, beside: Beside) -> Archive:
     try:
         return open_archive(span)
     except MalformedFile as error:
+        from .distributed import NAME, stands_beside  # 1 ms that a sound archive need not wait for
+
         if error.kind == "ambiguous" and stands_beside(beside):
             message = f"a file of a distributed checkpoint (DCP): audit its folder, or its {NAME}"
             raise MalformedFile(message, span.at, "unsupported") from None
@@ -66,6 +66,8 @@ def _open(span: Span, beside: Beside) -> Archive:
 
 def _exported(archive: Archive) -> Checkpoint:
     """The weights of a .pt2, which torch.export.load finds by the config."""
+    from .export import OLD_WEIGHTS, locate, payloads, read_weights  # 1 ms, with its JSON
+
     if "data.pkl" in archive.members or OLD_WEIGHTS in archive.members:
         message = "it holds its weights twice, in two formats: each loader would read others"
         raise MalformedFile(message, archive.span.at, "ambiguous")
@@ -102,6 +104,8 @@ def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
     """A plain pickle whose tensors are numpy arrays or nested torch files."""
     if span.size < 4 or span[:1].read() != b"\x80" or span[1:2].read()[0] > 5:
         return None
+    from .distributed import is_metadata, read_distributed  # 1 ms that a zip need not wait for
+
     decoded = decode(span)
     if is_metadata(decoded.value):
         return read_distributed(decoded, span, beside)

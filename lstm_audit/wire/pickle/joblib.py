@@ -14,12 +14,6 @@ from typing import Any, NamedTuple
 from ...raw.words import is_plain
 from .values import Call, Chunk, Global
 
-WRAPPERS = frozenset(
-    {
-        ("joblib.numpy_pickle", "NumpyArrayWrapper"),
-        ("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper"),
-    }
-)
 MAX_PADDING = 16
 MAX_DIMS = 8
 

@@ -24,8 +24,7 @@ from typing import Any
 
 from ...errors import MalformedFile
 from ...raw.span import Span
-from .joblib import MAX_PADDING, WRAPPERS, Unclear, array_of, padding_of, replace
-from .values import Call, Chunk, Decoded, Global, Opaque, Persistent
+from .values import JOBLIB_ARRAYS, Call, Chunk, Decoded, Global, Opaque, Persistent
 from .window import ShortWindowError, Window, fault, pay, refill
 
 MAX_LONG = 1024  # bytes of one integer; printing longer ones takes quadratic time
@@ -693,7 +692,7 @@ def _build(m: _Machine, at: int) -> int:
     if type(target) is Call:
         if target.state is not None:
             raise _OpcodeError("an object is given its state twice")
-        if target.function in WRAPPERS:
+        if target.function in JOBLIB_ARRAYS:
             return _array_behind(m, at, target, state)
         target.state = state
     elif type(target) is not dict:
@@ -704,6 +703,8 @@ def _build(m: _Machine, at: int) -> int:
 
 def _array_behind(m: _Machine, at: int, wrapper: Call, state: Any) -> int:
     """joblib's wrapper, with the elements of its array behind it in the stream."""
+    from .joblib import MAX_PADDING, Unclear, array_of, padding_of, replace  # 0.9 ms
+
     need = min(1 + MAX_PADDING, m.reach - at)
     if at + need > len(m.data):
         raise ShortWindowError(1 + need)

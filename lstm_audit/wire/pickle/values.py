@@ -8,6 +8,14 @@ a message).
 
 from typing import Any, NamedTuple
 
+JOBLIB_ARRAYS = frozenset(
+    {
+        ("joblib.numpy_pickle", "NumpyArrayWrapper"),
+        ("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper"),
+    }
+)
+"""Classes of the objects behind which joblib writes an array into the stream; see `joblib`."""
+
 
 class Global(NamedTuple):
     """Something a pickle names for import; it stays a name. (A pair, because names may hold dots
