@@ -417,6 +417,35 @@ CONVENTIONS: tuple[Convention, ...] = (
         convolution=True,
     ),
     Convention(
+        name="flax",
+        source="flax/linen/recurrent.py LSTMCell, OptimizedLSTMCell; flax/nnx LSTMCell (`if_`): "
+        "a kernel a gate for x and for h, the bias with that of h",
+        hint="hf",
+        tail=r"(?P<tensor>[ih])(?P<gate>[ifgo])_?[/.](?P<form>kernel|bias)",
+        slots={
+            "ikernel": Slot("input"),
+            "hkernel": Slot("recurrent"),
+            "hbias": Slot("bias"),
+            "ibias": Slot("bias", "ih"),
+        },
+        gate_words={gate: gate for gate in "ifgo"},
+        gate_axis=1,
+        required=("hkernel", "ikernel"),
+    ),
+    Convention(
+        name="flax",
+        source="flax/nnx/nn/recurrent.py OptimizedLSTMCell: one kernel for x and one for h",
+        hint="dense_h",
+        tail=r"dense_(?P<tensor>[ih])[/.](?P<form>kernel|bias)",
+        slots={
+            "ikernel": Slot("input"),
+            "hkernel": Slot("recurrent"),
+            "hbias": Slot("bias"),
+        },
+        gate_axis=1,
+        required=("hkernel", "ikernel"),
+    ),
+    Convention(
         name="numpy",
         source="cells written out in numpy as Olah 2015, Understanding LSTM Networks, has them: "
         "a weight over (h, x) and a bias a gate",

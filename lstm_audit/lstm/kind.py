@@ -19,6 +19,10 @@ PLACEHOLDER = (
 """What is said of a weight of shape (0,), which is what a partitioned parameter leaves behind."""
 
 
+LEAST_GATES = 3
+"""Gates of an LSTM with a weight a gate: four, or three where the input gate is coupled."""
+
+
 class Kind(NamedTuple):
     """`name` is lstm, or the reason of a `Skipped`; `hidden_size` holds for lstm; `detail` is the
     evidence in words.
@@ -117,8 +121,17 @@ def _of_biases(group: Group, claim: Claim | None) -> Kind:
     return Kind("ambiguous", detail=detail)
 
 
+def _recurrent_gates(group: Group) -> set[str]:
+    """The gates that have a recurrent weight of their own."""
+    slots = group.convention.slots
+    return {gate for gate, key in group.parts if gate and slots[key].role == "recurrent"}
+
+
 def _of_shapes(group: Group, checkpoint: Checkpoint, recurrent: str, source: str | None) -> Kind:
     tensors, axis = checkpoint.tensors, group.convention.gate_axis
+    if group.separate and len(gates := _recurrent_gates(group)) < LEAST_GATES:
+        said = f"a recurrent weight for {', '.join(sorted(gates))} alone"
+        return Kind("gru", detail=f"{said}: a cell of fewer gates than an LSTM")
     shape = shape_of(tensors, source) if source else ()
     if group.convention.kernel_first:
         shape = shape[-2:]
