@@ -51,7 +51,10 @@ class Unreadable(AuditError):
 
 
 class NotPatchable(AuditError):
-    """The bytes can be judged but not written; the message gives the reason."""
+    """The bytes can be judged but not written; the message gives the reason. Kinds:
+    `not-patchable`, `changed`, `limit`, `several` (an archive of which one checkpoint must be
+    named).
+    """
 
     kind = "not-patchable"
 

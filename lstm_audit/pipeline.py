@@ -132,7 +132,8 @@ class Opened(NamedTuple):
         """The only checkpoint; raises `NotPatchable` where there are several, naming them."""
         if len(self.parts) != 1:
             names = ", ".join(part.inside for part in self.parts)
-            raise NotPatchable(f"it holds several checkpoints, name one as FILE!{names}")
+            message = f"it holds several checkpoints, name one as FILE!{names}"
+            raise NotPatchable(message, kind="several")
         (part,) = self.parts
         if isinstance(part.checkpoint, AuditError):
             raise part.checkpoint
@@ -168,6 +169,12 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
         yield Opened(parts, sources)
         for source in sources:
             source.settle()
+
+
+def checkpoints_in(path: str) -> list[str]:
+    """The locators of the checkpoints that an archive holds: `agent.zip!policy.pth`."""
+    with opened(path) as file:
+        return [f"{path}!{part.inside}" for part in file.parts]
 
 
 def _read(span: Span, beside: Beside, inside: str) -> Sequence[Part]:

@@ -10,6 +10,7 @@ from ..lstm.own import Own
 from ..patching.checkpoint import Planned, mapped, plan, refusal, with_donor
 from ..patching.choose import refuse_unmatched
 from ..patching.whole import apply_plan, plan_recovered
+from ..pipeline import checkpoints_in
 from ..policy.load import load_policy
 from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
@@ -40,7 +41,7 @@ def run(given: Given) -> int:
     Give exactly one target. The effective bias, the sum of both halves, is what is set: by default
     bias_ih gets the value and bias_hh becomes 0, in the forget gate only. The file is replaced at
     once by a verified copy, and FILE.undo.json lets `lstm-audit undo` restore the very same bytes.
-    Of a folder or a pattern, files without an LSTM are passed over.
+    Of a folder, a pattern or an archive, checkpoints without an LSTM are passed over.
 
     \b
     Exit codes:
@@ -106,18 +107,35 @@ def _outcomes(inputs: Sequence[Input], target: Target, given: Given) -> Iterator
     run must not be found out half-way.
     """
     declared = load_policy(given.config, use_config=not given.no_config).conventions
-    plans = [(one, _plan(one, target, given, declared)) for one in inputs]
+    plans = [plan for one in inputs for plan in _plans(one, target, given, declared)]
     planned = [found for _, found in plans if isinstance(found, Planned)]
     if planned:
         matched = {pattern for one in planned for pattern in one.matched}
         refuse_unmatched(given.layers, matched, [name for one in planned for name in one.addresses])
+    written = set[str]()
     for one, found in plans:
+        if isinstance(found, Planned) and found.home in written:
+            found = _plan(one, target, given, declared)  # its archive has changed since
         if isinstance(found, AuditError):
             yield _refuse(one.path, found)
         elif found is not None and found.gates:
             yield _carry_out(found, given)
+            written |= {found.home} if found.changes and not _only_shows(given) else set()
         elif found is not None and not given.quiet:
             tell(f"note: {one.path}: no LSTM matches --layers; nothing to patch there")
+
+
+def _plans(
+    one: Input, target: Target, given: Given, declared: tuple[Own, ...]
+) -> Iterator[tuple[Input, Planned | AuditError | None]]:
+    """One plan; of an archive one for each checkpoint that has an LSTM."""
+    found = _plan(one, target, given, declared)
+    if not isinstance(found, AuditError) or found.kind != "several" or given.output:
+        yield one, found
+        return
+    for path in checkpoints_in(one.path):
+        part = Input(path, named=False)
+        yield part, _plan(part, target, given, declared)
 
 
 def _plan(

@@ -78,7 +78,8 @@ def _verifier(planned: Planned, mode: Mode, spread: bool) -> Verify:
         if not spread:
             written = path + planned.path.removeprefix(planned.home)
             verify_checkpoint(planned.expected, written, planned.declared)
-        if format_named(planned.format).reference and mode != "in-place":
+        alone = planned.path == planned.home  # the reference reader opens no archive
+        if alone and format_named(planned.format).reference and mode != "in-place":
             verify_by_reference(path)
 
     return verify

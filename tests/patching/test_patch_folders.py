@@ -2,17 +2,18 @@
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from torch import nn
 
 import lstm_audit
 from lstm_audit.cli.group import group
-from lstm_audit.errors import BadPolicy
+from lstm_audit.errors import BadPolicy, NotPatchable
 
 SHARDED = Path(__file__).parents[2] / "fixtures" / "clean" / "sharded"
 
@@ -131,3 +132,46 @@ def test_nothing_to_change_passes(folder: Path, mode: str) -> None:
 @pytest.mark.parametrize("words", [("patch", "--forget-bias", "1", "-"), ("undo", "-")])
 def test_standard_input_is_no_file_to_write(words: tuple[str, ...]) -> None:
     assert isinstance(run(*words).exception, BadPolicy)
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """Two LSTMs and a GRU in one zip, stored."""
+    path = tmp_path / "all.zip"
+    nets = {"a": nn.LSTM(3, 4), "b": nn.GRU(3, 4), "c/d": nn.ModuleDict({"x": nn.LSTM(3, 4)})}
+    with zipfile.ZipFile(path, "w") as out:
+        for name, net in nets.items():
+            out.writestr(f"{name}.safetensors", save(net.state_dict()))
+    return path
+
+
+@pytest.mark.parametrize("mode", [(), ("--in-place",)])
+def test_each_checkpoint_of_an_archive_is_patched(archive: Path, mode: tuple[str, ...]) -> None:
+    before = archive.read_bytes()
+    shown = run("patch", "--dry-run", "--forget-bias", "2.5", archive)
+    assert (shown.exit_code, archive.read_bytes()) == (0, before)
+    done = run("patch", *mode, "--forget-bias", "2.5", archive)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert [line for line in done.stdout.splitlines() if "!" in line] == [
+        f"{archive}!a.safetensors: forget bias 2.5",
+        f"{archive}!c/d.safetensors: forget bias 2.5",
+    ]
+    assert means(archive) == {2.5}
+    with zipfile.ZipFile(archive) as written:
+        assert written.testzip() is None
+    assert [run("undo", archive).exit_code for _ in range(2)] == [0, 0]
+    assert archive.read_bytes() == before
+
+
+def test_one_checkpoint_of_an_archive_must_be_named_elsewhere(archive: Path) -> None:
+    before = archive.read_bytes()
+    with pytest.raises(NotPatchable, match=r"name one as FILE!a\.safetensors, b\."):
+        lstm_audit.patch(archive, forget_bias=2.5)
+    refused = run("patch", "--output", f"{archive}.new", "--forget-bias", "2.5", archive)
+    assert (refused.exit_code, archive.read_bytes()) == (3, before)
+    assert "name one as FILE!a.safetensors" in refused.stderr
+    picked = run("patch", "--layers", "x", "--forget-bias", "2.5", archive)
+    assert picked.exit_code == 0
+    assert means(archive) > {2.5}
+    unknown = run("patch", "--layers", "y", "--forget-bias", "2.5", archive)
+    assert isinstance(unknown.exception, BadPolicy)
