@@ -12,11 +12,13 @@ and keep it in place.
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from ..errors import BadPolicy
+from ..errors import BadPolicy, MalformedFile
 from ..facts import Audit, FileAudit, Finding, number
 from ..lstm.layer import ROOT
+from ..raw.budget import Budget
+from ..wire.json import MAX_SIZE, parse
 from .globs import matches, names_of_address, relative_to
 from .kinds import KeyPlace, read_table, read_text, wrong, wrong_type
 from .load import shown_path
@@ -25,7 +27,6 @@ from .table import of_whole_file, selects
 from .unmatched import addresses_in, nearest_address, nearest_path
 
 BASELINE_SCHEMA = "lstm-audit/baseline/1"
-MAX_BASELINE = 1 << 26
 SAME_VALUE = 1e-6
 """Relative: what another summation order or libm may change in a measured value."""
 
@@ -211,36 +212,15 @@ def load_baseline(path: str) -> Baseline:
 
 
 def _parsed(path: str, place: KeyPlace) -> object:
-    import json
-
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_BASELINE + 1)
-        if len(data) > MAX_BASELINE:
-            raise wrong(place, f"over {MAX_BASELINE} bytes is no baseline")
-        value: object = json.loads(data, parse_constant=_refuse, object_pairs_hook=_without_twins)
+            value: object = parse(file.read(MAX_SIZE + 1), Budget(), "the baseline", halves=True)
     except OSError as error:
         hint = "; write one with --update-baseline" if isinstance(error, FileNotFoundError) else ""
         raise wrong(place, f"cannot read the baseline: {error.strerror}{hint}") from None
-    except RecursionError:
-        raise wrong(place, "nested too deeply for a baseline") from None
-    except (
-        ValueError
-    ) as error:  # JSONDecodeError, UnicodeDecodeError, and an integer of over 4300 digits
-        raise wrong(place, f"not valid JSON: {error}") from None
+    except MalformedFile as error:
+        raise wrong(place, error.message) from None
     return value
-
-
-def _refuse(word: str) -> None:
-    raise ValueError(f"{word} is no JSON (RFC 8259 section 6)")
-
-
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A merge can leave a key twice, and the parser would believe the last one."""
-    table = dict(pairs)
-    if len(table) != len(pairs):
-        raise ValueError("a key stands there twice")
-    return table
 
 
 def _entry(key: str, value: object, place: KeyPlace) -> Accepted:

@@ -35,8 +35,11 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NEITHER = bytes(set(range(256)) - set(b'[]{}"'))
 
 
-def parse(raw: bytes, budget: Budget, what: str, at: int | None = None) -> Any:
-    """The document in `raw`, called `what` in messages; `at` is its place in the file.
+def parse(
+    raw: bytes, budget: Budget, what: str, at: int | None = None, halves: bool = False
+) -> Any:
+    """The document in `raw`, called `what` in messages; `at` is its place in the file. `halves`:
+    strings may hold half a surrogate pair, as paths that are no UTF-8 do (PEP 383).
 
     Integers keep their size, `-0` is a float (as serde_json has it). Raises `MalformedFile` of kind
     `malformed`, `ambiguous` (a key twice) or `limit`.
@@ -49,7 +52,7 @@ def parse(raw: bytes, budget: Budget, what: str, at: int | None = None) -> Any:
         if not _has_each_key_once(value, raw):
             value = None  # or there would be two of them
             value = _decoder(True, "-0" in text)(text)
-        if "\\u" in text:
+        if not halves and "\\u" in text:
             json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair
     except _TwiceError as twice:
         raise MalformedFile(

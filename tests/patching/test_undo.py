@@ -241,7 +241,7 @@ def damaged(path: Path) -> list[bytes]:
         return but(patches=[{**patch, "edits": [{**edit, **fields}]}])
 
     return [
-        b"", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 10_000, b'{"schema": "lstm-audit/undo/1"}',
+        b"", b"null", b"[]", b"{", b"\xff\xfe", b"[" * 100_000, b"1" * 10_000, b'{"a": 1, "a": 1}', b"NaN", b'{"schema": "lstm-audit/undo/1"}',
         but(schema="lstm-audit/undo/2"), but(size=-1), but(size="2000"), but(size=2000.0), but(size=10), but(file=3),
         but(patches={}), but(patches=[3]), but(patches=[{}]), but(patches=[{**patch, "edits": []}]),
         but(patches=[{**patch, "sha256": "0" * 64}]), but(patches=[{**patch, "mtime_ns": "now"}]),
@@ -253,12 +253,12 @@ def damaged(path: Path) -> list[bytes]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("k", range(36))
+@pytest.mark.parametrize("k", range(38))
 def test_a_damaged_record_is_refused_by_undo_and_by_patch(model: Path, k: int) -> None:
     write(model, 100, b"forget")
     patched = model.read_bytes()
     wrong = damaged(model)
-    assert len(wrong) == 36
+    assert len(wrong) == 38
     Path(f"{model}.undo.json").write_bytes(wrong[k])
     with pytest.raises(MalformedFile, match="undo record"):
         undo(str(model))
@@ -267,6 +267,15 @@ def test_a_damaged_record_is_refused_by_undo_and_by_patch(model: Path, k: int) -
     assert model.read_bytes() == patched
     assert Path(f"{model}.undo.json").read_bytes() == wrong[k]
     write(model, 0, b"one", undo=False)
+
+
+def test_a_record_of_a_name_that_is_no_utf8(model: Path) -> None:
+    other = model.with_name("caf\udce9.pt")
+    other.write_bytes(model.read_bytes())
+    write(other, 100, b"forget")
+    assert other.read_bytes() != model.read_bytes()
+    undo(str(other))
+    assert other.read_bytes() == model.read_bytes()
 
 
 def test_a_record_that_is_no_file_is_refused(model: Path) -> None:

@@ -28,6 +28,7 @@ from lstm_audit.policy.baseline import (
 )
 from lstm_audit.policy.model import Policy
 from lstm_audit.policy.toml import read_policy
+from lstm_audit.wire.json import MAX_SIZE
 
 
 def replace(fact: Any, **changes: Any) -> Any:
@@ -236,19 +237,30 @@ def test_the_text_of_a_good_entry(tmp_path: Path) -> None:
     }
 
 
+def test_a_path_that_is_no_utf8_comes_back(tmp_path: Path) -> None:
+    name, path = "caf\udce9.pt", str(tmp_path / "base.json")
+    entry = Accepted("LA101", name, "m:l0", (2.0,))
+    written = Baseline(str(tmp_path), {entry.key: entry})
+    save_baseline(written, path)
+    assert load_baseline(path) == written
+
+
 @pytest.mark.parametrize(
     ("data", "part"),
     [
-        (b"", "not valid JSON"),
-        (b"\xff\xfe\xfd", "not valid JSON"),
+        (b"", "not JSON"),
+        (b"\xff\xfe\xfd", "not UTF-8"),
         (b"[]", "expected a table, found a list"),
         (b"{}", "no baseline"),
         (b'{"schema": "lstm-audit/baseline/2"}', "no baseline"),
         (b'{"schema": "lstm-audit/baseline/1"}', "expected a table"),
         (b'{"schema": "lstm-audit/baseline/1", "entries": {}, "x": 1}', "x: no such key"),
         (b'{"schema": "a", "schema": "lstm-audit/baseline/1", "entries": {}}', "twice"),
-        (b'{"schema": NaN}', "not valid JSON"),
-        (b'{"schema": ' + b"9" * 5000 + b"}", "not valid JSON"),
+        (b'{"schema": NaN}', "not JSON"),
+        (b'{"schema": ' + b"9" * 5000 + b"}", "not JSON"),
+        (b'{"schema": "lstm-audit/baseline/1", "entries": {"a": 1, "a": 1}}', "twice"),
+        (b" " * (MAX_SIZE + 1), "at most"),
+        (b"[" + b"0," * 1_600_000, "steps"),
         (b"[" * 100_000, "nested too deeply"),
         (text_of(code=1), "expected a string"),
         (text_of(code=""), "empty"),
