@@ -10,7 +10,8 @@ without numbers it is Keras 3's, relu6(x + 3) / 6. `clip c` limits x to [-c, c] 
 """
 
 import re
-from typing import NamedTuple
+
+from .tuples import NamedTuple
 
 _NUMBER = r"([0-9.e+-]+)"
 _SPELLING = rf"(sigmoid|hard_sigmoid)(?:\({_NUMBER}, {_NUMBER}\))?(?:, clip {_NUMBER})?"

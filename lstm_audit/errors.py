@@ -6,7 +6,9 @@ flag can cause is an `AuditError` with a kind, a message that says what to do, a
 one, the byte at which it happened.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
+
+from .tuples import NamedTuple
 
 
 class AuditError(Exception):

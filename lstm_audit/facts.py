@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from operator import attrgetter
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 from .activations import PATTERN
 from .errors import Skipped
@@ -20,6 +20,7 @@ from .lstm.forensics.schemes import Init
 from .lstm.layer import GATES, Direction, Identity, Layer, Lstm, halves_overlap
 from .lstm.measure import ACTIVATIONS, Measures, Values, time_scale_of_bias
 from .targets import Target
+from .tuples import NamedTuple
 from .version import __version__
 
 SCHEMA = "lstm-audit/report/1"

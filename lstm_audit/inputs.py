@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import NamedTuple
 
 from .errors import AuditError, BadPolicy, MalformedFile, Unreadable
 from .formats import all_formats
@@ -18,6 +17,7 @@ from .policy.globs import file_matches
 from .raw.budget import Budget
 from .raw.source import FileSource, OpenSource
 from .raw.span import whole
+from .tuples import NamedTuple
 
 NET_HEAD = 4096
 """Bytes of an .xml file in which an OpenVINO net names itself."""

@@ -9,7 +9,7 @@ import os
 import signal
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from . import formats
 from .errors import AuditError, MalformedFile, NotPatchable, UnknownFormat
@@ -24,6 +24,7 @@ from .policy.globs import matches, matches_module
 from .raw.budget import Budget
 from .raw.source import OpenSource
 from .raw.span import Span, whole
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from .policy.model import Policy

@@ -10,12 +10,13 @@ halves, is the plan's choice.
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from keyword import iskeyword
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from . import decay
 from .errors import BadPolicy, NotPatchable
 from .lstm.layer import Identity, Lstm
 from .lstm.measure import Values
+from .tuples import NamedTuple
 
 Value = Annotated[float | str, ("type", ("number", "string"))]
 Donor = Mapping[Identity, Sequence[float]]

@@ -8,12 +8,13 @@ manuals, completion and the reader without click (`plain`) are all made from the
 import math
 from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..policy.keys import STAT, Flag, is_demand
 from ..policy.keys import flags as policy_flags
 from ..reports import REPORTS
 from ..targets import TARGETS, Row
+from ..tuples import NamedTuple
 
 Given = SimpleNamespace
 """What was given to a command: an attribute for each of its rows, its default where nothing was."""

@@ -6,13 +6,13 @@ executed, imported or believed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
 
 from ..errors import AuditError, Skipped, UnknownFormat
 from ..raw.span import Span
 from ..raw.tensor import Tensor
 from ..raw.tensors import Tensors
 from ..registry import Registry
+from ..tuples import NamedTuple
 
 
 class Claim(NamedTuple):

@@ -8,7 +8,7 @@ list forms that serde lets through beside the documented objects.
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import MalformedFile
 from ..raw.dtypes import DTYPES, DType
@@ -16,6 +16,7 @@ from ..raw.span import Span
 from ..raw.tensor import Tensor, strides_of
 from ..raw.tensors import Tensors
 from ..raw.words import MAX_NAME, show
+from ..tuples import NamedTuple
 from ..wire.json import MAX_SIZE, locate, parse
 from . import Beside, Checkpoint, Format, reader
 

@@ -20,7 +20,8 @@ they apply:
 
 from collections.abc import Mapping
 from itertools import product
-from typing import NamedTuple
+
+from ..tuples import NamedTuple
 
 HEAD = r"(?:(?P<module>.*?)[./:|])??"
 """What stands before a tail: the module's path, with the separator of torch, Keras, Paddle or

@@ -7,8 +7,8 @@ from; what the file does not say (the order of the gates, a run-time offset) is 
 
 import re
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import NamedTuple
 
+from ..tuples import NamedTuple
 from .siblings import Family, Pair
 
 ShapeOf = Callable[[str], tuple[int, ...]]

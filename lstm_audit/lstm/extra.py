@@ -9,11 +9,11 @@ without it would be a confident mistake, and a patch would do something else tha
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
 
 from ..errors import Skipped
 from ..formats import Checkpoint, shape_of
 from ..raw.tensor import Block, Tensor, whole_block
+from ..tuples import NamedTuple
 from .conventions import BATCH_STATISTICS, HARMLESS, LONE_BIAS, NORM_BIASES, NORM_WEIGHTS
 from .kind import claimed_kind
 from .layer import GATES, Lookalike, Lstm, Term

@@ -7,11 +7,12 @@ bias is one row, however many names it has.
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from ..errors import MalformedFile, Skipped
 from ..formats import Checkpoint, Graph, shape_of
 from ..raw.tensor import Tensor
+from ..tuples import NamedTuple
 from .cut import FACTORS, MAX_BIAS, cut
 from .extra import doubt_lookalikes, weigh_extras
 from .kind import claim_of, claimed_kind, decide

@@ -6,9 +6,9 @@ weight's two sizes, or the module's class, tell them apart. Evidence that disagr
 """
 
 import re
-from typing import NamedTuple
 
 from ..formats import Checkpoint, Claim, shape_of
+from ..tuples import NamedTuple
 from .conventions import CLASS_HOMES, CLASS_KINDS, CLASS_WORDS, MODES, Convention
 from .match import UNKNOWN, Group, mirrored
 

@@ -7,10 +7,11 @@ Promise: whatever framework the names came from, `gates["f"]` are the stored num
 """
 
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from ..raw.span import Span
 from ..raw.tensor import Block, Tensor
+from ..tuples import NamedTuple
 
 GATES = ("i", "f", "g", "o")
 """Input, forget, cell candidate, output: the order of torch.nn.LSTM, and of every report."""

@@ -8,10 +8,10 @@ two rows may share a tail.
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
 from ..formats import Checkpoint, shape_of
 from ..raw.tensor import Tensor
+from ..tuples import NamedTuple
 from .conventions import CONVENTIONS, HEAD, JOINED, Convention
 
 UNKNOWN = "unknown"

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache, partial
 from math import dist, exp, log1p, sqrt
 from operator import add, sub
-from typing import NamedTuple
 
 from ..activations import parse
 from ..raw.tensor import Block, read_block, read_numbers, whole_block
+from ..tuples import NamedTuple
 from .layer import GATES, Lstm, Term
 
 LN2 = math.log(2.0)

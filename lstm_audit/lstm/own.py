@@ -13,8 +13,8 @@ nothing.
 import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
-from typing import NamedTuple
 
+from ..tuples import NamedTuple
 from .conventions import HEAD, Convention, Slot
 from .match import REMEMBERED, Key, Part, Row
 

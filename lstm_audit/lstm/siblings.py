@@ -6,7 +6,8 @@ and each name is looked at once, in time linear in its length.
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple
+
+from ..tuples import NamedTuple
 
 DEPTH = 3
 """Components at the end of a name in which a word may stand."""

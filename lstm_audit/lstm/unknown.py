@@ -23,10 +23,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
 
 from ..errors import MalformedFile, Skipped
 from ..formats import Checkpoint, shape_of
+from ..tuples import NamedTuple
 from .conventions import UNREADABLE
 from .draft import Draft, say
 from .kind import claimed_kind, worded_kind

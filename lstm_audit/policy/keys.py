@@ -9,13 +9,14 @@ one family of keys whose rows are made from the catalogue of rules (`rule_key`).
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import BadPolicy
 from ..facts import SEVERITIES, Json
 from ..lstm.measure import Stats
 from ..rules import RULES, Rule
 from ..spelling import suggest
+from ..tuples import NamedTuple
 from .kinds import (
     KeyPlace,
     find_options,

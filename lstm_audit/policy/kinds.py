@@ -6,11 +6,12 @@ every refusal names the file, the key, what was expected and what was found.
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from ..errors import BadPolicy
 from ..rules import Rule
 from ..spelling import suggest
+from ..tuples import NamedTuple
 
 if TYPE_CHECKING:  # 6 ms that only a `rules` table and the schema need
     from inspect import Parameter

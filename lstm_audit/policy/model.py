@@ -5,8 +5,9 @@ set.
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Self
 
+from ..tuples import NamedTuple
 from .keys import defaults
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ asks gets the same answer, and what could not be read or judged is never a pass.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from ..errors import Skipped
 from ..facts import SEVERITIES, Audit, FileError, Finding
+from ..tuples import NamedTuple
 from .keys import FAIL_ON, REQUIRE
 from .model import Policy
 from .table import of_whole_file, reach

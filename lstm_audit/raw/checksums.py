@@ -16,7 +16,8 @@ from array import array
 from collections.abc import Callable, Mapping
 from functools import cache
 from itertools import accumulate
-from typing import NamedTuple
+
+from ..tuples import NamedTuple
 
 POLYNOMIAL = 0xEDB88320  # IEEE 802.3, as in zip, reflected; the leading x^32 is implied
 CASTAGNOLI = 0x82F63B78  # RFC 3720, as in TensorFlow, reflected

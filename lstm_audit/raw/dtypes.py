@@ -9,7 +9,8 @@ import sys
 from array import array
 from collections.abc import Callable, Sequence
 from functools import cache, partial
-from typing import NamedTuple
+
+from ..tuples import NamedTuple
 
 Decode = Callable[[bytes], Sequence[float]]
 Encode = Callable[[Sequence[float]], bytes]

@@ -6,9 +6,9 @@ absolute place through any nesting. Promise: an absolute offset is computed here
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from ..errors import MalformedFile
+from ..tuples import NamedTuple
 from .budget import Budget
 from .source import BytesSource, Source
 

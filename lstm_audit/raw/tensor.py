@@ -6,9 +6,9 @@ byte is read.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from ..errors import MalformedFile
+from ..tuples import NamedTuple
 from .dtypes import DType
 from .span import Span
 from .words import show

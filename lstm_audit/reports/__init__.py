@@ -8,10 +8,10 @@ one is adding one module with one function.
 import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
 
 from ..facts import Audit
 from ..registry import Registry, module_names
+from ..tuples import NamedTuple
 
 
 class Replacement(NamedTuple):

@@ -8,11 +8,11 @@ comes first, and what was not judged is counted.
 import math
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 from ..facts import SEVERITIES, SOURCE_FORMATS, Audit, Finding
 from ..lstm.forensics.schemes import short
 from ..lstm.layer import Identity
+from ..tuples import NamedTuple
 from .words import counted
 
 

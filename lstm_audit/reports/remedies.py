@@ -8,9 +8,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import NamedTuple
 
 from ..facts import Fix, LstmFacts
+from ..tuples import NamedTuple
 from .words import utf8
 
 MOST_TYPED = 8192

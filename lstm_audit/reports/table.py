@@ -10,10 +10,11 @@ of the width, not of the numbers.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..facts import SOURCE_FORMATS, Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
+from ..tuples import NamedTuple
 from . import Look, report
 from .listings import (
     Group,

@@ -6,8 +6,8 @@ more than its length.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from ..tuples import NamedTuple
 from . import Look
 
 NARROWEST = 40

@@ -7,7 +7,7 @@ and nothing but arithmetic is an error by default.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..errors import BadPolicy, Skipped
 from ..facts import Finding, Fix
@@ -18,6 +18,7 @@ from ..lstm.layer import ROOT, Identity, Lookalike, Lstm, halves_overlap
 from ..lstm.measure import Measures, Values
 from ..registry import Registry
 from ..targets import Target, target
+from ..tuples import NamedTuple
 
 
 class Case(NamedTuple):

@@ -7,10 +7,10 @@ rounding of the stored dtype is within it, and so is what `patch` writes for tha
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from ..lstm.layer import Lstm
 from ..lstm.measure import ACTIVATIONS, Stats, time_scale_of_bias
+from ..tuples import NamedTuple
 from . import Case, Evidence, Hit, at, mend, rounding, rule
 
 

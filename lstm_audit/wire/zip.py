@@ -13,10 +13,10 @@ record, all touching. Field by field: APPNOTE.TXT 6.3.10, 4.3.7 to 4.3.16.
 from functools import partial
 from itertools import pairwise
 from struct import Struct
-from typing import NamedTuple
 
 from ..errors import MalformedFile
 from ..raw.span import SEAL_SIZE, Seal, Span
+from ..tuples import NamedTuple
 
 TAIL = (
     1 << 14

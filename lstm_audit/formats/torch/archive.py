@@ -7,12 +7,12 @@ file is refused.
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple
 
 from ...errors import MalformedFile
 from ...raw.source import BytesSource
 from ...raw.span import Span, whole
 from ...raw.words import show
+from ...tuples import NamedTuple
 from ...wire.pickle import Decoded, Persistent, decode
 from ...wire.zip import STORED, Member, body, members
 from .legacy import Envelope, envelope

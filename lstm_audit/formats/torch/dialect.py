@@ -6,10 +6,11 @@ walked once, however many paths lead to it, and no path can make the walk endles
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import MalformedFile, Skipped
 from ...raw.words import MAX_NAME, is_plain, show
+from ...tuples import NamedTuple
 from ...wire.pickle import Call, Chunk, Global
 from .. import Claim
 from .legacy import Envelope

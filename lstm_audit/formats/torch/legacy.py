@@ -6,11 +6,12 @@ the bytes. Source: torch/serialization.py _legacy_save, _legacy_load.
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import MalformedFile
 from ...raw.span import Span
 from ...raw.words import show
+from ...tuples import NamedTuple
 from ...wire.pickle import Call, Decoded, Global, Persistent, decode
 from .storage import Locate, Storage, StorageClaim, claim_of, claims_of, is_key
 

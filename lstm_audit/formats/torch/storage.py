@@ -5,12 +5,12 @@ is believed that is not a small tuple of the right types.
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from ...errors import MalformedFile
 from ...raw.dtypes import DTYPES, DType
 from ...raw.span import Span
 from ...raw.words import show
+from ...tuples import NamedTuple
 from ...wire.pickle import Global, Persistent
 
 MAX_KEY = 512

@@ -9,7 +9,8 @@ import math
 from array import array
 from collections.abc import Sequence
 from itertools import chain
-from typing import NamedTuple
+
+from ...tuples import NamedTuple
 
 Halves = Sequence[Sequence[float]]
 I, F, G, O = range(4)  # noqa: E741  (the gates are called that)

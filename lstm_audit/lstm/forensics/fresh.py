@@ -6,8 +6,8 @@ lie on the generator's lattice.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from ...tuples import NamedTuple
 from . import lattice, laws
 from .bias import Bias, F, G, I, O
 from .schemes import GATES, Init, number, unknown

@@ -6,7 +6,9 @@ said at certain, high or medium confidence; whatever is weaker leaves as `unknow
 a hint.
 """
 
-from typing import Annotated, NamedTuple
+from typing import Annotated
+
+from ...tuples import NamedTuple
 
 GATES = "ifgo"
 

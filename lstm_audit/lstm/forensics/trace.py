@@ -6,8 +6,8 @@ gate's d is called zero or constant only within what rounding can do, and random
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from ...tuples import NamedTuple
 from . import laws
 from .bias import Bias, G, O
 from .schemes import Init

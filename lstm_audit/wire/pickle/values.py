@@ -6,7 +6,9 @@ number of times, so it is never printed, compared or hashed as a whole (`raw.wor
 a message).
 """
 
-from typing import Any, NamedTuple
+from typing import Any
+
+from ...tuples import NamedTuple
 
 JOBLIB_ARRAYS = frozenset(
     {
