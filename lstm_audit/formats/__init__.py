@@ -166,7 +166,8 @@ class Format(NamedTuple):
 
     `suffixes` are the ends of file names that promise it. `expected`: those by which a file in a
     walked folder must be a checkpoint, or it is an error. `executes`: loading it without a filter
-    imports and calls what the file names. `shares_bytes`: two tensors may lie on the same bytes.
+    imports and calls what the file names. `filters`: `torch.load(weights_only=True)` reads it
+    without that. `shares_bytes`: two tensors may lie on the same bytes.
     `reference`: a library's own reader can be asked whether a whole written file is right.
     `several`: it is an index of several files.
     """
@@ -178,6 +179,7 @@ class Format(NamedTuple):
     shares_bytes: bool = True
     reference: bool = False
     several: bool = False
+    filters: bool = False
 
 
 class Family(NamedTuple):

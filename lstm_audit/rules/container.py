@@ -111,13 +111,16 @@ def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
     foreign = sorted(
         f"{module}.{name}" for module, name in set(evidence.globals) if not inert(module, name)
     )
-    if foreign and not format_named(evidence.format).executes:  # a script brings its own classes
+    known = format_named(evidence.format)
+    if foreign and not known.executes:  # a script brings its own classes
         foreign = [name for name in foreign if not name.startswith("__torch__.")]
     if foreign:
+        # torch.load takes a plain pickle for a legacy file, and its filter refuses that
+        load = "load with weights_only=True" if known.filters else "load it only if you trust it"
         message = (
             f"an unsafe load would import {len(foreign)} name{'s' * (len(foreign) > 1)} outside "
             "of the inert set: "
-            f"{_listed(foreign)}; load with weights_only=True, or save the state dict alone"
+            f"{_listed(foreign)}; {load}, or save the state dict alone"
         )
         yield Hit(message, len(foreign), 0)
 

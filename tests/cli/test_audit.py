@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command import run
+from command import CLEAN, run
 
 import lstm_audit
 from lstm_audit.cli.output import look_of
@@ -228,6 +228,13 @@ def test_code_hidden_in_a_nested_torch_file_is_named(tmp_path: Path) -> None:
         pickle.dump({**state, "more": _Loads(nested.read_bytes())}, file)
     (finding,) = [f for f in lstm_audit.audit(tmp_path / "model.pkl").findings if f.code == "LA901"]
     assert "posix.getcwd" in finding.message
+    with pytest.raises(pickle.UnpicklingError):
+        torch.load(tmp_path / "model.pkl", weights_only=True)
+    assert "weights_only" not in finding.message
+    assert "load it only if you trust it" in finding.message
+    for name in ("whole_module.pt", "whole_module_legacy.pt"):
+        (filtered,) = [f for f in lstm_audit.audit(CLEAN / name).findings if f.code == "LA901"]
+        assert "load with weights_only=True" in filtered.message
 
 
 class _Loads:

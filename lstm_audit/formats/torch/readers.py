@@ -30,7 +30,7 @@ EXPECTED = (*TORCH, "model", "nn")
 
 @reader(
     "torch-zip",
-    Format("torch-zip", TORCH, EXPECTED, executes=True),
+    Format("torch-zip", TORCH, EXPECTED, executes=True, filters=True),
     Format("torchscript", ("pt", "pth", "th", "jit"), ("jit",)),
     Format("torch-export", ("pt2",), ("pt2",)),
 )
@@ -81,7 +81,7 @@ def _exported(archive: Archive) -> Checkpoint:
     )
 
 
-@reader("torch-legacy", Format("torch-legacy", TORCH, EXPECTED, executes=True))
+@reader("torch-legacy", Format("torch-legacy", TORCH, EXPECTED, executes=True, filters=True))
 def read_legacy(span: Span, beside: Beside) -> Checkpoint | None:
     """torch.save before 1.6."""
     if not is_legacy(span):
