@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from command import CLEAN, run
+from command import run
 
 import lstm_audit
 from lstm_audit.cli.output import look_of
