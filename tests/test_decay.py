@@ -116,7 +116,9 @@ def test_the_published_table(b: float, scale: float) -> None:
 
 
 def test_every_activation_function_has_its_inverses() -> None:
-    assert INVERSES.keys() == ACTIVATIONS.keys()
+    """Those with numbers of their own are made when a file names them, and so are their inverses."""
+    plain = {name for name in ACTIVATIONS if "(" not in name and "clip" not in name}
+    assert plain <= INVERSES.keys()
 
 
 @given(inside)

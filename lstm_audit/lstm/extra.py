@@ -91,7 +91,7 @@ def _unlike(entry: Skipped, extras: Sequence[Extra]) -> Skipped:
 def _beside(modules: set[str], left: Iterable[str]) -> dict[str, list[str]]:
     """Of the unexplained names those that stand in a module itself, or one level below it."""
     found: dict[str, list[str]] = {}
-    for name in left:
+    for name in left if modules else ():
         for module in islice(paths(name), 1, 3):
             if module in modules:
                 found.setdefault(module, []).append(name)

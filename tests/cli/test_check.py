@@ -579,7 +579,6 @@ def test_a_reader_that_has_seen_enough(many: Path, format_name: str, unbuffered:
         "-f",
         format_name,
         str(many),
-        str(many.parent),
     ]
     env = environment(PYTHONUNBUFFERED=unbuffered)
     with subprocess.Popen(

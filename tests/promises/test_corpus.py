@@ -68,6 +68,10 @@ def test_real_checkpoint(path: Path, place: str, tmp_path: Path) -> None:
     assert sha256(copy) == before
 
 
+BY_NATURE = ("several checkpoints", "no place in the file", "(bias=False)")
+"""Why a file that is judged cannot be patched as it is: archives, gzip and int8, no bias at all."""
+
+
 def test_most_of_them_can_be_patched(tmp_path: Path) -> None:
     """The test above would also pass if everything were refused."""
     refused, patched = {}, 0
@@ -78,8 +82,14 @@ def test_most_of_them_can_be_patched(tmp_path: Path) -> None:
         except AuditError as refusal:
             if lstm_audit.audit(path).rows:
                 refused[str(path.relative_to(CORPUS))] = refusal.message
-    assert patched >= 40
-    assert not refused, refused
+    assert patched >= 55
+    unexpected = {
+        name: message
+        for name, message in refused.items()
+        if not any(reason in message for reason in BY_NATURE)
+    }
+    assert not unexpected
+    assert len(refused) <= 6
 
 
 GOLDEN = Path(__file__).parents[1] / "data" / "corpus_findings.txt"
