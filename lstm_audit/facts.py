@@ -227,13 +227,14 @@ class FileError(NamedTuple):
 
 class Audit(NamedTuple):
     """The result of one run. `ignored` counts the files in walked folders that are no
-    checkpoints.
+    checkpoints, `sources` what a run of the linter looked at.
     """
 
     files: tuple[FileAudit, ...]
     errors: tuple[FileError, ...] = ()
     ignored: int = 0
     ignored_paths: tuple[str, ...] = ()
+    sources: int = 0
 
     @property
     def rows(self) -> tuple[Row, ...]:

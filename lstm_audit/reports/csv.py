@@ -1,4 +1,4 @@
-"""`csv`: one row an LSTM, for a spreadsheet or a data frame.
+"""`csv`: one row an LSTM, or of source one finding, for a spreadsheet or a data frame.
 
 Comes in: an `Audit`. Goes out: RFC 4180 with `\\n` line ends and a header, also when there is no
 row. Promise: numbers keep every digit (NaN, Infinity and -Infinity spelled as in `json`), and no
@@ -7,12 +7,14 @@ cell is taken for a formula.
 
 from collections.abc import Iterator
 
-from ..facts import Audit, FileAudit, Row, number
+from ..facts import Audit, FileAudit, Finding, Row, number
 from ..lstm.measure import Measures, Stats
 from . import Look, report
+from .listings import is_lint
 from .words import escape
 
 FACTS = ("path", "module", "layer", "direction", "convention", "hidden_size", "dtype")
+OF_SOURCE = ("path", "line", "column", "cell", "code", "severity", "module", "message")
 QUANTITIES = ("forget_bias", "activation", "time_scale", "half_life")
 ORIGIN = ("init_scheme", "init_value", "init_state", "init_confidence")
 FORMULA = ("=", "+", "-", "@")
@@ -31,6 +33,10 @@ def csv(audit: Audit, look: Look) -> str:
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
+    if is_lint(audit):
+        writer.writerow(OF_SOURCE)
+        writer.writerows(_finding(finding) for finding in audit.findings)
+        return out.getvalue()
     writer.writerow(
         [
             *FACTS,
@@ -43,6 +49,12 @@ def csv(audit: Audit, look: Look) -> str:
         [*_facts(file, row), *_numbers(row.measures), *_origin(row)] for file, row in rows
     )
     return out.getvalue()
+
+
+def _finding(finding: Finding) -> list[str | int]:
+    place = [finding.line or "", finding.column or "", finding.cell or ""]
+    words = [finding.module or "", finding.message]
+    return [_cell(finding.path), *place, finding.code, finding.severity, *map(_cell, words)]
 
 
 def _facts(file: FileAudit, row: Row) -> list[str | int]:

@@ -21,8 +21,10 @@ def summary(audit: Audit) -> list[str]:
     judged.
     """
     lstms, files = len(audit.rows), len(audit.files)
-    if files and all(file.format in SOURCE_FORMATS for file in audit.files):
-        parts = [counted(files, "source")]
+    if is_lint(audit):
+        parts = [
+            counted(files, "source") if files else f"no LSTM in {counted(audit.sources, 'source')}"
+        ]
     elif lstms:
         parts = [counted(files, "file"), counted(lstms, "LSTM")]
     else:
@@ -33,8 +35,15 @@ def summary(audit: Audit) -> list[str]:
     skipped = sum(len(file.skipped) for file in audit.files)
     parts += [f"{skipped} skipped"] if skipped else []
     parts += [f"{len(audit.errors)} unreadable"] if audit.errors else []
-    parts += [f"{counted(audit.ignored, 'other file')} ignored"] if audit.ignored else []
+    others = audit.ignored if files or not audit.sources else 0
+    parts += [f"{counted(others, 'other file')} ignored"] if others else []
     return parts
+
+
+def is_lint(audit: Audit) -> bool:
+    """Whether it is source that was looked at, and no checkpoint."""
+    known = all(file.format in SOURCE_FORMATS for file in audit.files)
+    return known and bool(audit.files or audit.sources)
 
 
 def tally(findings: Sequence[Finding]) -> list[str]:

@@ -90,8 +90,8 @@ def substring_layer(evidence: Evidence) -> Iterator[Hit]:
     """A layer is looked for by a text that other layers' names hold, too.
 
     What it sees: `"l1" in name`, where name is a parameter of an LSTM and the text ends in a
-    layer's number: it is also true of l10, l11 and so on. It is an error where the LSTM of this
-    source has such a layer, so that the wrong one is hit.
+    layer's number: it is also true of l10, l11 and so on, and of l1_reverse. It is an error where
+    the LSTM of this source has such a layer, so that the wrong one is hit.
 
     Why it hurts: nothing shows up until somebody builds more than ten layers; then one layer is
     initialised twice, or with another's numbers.

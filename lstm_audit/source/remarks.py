@@ -66,7 +66,8 @@ def _substrings(sites: Sequence[Site]) -> Iterator[Remark]:
             continue
         wrong = text in name and asked[1] != given[1]
         digits = asked[1]
-        words = {"text": text, "also": f"l{given[1]}" if wrong else f"l{digits}0 and l{digits}1"}
+        others = f"l{digits}0, l{digits}1 and l{digits}_reverse"
+        words = {"text": text, "also": f"l{given[1]}" if wrong else others}
         remark = _remark(site, words)
         yield remark._replace(severity="error") if wrong else remark
 

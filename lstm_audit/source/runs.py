@@ -93,6 +93,7 @@ def _gather(inputs: Sequence[SourceInput], results: Sequence[SourceResult]) -> L
         files=tuple(_regroup([r.file for r in results if r.file is not None])),
         errors=tuple(r.error for r in results if r.error is not None),
         ignored=sum(r.file is None and r.error is None for r in results),
+        sources=len(inputs),
     )
     unjudged = tuple(
         (one.path, entry) for one, r in zip(inputs, results, strict=True) for entry in r.unjudged

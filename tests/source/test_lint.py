@@ -1,6 +1,8 @@
 """The command `lint`, its formats, suppression, fixes, and what comes around it."""
 
 import ast
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -87,6 +89,28 @@ def test_every_format_is_written(tmp_path: Path, form: str) -> None:
     path = tmp_path / "net.py"
     path.write_text(DOUBLED)
     assert run("lint", "-f", form, str(path)).exit_code == 1
+
+
+def test_csv_and_jsonl_have_a_line_for_each_finding(tmp_path: Path) -> None:
+    path = tmp_path / "net.py"
+    path.write_text(DOUBLED)
+    (row,) = csv.DictReader(io.StringIO(run("lint", "-f", "csv", str(path)).stdout))
+    (line,) = map(json.loads, run("lint", "-f", "jsonl", str(path)).stdout.splitlines())
+    for found in (row, line):
+        place = found["path"], found["code"], str(found["line"]), str(found["column"])
+        assert place == (str(path), "LA101", "9", "17")
+        assert found["message"].startswith(lstm_audit.lint(DOUBLED).findings[0].message[:30])
+    path.write_text("LSTM = 1")
+    assert run("lint", "-f", "csv", str(path)).stdout == ",".join(row) + "\n"
+    assert run("lint", "-f", "jsonl", str(path)).stdout == ""
+
+
+def test_a_folder_that_names_no_lstm_says_so(tmp_path: Path) -> None:
+    for name in ("a.py", "b.py"):
+        (tmp_path / name).write_text("x = 1")
+    assert run("lint", str(tmp_path)).stdout == "no LSTM in 2 sources\n"
+    (tmp_path / "net.py").write_text(DOUBLED)
+    assert "1 source · 1 error · 2 other files ignored" in run("lint", str(tmp_path)).stdout
 
 
 def test_standard_input_has_a_name() -> None:
@@ -301,6 +325,8 @@ def test_la503_is_an_error_where_it_hits_another_layer() -> None:
     assert severities(1) == {}
     assert severities(3) == {6: "warning", 8: "warning"}
     assert severities(12) == {6: "error", 8: "error"}
+    (one, _) = [f for f in lstm_audit.lint(SUBSTRING.format(3, 3)).findings if f.code == "LA503"]
+    assert "l20, l21 and l2_reverse, too" in one.message
 
 
 def test_a_helper_is_judged_on_any_lstm() -> None:
