@@ -20,6 +20,8 @@ else:
     from functools import cache
     from types import FunctionType
 
+    _UNEXPECTED = TypeError if sys.version_info >= (3, 13) else ValueError
+
     def _make(kind, iterable):
         """A new tuple from a sequence or iterable."""
         made = tuple.__new__(kind, iterable)
@@ -31,7 +33,7 @@ else:
         """A new tuple, with other values for some fields."""
         made = self._make(map(given.pop, self._fields, self))
         if given:
-            raise ValueError(f"Got unexpected field names: {[*given]!r}")
+            raise _UNEXPECTED(f"Got unexpected field names: {[*given]!r}")
         return made
 
     def _asdict(self):
