@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import NotPatchable
 from ..formats import Graph
-from ..lstm.layer import GATES, Lstm
+from ..lstm.layer import GATES, Identity, Lstm
 from ..lstm.readers import copies, foreign_reader
 from ..lstm.unfold import unfold
 from ..raw.span import Span
@@ -23,13 +23,13 @@ def refuse_readers(
     graphs: Sequence[Graph], gates: Sequence[GatePlan], changes: Sequence[Change]
 ) -> None:
     """Raise where a planned change would reach further than the gates that it is for."""
-    meant = {(plan.lstm.address, plan.gate) for plan in gates}
-    addresses = {address for address, _ in meant}
+    meant = {(plan.lstm.identity, plan.gate) for plan in gates}
+    chosen = {identity for identity, _ in meant}
     spans = [change.span for change in changes if change.span.read() != change.new]
     for graph in graphs if spans else ():
         unfolded = unfold(graph)
         for lstm, gate, block in _places(unfolded.lstms):
-            if (lstm.address, gate) not in meant and (hit := _hit(block, spans)):
+            if (lstm.identity, gate) not in meant and (hit := _hit(block, spans)):
                 message = (
                     f"gate {gate} of {lstm.address} is stored in the same bytes and would "
                     "change with it"
@@ -40,7 +40,7 @@ def refuse_readers(
             message = f"the same bytes are also read by {reader}, which would change with it"
             raise NotPatchable(message, spans[0].at)
         for group in copies(unfolded):
-            _refuse_half(group, addresses)
+            _refuse_half(group, chosen)
 
 
 def _places(lstms: Sequence[Lstm]) -> Iterator[tuple[Lstm, str, Block]]:
@@ -69,10 +69,10 @@ def _overlap(span: Span, spans: Sequence[Span]) -> Span | None:
     return None
 
 
-def _refuse_half(group: Sequence[Lstm], addresses: set[str]) -> None:
+def _refuse_half(group: Sequence[Lstm], chosen: set[Identity]) -> None:
     """One module that a file holds twice: both copies, or none."""
-    named = [lstm.address for lstm in group if lstm.address in addresses]
-    left = [lstm.address for lstm in group if lstm.address not in addresses]
+    named = [lstm.address for lstm in group if lstm.identity in chosen]
+    left = [lstm.address for lstm in group if lstm.identity not in chosen]
     if named and left:
         message = f"{named[0]} is stored twice, also as {', '.join(left)}: name all of them"
         raise NotPatchable(message)
