@@ -56,32 +56,35 @@ class Registry(Generic[T]):
         """The decorator form of `add`."""
         return lambda entry: self.add(name, entry)
 
-    def each(self, likely: Sequence[str] = ()) -> Iterator[T]:
+    def each(self, likely: Sequence[str] = (), ahead: Sequence[str] = ()) -> Iterator[T]:
         """Every entry; a module is imported when those before it did not suffice. `likely` are
-        imported right behind the first ones: where their entries suffice, no other is.
+        imported right behind the first ones, `ahead` even before them: where their entries suffice,
+        no other is.
         """
+        sooner = (*ahead, *self._first, *likely)
         given = 0
-        while given < len(self._entries) or self._import_next(likely):
+        while given < len(self._entries) or self._import_next(sooner):
             for entry in list(self._entries.values())[given:]:
                 given += 1
                 yield entry
 
-    def _import_next(self, likely: Sequence[str] = ()) -> bool:
-        """Import one more module of the package; False when all are there."""
+    def _import_next(self, sooner: Sequence[str]) -> bool:
+        """Import one more module of the package, those of `sooner` first; False when all are
+        there.
+        """
         if self._left is None:
             names = module_names(importlib.import_module(self._package).__path__)
             self._left = [*self._first, *(name for name in names if name not in self._first)]
         if not self._left:
             return False
         left = self._left
-        sooner = (name for name in (*self._first, *likely) if name in left)
-        name = next(sooner, left[0])
+        name = next((name for name in sooner if name in left), left[0])
         left.remove(name)
         importlib.import_module(f"{self._package}.{name}")
         return True
 
     def _fill(self) -> dict[str, T]:
-        while self._import_next():
+        while self._import_next(self._first):
             pass
         return self._entries
 

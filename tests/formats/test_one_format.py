@@ -1,6 +1,8 @@
 """A format is one module: what others ask about it is asked of its record."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -81,3 +83,19 @@ def test_every_format_says_what_may_be_asked() -> None:
     assert not known["safetensors"].shares_bytes
     assert known["torch-sharded"].several
     assert format_named("live") == Format("live")
+
+
+def test_a_safetensors_file_imports_no_other_reader(tmp_path: Path) -> None:
+    """In a process of its own: which reader is asked first follows from what was imported."""
+    script = """
+import sys
+from pathlib import Path
+from lstm_audit.fleet import audit
+path = Path(sys.argv[1])
+header = b'{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}'
+path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(4))
+assert audit(str(path), numbers_only=True).files[0].format == "safetensors"
+assert "lstm_audit.formats.torch" not in sys.modules
+"""
+    command = [sys.executable, "-c", script, str(tmp_path / "one.safetensors")]
+    subprocess.run(command, check=True)
