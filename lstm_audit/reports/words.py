@@ -6,7 +6,6 @@ terminal or a document unescaped, and a number is never rounded to what it is no
 
 import os
 from typing import Any
-from zlib import crc32
 
 from ..facts import FileError, Finding, LstmFacts
 from ..lstm.layer import Identity, Lstm
@@ -34,6 +33,8 @@ def escape(text: str, limit: int | None = NAME_LIMIT, ascii: bool = False) -> st
         shown = _spell(text, ascii)
         if limit is None or len(shown) <= limit:
             return shown
+    from zlib import crc32  # half a millisecond that a short name need not wait for
+
     dots = "..." if ascii else "…"
     sum_of = f"{crc32(text.encode('utf-8', 'surrogatepass')):08x}"
     middle = f"{dots}{sum_of}{dots}" if limit >= ROOM_FOR_SUM else dots
