@@ -297,6 +297,15 @@ def test_names_that_double_at_each_level_are_not_followed() -> None:
     assert not found.skipped
 
 
+def test_many_names_of_one_lstm_are_not_many_lstms(tmp_path: Path) -> None:
+    value: dict[str, Any] = dict(torch.nn.LSTM(3, 4).state_dict())
+    for _ in range(40):
+        value = {"a": value, "b": value}
+    torch.save(value, tmp_path / "doubled.pt")
+    found = lstm_audit.audit(tmp_path / "doubled.pt")
+    assert (len(found.rows), found.errors) == (1, ())
+
+
 def test_a_walk_without_end_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     shared = envelope([[] for _ in range(11)])
     monkeypatch.setattr(FLOATS.budget, "steps", 10)

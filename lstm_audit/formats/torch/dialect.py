@@ -22,9 +22,9 @@ MAX_PARTS = 8
 LEAST_FILE = 256
 """Bytes of a checkpoint that may be kept in a pickle; the smallest with an LSTM has about 500."""
 
-MAX_ALIASES = 1 << 14
+MAX_ALIASES = 1 << 10
 """Second names a file may have for tensors deep below what is met again: doubly shared containers,
-one in the other, would double them at each level.
+one in the other, would double them at each level, and they count where LSTMs are limited.
 """
 
 LONG = 6
