@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from .gate import lint as lint
     from .patching.api import Patched as Patched
     from .patching.api import patch as patch
-    from .probe import Probe as Probe
-    from .probe import probe as probe
+    from .step import Probe as Probe
+    from .step import probe as probe
 
 _HOMES = {
     "audit": "fleet",
@@ -42,8 +42,8 @@ _HOMES = {
     "Row": "facts",
     "Patched": "patching.api",
     "patch": "patching.api",
-    "Probe": "probe",
-    "probe": "probe",
+    "Probe": "step",
+    "probe": "step",
 }
 
 __all__ = [

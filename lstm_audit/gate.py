@@ -18,7 +18,7 @@ from .policy.flags import with_flags
 from .policy.load import PolicyLike, policy_of
 from .policy.model import Policy
 from .policy.verdict import Outcome, verdict
-from .probe import probe as measure_cells
+from .step import probe as measure_cells
 
 OPEN = {"min": float("-inf"), "max": float("inf")}
 

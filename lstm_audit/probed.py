@@ -9,7 +9,7 @@ from typing import Any
 
 from .errors import Skipped
 from .facts import Audit, FileAudit, Finding
-from .probe import Probe, probe
+from .step import Probe, probe
 
 
 def with_probes(found: Audit, model: Any) -> Audit:

@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 import lstm_audit
-from lstm_audit.probe import probe
+from lstm_audit.step import probe
 
 H, IN = 6, 4
 

@@ -133,3 +133,11 @@ def test_report_is_the_same_in_every_run() -> None:
 
 def test_jobs_change_nothing_in_the_report() -> None:
     assert audit(CLEAN, jobs=2).to_dict() == audit(CLEAN).to_dict()
+
+
+def test_no_public_name_is_that_of_a_module() -> None:
+    """Importing `lstm_audit.x` binds the module over a function of the same name."""
+    import lstm_audit
+
+    modules = {path.stem for path in Path(lstm_audit.__file__).parent.iterdir()}
+    assert not modules & set(lstm_audit.__all__)
