@@ -30,7 +30,7 @@ def _nearest(path: str) -> str:
     """The neighbour with the nearest name; empty where none is near."""
     folder, name = os.path.split(path.rstrip("/"))
     if folder and not os.path.isdir(folder):
-        above = _nearest(folder)
+        above = "" if os.path.exists(folder) else _nearest(folder)
         return os.path.join(above, name) if above else ""
     try:
         names = os.listdir(folder or os.curdir)
