@@ -6,24 +6,22 @@ inputs, and one broken file never hides another.
 
 import gc
 import os
-from collections import deque
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import UnknownFormat
 from .facts import Audit, FileAudit, FileError
-from .inputs import STDIN, Input, expand, is_remote
-from .pipeline import EVERYTHING, Request, Results, audit_input, audit_object
+from .inputs import STDIN, Input, expand, is_remote, label
+from .pipeline import EVERYTHING, MAX_SECONDS, Request, Results, audit_input, audit_object
 from .policy.globs import patterns_of
 
 if TYPE_CHECKING:
-    from concurrent.futures import Executor, Future
+    from concurrent.futures import Executor
 
     from .policy.model import Policy
 
-WINDOW = 256
-"""Inputs of an executor that are under way, or whose results wait for an earlier one."""
 
 FILES_A_COLLECTION = 16
 """Files after which the collector looks at what they left: only a hostile one leaves more than a
@@ -123,61 +121,31 @@ def _each(
     inputs: Sequence[Input], request: Request, jobs: int, executor: "Executor | None"
 ) -> Iterator[Results]:
     """Every input's result, in order; processes only pay when there are many files."""
-    if executor is not None:
-        yield from _in_order(executor, partial(audit_input, request=request), inputs)
-    elif jobs <= 1 or len(inputs) < 2:
+    if executor is None and (jobs <= 1 or len(inputs) < 2):
         yield from _one_by_one(inputs, request)
-    else:
-        yield from _over_processes(inputs, request, min(jobs, len(inputs)))
+        return
+    from .worker import in_order, over_processes  # 15 ms, which one process need not pay
+
+    if executor is not None:
+        yield from in_order(executor, partial(audit_input, request=request), inputs)
+        return
+    task = partial(audit_apart, request=request)
+    yield from over_processes(inputs, task, _fail, min(jobs, len(inputs)), _belongs_here)
 
 
-def _over_processes(inputs: Sequence[Input], request: Request, jobs: int) -> Iterator[Results]:
-    """A thread a job, each with a process of its own, which dies with its file and no other.
-
-    Standard input belongs to this process, and is read by it.
-    """
-    # 15 ms, which a run without --jobs need not pay
-    from concurrent.futures import ThreadPoolExecutor
-    from queue import SimpleQueue
-
-    from .worker import Worker
-
-    workers = [Worker(request) for _ in range(jobs)]
-    idle: SimpleQueue[Worker] = SimpleQueue()
-    for worker in workers:
-        idle.put(worker)
-
-    def audit_one(given: Input) -> Results:
-        if given.path == STDIN or is_remote(given.path):
-            return audit_input(
-                given, request._replace(seconds=0.0)
-            )  # signals are the main thread's
-        worker = idle.get()
-        try:
-            return worker.audit(given)
-        finally:
-            idle.put(worker)
-
-    pool = ThreadPoolExecutor(jobs)
-    try:
-        yield from _in_order(pool, audit_one, inputs)
-    finally:  # Ctrl-C too: first what the threads wait for, then the threads
-        pool.shutdown(wait=False, cancel_futures=True)
-        for worker in workers:
-            worker.stop()
+def audit_apart(given: Input, request: Request) -> Results:
+    """One input in a process of our own, or in one of its threads, where no signal can end it."""
+    apart = threading.current_thread() is threading.main_thread()
+    return audit_input(given, request._replace(seconds=MAX_SECONDS if apart else 0.0))
 
 
-def _in_order(
-    executor: "Executor", audit_one: Callable[[Input], Results], inputs: Iterable[Input]
-) -> Iterator[Results]:
-    """Results in the order of the inputs, of which at most `WINDOW` are under way or waiting."""
-    waiting: deque[Future[Results]] = deque()
-    for given in inputs:
-        waiting.append(executor.submit(audit_one, given))
-        if len(waiting) >= WINDOW:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+def _fail(given: Input, problem: str) -> Results:
+    return (FileError(label(given.path), "limit", problem),)
+
+
+def _belongs_here(given: Input) -> bool:
+    """Standard input is this process's own; what lies elsewhere is waited for, not computed."""
+    return given.path == STDIN or is_remote(given.path)
 
 
 def _one_by_one(inputs: Sequence[Input], request: Request) -> Iterator[Results]:

@@ -1,10 +1,11 @@
 """A process of its own for each job of `--jobs`, which a bad file may kill or hang alone.
 
-Comes in: inputs, one at a time, through a pipe. Goes out: their results, through another. Promise:
-the interpreter that is started sees the standard library and this package, and nothing of the
-working directory or the environment; it ends when its parent does.
+Comes in: a task, and inputs for it. Goes out: their results, in order. Promise: the interpreters
+that are started see the standard library and this package, and nothing of the working directory or
+the environment; they end when their parent does.
 
-The parent's side is `Worker`, the child's is `serve`. A message is its length in eight bytes and a
+The parent's side is `Worker`, the child's is `serve`: the task goes through a pipe once, then input
+after input, and the results come back through another. A message is its length in eight bytes and a
 pickle, which is safe here: both ends are this program, and what a file says never becomes one.
 """
 
@@ -15,14 +16,18 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Generic, TypeVar
 
-from .facts import FileError
-from .inputs import Input
-from .pipeline import MAX_SECONDS, Request, Results, audit_input
+Given = TypeVar("Given")
+Result = TypeVar("Result")
+
+WINDOW = 256
+"""Inputs of an executor that are under way, or whose results wait for an earlier one."""
 
 SECONDS = 60.0
 """What one file may take in a worker by the clock on the wall; the promise is 2 s of computing."""
@@ -36,27 +41,33 @@ START = "import sys; sys.path.append(sys.argv[1]); from lstm_audit.worker import
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
-class Worker:
-    """One child process, started when it is first asked; another takes its place when it dies."""
+class Worker(Generic[Given, Result]):
+    """One child process, started when it is first asked; another takes its place when it dies.
 
-    def __init__(self, request: Request) -> None:
-        self._request = request
+    `task` is a function of a module of this package, or a `partial` of one; `fail` makes the result
+    of an input that its process did not survive, of the input and a sentence.
+    """
+
+    def __init__(
+        self, task: Callable[[Given], Result], fail: Callable[[Given, str], Result]
+    ) -> None:
+        self._task, self._fail = task, fail
         self._process: subprocess.Popen[bytes] | None = None
 
-    def audit(self, given: Input, seconds: float = SECONDS) -> Results:
-        """One input's result; an error of that input when the process dies or takes too long."""
+    def run(self, given: Given, seconds: float = SECONDS) -> Result:
+        """One input's result; a failure of that input when the process dies or takes too long."""
         process = self._process or self._start()
         try:
             _send(_pipe(process.stdin), given)
             if _ready(_pipe(process.stdout), seconds):
-                result: Results = _receive(_pipe(process.stdout))
+                result: Result = _receive(_pipe(process.stdout))
                 return result
             problem = f"it took over {seconds:.0f} s to read"
         except (EOFError, BrokenPipeError):
             problem = f"the process that read it died{_cause(process)}"
         self.stop()
         self._process = None
-        return (FileError(given.path, "limit", problem),)
+        return self._fail(given, problem)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         """A session of its own: Ctrl-C at the terminal is for the parent alone."""
@@ -66,7 +77,7 @@ class Worker:
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        _send(_pipe(process.stdin), self._request)
+        _send(_pipe(process.stdin), self._task)
         return process
 
     def stop(self) -> None:
@@ -74,6 +85,52 @@ class Worker:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+
+def over_processes(
+    inputs: Sequence[Given],
+    task: Callable[[Given], Result],
+    fail: Callable[[Given, str], Result],
+    jobs: int,
+    here: Callable[[Given], bool] = lambda given: False,
+) -> Iterator[Result]:
+    """Results in order, by a thread a job, each with a process of its own, which dies with its
+    input and no other. What is to be done `here` (standard input) is done by the thread itself.
+    """
+    workers = [Worker(task, fail) for _ in range(jobs)]
+    idle: SimpleQueue[Worker[Given, Result]] = SimpleQueue()
+    for worker in workers:
+        idle.put(worker)
+
+    def run(given: Given) -> Result:
+        if here(given):
+            return task(given)
+        worker = idle.get()
+        try:
+            return worker.run(given)
+        finally:
+            idle.put(worker)
+
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield from in_order(pool, run, inputs)
+    finally:  # Ctrl-C too: first what the threads wait for, then the threads
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in workers:
+            worker.stop()
+
+
+def in_order(
+    executor: Executor, run: Callable[[Given], Result], inputs: Iterable[Given]
+) -> Iterator[Result]:
+    """Results in the order of the inputs, of which at most `WINDOW` are under way or waiting."""
+    waiting: deque[Future[Result]] = deque()
+    for given in inputs:
+        waiting.append(executor.submit(run, given))
+        if len(waiting) >= WINDOW:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def _cause(process: "subprocess.Popen[bytes]") -> str:
@@ -118,14 +175,14 @@ def _serve() -> None:
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not print into the results
     _limit_memory()
-    request: Request = _receive(source)._replace(seconds=MAX_SECONDS)
-    waiting: SimpleQueue[Input] = SimpleQueue()
+    task: Callable[[Any], Any] = _receive(source)
+    waiting: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_listen, args=(source, waiting.put), daemon=True).start()
     while True:
-        _send(sink, audit_input(waiting.get(), request))
+        _send(sink, task(waiting.get()))
 
 
-def _listen(source: BinaryIO, put: Callable[[Input], None]) -> None:
+def _listen(source: BinaryIO, put: Callable[[Any], None]) -> None:
     """A thread that only waits sees the parent's end at once, also in the middle of a file."""
     while True:
         try:

@@ -80,11 +80,13 @@ def _each(
     if jobs == 1 or len(inputs) < FEW:
         yield from map(lint, inputs)
         return
-    from concurrent.futures import ProcessPoolExecutor  # 29 ms, which few sources spare
-    from multiprocessing import get_context
+    from ..worker import over_processes  # 15 ms, which few sources spare
 
-    with ProcessPoolExecutor(jobs, get_context("forkserver")) as pool:
-        yield from pool.map(lint, inputs, chunksize=max(1, len(inputs) // (8 * jobs)))
+    yield from over_processes(inputs, lint, _fail, jobs, lambda given: given.path == STDIN)
+
+
+def _fail(given: SourceInput, problem: str) -> SourceResult:
+    return SourceResult(None, FileError(given.path, "limit", problem))
 
 
 def _gather(inputs: Sequence[SourceInput], results: Sequence[SourceResult]) -> Lint:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,28 +15,29 @@ from command import CLEAN, MODEL, environment, shadow
 import lstm_audit
 from lstm_audit import worker as workers
 from lstm_audit.facts import FileAudit, FileError
-from lstm_audit.fleet import WINDOW
+from lstm_audit.fleet import _fail, audit_apart
 from lstm_audit.inputs import Input
 from lstm_audit.pipeline import MAX_SECONDS, Request, audit_input, deadline
-from lstm_audit.worker import Worker
+from lstm_audit.worker import WINDOW, Worker, in_order
 
 GIVEN = Input(str(MODEL), named=True)
+TASK = partial(audit_apart, request=Request())
 
 
 def killed_by(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Children run `code` before every file."""
     start = workers.START.replace(
         "serve()",
-        "import lstm_audit.worker as w; real = w.audit_input\n"
+        "import lstm_audit.fleet as f; real = f.audit_input\n"
         f"def audit_input(given, request):\n    {code}\n    return real(given, request)\n"
-        "w.audit_input = audit_input; serve()",
+        "f.audit_input = audit_input; serve()",
     )
     monkeypatch.setattr(workers, "START", start)
 
 
 def test_a_worker_says_what_this_process_says() -> None:
-    worker = Worker(Request())
-    assert worker.audit(GIVEN) == audit_input(GIVEN)
+    worker = Worker(TASK, _fail)
+    assert worker.run(GIVEN) == audit_input(GIVEN)
     worker.stop()
 
 
@@ -52,11 +54,11 @@ def test_a_killed_worker_is_an_error_of_its_file_alone(monkeypatch: pytest.Monke
 
 def test_a_hanging_worker_is_an_error_of_its_file(monkeypatch: pytest.MonkeyPatch) -> None:
     killed_by(monkeypatch, "import time; 'cell.pt' in given.path and time.sleep(99)")
-    worker = Worker(Request())
-    (slow,) = worker.audit(Input(str(CLEAN / "cell.pt"), named=True), seconds=3.0)
+    worker = Worker(TASK, _fail)
+    (slow,) = worker.run(Input(str(CLEAN / "cell.pt"), named=True), seconds=3.0)
     assert isinstance(slow, FileError)
     assert slow.kind == "limit"
-    assert isinstance(worker.audit(GIVEN)[0], FileAudit)  # a new process does the next
+    assert isinstance(worker.run(GIVEN)[0], FileAudit)  # a new process does the next
     worker.stop()
 
 
@@ -95,6 +97,11 @@ def test_a_deadline_leaves_the_signal_as_it_was() -> None:
 def test_nothing_of_the_working_directory_is_imported(tmp_path: Path) -> None:
     shadow(tmp_path)
     command = Path(sys.executable).parent / "lstm-audit"
+    source = "import torch\nlstm = torch.nn.LSTM(3, 4)\n"
+    for n in range(40):
+        (tmp_path / f"net_{n}.py").write_text(source)
+    sources = sorted(tmp_path.glob("net_*.py"))
+    command_lint = [command, "lint", "-j", "2", *sources]
     for words in (["audit", "-j", "2"], ["check", "-j", "2"], ["audit", "-f", "sarif"]):
         done = subprocess.run(
             [command, *words, MODEL, CLEAN / "cell.pt"], cwd=tmp_path, capture_output=True,
@@ -102,6 +109,12 @@ def test_nothing_of_the_working_directory_is_imported(tmp_path: Path) -> None:
         )  # fmt: skip
         assert done.returncode in (0, 1), done.stderr
         assert not (tmp_path / "RAN").exists(), (tmp_path / "RAN").read_text()
+    done = subprocess.run(
+        command_lint, cwd=tmp_path, capture_output=True,
+        env={**environment(), "PYTHONPATH": ""}, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "RAN").exists(), (tmp_path / "RAN").read_text()
 
 
 def test_any_executor_gives_the_same() -> None:
@@ -130,9 +143,7 @@ def test_few_inputs_of_an_executor_are_under_way() -> None:
             return done
 
     with Counting(2) as pool:
-        from lstm_audit.fleet import _in_order
-
-        assert len(list(_in_order(pool, lambda given: (), range(3 * WINDOW)))) == 3 * WINDOW
+        assert len(list(in_order(pool, lambda given: (), range(3 * WINDOW)))) == 3 * WINDOW
         assert pool.most == WINDOW
 
 
