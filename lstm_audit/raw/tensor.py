@@ -116,6 +116,16 @@ def contiguous(dtype: DType, shape: tuple[int, ...], span: Span) -> Tensor:
     return tensor
 
 
+def numpy_array(
+    dtype: DType, shape: tuple[int, ...], span: Span, fortran: bool, big_endian: bool
+) -> Tensor:
+    """An array that fills a span exactly, in C order or in Fortran's."""
+    strides = contiguous(dtype, shape, span).strides
+    if fortran:
+        strides = tuple(reversed(strides_of(tuple(reversed(shape)))))
+    return view(dtype, shape, strides, span, big_endian=big_endian)
+
+
 class Block(NamedTuple):
     """Elements `start:stop:step` of a tensor along `axis`; all its other axes have size 1.
 

@@ -9,9 +9,9 @@ Source: torch/_utils.py, torch/_tensor.py, numpy/_core/src/multiarray/methods.c 
 from collections.abc import Iterator
 
 from ...errors import MalformedFile
-from ...raw.dtypes import DTYPES, DType
+from ...raw.dtypes import DTYPES, NUMPY_CODES, DType
 from ...raw.span import Span
-from ...raw.tensor import MAX_DIMS, Tensor, contiguous, strides_of, view
+from ...raw.tensor import MAX_DIMS, Tensor, numpy_array, view
 from ...raw.words import show
 from ...wire.pickle import Call, Chunk, Global, Persistent
 from ...wire.zip import is_zip
@@ -58,13 +58,6 @@ _ARRAYS = {
     (module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")
 } | {(module, "_frombuffer") for module in ("numpy.core.numeric", "numpy._core.numeric")}
 _NDARRAY = ("numpy", "ndarray")
-_NUMPY_DTYPES = {
-    "f2": "float16", "f4": "float32", "f8": "float64", "i1": "int8", "i2": "int16", "i4": "int32",
-    "i8": "int64",
-    "u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64", "b1": "bool",
-    "c8": "complex64", "c16": "complex128",
-}  # fmt: skip
-
 _TOUCHING = frozenset({"data", "real", "imag"})
 """Attributes that a tensor's state may name and that would change its values; so might any name
 with two underscores. (tests/formats/test_torch_truth.py asks torch for them.)
@@ -398,15 +391,8 @@ def _array(call: Call, envelope: Envelope) -> Tensor:
         if type(order) not in (bool, int):
             raise MalformedFile("an array's order is neither true nor false")
         fortran = bool(order)
-    return _placed_array(_bytes(data, envelope), _sizes(shape), fortran, *_numpy_dtype(dtype))
-
-
-def _placed_array(
-    span: Span, shape: tuple[int, ...], fortran: bool, dtype: DType, big_endian: bool
-) -> Tensor:
-    checked = contiguous(dtype, shape, span)
-    strides = tuple(reversed(strides_of(tuple(reversed(shape))))) if fortran else checked.strides
-    return view(dtype, shape, strides, span, big_endian=big_endian)
+    element, big_endian = _numpy_dtype(dtype)
+    return numpy_array(element, _sizes(shape), _bytes(data, envelope), fortran, big_endian)
 
 
 def _numpy_dtype(value: object) -> tuple[DType, bool]:
@@ -416,7 +402,7 @@ def _numpy_dtype(value: object) -> tuple[DType, bool]:
     """
     plain = type(value) is Call and value.function == ("numpy", "dtype") and bool(value.args)
     code = value.args[0] if type(value) is Call and plain else None
-    name = _NUMPY_DTYPES.get(code.lstrip("<>|=")) if type(code) is str and len(code) < 9 else None
+    name = NUMPY_CODES.get(code.lstrip("<>|=")) if type(code) is str and len(code) < 9 else None
     if type(value) is not Call or type(code) is not str or name is None:
         raise MalformedFile(f"a numpy array of dtype {show(code)} is no weight", kind="unsupported")
     if value.items is not None or value.extended is not None or value.keywords:
