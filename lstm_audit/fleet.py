@@ -6,7 +6,6 @@ inputs, and one broken file never hides another.
 
 import gc
 import os
-import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from .policy.model import Policy
-
 
 FILES_A_COLLECTION = 16
 """Files after which the collector looks at what they left: only a hostile one leaves more than a
@@ -129,23 +127,18 @@ def _each(
     if executor is not None:
         yield from in_order(executor, partial(audit_input, request=request), inputs)
         return
-    task = partial(audit_apart, request=request)
-    yield from over_processes(inputs, task, _fail, min(jobs, len(inputs)), _belongs_here)
+    task = partial(audit_input, request=request._replace(seconds=MAX_SECONDS))
+    here = partial(_audit_here, request=request._replace(seconds=0.0))  # no signal in a thread
+    yield from over_processes(inputs, task, _fail, min(jobs, len(inputs)), here)
 
 
-def audit_apart(given: Input, request: Request) -> Results:
-    """One input in a process of our own, or in one of its threads, where no signal can end it."""
-    apart = threading.current_thread() is threading.main_thread()
-    return audit_input(given, request._replace(seconds=MAX_SECONDS if apart else 0.0))
+def _audit_here(given: Input, request: Request) -> Results | None:
+    """Standard input is this process's own; what lies elsewhere is waited for, not computed."""
+    return audit_input(given, request) if given.path == STDIN or is_remote(given.path) else None
 
 
 def _fail(given: Input, problem: str) -> Results:
     return (FileError(label(given.path), "limit", problem),)
-
-
-def _belongs_here(given: Input) -> bool:
-    """Standard input is this process's own; what lies elsewhere is waited for, not computed."""
-    return given.path == STDIN or is_remote(given.path)
 
 
 def _one_by_one(inputs: Sequence[Input], request: Request) -> Iterator[Results]:

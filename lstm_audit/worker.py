@@ -92,10 +92,11 @@ def over_processes(
     task: Callable[[Given], Result],
     fail: Callable[[Given, str], Result],
     jobs: int,
-    here: Callable[[Given], bool] = lambda given: False,
+    here: Callable[[Given], Result | None],
 ) -> Iterator[Result]:
     """Results in order, by a thread a job, each with a process of its own, which dies with its
-    input and no other. What is to be done `here` (standard input) is done by the thread itself.
+    input and no other. `here` gives the result of an input that is this process's own (standard
+    input), and None for all others.
     """
     workers = [Worker(task, fail) for _ in range(jobs)]
     idle: SimpleQueue[Worker[Given, Result]] = SimpleQueue()
@@ -103,8 +104,8 @@ def over_processes(
         idle.put(worker)
 
     def run(given: Given) -> Result:
-        if here(given):
-            return task(given)
+        if (own := here(given)) is not None:
+            return own
         worker = idle.get()
         try:
             return worker.run(given)

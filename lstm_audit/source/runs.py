@@ -82,7 +82,9 @@ def _each(
         return
     from ..worker import over_processes  # 15 ms, which few sources spare
 
-    yield from over_processes(inputs, lint, _fail, jobs, lambda given: given.path == STDIN)
+    yield from over_processes(
+        inputs, lint, _fail, jobs, lambda given: lint(given) if given.path == STDIN else None
+    )
 
 
 def _fail(given: SourceInput, problem: str) -> SourceResult:

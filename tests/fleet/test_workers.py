@@ -15,22 +15,22 @@ from command import CLEAN, MODEL, environment, shadow
 import lstm_audit
 from lstm_audit import worker as workers
 from lstm_audit.facts import FileAudit, FileError
-from lstm_audit.fleet import _fail, audit_apart
+from lstm_audit.fleet import _fail
 from lstm_audit.inputs import Input
 from lstm_audit.pipeline import MAX_SECONDS, Request, audit_input, deadline
 from lstm_audit.worker import WINDOW, Worker, in_order
 
 GIVEN = Input(str(MODEL), named=True)
-TASK = partial(audit_apart, request=Request())
+TASK = partial(audit_input, request=Request(seconds=MAX_SECONDS))
 
 
 def killed_by(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Children run `code` before every file."""
     start = workers.START.replace(
         "serve()",
-        "import lstm_audit.fleet as f; real = f.audit_input\n"
+        "import lstm_audit.pipeline as p; real = p.audit_input\n"
         f"def audit_input(given, request):\n    {code}\n    return real(given, request)\n"
-        "f.audit_input = audit_input; serve()",
+        "p.audit_input = audit_input; serve()",
     )
     monkeypatch.setattr(workers, "START", start)
 
