@@ -387,26 +387,23 @@ def _tensors() -> bytes:
 
 @folder_bomb("twelve shards with large headers")
 def _shards(folder: Path) -> Path:
-    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
-    names = {f"w{n}.x": entry for n in range(150_000)}
-    first = folder / "0.safetensors"
-    first.write_bytes(safetensors(json.dumps(names, separators=(",", ":")).encode()))
-    for k in range(1, 12):
-        os.link(first, folder / f"{k}.safetensors")
-    index = folder / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {f"w{k}.x": f"{k}.safetensors" for k in range(12)}}))
-    return index
+    return linked_shards(folder, shards=12, tensors=150_000)
 
 
 @folder_bomb("a thousand shards")
 def _thousand(folder: Path) -> Path:
+    return linked_shards(folder, shards=1000, tensors=1500)
+
+
+def linked_shards(folder: Path, *, shards: int, tensors: int) -> Path:
+    """The index of so many shards, all of them hard links to one header of so many tensors."""
     entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
-    names = {f"w{n}.x": entry for n in range(1500)}
+    names = {f"w{n}.x": entry for n in range(tensors)}
     first = folder / "0.safetensors"
     first.write_bytes(safetensors(json.dumps(names, separators=(",", ":")).encode()))
-    for k in range(1, 1000):
+    for k in range(1, shards):
         os.link(first, folder / f"{k}.safetensors")
-    homes = {f"w{k}.x": f"{k}.safetensors" for k in range(1000)}
+    homes = {f"w{k}.x": f"{k}.safetensors" for k in range(shards)}
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": homes}))
     return index
