@@ -1,8 +1,8 @@
 """numpy's `.npz`: a zip of arrays, each under its name.
 
 Comes in: a span that is a zip of `.npy` files and nothing else. Goes out: a `Checkpoint`. Promise:
-no array of objects is decoded (it would be a pickle), and a stored array keeps its place, sealed by
-the CRC of its zip entry.
+no array of objects is built (it is a pickle, and what it names is said), and a stored array keeps
+its place, sealed by the CRC of its zip entry.
 """
 
 from ..errors import MalformedFile, Skipped
@@ -10,9 +10,14 @@ from ..raw.dtypes import DTYPES, NUMPY_CODES
 from ..raw.span import Span
 from ..raw.tensor import numpy_array
 from ..wire import npy, zip
+from ..wire.pickle import mentions
 from . import Beside, Checkpoint, Format, reader
 
 SUFFIX = ".npy"
+
+OBJECTS = "|O"
+"""How numpy spells the type of an array of Python objects, which `numpy.load(allow_pickle=True)`
+unpickles."""
 
 MAX_ARRAYS = 1 << 14
 
@@ -31,12 +36,16 @@ def read_npz(span: Span, beside: Beside) -> Checkpoint | None:
     if len(members) > MAX_ARRAYS:
         raise MalformedFile(f"over {MAX_ARRAYS} arrays in one .npz", kind="limit")
     tensors, skipped = {}, []
+    named: dict[tuple[str, str], None] = {}
     for name, member in members.items():
         key = name.removesuffix(SUFFIX)
         header = npy.read_header(zip.body(span, member))
         dtype = None if header is None else NUMPY_CODES.get(header.descr.lstrip("<>|="))
         if header is None or dtype is None:
-            what = "objects or records" if header is None else header.descr
+            what = "records" if header is None else header.descr
+            if header is not None and header.descr == OBJECTS:
+                what = "objects"
+                named |= {(found.module, found.name): None for found in mentions(header.elements)}
             skipped.append(Skipped(key, "unsupported-dtype", f"{key} is an array of {what}"))
         else:
             tensors[key] = numpy_array(
@@ -46,4 +55,4 @@ def read_npz(span: Span, beside: Beside) -> Checkpoint | None:
                 fortran=header.fortran,
                 big_endian=header.descr.startswith(">"),
             )
-    return Checkpoint("npz", tensors, skipped=tuple(skipped))
+    return Checkpoint("npz", tensors, skipped=tuple(skipped), globals=tuple(named))

@@ -17,7 +17,7 @@ MAGIC = b"\x93NUMPY"
 MAX_HEADER = 1 << 16  # bytes; numpy itself reads no more than 10,000 unless told to
 
 _HEADER = re.compile(
-    r"\{\s*'descr':\s*'(?P<descr>[<>|=]?[A-Za-z]\d{1,4})',\s*"
+    r"\{\s*'descr':\s*'(?P<descr>[<>|=]?[A-Za-z]\d{0,4})',\s*"
     r"'fortran_order':\s*(?P<fortran>True|False),\s*"
     r"'shape':\s*\((?P<shape>[\d,\s]*)\),?\s*\}\s*"
 )
@@ -25,7 +25,9 @@ _SIZE_OF_LENGTH = {1: 2, 2: 4, 3: 4}
 
 
 class Header(NamedTuple):
-    """`descr` as in `numpy.dtype(descr)`: byte order, kind, size."""
+    """`descr` as in `numpy.dtype(descr)`: byte order, kind, size. Of objects (`|O`) the elements
+    are a pickle.
+    """
 
     descr: str
     fortran: bool
@@ -39,7 +41,7 @@ def is_npy(span: Span) -> bool:
 
 
 def read_header(span: Span) -> Header | None:
-    """The header and what follows it; None for arrays of objects or records, which are no weights.
+    """The header and what follows it; None for arrays of records, which are no weights.
 
     Raises `MalformedFile` for what numpy would not read.
     """

@@ -3,10 +3,10 @@
 Comes in: a decoded pickle, or an archive. Goes out: (module, name) pairs. Promise: a pickle that a
 loader of the format obeys is gone through to its end, with the files inside it, or the whole file
 is refused: a broken one could hide something. What no loader looks at is gone through as far as it
-can be read.
+can be read, and of TorchScript's source maps (.debug_pkl) as much as `MAX_MAPS`.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from itertools import chain
 
 from ...errors import MalformedFile
@@ -20,6 +20,15 @@ from .rebuild import no_storage, open_nested
 
 SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin")
 """How the names of records end that somebody may load by themselves."""
+
+MAPS = ".debug_pkl"
+"""How the records end that say which line of Python each line of a script came from. Only torch's
+C++ reader takes them (torch/csrc/jit/serialization/source_range_serialization.cpp), and it imports
+nothing."""
+
+MAX_MAPS = 512 << 10
+"""Bytes of source maps that are gone through, the smallest first: some 100 ms. A large script has
+many times more, and must not be refused for what nobody obeys."""
 
 OPENING = 100
 """Steps of the budget that a record takes, however small it is."""
@@ -45,8 +54,18 @@ def imports_of(outermost: Envelope) -> Pairs:
 
 def imports_beside(archive: Archive, but: Collection[str] = ()) -> Pairs:
     """What the pickles name that lie in an archive beside the one that torch.load obeys."""
-    names = (name for name in archive.members if name.endswith(SUFFIXES) and name not in but)
-    return _merge(_mentioned(archive, name) for name in names)
+    names = [name for name in archive.members if name.endswith(SUFFIXES) and name not in but]
+    return _merge(_mentioned(archive, name) for name in [*names, *_maps(archive)])
+
+
+def _maps(archive: Archive) -> Iterator[str]:
+    """The source maps that are gone through."""
+    left = MAX_MAPS
+    maps = [(member.size, name) for name, member in archive.members.items() if name.endswith(MAPS)]
+    for size, name in sorted(maps):
+        left -= size
+        if left >= 0:
+            yield name
 
 
 def imports_of_export(archive: Archive, pickled: Collection[str], raw: Collection[str]) -> Pairs:
@@ -89,7 +108,7 @@ def _open(span: Span) -> Envelope:
 
 def _mentioned(archive: Archive, name: str) -> Pairs:
     """Of a record that may be a pickle, as far as it can be read."""
-    if archive.members[name].method != STORED and not name.endswith(SUFFIXES):
+    if archive.members[name].method != STORED and not name.endswith((*SUFFIXES, MAPS)):
         return {}
     span = archive.record(name)
     span.budget.step(OPENING, "a record")

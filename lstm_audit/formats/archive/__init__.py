@@ -9,14 +9,15 @@ and the outer checksum is sealed around the inner one.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from ..errors import MalformedFile, UnknownFormat
-from ..raw.span import Span
-from ..wire import gzip, tar, zip
-from . import Beside, Checkpoint, Part, read
+from ...errors import MalformedFile, UnknownFormat
+from ...raw.span import Span
+from ...wire import gzip, tar, zip
+from .. import Beside, Checkpoint, Part, read
+from .bystanders import SETTINGS, Opener, Pairs, unpickled_by_loaders
 
 MAX_DEPTH = 3  # a checkpoint in a zip in a tar in a gzip
 MAX_TRIED = 256  # members that are looked into
@@ -69,10 +70,6 @@ class Room(NamedTuple):
             raise MalformedFile(f"its members have over {most} {what} together", kind="limit")
 
 
-Opener = Mapping[str, "partial[Span]"]
-"""The members of an archive by name, each opened when it is asked for."""
-
-
 def is_archive(span: Span) -> bool:
     """Whether these bytes are a container of files."""
     return zip.is_zip(span) or tar.is_tar(span) or gzip.is_gzip(span)
@@ -109,7 +106,14 @@ def _parts(span: Span, name: str, room: Room, depth: int) -> Iterator[Part]:
 
 
 def _members(span: Span, room: Room, depth: int) -> Iterator[Part]:
+    """The checkpoints of an archive; the first is charged with what the whole would unpickle."""
     members = _opened(span, room)
+    found = list(_checkpoints(members, room, depth))
+    names = {part.inside.partition("!")[0] for part in found}
+    return iter(_loading(found, unpickled_by_loaders(members, names)))
+
+
+def _checkpoints(members: Opener, room: Room, depth: int) -> Iterator[Part]:
     for name in sorted(members):
         room.take("members", 1, MAX_TRIED)
         try:
@@ -120,6 +124,16 @@ def _members(span: Span, room: Room, depth: int) -> Iterator[Part]:
             yield Part(name, error)
             continue
         yield from _member(name, member, members, room, depth)
+
+
+def _loading(found: list[Part], named: Pairs) -> list[Part]:
+    """The same parts, where what loads them would also import these (module, name) pairs."""
+    for at, part in enumerate(found):
+        if named and isinstance(part.checkpoint, Checkpoint):
+            known = dict.fromkeys((*named, *part.checkpoint.globals))
+            loaded = part.checkpoint._replace(globals=tuple(known))
+            return [*found[:at], part._replace(checkpoint=loaded), *found[at + 1 :]]
+    return found
 
 
 def _opened(span: Span, room: Room) -> "dict[str, partial[Span]]":
@@ -134,7 +148,7 @@ def _opened(span: Span, room: Room) -> "dict[str, partial[Span]]":
     return {
         name: partial(_body, span, member, room)
         for name, member in found.items()
-        if not name.endswith("/") and (member.method == zip.STORED or _is_model(name))
+        if not name.endswith("/") and (member.method == zip.STORED or _is_read(name))
     }
 
 
@@ -146,6 +160,10 @@ def _body(span: Span, member: zip.Member, room: Room) -> Span:
     if member.method != zip.STORED:
         room.take("bytes", member.size, MAX_ALL_INFLATED)
     return zip.body(span, member)
+
+
+def _is_read(name: str) -> bool:
+    return name == SETTINGS or _is_model(name)
 
 
 def _is_model(name: str) -> bool:
@@ -174,9 +192,19 @@ def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> I
 
 
 def _all_of(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterator[Part]:
-    """A checkpoint, and those that it keeps as bytes: skorch, RLlib, pickled Keras models."""
-    if not checkpoint.holds_nothing or not checkpoint.files:
-        yield Part(name, checkpoint)
+    """A checkpoint, and those that it keeps as bytes: skorch, RLlib, pickled Keras models.
+
+    Whoever loads one of those has loaded the pickle around it, so where that is no checkpoint of
+    its own, what it names is said of the first of them.
+    """
+    if checkpoint.holds_nothing and checkpoint.files:
+        yield from _loading(list(_kept(name, checkpoint, room, depth)), checkpoint.globals)
+        return
+    yield Part(name, checkpoint)
+    yield from _kept(name, checkpoint, room, depth)
+
+
+def _kept(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterator[Part]:
     for path, span in checkpoint.files.items() if depth > 1 else ():
         room.take("members", 1, MAX_TRIED)
         yield from _member(f"{name}!{path}" if name else path, span, {}, room, depth - 1)
