@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from ..version import __version__
-from .exits import PASS, ended_from_outside
+from .exits import INTERRUPTED, PASS, ended_from_outside
 from .help import command_of
 from .manners import hint_command, hint_option, reword
 from .options import FORMS
@@ -63,6 +63,9 @@ class LazyGroup(click.Group):
             _leave(click.UsageError(f"No such option: {error.option_name}. {hint}", error.ctx))
         except click.ClickException as error:
             _leave(error)
+        except click.Abort:  # Ctrl-C while click reads the command line, or ends the command
+            tell("Interrupted")
+            sys.exit(INTERRUPTED)
         sys.exit(code if isinstance(code, int) else PASS)
 
     def invoke(self, ctx: click.Context) -> object:

@@ -190,3 +190,14 @@ def test_the_script_of_a_shell(shell: type[ShellComplete]) -> None:
 @pytest.fixture(autouse=True)
 def _no_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("step", ["make_context", "resolve_command"])
+def test_ctrl_c_while_the_command_line_is_read(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(group), step, interrupted)
+    result = run("patch", "model.pt", "--forget-bias", 1)
+    assert result.exit_code == 130
+    assert "Traceback" not in result.stderr
