@@ -1,4 +1,4 @@
-"""JSON Schemas (draft 2020-12) of what others read and write: the report and the policy.
+"""JSON Schemas (draft 2020-12) of what others read and write: reports, statistics, the policy.
 
 Comes in: the types of facts, and the tables of rules and of policy keys. Goes out: plain JSON
 values. Promise: a report that `Audit.to_dict` writes and a table that `read_policy` accepts satisfy
@@ -16,16 +16,26 @@ from .policy import convention
 from .policy.keys import FINITE, KEYS, Key, rule_key, table_schema
 from .policy.toml import CONVENTION, GLOBS, OVERRIDE, names_on_top
 from .rules import catalogue
+from .statistics import StatisticsDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def report_schema() -> Json:
     """The schema of `lstm-audit/report/1`: strict, every key required."""
+    return _document("A report of lstm-audit", ReportDocument)
+
+
+def statistics_schema() -> Json:
+    """The schema of `lstm-audit/statistics/1`, as strict."""
+    return _document("Statistics of lstm-audit over many files", StatisticsDocument)
+
+
+def _document(title: str, facts: type) -> Json:
     return {
         "$schema": DIALECT,
-        "title": "A report of lstm-audit",
-        **_record_of(ReportDocument),
+        "title": title,
+        **_record_of(facts),
         "$defs": {
             "number": {
                 "description": "A number; what JSON cannot hold is spelled out.",
@@ -128,5 +138,9 @@ def _override() -> Json:
     return {**table, "anyOf": [{"required": [name]} for name in GLOBS]}
 
 
-SCHEMAS: Mapping[str, Callable[[], Json]] = {"report": report_schema, "policy": policy_schema}
+SCHEMAS: Mapping[str, Callable[[], Json]] = {
+    "report": report_schema,
+    "policy": policy_schema,
+    "statistics": statistics_schema,
+}
 """What `lstm-audit schema NAME` prints."""

@@ -234,7 +234,7 @@ REPORT = (
     Option(
         "statistics",
         ("--statistics",),
-        "Counts by rule and by initialiser instead of rows (table).",
+        "Counts by rule, initialiser and format, a histogram, the worst files (table, json).",
     ),
 )
 
@@ -509,7 +509,14 @@ FORMS: Mapping[str, Form] = {
         (), {**POLICY, "Options": (Option("as_json", ("--json",), "The policy as JSON."),)}
     ),
     "schema": Form(
-        (Argument("what", "{report|policy}", choices=lambda: ("report", "policy")),), {}
+        (
+            Argument(
+                "what",
+                "{report|policy|statistics}",
+                choices=lambda: ("report", "policy", "statistics"),
+            ),
+        ),
+        {},
     ),
 }
 

@@ -6,7 +6,7 @@ Promise: a report is written whole or not at all, and colour appears only where 
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,7 +14,7 @@ from ..errors import BadPolicy
 from ..facts import Audit
 from ..inputs import shards_beside
 from ..interrupted import sidecars
-from ..reports import REPORTS, Look
+from ..reports import REPORTS, Digest, Look, digest_of
 from ..reports.remedies import shell
 from ..reports.terminal import wrap
 from ..reports.words import describe_error, escape, utf8
@@ -122,8 +122,7 @@ def emit(
     name, output = ("json" if given.as_json else given.format_name), given.output
     outputs = [path for _, path in given.reports] + ([] if output is None else [output])
     refuse_overwriting(audit, [*given.paths, *kept], outputs)
-    if given.statistics and name != "table":
-        raise BadPolicy(f"--statistics is a table; --format {name} has every number anyway")
+    names = (name, *(report_name for report_name, _ in given.reports))
     wanted = {
         "quiet": given.quiet,
         "fail_on": fail_on,
@@ -134,20 +133,46 @@ def emit(
         "bounds": bounds,
     }
     look = Look(width=100, **wanted)
-    if "sarif" in (name, *(report_name for report_name, _ in given.reports)):
+    if "sarif" in names and not given.statistics:
         from .fixes import replacements_of
 
         look = look._replace(edits=replacements_of(audit))
+    texts = _texts_of(audit, names, given.statistics)
     for report_name, path in given.reports:
-        _write(path, REPORTS[report_name](audit, look))
+        _write(path, texts(report_name, look))
     if output is not None:
-        _write(output, REPORTS[name](audit, look))
+        _write(output, texts(name, look))
     elif name == "table":
         look = look_of(sys.stdout, given.color, given.quiet)._replace(**wanted)
-        text = harmless(REPORTS[name](audit, look), styled=look.color)
+        text = harmless(texts(name, look), styled=look.color)
         _put(text.encode(_encoding(sys.stdout), "backslashreplace"))
     else:
-        _put_for_programs(name, REPORTS[name](audit, look), audit)
+        _put_for_programs(name, texts(name, look), audit)
+
+
+Text = Callable[[str, Look], str]
+"""The text of the report of a name."""
+
+
+def _texts_of(audit: Audit, names: Sequence[str], statistics: bool) -> Text:
+    """How the texts of the reports are made: of the audit, or of its statistics alone."""
+    if not statistics:
+        return lambda name, look: REPORTS[name](audit, look)
+    from ..statistics import count  # 1 ms that a run with rows need not wait for
+
+    digests = digests_of(names)
+    found = count(audit)
+    return lambda name, look: digests[name](found, look)
+
+
+def digests_of(names: Sequence[str]) -> dict[str, Digest]:
+    """How each of the formats shows statistics; raises `BadPolicy` for one that does not."""
+    found = {name: digest_of(name) for name in names}
+    for name, digest in found.items():
+        if digest is None:
+            able = ", ".join(sorted(one for one in REPORTS if digest_of(one)))
+            raise BadPolicy(f"--statistics has no {name}; the formats that show it: {able}")
+    return {name: digest for name, digest in found.items() if digest is not None}
 
 
 def _command() -> str:

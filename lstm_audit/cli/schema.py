@@ -1,4 +1,4 @@
-"""`lstm-audit schema report|policy`: JSON Schemas of what goes out and what comes in."""
+"""`lstm-audit schema report|policy|statistics`: JSON Schemas of what goes out and what comes in."""
 
 from .exits import PASS
 from .options import Given
@@ -15,13 +15,14 @@ Example:
 
 
 def run(given: Given) -> int:
-    """Print the JSON Schema of the report or the policy.
+    """Print a JSON Schema: of the report, statistics or policy.
 
-    `report` is what `--format json` writes, `policy` what lstm-audit.toml may hold; draft 2020-12.
+    `report` is what `--format json` writes, `statistics` what it writes with `--statistics`,
+    `policy` what lstm-audit.toml may hold; draft 2020-12.
     """
     from json import dumps
 
-    from ..schemas import policy_schema, report_schema
+    from ..schemas import SCHEMAS
 
-    say(dumps(report_schema() if given.what == "report" else policy_schema(), indent=2))
+    say(dumps(SCHEMAS[given.what](), indent=2))
     return PASS

@@ -8,10 +8,14 @@ one is adding one module with one function.
 import importlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from ..facts import Audit
 from ..registry import Registry, module_names
 from ..tuples import NamedTuple
+
+if TYPE_CHECKING:
+    from ..statistics import Statistics
 
 
 class Replacement(NamedTuple):
@@ -35,9 +39,10 @@ class Look(NamedTuple):
     (`never`: none does). Paths are said relative to `root` (empty: the working directory) where a
     report is about a repository. `edits` maps a finding's fingerprint to the bytes that its fix
     would replace; without an entry the fix is only told as a command. `verbose` shows every LSTM
-    and every finding, however many; `statistics` none of them, but their counts. `closing` is the
-    verdict of the run, in a line, `command` what was run, and `bounds` are the least and the most
-    forget bias that the policy allows.
+    and every finding, however many; `statistics` none of them, but their counts. `worst` is how
+    many files a report of many lists by name. `closing` is the verdict of the run, in a line,
+    `command` what was run, and `bounds` are the least and the most forget bias that the policy
+    allows.
     """
 
     width: int = 80
@@ -49,6 +54,7 @@ class Look(NamedTuple):
     edits: Mapping[str, Sequence[Replacement]] = {}  # a default that nothing writes to
     verbose: bool = False
     statistics: bool = False
+    worst: int = 12
     closing: str = ""
     command: str = ""
     bounds: tuple[float, float] = (-math.inf, math.inf)
@@ -56,7 +62,9 @@ class Look(NamedTuple):
 
 Report = Callable[[Audit, Look], str]
 
-SHARED = ("listings", "remedies", "terminal", "words")
+Digest = Callable[["Statistics", Look], str]
+
+SHARED = ("listings", "overview", "remedies", "terminal", "words")
 """The modules beside the formats, which serve them all."""
 
 
@@ -89,3 +97,25 @@ def report(name: str) -> Callable[[Report], Report]:
     name.
     """
     return REPORTS.named(name)
+
+
+DIGESTS: dict[str, Digest] = {}
+"""The formats that can show `Statistics`, once the module of each is imported."""
+
+
+def digest(name: str) -> Callable[[Digest], Digest]:
+    """The decorator by which the module of a format registers how it shows the statistics of a run
+    of any size.
+    """
+
+    def register(function: Digest) -> Digest:
+        DIGESTS[name] = function
+        return function
+
+    return register
+
+
+def digest_of(name: str) -> Digest | None:
+    """How a format shows statistics; None where it does not."""
+    REPORTS[name]  # imports its module
+    return DIGESTS.get(name)

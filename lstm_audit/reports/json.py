@@ -4,8 +4,10 @@ Comes in: an `Audit`. Goes out: strict JSON (RFC 8259), in ASCII, with the keys 
 contract. Promise: any JSON parser reads it; nothing is rounded, shortened or left out.
 """
 
-from ..facts import Audit
-from . import Look, report
+from ..facts import Audit, Tool, as_json
+from ..statistics import SCHEMA, Statistics, StatisticsDocument
+from ..version import __version__
+from . import Look, digest, report
 from .words import dumps
 
 
@@ -13,3 +15,10 @@ from .words import dumps
 def json(audit: Audit, look: Look) -> str:
     """The whole report, `lstm-audit/report/1`."""
     return dumps(audit.to_dict(), indent=2) + "\n"
+
+
+@digest("json")
+def statistics(found: Statistics, look: Look) -> str:
+    """The counts, the histogram and the worst files, `lstm-audit/statistics/1`."""
+    tool = Tool("lstm-audit", __version__)
+    return dumps(as_json(StatisticsDocument(SCHEMA, tool, found)), indent=2) + "\n"

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ..facts import SEVERITIES, SOURCE_FORMATS, Audit, Finding
-from ..lstm.forensics.schemes import short
 from ..lstm.layer import Identity
 from ..tuples import NamedTuple
 from .words import counted
@@ -48,9 +47,14 @@ def is_lint(audit: Audit) -> bool:
 
 def tally(findings: Sequence[Finding]) -> list[str]:
     """`2 errors`, `1 warning`, `3 info`: what there is, most severe first."""
-    numbers = [(severity, sum(f.severity == severity for f in findings)) for severity in SEVERITIES]
+    return tally_words([sum(f.severity == severity for f in findings) for severity in SEVERITIES])
+
+
+def tally_words(numbers: Sequence[int]) -> list[str]:
+    """The same of counts by severity."""
+    pairs = zip(SEVERITIES, numbers, strict=True)
     return [
-        f"{n} info" if severity == "info" else counted(n, severity) for severity, n in numbers if n
+        f"{n} info" if severity == "info" else counted(n, severity) for severity, n in pairs if n
     ]
 
 
@@ -120,58 +124,6 @@ def worst_of(findings: Iterable[Finding]) -> dict[Identity, str]:
 
 
 # ---- many files
-
-
-class RuleCount(NamedTuple):
-    """How often a rule spoke, in how many files, and the range of what it measured."""
-
-    code: str
-    name: str
-    severity: str
-    files: int
-    findings: int
-    least: float | None
-    most: float | None
-
-
-def count_rules(audit: Audit) -> list[RuleCount]:
-    """The rules that spoke, most severe first."""
-    counts = []
-    for group in group_findings(audit.findings):
-        paths = {finding.path for finding in group.findings}
-        values = [f.measured for f in group.findings if isinstance(f.measured, (int, float))]
-        numbers = sorted(value for value in values if value == value)
-        least, most = (numbers[0], numbers[-1]) if numbers else (None, None)
-        counts.append(RuleCount(*group[:3], len(paths), len(group.findings), least, most))
-    return counts
-
-
-class InitCount(NamedTuple):
-    """How many LSTMs an initialiser made, in how many files, and the range of their mean forget
-    activations.
-    """
-
-    init: str
-    files: int
-    lstms: int
-    least: float
-    most: float
-
-
-def count_inits(audit: Audit) -> list[InitCount]:
-    """The initialisers, most frequent first."""
-    found: dict[str, list[tuple[str, float]]] = {}
-    for file in audit.files:
-        for row in file.rows:
-            name = "not told" if row.init is None else short(row.init)
-            found.setdefault(name, []).append((file.path, row.measures.activation.mean))
-    counts = [
-        InitCount(
-            name, len({path for path, _ in seen}), len(seen), *extent_of([f for _, f in seen])
-        )
-        for name, seen in found.items()
-    ]
-    return sorted(counts, key=lambda count: (-count.lstms, count.init))
 
 
 def extent_of(values: Sequence[float]) -> tuple[float, float]:

@@ -14,22 +14,30 @@ from typing import Any
 
 from ..facts import SOURCE_FORMATS, Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
+from ..statistics import Statistics, count, severities_of
 from ..tuples import NamedTuple
-from . import Look, report
+from . import Look, digest, report
 from .listings import (
     Group,
-    RuleCount,
-    count_inits,
-    count_rules,
-    extent_of,
     group_findings,
     sparkline,
     summary,
-    tally,
     worst_of,
 )
+from .overview import closing_of, statistics_text, table_of_inits, table_of_rules, table_of_worst
 from .remedies import commands, quoted
-from .terminal import GAP, NARROWEST, Signs, columns_wide, paint, shorten, signs_of, wrap
+from .terminal import (
+    GAP,
+    HUES,
+    NARROWEST,
+    Signs,
+    columns_wide,
+    fill,
+    paint,
+    shorten,
+    signs_of,
+    wrap,
+)
 from .words import (
     PATH_LIMIT,
     counted,
@@ -50,12 +58,10 @@ FOUND = 50  # findings that a file lists, those of one rule counted once
 ERRORS = 20  # errors that are listed, equal ones counted once
 FEW_ERRORS = 5  # the same where there are too many files to show whole
 COMMANDS = 3  # commands that a finding lists
-RULES, INITS, FILES = 12, 6, 12  # rules, initialisers and files that an overview of many lists
 PAGE = 30  # lines after which a file's rows get a heading of their own again
 FEW_FILES, FEW_ROWS = 5, 40  # up to here there is a row for every LSTM without --verbose
 ROOM, ROOMY = 22, 44  # columns that names have at least beside a column, and a rarer one
 INDENT = 9  # the width of the labels "note", "skipped" and "error" with their gap
-HUES = {"error": "red", "warning": "yellow", "info": "cyan"}
 OPEN, CLOSED = 0.7, 0.3  # where colour begins; it says nothing that the number does not
 
 Style = dict[str, Any]
@@ -91,26 +97,15 @@ def table(audit: Audit, look: Look) -> str:
         *([] if _is_long(audit, look) else _file_blocks(audit, look)),
         [*_without_lstm(audit, look), *_errors(audit, look)],
         closing,
-        _closing(look),
+        closing_of(look),
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
 def _is_long(audit: Audit, look: Look) -> bool:
     """Whether a row for every LSTM would be more than a person reads."""
-    if look.statistics:
-        return True
     many = len(audit.files) > FEW_FILES and len(audit.rows) > FEW_ROWS
     return many and not look.verbose
-
-
-def _closing(look: Look) -> list[str]:
-    """The verdict, where the run has one."""
-    if not look.closing:
-        return []
-    hue = "red" if look.closing.startswith("FAILED") else "green"
-    hue = "yellow" if look.closing.startswith("NOT") else hue
-    return [paint(line, look, fg=hue, bold=True) for line in wrap(look.closing, look.width)]
 
 
 # ---- many files
@@ -120,117 +115,28 @@ def _overview(audit: Audit, look: Look) -> Iterator[list[str]]:
     """Over several files: what the rules say, what initialised the LSTMs, and the files with the
     most severe findings first where there are too many to show whole.
     """
-    if len(audit.files) <= FEW_FILES and not look.statistics:
+    if len(audit.files) <= FEW_FILES:
         return
-    yield _rules_table(count_rules(audit), look)
-    if not _is_long(audit, look):
-        return
-    yield _inits_table(audit, look)
-    if not look.statistics:
+    found = count(audit)
+    yield table_of_rules(found.rules, look)
+    if _is_long(audit, look):
+        yield table_of_inits(found.inits, look)
         yield _files_table(audit, look)
-
-
-def _rules_table(counts: Sequence[RuleCount], look: Look) -> list[str]:
-    shown = [count for count in counts if count.severity != "info" or not look.quiet]
-    if not shown:
-        return []
-    cells = [
-        [c.code, c.severity, str(c.files), str(c.findings), f"{c.name}{_range_of(c)}"]
-        for c in shown
-    ]
-    styles = [{"fg": HUES[c.severity]} for c in shown]
-    heads = ("rule", "severity", "files", "found", "what")
-    return _plain_table(heads, cells, styles, look, most=RULES)
-
-
-def _range_of(count: RuleCount) -> str:
-    if count.least is None or count.most is None:
-        return ""
-    least, most = digits(count.least), digits(count.most)
-    return f": {least}" if least == most else f": {least} to {most}"
-
-
-def _inits_table(audit: Audit, look: Look) -> list[str]:
-    cells = [
-        [
-            escape(count.init, ascii=look.ascii),
-            str(count.files),
-            str(count.lstms),
-            _between(count.least, count.most),
-        ]
-        for count in count_inits(audit)
-    ]
-    heads = ("init", "files", "LSTMs", "activation")
-    return _plain_table(heads, cells, [{}] * len(cells), look, most=INITS) if cells else []
-
-
-def _between(least: float, most: float) -> str:
-    low, high = fraction(least), fraction(most)
-    return low if low == high else f"{low}..{high}"
 
 
 def _files_table(audit: Audit, look: Look) -> list[str]:
     """One line a file, those with the most severe findings first."""
-    files = sorted(audit.files, key=lambda file: [-n for n in _severities(file)])
-    cells, styles = [], []
-    for file in files[:FILES]:
-        means = extent_of([row.measures.activation.mean for row in file.rows])
-        extent = _between(*means) if file.rows else ""
-        found = ", ".join(tally(file.findings))
-        path = escape(file.path, PATH_LIMIT, look.ascii)
-        cells.append([path, str(len(file.rows)), extent, found])
-        worst = group_findings(file.findings)
-        styles.append({"fg": HUES[worst[0].severity]} if worst else {})
-    lines = _plain_table(("file", "LSTMs", "activation", "found"), cells, styles, look)
-    rest = len(files) - FILES
+    files = sorted(audit.files, key=lambda file: [-n for n in severities_of(file)])
     advice = "--verbose shows every LSTM, json has every number"
-    if rest > 0:
+    if (rest := len(files) - look.worst) > 0:
         advice = f"{counted(rest, 'more file')}; {advice}"
-    return [*lines, *wrap(advice, look.width)]
+    return [*table_of_worst(files, look), *wrap(advice, look.width)]
 
 
-def _severities(file: FileAudit) -> list[int]:
-    return [sum(f.severity == severity for f in file.findings) for severity in HUES]
-
-
-def _plain_table(
-    heads: Sequence[str],
-    cells: list[list[str]],
-    styles: Sequence[Style],
-    look: Look,
-    most: int | None = None,
-) -> list[str]:
-    """Columns below their headings: numbers to the right, the widest column shortened to fit;
-    `most` lines of them, unless the statistics are what was asked for.
-    """
-    rest = 0 if most is None or look.statistics else len(cells) - most
-    if rest > 0:
-        cells, styles = cells[:most], styles[:most]
-    wide = [max(map(columns_wide, column)) for column in zip(heads, *cells, strict=True)]
-    longest = max(range(len(wide)), key=wide.__getitem__)
-    spare = look.width - sum(wide) - GAP * (len(wide) - 1)
-    if spare < 0:
-        wide[longest] = max(wide[longest] + spare, 8)
-        names = shorten([row[longest] for row in cells], wide[longest], signs_of(look).dots)
-        cells = [
-            [*row[:longest], name, *row[longest + 1 :]]
-            for row, name in zip(cells, names, strict=True)
-        ]
-    numeric = [
-        all(row[k].replace("∞", "0").replace(".", "0").lstrip("<>-~").isdigit() for row in cells)
-        for k in range(len(wide))
-    ]
-
-    def line(row: Sequence[str]) -> str:
-        parts = [
-            _filled(cell, n, not right) for cell, n, right in zip(row, wide, numeric, strict=True)
-        ]
-        return (" " * GAP).join(parts).rstrip()
-
-    rule = (" " * GAP).join("-" * n for n in wide)
-    body = [paint(line(row), look, **style) for row, style in zip(cells, styles, strict=True)]
-    more = [f"and {rest} more; --statistics has them"] if rest > 0 else []
-    return [*(part[: look.width] for part in (line(heads), rule)), *body, *more]
+@digest("table")
+def statistics(found: Statistics, look: Look) -> str:
+    """The counts, the activations, the worst files; no rows."""
+    return statistics_text(found, look)
 
 
 # ---- a block a file
@@ -302,7 +208,7 @@ def _grid(audit: Audit, columns: Sequence[Filled], look: Look) -> list[str]:
     blocks = []
     for column, cells in columns:
         wide = _columns_of(column, cells)
-        heads = [_filled(title, wide, column.align == "left") for title in column.title.split("\n")]
+        heads = [fill(title, wide, column.align == "left") for title in column.title.split("\n")]
         body = _aligned(column, cells, wide)
         if column.styled:
             body = [paint(cell, look, **s) for cell, s in zip(body, styles, strict=True)]
@@ -313,16 +219,11 @@ def _grid(audit: Audit, columns: Sequence[Filled], look: Look) -> list[str]:
 def _aligned(column: Column, cells: Sequence[str], wide: int) -> list[str]:
     """Cells filled to the width of their column; decimal ones stand point below point."""
     if column.align != "decimal":
-        return [_filled(cell, wide, column.align == "left") for cell in cells]
+        return [fill(cell, wide, column.align == "left") for cell in cells]
     places = [len(cell) - len(cell.partition(".")[0]) for cell in cells]
     return [
         (cell + " " * (max(places) - n)).rjust(wide) for cell, n in zip(cells, places, strict=True)
     ]
-
-
-def _filled(text: str, wide: int, left: bool) -> str:
-    gap = " " * (wide - columns_wide(text))
-    return text + gap if left else gap + text
 
 
 def _columns_of(column: Column, cells: Sequence[str]) -> int:

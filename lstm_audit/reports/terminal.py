@@ -6,6 +6,7 @@ more than its length.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 from ..tuples import NamedTuple
 from . import Look
@@ -13,6 +14,9 @@ from . import Look
 NARROWEST = 40
 GAP = 2
 """Columns between two columns of a table."""
+
+HUES = {"error": "red", "warning": "yellow", "info": "cyan"}
+"""The colour of each severity."""
 
 SGR = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"
@@ -133,3 +137,48 @@ def paint(text: str, look: Look, fg: str = "", bold: bool = False) -> str:
     if not look.color or not (fg or bold):
         return text
     return (SGR[fg] if fg else "") + (BOLD if bold else "") + text + PLAIN
+
+
+def fill(text: str, wide: int, left: bool) -> str:
+    gap = " " * (wide - columns_wide(text))
+    return text + gap if left else gap + text
+
+
+def plain_table(
+    heads: Sequence[str],
+    cells: list[list[str]],
+    styles: Sequence[dict[str, Any]],
+    look: Look,
+    most: int | None = None,
+) -> list[str]:
+    """Columns below their headings: numbers to the right, the widest column shortened to fit;
+    `most` lines of them, unless the statistics are what was asked for.
+    """
+    rest = 0 if most is None or look.statistics else len(cells) - most
+    if rest > 0:
+        cells, styles = cells[:most], styles[:most]
+    wide = [max(map(columns_wide, column)) for column in zip(heads, *cells, strict=True)]
+    longest = max(range(len(wide)), key=wide.__getitem__)
+    spare = look.width - sum(wide) - GAP * (len(wide) - 1)
+    if spare < 0:
+        wide[longest] = max(wide[longest] + spare, 5)
+        names = shorten([row[longest] for row in cells], wide[longest], signs_of(look).dots)
+        cells = [
+            [*row[:longest], name, *row[longest + 1 :]]
+            for row, name in zip(cells, names, strict=True)
+        ]
+    numeric = [
+        all(row[k].replace("∞", "0").replace(".", "0").lstrip("<>-~").isdigit() for row in cells)
+        for k in range(len(wide))
+    ]
+
+    def line(row: Sequence[str]) -> str:
+        parts = [
+            fill(cell, n, not right) for cell, n, right in zip(row, wide, numeric, strict=True)
+        ]
+        return (" " * GAP).join(parts).rstrip()
+
+    rule = (" " * GAP).join("-" * n for n in wide)
+    body = [paint(line(row), look, **style) for row, style in zip(cells, styles, strict=True)]
+    more = [f"and {rest} more; --statistics has them"] if rest > 0 else []
+    return [*(part[: look.width] for part in (line(heads), rule)), *body, *more]

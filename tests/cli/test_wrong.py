@@ -37,7 +37,7 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("audit", "-o", "model.pt", "model.pt"),
     ("audit", "empty.pt"),
     ("audit", "--layers", "encodr.*", "model.pt"),
-    ("audit", "--statistics", "--json", "model.pt"),
+    ("audit", "--statistics", "-f", "sarif", "model.pt"),
     ("check", "--init", "xavier", "model.pt"),
     ("check", "--stat", "min", "model.pt"),
     ("check", "--stat", "median", "--forget-bias", "1", "model.pt"),

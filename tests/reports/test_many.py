@@ -1,7 +1,7 @@
 """Reports of much: said once, and in few lines."""
 
 from collections.abc import Callable, Iterator
-from itertools import count
+from itertools import count as count_from
 from typing import Any
 
 import pytest
@@ -12,8 +12,10 @@ from test_reports import lstm, measured
 from lstm_audit.facts import Audit, FileAudit, FileError, Finding, LstmFacts
 from lstm_audit.policy.globs import matches
 from lstm_audit.reports import REPORTS, Look
-from lstm_audit.reports.listings import count_inits, count_rules, group_findings, join_messages
+from lstm_audit.reports.listings import group_findings, join_messages
+from lstm_audit.reports.overview import statistics_text
 from lstm_audit.reports.remedies import patterns
+from lstm_audit.statistics import count
 
 
 def default(path: str, module: str, f: float) -> Finding:
@@ -98,11 +100,11 @@ def test_many_checkpoints() -> None:
 
 def test_statistics_have_no_rows() -> None:
     audit = Audit(tuple(model(f"{k}.pt", 2) for k in range(3)))
-    text = REPORTS["table"](audit, Look(statistics=True))
+    text = statistics_text(count(audit), Look())
     assert "LA108" in text
-    assert ".pt" not in text
-    assert count_rules(audit)[0][2:5] == ("info", 3, 6)
-    assert [(c.files, c.lstms) for c in count_inits(audit)] == [(3, 6)]
+    assert "encoder" not in text
+    assert count(audit).rules[0][2:5] == ("info", 3, 6)
+    assert [(c.files, c.lstms) for c in count(audit).inits] == [(3, 6)]
 
 
 def test_a_group_is_one_severity() -> None:
@@ -120,8 +122,8 @@ def test_columns_are_those_of_the_terminal() -> None:
         return REPORTS["table"](audit, Look(width=width)).splitlines()[2].split()
 
     for width in (80, 90, 100, 120, 160):
-        short = heading(width, ["a", "b"], count(0.1, 0.1))
-        long = heading(width, ["encoder." * 6 + "a", "b" * 90], count(-12.25, 1000.5))
+        short = heading(width, ["a", "b"], count_from(0.1, 0.1))
+        long = heading(width, ["encoder." * 6 + "a", "b" * 90], count_from(-12.25, 1000.5))
         assert short == long
 
 
