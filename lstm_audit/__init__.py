@@ -2,17 +2,33 @@
 
     import lstm_audit
     result = lstm_audit.audit("model.pt")           # or a folder, a torch.nn.Module, a state dict
-    result.rows[0].measures.activation.mean         # 0.5 for a fresh torch.nn.LSTM
+    result[0].measures.activation.mean              # 0.5 for a fresh torch.nn.LSTM
+    print(result)                                   # the table; in a notebook, the picture
 
-Names are imported when they are used.
+Look:     audit, check, lint, diff, trend, probe, gates
+Change:   patch, undo
+Train:    assert_forget_gate, monitor, and the callbacks of lstm_audit.integrations
+Look up:  presets, explain
+Errors:   AuditError is the root; BadPolicy, MalformedFile, MissingFile, MissingPackage,
+          NotPatchable, UnknownFormat, Unreadable
 """
 
 from .version import __version__ as __version__
 
-TYPE_CHECKING = False  # as from typing, whose import takes 5 ms: longer than ours
+# False, as from typing, whose import takes 5 ms: longer than ours. Spelled so, for jedi looks past
+# the branch of a plain False.
+TYPE_CHECKING = not __name__
 
 if TYPE_CHECKING:
     from .errors import AuditError as AuditError
+    from .errors import BadPolicy as BadPolicy
+    from .errors import MalformedFile as MalformedFile
+    from .errors import MissingFile as MissingFile
+    from .errors import MissingPackage as MissingPackage
+    from .errors import NotPatchable as NotPatchable
+    from .errors import Skipped as Skipped
+    from .errors import UnknownFormat as UnknownFormat
+    from .errors import Unreadable as Unreadable
     from .facts import Audit as Audit
     from .facts import FileAudit as FileAudit
     from .facts import FileError as FileError
@@ -25,37 +41,40 @@ if TYPE_CHECKING:
     from .gate import lint as lint
     from .patching.api import Patched as Patched
     from .patching.api import patch as patch
+    from .policy.model import Policy as Policy
     from .step import Probe as Probe
     from .step import probe as probe
+else:
+    # Each name is imported when it is used. A type checker must not see this function: it would
+    # take every misspelled name for one of ours.
+    _HOMES = {
+        "errors": (
+            "AuditError", "BadPolicy", "MalformedFile", "MissingFile", "MissingPackage",
+            "NotPatchable", "Skipped", "UnknownFormat", "Unreadable",
+        ),
+        "facts": ("Audit", "FileAudit", "FileError", "Finding", "Row"),
+        "fleet": ("audit",),
+        "gate": ("Checked", "assert_forget_gate", "check", "lint"),
+        "patching.api": ("Patched", "patch"),
+        "policy.model": ("Policy",),
+        "step": ("Probe", "probe"),
+    }  # fmt: skip
 
-_HOMES = {
-    "audit": "fleet",
-    "check": "gate",
-    "lint": "gate",
-    "Checked": "gate",
-    "assert_forget_gate": "gate",
-    "AuditError": "errors",
-    "Audit": "facts",
-    "FileAudit": "facts",
-    "FileError": "facts",
-    "Finding": "facts",
-    "Row": "facts",
-    "Patched": "patching.api",
-    "patch": "patching.api",
-    "Probe": "step",
-    "probe": "step",
-}
+    def __getattr__(name):
+        for home, names in _HOMES.items():
+            if name in names:
+                from importlib import import_module
+
+                return getattr(import_module(f".{home}", __name__), name)
+        raise AttributeError(f"module 'lstm_audit' has no attribute {name!r}")
+
+    def __dir__():
+        return sorted(__all__)
+
 
 __all__ = [
-    "Audit", "AuditError", "Checked", "FileAudit", "FileError", "Finding", "Patched", "Probe",
-    "Row", "__version__",
+    "Audit", "AuditError", "BadPolicy", "Checked", "FileAudit", "FileError", "Finding",
+    "MalformedFile", "MissingFile", "MissingPackage", "NotPatchable", "Patched", "Policy", "Probe",
+    "Row", "Skipped", "UnknownFormat", "Unreadable", "__version__",
     "assert_forget_gate", "audit", "check", "lint", "patch", "probe",
 ]  # fmt: skip
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lstm_audit' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)

@@ -67,6 +67,22 @@ class BadPolicy(AuditError):
     kind = "policy"
 
 
+class MissingFile(BadPolicy, FileNotFoundError):
+    """A path that leads nowhere: a usage error, and Python's own `FileNotFoundError` as well."""
+
+    def __str__(self) -> str:  # that of OSError wants an errno
+        return self.message
+
+
+class MissingPackage(AuditError, ImportError):
+    """Something that only an optional package can do; the message has the line that installs it."""
+
+    kind = "unsupported"
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class Skipped(NamedTuple):
     """Something that looks recurrent but was not judged: where, why in one word, why in a sentence.
 

@@ -19,6 +19,7 @@ from .errors import Skipped
 from .lstm.forensics.schemes import Init
 from .lstm.layer import GATES, Direction, Identity, Layer, Lstm, halves_overlap
 from .lstm.measure import ACTIVATIONS, Measures, Values, time_scale_of_bias
+from .result import Result, quoted
 from .targets import Target
 from .tuples import NamedTuple
 from .version import __version__
@@ -64,6 +65,9 @@ class Units(NamedTuple):
     activation: tuple[float, ...]
     time_scale: tuple[float, ...]
 
+    def __repr__(self) -> str:
+        return f"<Units: {len(self.activation)}>"
+
 
 class LstmFacts(NamedTuple):
     """One LSTM, as far as it can be told without its file; see `lstm.layer.Lstm` for the terms.
@@ -85,6 +89,10 @@ class LstmFacts(NamedTuple):
     two_halves: bool = False
     fixable: bool = True
     locations: tuple[Location, ...] = ()
+
+    def __repr__(self) -> str:
+        kind = f"{self.hidden_size} units, {self.dtype}, {self.convention}"
+        return f"<LstmFacts {quoted(self.address)}: {kind}>"
 
     @property
     def module(self) -> str:
@@ -126,6 +134,12 @@ class Row(NamedTuple):
     measures: Measures
     init: Init | None = None
     units: Units | None = None
+
+    def __repr__(self) -> str:
+        bias, active = self.measures.gates["f"].mean, self.measures.activation.mean
+        init = f", {self.init.scheme}" if self.init else ""
+        numbers = f"forget bias {bias:.4g}, activation {active:.4g}{init}"
+        return f"<Row {quoted(self.lstm.address)}: {numbers}>"
 
 
 class Fix(NamedTuple):
@@ -172,6 +186,10 @@ class Finding(NamedTuple):
     convention: str | None = None
     ambiguous: bool = False
 
+    def __repr__(self) -> str:
+        place = quoted(self.address or self.path)
+        return f"<Finding {self.code} {self.name} [{self.severity}] {place}>"
+
     @property
     def identity(self) -> Identity | None:
         """Of the one LSTM that it is about; None where it is about a module or the file."""
@@ -215,6 +233,11 @@ class FileAudit(NamedTuple):
     findings: tuple[Finding, ...] = ()
     left_out: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        said = f"{len(self.rows)} LSTMs, {len(self.findings)} findings"
+        skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
+        return f"<FileAudit {quoted(self.path)}: {said}{skipped}>"
+
 
 class FileError(NamedTuple):
     """One input that could not be read: the kind, what to do, and the byte at which it happened."""
@@ -225,16 +248,71 @@ class FileError(NamedTuple):
     at: Count | None = None
 
 
-class Audit(NamedTuple):
-    """The result of one run. `ignored` counts the files in walked folders that are no
-    checkpoints, `sources` what a run of the linter looked at.
+class Audit(Result, view="audited"):
+    """The result of one run: of its LSTMs it is a sequence.
+
+    `len(audit)` counts the LSTMs, iterating over it gives their `Row`s in the order of the report,
+    `audit[0]` and `audit["encoder.lstm:l0"]` give one; it is true when there is any. `files` are
+    the checkpoints that could be read, `errors` what could not. `ignored` counts the files in
+    walked folders that are no checkpoints, `sources` what a run of the linter looked at.
     """
 
+    __slots__ = __match_args__ = ("files", "errors", "ignored", "ignored_paths", "sources")
+
     files: tuple[FileAudit, ...]
-    errors: tuple[FileError, ...] = ()
-    ignored: int = 0
-    ignored_paths: tuple[str, ...] = ()
-    sources: int = 0
+    errors: tuple[FileError, ...]
+    ignored: int
+    ignored_paths: tuple[str, ...]
+    sources: int
+
+    def __init__(
+        self,
+        files: tuple[FileAudit, ...],
+        errors: tuple[FileError, ...] = (),
+        ignored: int = 0,
+        ignored_paths: tuple[str, ...] = (),
+        sources: int = 0,
+    ) -> None:
+        values = (files, errors, ignored, ignored_paths, sources)
+        for name, value in zip(self.__slots__, values, strict=True):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError("an Audit is not changed; _replace makes another one")
+
+    def _values(self) -> tuple[Any, ...]:
+        return tuple(getattr(self, name) for name in self.__slots__)
+
+    def _replace(self, **changed: Any) -> "Audit":
+        """Another one, with other values for some attributes."""
+        return Audit(**{**dict(zip(self.__slots__, self._values(), strict=True)), **changed})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Audit, self._values()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Audit) and self._values() == other._values()
+
+    __hash__ = None  # type: ignore[assignment]  # its rows hold mappings
+
+    def __len__(self) -> int:
+        return sum(len(file.rows) for file in self.files)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def __getitem__(self, which: int | str) -> Row:
+        if isinstance(which, int):
+            return self.rows[which]
+        found = [row for row in self.rows if which in row.lstm.names]
+        if len(found) != 1:
+            known = ", ".join(row.lstm.address for row in self.rows[:8])
+            raise KeyError(f"{which!r} means {len(found)} LSTMs; there are {known or 'none'}")
+        return found[0]
+
+    def __repr__(self) -> str:
+        said = f"files {len(self.files)}, LSTMs {len(self)}, findings {len(self.findings)}"
+        return f"<Audit: {said}{f', unreadable {len(self.errors)}' if self.errors else ''}>"
 
     @property
     def rows(self) -> tuple[Row, ...]:

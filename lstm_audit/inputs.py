@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
-from .errors import AuditError, BadPolicy, MalformedFile, Unreadable
+from .errors import AuditError, BadPolicy, MalformedFile, MissingFile, Unreadable
 from .formats import all_formats
 from .policy.globs import file_matches
 from .raw.budget import Budget
@@ -192,7 +192,7 @@ def _globbed(pattern: str) -> Iterator[Input]:
     if not matches:
         magic = glob.has_magic(pattern)
         hint = "no file matches this pattern" if magic else explain_missing(pattern)
-        raise BadPolicy(f"{pattern}: {hint}")
+        raise MissingFile(f"{pattern}: {hint}")
     for match in matches:
         if os.path.isdir(match):
             yield from walk(match)

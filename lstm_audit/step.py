@@ -21,6 +21,7 @@ from .lstm.find import find_lstms
 from .lstm.kind import claimed_kind, worded_kind
 from .lstm.layer import Direction, Lstm
 from .lstm.measure import ACTIVATIONS, read_values
+from .result import quoted
 
 AGREE = 1e-4
 """Static and measured means differ by rounding alone below this, in float16 too."""
@@ -46,6 +47,11 @@ class Probe(NamedTuple):
     forget: tuple[float, ...]
     static: float | None = None
     problem: str = ""
+
+    def __repr__(self) -> str:
+        said = self.problem or f"activation {self.activation:.4g}"
+        place = quoted(f"{self.module}:l{self.layer}:{self.direction}")
+        return f"<Probe {place}: {said}>"
 
     @property
     def activation(self) -> float | None:

@@ -152,24 +152,85 @@ def _types(part: dict) -> list[str]:
 
 
 def names() -> str:
-    """What the package offers: signatures and first sentences."""
+    """What the package offers: functions first, then results, then errors; each with its
+    signature, its docstring, and what it has.
+    """
     import inspect
 
     import lstm_audit
 
+    values = {name: getattr(lstm_audit, name) for name in lstm_audit.__all__}
+    functions = {n: v for n, v in values.items() if inspect.isfunction(v)}
+    errors = {n: v for n, v in values.items() if isinstance(v, type) and issubclass(v, Exception)}
+    results = {n: v for n, v in values.items() if inspect.isclass(v) and n not in errors}
     parts = []
-    for name in sorted(lstm_audit.__all__, key=str.lower):
-        value = getattr(lstm_audit, name)
-        if not callable(value):
-            continue
-        doc = (inspect.getdoc(value) or "").split("\n\n")
-        if inspect.isfunction(value):
-            parts.append(
-                f"## `{name}`\n\n```python\n{name}{_signature(value)}\n```\n\n" + "\n\n".join(doc)
-            )
-        else:
-            parts.append(f"## `{name}`\n\n" + "\n\n".join(doc))
+    for title, group in (("Functions", functions), ("Results", results), ("Errors", errors)):
+        parts.append(f"## {title}")
+        for name in sorted(group, key=str.lower):
+            parts += _described(name, group[name])
     return "\n\n".join(parts)
+
+
+def _described(name: str, value: object) -> Iterator[str]:
+    import inspect
+
+    yield f"### `{name}`"
+    if inspect.isfunction(value):
+        yield f"```python\n{name}{_signature(value)}\n```"
+    elif issubclass(value, Exception):
+        bases = [
+            f"`{base.__name__}`" for base in value.__mro__[1:] if base.__module__ != "builtins"
+        ]
+        builtin = [
+            f"`{base.__name__}`" for base in value.__bases__ if base.__module__ == "builtins"
+        ]
+        yield f"Is a {', '.join(bases + builtin)}."
+    yield inspect.getdoc(value) or ""
+    if inspect.isclass(value) and not issubclass(value, Exception):
+        yield from _members(value)
+
+
+def _members(value: type) -> Iterator[str]:
+    """The fields of a result in a table, and its methods, those of every result too."""
+    import inspect
+
+    hints = {name: hint for name, hint in _hints(value).items() if not name.startswith("_")}
+    lines = [f"| `{name}` | {hint} |" for name, hint in hints.items()]
+    if lines:
+        yield "\n".join(["| field | type |", "|---|---|", *lines])
+    lines = []
+    for name in [*vars(value), *(n for n in ("to", "to_dataframe") if n not in vars(value))]:
+        member = getattr(value, name, None)
+        if name.startswith("_") or name in hints or not (inspect.getdoc(member) or ""):
+            continue
+        call = (
+            _signature(member).replace("(self, *, ", "(*, ").replace("(self", "(")
+            if inspect.isfunction(member)
+            else ""
+        )
+        first = " ".join((inspect.getdoc(member) or "").split("\n\n")[0].split())
+        lines.append(f"- `{name}{call.replace('(, ', '(')}`: {first}")
+    if lines:
+        yield "\n".join(lines)
+
+
+def _hints(value: type) -> dict[str, str]:
+    """The annotations of a class as they are written."""
+    import re as _re
+
+    known = getattr(value, "__annotations__", {})
+    texts = {
+        n: h
+        if isinstance(h, str)
+        else getattr(h, "__name__", str(h))
+        if isinstance(h, type) and not getattr(h, "__args__", ())
+        else str(h)
+        for n, h in known.items()
+    }
+    return {
+        n: "`" + _re.sub(r"\b(?:[a-z_]+\.)+(?=[A-Za-z])", "", t).replace("|", "or") + "`"
+        for n, t in texts.items()
+    }
 
 
 def _signature(function: object) -> str:
@@ -181,7 +242,8 @@ def _signature(function: object) -> str:
         if p.kind is p.KEYWORD_ONLY and not star:
             words.append("*")
             star = True
-        words.append(p.name if p.default is p.empty else f"{p.name}={p.default!r}")
+        name = f"**{p.name}" if p.kind is p.VAR_KEYWORD else p.name
+        words.append(name if p.default is p.empty else f"{name}={p.default!r}")
     return "(" + ", ".join(words) + ")"
 
 

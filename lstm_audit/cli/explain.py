@@ -1,7 +1,7 @@
 """`lstm-audit explain CODE`: one rule's manual."""
 
+from ..catalogue import find_rules
 from ..policy.convention import MANUAL
-from .catalogue import find_rules
 from .exits import PASS
 from .options import Given
 from .output import say, say_table

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from ..catalogue import every_rule, find_rules
 from ..rules import Rule
-from .catalogue import every_rule, find_rules
 from .exits import PASS
 from .options import Given
 from .output import say, say_table

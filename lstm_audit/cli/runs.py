@@ -43,7 +43,7 @@ def policy_of(given: Given) -> "Policy":
     policy = load_policy(given.config, use_config=not given.no_config)
     flags = flags_of(given)
     if "select" in flags or "ignore" in flags:
-        from .catalogue import as_codes  # the rules, which a policy of numbers never needs
+        from ..catalogue import as_codes  # the rules, which a policy of numbers never needs
 
         for key in flags.keys() & {"select", "ignore"}:
             flags[key] = as_codes(flags[key])

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from ..errors import BadPolicy
 from ..facts import Audit, number
 from ..fleet import audit_paths
+from ..history import Line, Point, Trend, follow
 from ..pipeline import MAX_SECONDS, Request
 from ..policy.unmatched import refuse_unmatched
 from ..reports.terminal import shorten
 from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
-from ..trend import Line, Point, Trend, follow
 from . import exits
 from .options import Given
 from .output import Progress, look_of, refuse_overwriting, say, say_table, tell, write

@@ -72,6 +72,10 @@ class Measures(NamedTuple):
     half_life: Stats
     histogram: tuple[int, ...]
 
+    def __repr__(self) -> str:
+        bias, active = self.gates["f"].mean, self.activation.mean
+        return f"<Measures: forget bias {bias:.4g}, activation {active:.4g}>"
+
 
 def read_values(lstm: Lstm) -> Values:
     """Read an LSTM's biases, each stored tensor once; the source must be open."""

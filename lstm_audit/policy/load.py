@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import BadPolicy
+from ..errors import BadPolicy, MissingFile
 from .model import Policy
 
 PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str] | None
@@ -120,7 +120,8 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(MAX_CONFIG + 1)
     except OSError as error:
-        raise BadPolicy(
+        missing = isinstance(error, FileNotFoundError)
+        raise (MissingFile if missing else BadPolicy)(
             f"{shown_path(path)}: cannot read the configuration: {error.strerror}"
         ) from None
     if len(data) > MAX_CONFIG:

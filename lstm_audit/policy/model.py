@@ -7,6 +7,7 @@ set.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from ..result import quoted
 from ..tuples import NamedTuple
 from .keys import defaults
 
@@ -39,6 +40,10 @@ class Policy(NamedTuple):
     file: str | None = None
     origins: Mapping[str, str] = {}
     conventions: "tuple[Own, ...]" = ()
+
+    def __repr__(self) -> str:
+        said = f"{len(self.origins)} keys set, {len(self.overrides)} overrides"
+        return f"<Policy {quoted(self.file or 'defaults')}: {said}>"
 
     @property
     def fail_on(self) -> str:

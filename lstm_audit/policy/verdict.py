@@ -32,6 +32,9 @@ class Outcome(NamedTuple):
     unjudged: tuple[Skipped, ...] = ()
     empty: bool = False
 
+    def __repr__(self) -> str:
+        return f"<Outcome: {self.state}, {len(self.failures)} failures>"
+
     @property
     def state(self) -> str:
         """`unread` before `failed` before `empty` before `passed`."""

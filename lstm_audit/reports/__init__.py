@@ -42,7 +42,8 @@ class Look(NamedTuple):
     and every finding, however many; `statistics` none of them, but their counts. `worst` is how
     many files a report of many lists by name. `closing` is the verdict of the run, in a line,
     `command` what was run, and `bounds` are the least and the most forget bias that the policy
-    allows.
+    allows. `rows` are the LSTMs of a file that the table shows, the first and the last ones, and
+    the cards of a page (0: as many as the report has room for).
     """
 
     width: int = 80
@@ -58,6 +59,7 @@ class Look(NamedTuple):
     closing: str = ""
     command: str = ""
     bounds: tuple[float, float] = (-math.inf, math.inf)
+    rows: int = 0
 
 
 Report = Callable[[Audit, Look], str]

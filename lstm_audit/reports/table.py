@@ -149,7 +149,7 @@ def _file_blocks(audit: Audit, look: Look) -> Iterator[list[str]]:
     heading, body = _rows(audit, look) if audit.rows else ([], [])
     lines, since = iter(body), PAGE
     for file in audit.files:
-        rows = list(islice(lines, len(file.rows)))
+        rows = _ends(list(islice(lines, len(file.rows))), look)
         remarks = [
             *_findings(file, look),
             *([] if look.quiet else [*_notes(file, look), *_skipped(file, look)]),
@@ -160,6 +160,16 @@ def _file_blocks(audit: Audit, look: Look) -> Iterator[list[str]]:
         block = [*_title(file, look), *due, *rows, *([""] if rows and remarks else []), *remarks]
         since = len(block) + 1 + (0 if due else since)
         yield block
+
+
+def _ends(rows: list[str], look: Look) -> list[str]:
+    """The first and the last rows, where fewer are wanted than there are."""
+    left_out = len(rows) - look.rows
+    if not look.rows or left_out < 2:
+        return rows
+    head = look.rows - look.rows // 3
+    tail = rows[head + left_out :]
+    return [*rows[:head], f"{signs_of(look).dots} {left_out} more LSTMs", *tail]
 
 
 def _title(file: FileAudit, look: Look) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from ..errors import BadPolicy
+from ..errors import MissingFile
 from ..inputs import NOT_WALKED, STDIN
 from ..policy.globs import file_matches
 from .texts import MARKDOWN, SUFFIXES
@@ -63,7 +63,7 @@ def _expand(path: str, markdown: bool) -> Iterator[SourceInput]:
 def _globbed(pattern: str, markdown: bool) -> Iterator[SourceInput]:
     matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
     if not matches:
-        raise BadPolicy(f"{pattern}: no such file or folder, and no file matches it")
+        raise MissingFile(f"{pattern}: no such file or folder, and no file matches it")
     for match in matches:
         if os.path.isdir(match):
             yield from _walk(match, markdown)

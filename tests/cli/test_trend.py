@@ -11,7 +11,7 @@ from command import CLEAN, MODEL, TRUNCATED, real, run
 
 import lstm_audit
 from lstm_audit.cli.trend import over_time
-from lstm_audit.trend import natural, steps_of
+from lstm_audit.history import natural, steps_of
 
 
 @pytest.fixture

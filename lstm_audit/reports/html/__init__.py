@@ -55,7 +55,7 @@ def html(audit: Audit, look: Look) -> str:
     """A document in HTML 5: pictures first, text behind."""
     rows = audit.rows
     drawn = Drawn(plots.scale_of(rows, look.bounds), look.bounds)
-    body = [*_head(audit, look), *_overview(audit, drawn), *_cards(rows, drawn)]
+    body = [*_head(audit, look), *_overview(audit, drawn), *_cards(rows, drawn, look.rows or CARDS)]
     for file in audit.files:
         body += _file(file)
     body += _unreadable(audit)
@@ -139,7 +139,7 @@ def _label(row: Row) -> str:
 # ---- a card for each kind of LSTM
 
 
-def _cards(rows: Sequence[Row], drawn: Drawn) -> Iterator[str]:
+def _cards(rows: Sequence[Row], drawn: Drawn, most: int) -> Iterator[str]:
     """LSTMs that look alike in every number share a card."""
     kinds: dict[tuple[object, ...], list[Row]] = {}
     for row in rows:
@@ -147,10 +147,10 @@ def _cards(rows: Sequence[Row], drawn: Drawn) -> Iterator[str]:
     if not kinds:
         return
     yield '<section><div class="cards">'
-    for alike in list(kinds.values())[:CARDS]:
+    for alike in list(kinds.values())[:most]:
         yield from _card(alike, drawn)
     yield "</div>"
-    rest = len(kinds) - CARDS
+    rest = len(kinds) - most
     yield (
         f'<p class="muted">{counted(rest, "more kind")} of LSTM not drawn.</p>' if rest > 0 else ""
     )

@@ -6,7 +6,7 @@ nothing is loaded or run, every name is escaped and whole, the axis is the forge
 
 from collections.abc import Iterator, Sequence
 
-from ...trend import Line, Point, Trend
+from ...history import Line, Point, Trend
 from ..words import counted, digits, fraction, markup, shown_identity
 from . import plots
 from .style import CSS

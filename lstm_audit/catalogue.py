@@ -6,9 +6,9 @@ or codes for a policy. Promise: a word that means no rule is an error that names
 
 from collections.abc import Sequence
 
-from ..errors import BadPolicy
-from ..rules import RULES, Rule
-from ..spelling import nearest
+from .errors import BadPolicy
+from .rules import RULES, Rule
+from .spelling import nearest
 
 
 def every_rule() -> list[Rule]:
