@@ -10,7 +10,7 @@ from ..raw.dtypes import DTYPES, NUMPY_CODES
 from ..raw.span import Span
 from ..raw.tensor import numpy_array
 from ..wire import npy, zip
-from ..wire.pickle import mentions
+from ..wire.pickle import decode
 from . import Beside, Checkpoint, Format, reader
 
 SUFFIX = ".npy"
@@ -45,7 +45,10 @@ def read_npz(span: Span, beside: Beside) -> Checkpoint | None:
             what = "records" if header is None else header.descr
             if header is not None and header.descr == OBJECTS:
                 what = "objects"
-                named |= {(found.module, found.name): None for found in mentions(header.elements)}
+                pickled = decode(
+                    header.elements
+                )  # refused where it has no end: it could hide something
+                named |= {(found.module, found.name): None for found in pickled.globals}
             skipped.append(Skipped(key, "unsupported-dtype", f"{key} is an array of {what}"))
         else:
             tensors[key] = numpy_array(

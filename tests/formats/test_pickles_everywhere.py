@@ -185,8 +185,25 @@ def test_the_source_maps_of_a_large_script_do_not_cost_it_its_audit(
     assert "LA901" in codes(path)
 
 
-@pytest.mark.parametrize("data", [b"{", b"{}", b"[]", b'{"a": {":serialized:": "!"}}', b"", b"x"])
+@pytest.mark.parametrize("data", [b"{", b"{}", b"[]", b'{"a": {":serialized:": 1}}', b"", b"x"])
 def test_settings_of_another_kind_are_no_error(data: bytes, tmp_path: Path) -> None:
     path = tmp_path / "m.zip"
     path.write_bytes(zipped({"data": data, "policy.pth": saved()}))
     assert "LA901" not in codes(path)
+
+
+@pytest.mark.parametrize("kind", ["an array of objects", "Stable-Baselines3's settings"])
+def test_a_pickle_that_cannot_be_gone_through_is_refused(kind: str, tmp_path: Path) -> None:
+    """An opcode that nobody knows, before the command."""
+    name, _ = KINDS[kind]
+    path, hidden = tmp_path / name, b"\x80\x02\xff" + BAD
+    if name.endswith("zip"):
+        path.write_bytes(zipped({"data": settings(hidden), "policy.pth": saved()}))
+    else:
+        whole = arrays("a", np.savez)
+        with zipfile.ZipFile(io.BytesIO(whole)) as file:
+            members = {info.filename: file.read(info) for info in file.infolist()}
+        head, _, _ = members["names.npy"].partition(b"\n")
+        path.write_bytes(zipped({**members, "names.npy": head + b"\n" + hidden}))
+    found = lstm_audit.audit(path)
+    assert [error.kind for error in found.errors] == ["malformed"]

@@ -1,8 +1,8 @@
 """Pickles of an archive that hold no checkpoint, but that loading the archive would obey.
 
 Comes in: the members of an archive, and the names of those that are checkpoints themselves. Goes
-out: the (module, name) pairs that the others mention. Promise: each is gone through as far as it
-can be read; one that is broken hides nothing, because its loader stops where we stop.
+out: the (module, name) pairs that the others mention. Promise: each is gone through to its end, or
+the archive is refused: a broken one could hide something.
 
 Two kinds are known. A member that is called a pickle, as `vec_normalize.pkl` beside a policy. And
 the `data` of Stable-Baselines3 (stable_baselines3/common/save_util.py, `json_to_data`): a JSON
@@ -17,8 +17,9 @@ from typing import Any
 
 from ...errors import MalformedFile
 from ...raw.span import Span
+from ...raw.words import show
 from ...wire import json
-from ...wire.pickle import mentions
+from ...wire.pickle import Global, decode
 
 Opener = Mapping[str, "partial[Span]"]
 """The members of an archive by name, each opened when it is asked for."""
@@ -37,9 +38,17 @@ def unpickled_by_loaders(members: Opener, checkpoints: Collection[str]) -> Pairs
         for name in sorted(members)
         if name not in checkpoints
         for pickle in _pickles(name, members)
-        for found in mentions(pickle)
+        for found in _globals(name, pickle)
     }
     return tuple(named)
+
+
+def _globals(name: str, pickle: Span) -> tuple[Global, ...]:
+    try:
+        return decode(pickle).globals
+    except MalformedFile as error:
+        message = f"{show(name)}, which loading the archive unpickles: {error.message}"
+        raise MalformedFile(message, error.at, error.kind) from None
 
 
 def _pickles(name: str, members: Opener) -> Iterator[Span]:
