@@ -252,7 +252,8 @@ def formats() -> str:
     from lstm_audit.formats import READERS
 
     rows = [
-        (name, (READERS[name].__doc__ or "").strip().splitlines()[0]) for name in sorted(READERS)
+        (name, (READERS[name].read.__doc__ or "").strip().splitlines()[0])
+        for name in sorted(READERS)
     ]
     return "\n".join(
         [

@@ -32,6 +32,8 @@ FORMATS = {
     "whole_module_legacy.pt": "torch-legacy",
     "model.safetensors.index.json": "safetensors-sharded",
     "pytorch_model.bin.index.json": "torch-sharded",
+    "lstm_tar.pt": "torch-tar",
+    "package.pt": "torch-package",
     ".safetensors": "safetensors",
     ".pkl": "pickle",
     ".pt": "torch-zip",
@@ -49,7 +51,7 @@ REFUSED = {
     "lfs_pointer.pt": "lfs-pointer",
     "dvc_pointer.pt": "lfs-pointer",
     "empty.pt": "empty",
-    "tar.pt": "unsupported",
+    "tar.pt": "truncated",
     "noise.pt": "unknown-format",
     "escape/model.safetensors.index.json": "malformed",
 }

@@ -54,10 +54,6 @@ MODELS = frozenset(
 """Only members with these suffixes are inflated to see what they are; stored ones are looked at."""
 
 
-TAR_ERA = frozenset({"pickle", "tensors", "storages"})
-"""The members of torch 0.1's files (torch/serialization.py legacy_load)."""
-
-
 class Room(NamedTuple):
     """What is left for one file: a counter of members looked into, one of bytes inflated."""
 
@@ -139,11 +135,7 @@ def _loading(found: list[Part], named: Pairs) -> list[Part]:
 def _opened(span: Span, room: Room) -> "dict[str, partial[Span]]":
     """The members worth a look."""
     if tar.is_tar(span):
-        bodies = tar.members(span)
-        if TAR_ERA.issubset(bodies):
-            message = "torch.save of torch 0.1, a tar: load it with that torch and save it again"
-            raise UnknownFormat(message, 0, "unsupported")
-        return {name: partial(_itself, body) for name, body in bodies.items()}
+        return {name: partial(_itself, body) for name, body in tar.members(span).items()}
     found = zip.members(span)
     return {
         name: partial(_body, span, member, room)

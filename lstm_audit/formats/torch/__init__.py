@@ -6,6 +6,9 @@ tensors are those that `torch.load` would give, located in the file byte for byt
     storage.py   torch's names for dtypes and storages
     archive.py   the zip of torch.save and of TorchScript
     legacy.py    the five-pickle file, before torch 1.6
+    tar.py       the tar of torch 0.1
+    package.py   torch.package
+    distributed.py  torch.distributed.checkpoint
     dialect.py   pickled values into named tensors
     export.py    torch.export's .pt2
     readers.py   which envelope a file is

@@ -83,10 +83,12 @@ def _refuse_case(span: Span, names: Mapping[str, Member]) -> None:
             raise MalformedFile(message, span.at, "ambiguous")
 
 
-def open_pickle(archive: Archive, record: str = "data.pkl", folder: str = "data") -> Envelope:
-    """Decode a record that refers to storages in `folder`."""
+def open_pickle(
+    archive: Archive, record: str = "data.pkl", folder: str = "data", suffix: str = ""
+) -> Envelope:
+    """Decode a record that refers to storages in `folder`, whose names end with `suffix`."""
     span = archive.record(record)
-    return envelope(_decoded(span), span, _locator(archive, folder))
+    return envelope(_decoded(span), span, _locator(archive, folder, suffix))
 
 
 def _decoded(span: Span) -> Decoded:
@@ -117,7 +119,7 @@ def _decode(span: Span) -> Decoded:
     return decoded
 
 
-def _locator(archive: Archive, folder: str) -> Locate:
+def _locator(archive: Archive, folder: str, suffix: str) -> Locate:
     big_endian = _byteorder(archive) == b"big"
 
     def locate(reference: object) -> Storage:
@@ -126,12 +128,10 @@ def _locator(archive: Archive, folder: str) -> Locate:
         claim = claim_of(reference.pid)
         if claim.view is not None or len(reference.pid) != 5:
             raise MalformedFile("a persistent id of a zip holds a storage view")
-        span = archive.record(f"{folder}/{claim.key}")
+        record = f"{folder}/{claim.key}{suffix}"
+        span = archive.record(record)
         if span.size != claim.size:
-            message = (
-                f"record {show(f'{folder}/{claim.key}')} has {span.size} bytes, but {claim.size} "
-                "are claimed"
-            )
+            message = f"record {show(record)} has {span.size} bytes, but {claim.size} are claimed"
             raise MalformedFile(message, span.at)
         return Storage(claim.dtype, span, big_endian)
 

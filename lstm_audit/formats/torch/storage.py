@@ -121,6 +121,8 @@ def claims_of(persistents: Iterable[Persistent]) -> dict[str, StorageClaim]:
     claims: dict[str, StorageClaim] = {}
     views: dict[str, StorageClaim] = {}
     for persistent in persistents:
+        if _is_script(persistent.pid):
+            continue
         claim = claim_of(persistent.pid)
         first = claims.setdefault(claim.key, claim)
         same = (first.dtype, first.elements) == (claim.dtype, claim.elements)
@@ -133,6 +135,11 @@ def claims_of(persistents: Iterable[Persistent]) -> dict[str, StorageClaim]:
         message = f"the key {show(both[0])} stands for a storage and for a part of one"
         raise MalformedFile(message, kind="ambiguous")
     return claims
+
+
+def _is_script(pid: object) -> bool:
+    """Whether a package refers to a scripted module of its own (torch/package, _persistent_id)."""
+    return type(pid) is tuple and pid[:1] == ("reduce_package",)
 
 
 def dtype_named(name: str) -> DType:

@@ -38,17 +38,25 @@ MAX_TUPLE_KEYS = (
 BINPUT, BINGET = 0x71, 0x68
 
 
-def decode(span: Span, start: int = 0, window: int | None = None) -> Decoded:
+def decode(
+    span: Span,
+    start: int = 0,
+    window: int | None = None,
+    resolve: Callable[[Any], Any] | None = None,
+) -> Decoded:
     """The pickle that starts at `start`; for the next one in a row start at this one's `end`.
 
-    `window` is the number of bytes to read first, where little is expected.
+    `window` is the number of bytes to read first, where little is expected. `resolve` gives what a
+    persistent id stands for, where that is known before the pickle is read.
 
     The value consists of None, bool, int, float, str, tuple, list, dict, `Global`, `Call`,
     `Persistent`, `Chunk` and, as dict keys, `Opaque`. It may contain itself and share parts any
     number of times: walk it with a set of ids, and never print, compare or hash it as a whole.
     Raises `MalformedFile`, kind `malformed`, `truncated`, `unsupported` or `limit`.
     """
-    return _obey(_Machine(span, start, window))
+    machine = _Machine(span, start, window)
+    machine.resolve = resolve
+    return _obey(machine)
 
 
 def mentions(span: Span) -> tuple[Global, ...]:
@@ -92,8 +100,8 @@ class _Machine(Window):
     """
 
     __slots__ = (
-        "globals", "loads", "marks", "memo", "persistents", "sets", "stack", "tuple_keys",
-        "watched",
+        "globals", "loads", "marks", "memo", "persistents", "resolve", "sets", "stack",
+        "tuple_keys", "watched",
     )  # fmt: skip
 
     def __init__(self, span: Span, start: int, window: int | None) -> None:
@@ -105,6 +113,7 @@ class _Machine(Window):
         self.persistents: list[Persistent] = []
         self.loads: list[Call] = []
         self.watched: Global | None = None
+        self.resolve: Callable[[Any], Any] | None = None
         self.tuple_keys = self.sets = 0
 
 
@@ -726,7 +735,9 @@ def _binpersid(m: _Machine, at: int) -> int:
     """In legacy torch files ('module', class, source file, source) stands for the class."""
     pid = m.stack[-1]
     is_class = type(pid) is tuple and len(pid) > 1 and type(pid[0]) is str and pid[0] == "module"
-    if is_class and type(pid[1]) is Global:
+    if m.resolve is not None:
+        m.stack[-1] = m.resolve(pid)
+    elif is_class and type(pid[1]) is Global:
         m.stack[-1] = pid[1]
     else:
         m.stack[-1] = Persistent(pid)
