@@ -152,6 +152,20 @@ _LINEARITIES = {
     "state_projection.weight": Slot("projection"),
 }
 
+_GLUON = {
+    "i2h_weight": Slot("input", "ih"),
+    "h2h_weight": Slot("recurrent", "hh"),
+    "i2h_bias": Slot("bias", "ih"),
+    "h2h_bias": Slot("bias", "hh"),
+    "h2r_weight": Slot("projection"),
+}
+_NUMBERED_GATES = {
+    f"{tensor}{k}": Slot(("recurrent" if k % 2 else "input") if tensor == "weights" else "bias",
+                         "hh" if k % 2 else "ih")
+    for tensor in ("weights", "biases")
+    for k in range(8)
+}  # fmt: skip
+
 _VARS = {"0": Slot("input"), "1": Slot("recurrent"), "2": Slot("bias")}
 _KERAS_1 = {"U": Slot("recurrent"), "W": Slot("input"), "b": Slot("bias")}
 
@@ -526,21 +540,59 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
     Convention(
         name="gluon",
+        source="mxnet/gluon/rnn/rnn_layer.py _unfuse: what save_parameters writes of a layer",
+        hint="_unfused.",
+        tail=r"_unfused\.(?P<layer>\d{1,9})\.(?:(?P<way>[lr])_cell\.)?"
+        r"(?P<tensor>(?:i2h|h2h)_(?:weight|bias)|h2r_weight)",
+        slots=_GLUON,
+        required=("i2h_weight", "h2h_weight"),
+        backward=("r",),
+        pairs=True,
+    ),
+    Convention(
+        name="gluon",
         source="mxnet/gluon/rnn/rnn_layer.py, rnn_cell.py LSTMCell: gates i, f, c, o",
         hint="h2h_weight",
         tail=r"(?:(?P<way>[lr])(?P<layer>\d{1,9})_)?"
         r"(?P<tensor>(?:i2h|h2h)_(?:weight|bias)|h2r_weight)",
+        slots=_GLUON,
+        required=("i2h_weight", "h2h_weight"),
+        backward=("r",),
+        pairs=True,
+        joined=True,
+    ),
+    Convention(
+        name="mx-rnn",
+        source="mxnet/rnn/rnn_cell.py LSTMCell.unpack_weights: a tensor a gate",
+        hint="_h2h_f_weight",
+        tail=r"(?:(?P<way>[lr])(?P<layer>\d{1,9})_)?"
+        r"(?P<tensor>i2h|h2h)_(?P<gate>[ifco])(?P<form>_weight|_bias)",
         slots={
             "i2h_weight": Slot("input", "ih"),
             "h2h_weight": Slot("recurrent", "hh"),
             "i2h_bias": Slot("bias", "ih"),
             "h2h_bias": Slot("bias", "hh"),
-            "h2r_weight": Slot("projection"),
         },
+        gate_words=_LETTERS,
         required=("i2h_weight", "h2h_weight"),
         backward=("r",),
         pairs=True,
         joined=True,
+    ),
+    Convention(
+        name="tts.cpp",
+        source="mmwillet/TTS.cpp py-gguf kokoro_gguf_encoder.py prepare_lstm_tensor: a number is "
+        "twice the gate's (i, f, g, o), and one more for h",
+        hint="lstm",
+        marks=("weights.", "biases."),
+        tail=r"(?P<layer>\d{1,9})\.(?:(?P<way>reverse)_)?(?P<tensor>weights|biases)\."
+        r"(?=(?P<form>[0-7])$)(?P<gate>[0-7])",
+        slots=_NUMBERED_GATES,
+        gate_words={str(k): "ifgo"[k // 2] for k in range(8)},
+        required=("weights0", "weights3"),
+        backward=("reverse",),
+        pairs=True,
+        formats=("gguf",),
     ),
     Convention(
         name="short",
@@ -703,6 +755,12 @@ UNREADABLE = (
         "a sharded trainer flattened all parameters of the module into one vector; save the full "
         "state dict",
         "torch/distributed/fsdp/_flat_param.py",
+    ),
+    Unreadable(
+        "lstm_parameters",
+        r"(?P<module>(?:.*[._])?lstm)_parameters",
+        "MXNet's fused cell, one vector for all weights; FusedRNNCell.unpack_weights splits it",
+        "mxnet/rnn/rnn_cell.py FusedRNNCell",
     ),
     Unreadable(
         "opaque_kernel",

@@ -217,7 +217,7 @@ def _sum(seal: Seal) -> int:
     return found
 
 
-NO_CHECKPOINT = frozenset({"npy", "zip", "gguf", "json", "txt", "csv"})
+NO_CHECKPOINT = frozenset({"npy", "zip", "json", "txt", "csv"})
 """Extensions with a settled meaning that is none of ours; others (.model, .dat) promise nothing."""
 
 
