@@ -102,7 +102,6 @@ def test_what_is_no_checkpoint_is_counted_in_a_folder_and_an_error_by_name(tmp_p
         ("dvc_pointer.pt", "lfs-pointer", "dvc pull"),
         ("html.pt", "html", "download"),
         ("empty.pt", "empty", "empty"),
-        ("tar.pt", "unsupported", "save it again"),
         ("truncated.pt", "truncated", "again"),
         ("two_archives.pt", "ambiguous", "save it again"),
     ],
