@@ -26,7 +26,7 @@ MAX_BLOCK = 1 << 20
 _PEEK = 320  # bytes read at once: h5py's headers have 272, so that most cost one read
 
 
-class Block(NamedTuple):
+class HeaderBlock(NamedTuple):
     """One piece of a header: `body` to `end` hold messages; `start` to `end` are under a lookup3
     kept at `end`, or `start` is None (version 1).
     """
@@ -45,7 +45,7 @@ class Message(NamedTuple):
     flags: int
     body: bytes
     at: int
-    block: Block
+    block: HeaderBlock
 
     def place(self, file: File, start: int, size: int) -> Span:
         """Bytes of the body as they lie in the file, under the checksum of the block if there is
@@ -77,7 +77,7 @@ def read_messages(file: File, at: int) -> list[Message]:
     return messages
 
 
-def _old_first_block(file: File, head: Cursor) -> Block:
+def _old_first_block(file: File, head: Cursor) -> HeaderBlock:
     """Version 1: version, reserved, messages (not to be trusted), references, size, padding to 16
     (IV.A.1.a).
     """
@@ -86,10 +86,10 @@ def _old_first_block(file: File, head: Cursor) -> Block:
     head.take(7)
     size = head.unsigned(4)
     head.take(4)
-    return _bounded(file, Block(None, head.start + 16, head.start + 16 + size))
+    return _bounded(file, HeaderBlock(None, head.start + 16, head.start + 16 + size))
 
 
-def _first_block(file: File, head: Cursor) -> tuple[Block, int]:
+def _first_block(file: File, head: Cursor) -> tuple[HeaderBlock, int]:
     """Version 2: the block, and the bytes of a message's creation order (IV.A.1.b)."""
     head.take(4)
     version, flags = head.unsigned(1), head.unsigned(1)
@@ -98,18 +98,18 @@ def _first_block(file: File, head: Cursor) -> tuple[Block, int]:
     head.take(16 * (flags >> 5 & 1) + 4 * (flags >> 4 & 1))
     size = head.unsigned(1 << (flags & 3))
     body = head.start + head.at
-    return _bounded(file, Block(head.start, body, body + size)), 2 * (flags >> 2 & 1)
+    return _bounded(file, HeaderBlock(head.start, body, body + size)), 2 * (flags >> 2 & 1)
 
 
-def _continuation(file: File, message: Message, version: int) -> Block:
+def _continuation(file: File, message: Message, version: int) -> HeaderBlock:
     target = Cursor(file, message.body, message.at)
     at, size = target.address(), target.length()
     if version == 1:
-        return _bounded(file, Block(None, at, at + size))
-    return _bounded(file, Block(at, at + 4, at + max(size, 8) - 4))
+        return _bounded(file, HeaderBlock(None, at, at + size))
+    return _bounded(file, HeaderBlock(at, at + 4, at + max(size, 8) - 4))
 
 
-def _bounded(file: File, block: Block) -> Block:
+def _bounded(file: File, block: HeaderBlock) -> HeaderBlock:
     if block.end - block.body > MAX_BLOCK:
         message = (
             f"an object header of {block.end - block.body} bytes; at most {MAX_BLOCK} are read"
@@ -119,7 +119,7 @@ def _bounded(file: File, block: Block) -> Block:
 
 
 def _messages_in(
-    file: File, block: Block, head: Cursor, version: int, extra: int
+    file: File, block: HeaderBlock, head: Cursor, version: int, extra: int
 ) -> Iterator[Message]:
     file.visit(block.body, "block of an object header")
     cursor = _open_block(file, block, head)
@@ -136,7 +136,7 @@ def _messages_in(
         yield Message(kind, flags, cursor.take(size), at, block)
 
 
-def _open_block(file: File, block: Block, head: Cursor) -> Cursor:
+def _open_block(file: File, block: HeaderBlock, head: Cursor) -> Cursor:
     """The messages' bytes: from what was read already where that holds them, checked where they
     have a checksum.
     """
