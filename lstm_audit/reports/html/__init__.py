@@ -47,7 +47,7 @@ class Drawn(NamedTuple):
     """What every plot of a page shares."""
 
     scale: plots.Scale
-    bounds: plots.Bounds
+    bounds: plots.AxisRange
 
 
 @report("html")
@@ -124,7 +124,7 @@ def _overview(audit: Audit, drawn: Drawn) -> Iterator[str]:
     yield "</section>"
 
 
-def _has_bounds(bounds: plots.Bounds) -> bool:
+def _has_bounds(bounds: plots.AxisRange) -> bool:
     return any(abs(end) != float("inf") for end in bounds)
 
 

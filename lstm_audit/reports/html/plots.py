@@ -25,7 +25,7 @@ USUAL = (-2.0, 5.0)  # the axis reaches at least from here to here
 SCALES = (1, 3, 10, 100, 1000, 10000)
 LEGEND = "Line: smallest to largest unit; bar: 5th to 95th percentile; tick: median; dot: mean."
 
-Bounds = tuple[float, float]
+AxisRange = tuple[float, float]
 """The least and the largest bias that the policy allows; infinities where it sets none."""
 
 
@@ -41,7 +41,7 @@ class Scale(NamedTuple):
         return 100 * min(max(share, 0.0), 1.0)
 
 
-def scale_of(rows: Iterable[Row], bounds: Bounds) -> Scale:
+def scale_of(rows: Iterable[Row], bounds: AxisRange) -> Scale:
     """An axis that holds the bulk of all units and the bounds, as far as one can read it."""
     ends = [end for end in bounds if math.isfinite(end)]
     for row in rows:
@@ -51,7 +51,7 @@ def scale_of(rows: Iterable[Row], bounds: Bounds) -> Scale:
     return Scale(max(math.floor(low), FARTHEST[0]), min(math.ceil(high), FARTHEST[1]))
 
 
-def lane(measures: Measures, scale: Scale, bounds: Bounds) -> str:
+def lane(measures: Measures, scale: Scale, bounds: AxisRange) -> str:
     """One LSTM on the common axis: its extent, its bulk, its median and its mean."""
     body = "".join(
         [*_allowed(scale, bounds, 0, LANE), *_grid(scale, 0, LANE), *_box(measures, scale, 11)]
@@ -71,7 +71,7 @@ def axis(scale: Scale) -> str:
     return f'<svg class="plot" width="100%" height="46" aria-hidden="true">{"".join(marks)}</svg>'
 
 
-def histogram(row: Row, scale: Scale, bounds: Bounds) -> str:
+def histogram(row: Row, scale: Scale, bounds: AxisRange) -> str:
     """How many units' biases fall into each part of the axis; where the units were not kept, the
     box alone.
     """
@@ -122,7 +122,7 @@ def _box(measures: Measures, scale: Scale, y: float) -> Iterator[str]:
         yield f'<text class="beyond" x="100%" y="{y + 4}" text-anchor="end">›</text>'
 
 
-def _allowed(scale: Scale, bounds: Bounds, top: float, bottom: float) -> Iterator[str]:
+def _allowed(scale: Scale, bounds: AxisRange, top: float, bottom: float) -> Iterator[str]:
     """The biases that the policy allows, shaded; nothing where it sets no bound."""
     low, high = bounds
     if math.isinf(low) and math.isinf(high):
