@@ -93,7 +93,7 @@ class Spot(NamedTuple):
     constant: Constant | None = None
 
 
-class Call(NamedTuple):
+class NodeCall(NamedTuple):
     """One output of one node, with the values of its inputs: what a rule is given."""
 
     node: Node
@@ -258,7 +258,7 @@ class Evaluation:
         ins: list[Known] = []
         for name in spot.node.ins:
             ins.append(self._known.get(self.locate(spot.scope, name).key) if name else None)
-        return rule(Call(spot.node, spot.output, ins, self, spot.scope))
+        return rule(NodeCall(spot.node, spot.output, ins, self, spot.scope))
 
     def store(self, constant: Constant) -> Value | None:
         """A stored tensor as a value; None where its numbers cannot be had."""
@@ -362,14 +362,14 @@ def _select(cells: Cells, picks: Sequence[int]) -> Cells:
     return [cells[k] for k in picks]
 
 
-def _pick(call: Call, value: Value, shape: tuple[int, ...], picks: Sequence[int]) -> Value:
+def _pick(call: NodeCall, value: Value, shape: tuple[int, ...], picks: Sequence[int]) -> Value:
     """A value with these elements."""
     if not isinstance(picks, range):
         call.graph.spend(len(picks) * max(1, len(value.terms)))
     return Value(shape, tuple(_select(term, picks) for term in value.terms))
 
 
-def _take(call: Call, value: Value, axis: int, index: Sequence[int]) -> Value | None:
+def _take(call: NodeCall, value: Value, axis: int, index: Sequence[int]) -> Value | None:
     """Elements of one axis, by number."""
     shape = value.shape
     if not shape or any(
@@ -389,11 +389,11 @@ def _take(call: Call, value: Value, axis: int, index: Sequence[int]) -> Value | 
     return _pick(call, value, taken, picks)
 
 
-def _same(call: Call) -> Known:
+def _same(call: NodeCall) -> Known:
     return call.ins[0] if call.ins else None
 
 
-def _constant(call: Call) -> Known:
+def _constant(call: NodeCall) -> Known:
     """Constant: one attribute, under one of several names."""
     for name, given in call.node.attributes.items():
         if isinstance(given, Constant):
@@ -412,7 +412,7 @@ def _constant(call: Call) -> Known:
     return None
 
 
-def _product(call: Call) -> Known:
+def _product(call: NodeCall) -> Known:
     """MatMul(x, W) and Gemm(x, W, b) of an unknown x, or of zeros: the bias, or nothing; W is never
     read.
     """
@@ -429,7 +429,7 @@ def _product(call: Call) -> Known:
     return Value((width,), ())
 
 
-def _concat(call: Call) -> Known:
+def _concat(call: NodeCall) -> Known:
     parts = [call.value(k) for k in range(len(call.ins))]
     known = [part for part in parts if part is not None and part.shape]
     if not known or len(known) != len(parts):
@@ -457,7 +457,7 @@ def _concat(call: Call) -> Known:
     return Value(tuple(shape), tuple(terms))
 
 
-def _unsqueeze(call: Call) -> Known:
+def _unsqueeze(call: NodeCall) -> Known:
     value, axes = call.value(0), call.whole("axes", 1)
     if value is None or axes is None or len(axes) > 8:
         return None
@@ -467,7 +467,7 @@ def _unsqueeze(call: Call) -> Known:
     return value._replace(shape=tuple(shape))
 
 
-def _squeeze(call: Call) -> Known:
+def _squeeze(call: NodeCall) -> Known:
     value, axes = call.value(0), call.whole("axes", 1)
     if value is None:
         return None
@@ -479,7 +479,7 @@ def _squeeze(call: Call) -> Known:
     return value._replace(shape=shape)
 
 
-def _reshape(call: Call) -> Known:
+def _reshape(call: NodeCall) -> Known:
     """0 keeps a size, -1 is what is left; with unknown leading axes only the last size must fit."""
     value = call.value(0)
     if value is None:
@@ -495,7 +495,7 @@ def _reshape(call: Call) -> Known:
     return value._replace(shape=shape[-1:]) if shape and shape[-1] == value.size else None
 
 
-def _transpose(call: Call) -> Known:
+def _transpose(call: NodeCall) -> Known:
     value = call.value(0)
     if value is None:
         return None
@@ -517,7 +517,7 @@ def _transpose(call: Call) -> Known:
     return _pick(call, value, tuple(shape[k] for k in order), picks)
 
 
-def _slice(call: Call) -> Known:
+def _slice(call: NodeCall) -> Known:
     value, starts, ends = call.value(0), call.whole("starts", 1), call.whole("ends", 2)
     if value is None or starts is None or ends is None or not value.shape:
         return None
@@ -531,7 +531,7 @@ def _slice(call: Call) -> Known:
     return value
 
 
-def _slice_sized(call: Call) -> Known:
+def _slice_sized(call: NodeCall) -> Known:
     """Where to begin and how much to take of every axis; -1 is all that is left."""
     value, begin, size = call.value(0), call.whole("", 1), call.whole("", 2)
     if value is None or begin is None or size is None or len(begin) != len(value.shape):
@@ -544,7 +544,7 @@ def _slice_sized(call: Call) -> Known:
     return value
 
 
-def _split(call: Call) -> Known:
+def _split(call: NodeCall) -> Known:
     value = call.value(0)
     if value is None or not value.shape:
         return None
@@ -562,7 +562,7 @@ def _even(size: int, parts: int) -> list[int]:
     return [max(0, min(width, size - k * width)) for k in range(parts)]
 
 
-def _split_to_sequence(call: Call) -> Known:
+def _split_to_sequence(call: NodeCall) -> Known:
     value, sizes = call.value(0), call.whole("split", 1)
     if value is None or not value.shape:
         return None
@@ -583,14 +583,14 @@ def _split_to_sequence(call: Call) -> Known:
     )
 
 
-def _sequence_at(call: Call) -> Known:
+def _sequence_at(call: NodeCall) -> Known:
     found, at = call.ins[0] if call.ins else None, call.whole("", 1)
     if not isinstance(found, Pieces) or not at or not -len(found.parts) <= at[0] < len(found.parts):
         return None
     return found.parts[at[0]]
 
 
-def _gather(call: Call) -> Known:
+def _gather(call: NodeCall) -> Known:
     value, index = call.value(0), call.value(1)
     if value is None or index is None or not value.shape:
         return None
@@ -602,7 +602,7 @@ def _gather(call: Call) -> Known:
     return taken._replace(shape=(*value.shape[:axis], *index.shape, *value.shape[axis + 1 :]))
 
 
-def _expand(call: Call) -> Known:
+def _expand(call: NodeCall) -> Known:
     """Of one element, to any shape; of more, to a shape that only adds axes of size 1."""
     value, shape = call.value(0), call.whole("", 1)
     if value is None or shape is None or any(d <= 0 for d in shape):
@@ -615,7 +615,7 @@ def _expand(call: Call) -> Known:
     return Value(tuple(shape), tuple([term[0]] * prod(shape) for term in value.terms))
 
 
-def _shape(call: Call) -> Known:
+def _shape(call: NodeCall) -> Known:
     """Of a known tensor, or of an input of the graph whose shape is declared."""
     value = call.value(0)
     shape = (
@@ -632,7 +632,7 @@ def _shape(call: Call) -> Known:
     return call.graph.computed((len(part),), [float(d) for d in part])
 
 
-def _constant_of_shape(call: Call) -> Known:
+def _constant_of_shape(call: NodeCall) -> Known:
     shape, given = call.whole("", 0), call.node.attributes.get("value")
     if shape is None or any(d < 0 for d in shape) or prod(shape) > MAX_STEPS:
         return None
@@ -640,7 +640,7 @@ def _constant_of_shape(call: Call) -> Known:
     return call.graph.computed(tuple(shape), [filled[0] if filled else 0.0] * prod(shape))
 
 
-def _fit(call: Call, x: Value, y: Value) -> tuple[Value, Value] | None:
+def _fit(call: NodeCall, x: Value, y: Value) -> tuple[Value, Value] | None:
     """Both in the shape of the larger one; only a scalar, or what equals its last axes, can be
     repeated.
     """
@@ -662,7 +662,7 @@ def _fit(call: Call, x: Value, y: Value) -> tuple[Value, Value] | None:
     return x._replace(shape=shape), Value(shape, terms)
 
 
-def _add(call: Call) -> Known:
+def _add(call: NodeCall) -> Known:
     """Sums stay sums; an element that is added to itself is calculated."""
     pair = _pair(call)
     if pair is None:
@@ -674,7 +674,7 @@ def _add(call: Call) -> Known:
     return Value(x.shape, terms)
 
 
-def _pair(call: Call) -> tuple[Value, Value] | None:
+def _pair(call: NodeCall) -> tuple[Value, Value] | None:
     x, y = call.value(0), call.value(1)
     if x is None or y is None or len(call.ins) > 2:
         return None
@@ -682,7 +682,7 @@ def _pair(call: Call) -> tuple[Value, Value] | None:
 
 
 def _arithmetic(how: Callable[[float, float], float]) -> "Rule":
-    def calculate(call: Call) -> Known:
+    def calculate(call: NodeCall) -> Known:
         pair = _pair(call)
         if pair is None:
             return None
@@ -697,7 +697,7 @@ def _arithmetic(how: Callable[[float, float], float]) -> "Rule":
     return calculate
 
 
-def _dequantize(call: Call) -> Known:
+def _dequantize(call: NodeCall) -> Known:
     """(x - zero point) * scale; what is only widened from half is the same cells."""
     x, scale, zero = call.value(0), call.value(1), call.value(2)
     if x is None or scale is None:
@@ -717,7 +717,7 @@ def _dequantize(call: Call) -> Known:
     return call.graph.computed(x.shape, [(a - z) * s for a, s, z in each])
 
 
-Rule = Callable[[Call], Known]
+Rule = Callable[[NodeCall], Known]
 
 PRODUCTS = frozenset({"MatMul", "Gemm"})
 SAME_SHAPE = frozenset({"Transpose", "Identity", "Cast", "DequantizeLinear", "Widen"})
