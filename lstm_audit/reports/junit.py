@@ -25,7 +25,7 @@ RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class JunitCase:
     """One <testcase>: its name, escaped; how it ended (empty: it passed); and the elements inside,
     a line each.
     """
@@ -53,7 +53,7 @@ def junit(audit: Audit, look: Look) -> str:
     return "\n".join([*lines, "</testsuites>", ""])
 
 
-def _counts(cases: Sequence[Case]) -> str:
+def _counts(cases: Sequence[JunitCase]) -> str:
     numbers = {
         name: sum(case.result == result for case in cases) for name, result in RESULTS.items()
     }
@@ -63,7 +63,7 @@ def _counts(cases: Sequence[Case]) -> str:
     )
 
 
-def _testcase(path: str, case: Case) -> Iterator[str]:
+def _testcase(path: str, case: JunitCase) -> Iterator[str]:
     head = f'    <testcase classname="{path}" name="{case.name}" time="0"'
     if not case.lines:
         yield f"{head}/>"
@@ -73,7 +73,7 @@ def _testcase(path: str, case: Case) -> Iterator[str]:
     yield "    </testcase>"
 
 
-def _cases(file: FileAudit, look: Look) -> Iterator[Case]:
+def _cases(file: FileAudit, look: Look) -> Iterator[JunitCase]:
     found: dict[Identity | None, list[Finding]] = {}
     for finding in ranked(file.findings):
         found.setdefault(finding.identity, []).append(finding)
@@ -84,10 +84,12 @@ def _cases(file: FileAudit, look: Look) -> Iterator[Case]:
     for skipped in file.skipped:
         message = markup(skipped.detail or skipped.reason)
         reason = f'<skipped type="{markup(skipped.reason)}" message="{message}"/>'
-        yield Case(markup(shown_module(skipped.module), PATH_LIMIT), "skipped", (reason,))
+        yield JunitCase(markup(shown_module(skipped.module), PATH_LIMIT), "skipped", (reason,))
 
 
-def _case(name: str, properties: tuple[str, ...], found: Sequence[Finding], look: Look) -> Case:
+def _case(
+    name: str, properties: tuple[str, ...], found: Sequence[Finding], look: Look
+) -> JunitCase:
     """One `failure` at most, as most readers expect, with all that failed in its text."""
     failing = SEVERITIES[: SEVERITIES.index(look.fail_on) + 1] if look.fail_on in SEVERITIES else ()
     failed = [finding for finding in found if finding.severity in failing]
@@ -97,7 +99,7 @@ def _case(name: str, properties: tuple[str, ...], found: Sequence[Finding], look
         lines.append(f'<failure type="{code}" message="{message}">{_told(failed)}</failure>')
     others = [finding for finding in found if finding not in failed]
     lines += [f"<system-out>{_told(others)}</system-out>"] if others else []
-    return Case(name, "failure" if failed else "", tuple(lines))
+    return JunitCase(name, "failure" if failed else "", tuple(lines))
 
 
 def _told(findings: Sequence[Finding]) -> str:
@@ -117,8 +119,8 @@ def _properties(row: Row) -> tuple[str, ...]:
     return (f"<properties>{''.join(parts)}</properties>",)
 
 
-def _unreadable(error: FileError) -> Case:
+def _unreadable(error: FileError) -> JunitCase:
     message = error.message if error.at is None else f"{error.message} (at byte {error.at})"
-    return Case(
+    return JunitCase(
         FILE, "error", (f'<error type="{markup(error.kind)}" message="{markup(message)}"/>',)
     )
