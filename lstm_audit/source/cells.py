@@ -47,7 +47,7 @@ class Computed(NamedTuple):
     parts: tuple["Cell", ...]
 
 
-Cell = float | Draw | Ramp | Computed | Unknown
+CellValue = float | Draw | Ramp | Computed | Unknown
 
 
 def _log(x: float) -> float:
@@ -94,7 +94,7 @@ OF_TWO = frozenset({"add", "sub", "mul", "div", "pow", "min", "max"})
 OF_ONE = frozenset(FUNCTIONS) - OF_TWO
 
 
-def compute(function: str, *parts: Cell) -> Cell:
+def compute(function: str, *parts: CellValue) -> CellValue:
     """A function of cells: a number where all are numbers, else an expression of bounded size."""
     numbers = [part for part in parts if isinstance(part, float)]
     if len(numbers) == len(parts):
@@ -115,7 +115,7 @@ def compute(function: str, *parts: Cell) -> Cell:
     return cell if _size(cell) <= MOST_PARTS else UNKNOWN
 
 
-def _evaluate(function: str, numbers: list[float]) -> Cell:
+def _evaluate(function: str, numbers: list[float]) -> CellValue:
     try:
         value = FUNCTIONS[function](*numbers)
     except (KeyError, ArithmeticError, ValueError):
@@ -123,11 +123,11 @@ def _evaluate(function: str, numbers: list[float]) -> Cell:
     return value if isinstance(value, float) else UNKNOWN
 
 
-def _size(cell: Cell) -> int:
+def _size(cell: CellValue) -> int:
     return 1 + sum(map(_size, cell.parts)) if isinstance(cell, Computed) else 1
 
 
-def shift(cell: Cell, places: int) -> Cell:
+def shift(cell: CellValue, places: int) -> CellValue:
     """The cell that many places further on."""
     if isinstance(cell, Draw | Ramp) and places:
         return cell._replace(at=cell.at + places)
@@ -136,12 +136,12 @@ def shift(cell: Cell, places: int) -> Cell:
     return cell
 
 
-def is_even(cell: Cell) -> bool:
+def is_even(cell: CellValue) -> bool:
     """Whether the cells that follow are the same: a number, or nothing known."""
     return isinstance(cell, float | Unknown)
 
 
-def values_of(cell: Cell, count: int) -> list[float]:
+def values_of(cell: CellValue, count: int) -> list[float]:
     """The values of `count` cells from this one on; `UNKNOWN` has none and must not be asked."""
     match cell:
         case Draw():

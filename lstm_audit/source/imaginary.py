@@ -24,7 +24,7 @@ from ..raw.span import whole
 from ..raw.tensor import Block, contiguous
 from ..raw.tensor import Tensor as StoredTensor
 from ..rules import Case, Evidence, Remark, Table, judge, subjects_of
-from .cells import Cell, Draw, values_of
+from .cells import CellValue, Draw, values_of
 from .entries import Held
 from .tensors import Run, Storage, Tensor, cut_runs, read
 from .values import UNKNOWN, Instance, Place
@@ -300,7 +300,7 @@ def numbers_of(runs: Sequence[Run], size: int) -> list[float]:
     """The first `size` numbers of runs; an unknown cell gets a draw that no rule speaks about."""
     numbers: list[float] = []
     for run in runs:
-        cell: Cell = run.cell
+        cell: CellValue = run.cell
         if cell is UNKNOWN:
             bound = size**-0.5
             cell = Draw("uniform", len(numbers) + 7, -bound, bound)

@@ -7,7 +7,7 @@ share their storage as torch's do, and the cost grows with the runs, not with th
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from .cells import Cell, Ramp, compute, is_even, shift, values_of
+from .cells import CellValue, Ramp, compute, is_even, shift, values_of
 from .values import UNKNOWN, Place
 
 LONG = 1 << 13
@@ -20,7 +20,7 @@ class Run(NamedTuple):
     """Cells that one write has made: the first of them, how many, and where it was written."""
 
     length: int
-    cell: Cell
+    cell: CellValue
     place: Place | None = None
 
 
@@ -125,7 +125,7 @@ def read(tensor: Tensor) -> list[Run]:
     return merge([Run(1, *cells[i]) for i in index])
 
 
-def _each_cell(runs: Iterable[Run]) -> Iterator[tuple[Cell, Place | None]]:
+def _each_cell(runs: Iterable[Run]) -> Iterator[tuple[CellValue, Place | None]]:
     for run in runs:
         for k in range(run.length):
             yield shift(run.cell, k), run.place

@@ -9,7 +9,7 @@ import ast
 import math
 from collections.abc import Callable
 
-from .cells import FUNCTIONS, OF_ONE, Cell
+from .cells import FUNCTIONS, OF_ONE, CellValue
 from .expressions import items_of
 from .machine import (
     Machine,
@@ -210,7 +210,7 @@ def _tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
         return new_tensor(m, read(value), value.shape)
     place = m.place(node)
     if isinstance(value, int | float):
-        cell: Cell = UNKNOWN
+        cell: CellValue = UNKNOWN
         if not is_open(value):
             cell = float(value)
         return new_tensor(m, [Run(1, cell, place)], ())
