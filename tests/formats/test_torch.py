@@ -20,7 +20,7 @@ from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
 from lstm_audit.raw.span import whole
 from lstm_audit.raw.tensor import read_block, whole_block
-from lstm_audit.wire.pickle import Call, Chunk, Global, Persistent
+from lstm_audit.wire.pickle import Call, Global, Persistent, PickledBytes
 
 FLOATS = whole(BytesSource(bytes(range(64))))
 UTILS = "torch._utils"
@@ -91,8 +91,8 @@ def array_dtype(code: str) -> Call:
             "unknown dtype",
         ),
         (call("_rebuild_parameter", "no tensor"), "is no tensor"),
-        (loaded(Chunk(0, 8)), "is no tensor"),
-        (strided(reference=loaded(Chunk(0, 8))), "no torch file"),
+        (loaded(PickledBytes(0, 8)), "is no tensor"),
+        (strided(reference=loaded(PickledBytes(0, 8))), "no torch file"),
         (strided(reference=loaded("text")), "only Python 2"),
         (
             strided(reference=loaded(call("encode", "€", "latin1", module="_codecs"))),
@@ -100,9 +100,9 @@ def array_dtype(code: str) -> Call:
         ),
         (call("_reconstruct", module="numpy.core.multiarray"), "five parts"),
         (buffered(1), "four arguments"),
-        (buffered(Chunk(0, 8), array_dtype("O8"), (2,), "C"), "is no weight"),
-        (buffered(Chunk(0, 8), array_dtype("f4"), (3,), "C"), "are needed"),
-        (buffered(Chunk(0, 8), array_dtype("f4"), (1,), "C"), "8 are stored"),
+        (buffered(PickledBytes(0, 8), array_dtype("O8"), (2,), "C"), "is no weight"),
+        (buffered(PickledBytes(0, 8), array_dtype("f4"), (3,), "C"), "are needed"),
+        (buffered(PickledBytes(0, 8), array_dtype("f4"), (1,), "C"), "8 are stored"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -135,7 +135,7 @@ def test_fortran_order_and_big_endian_arrays() -> None:
     array = Call(
         Global("numpy._core.multiarray", "_reconstruct"), (Global("numpy", "ndarray"), (0,), "b")
     )
-    array.state = (1, (2, 2), dtype, True, Chunk(0, 16))
+    array.state = (1, (2, 2), dtype, True, PickledBytes(0, 16))
     tensor = rebuild(array, envelope())
     assert (tensor.strides, tensor.big_endian) == ((1, 2), True)
 
@@ -236,8 +236,8 @@ def test_pickled_weights_of_an_export_are_skipped(monkeypatch: pytest.MonkeyPatc
             strided(reference=pid(None, "0", 16, ("0", 0, 4))),
             None,
         ),  # a view of a storage, in files before torch 0.4
-        (strided(reference=loaded(Chunk(0, 8))), None),
-        (buffered(Chunk(0, 8), array_dtype("f4"), (2,), "C"), None),
+        (strided(reference=loaded(PickledBytes(0, 8))), None),
+        (buffered(PickledBytes(0, 8), array_dtype("f4"), (2,), "C"), None),
     ],
 )
 def test_a_weights_shape_is_believed_as_far_as_its_storage_reaches(

@@ -24,7 +24,7 @@ from command import untraced
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.source import BytesSource, FileSource
 from lstm_audit.raw.span import Span, whole
-from lstm_audit.wire.pickle import Call, Chunk, Decoded, Global, Opaque, Persistent, decode
+from lstm_audit.wire.pickle import Call, Decoded, Global, Opaque, Persistent, PickledBytes, decode
 from lstm_audit.wire.pickle import window as pickle_window
 from lstm_audit.wire.pickle.window import FIRST_WINDOW
 
@@ -222,7 +222,7 @@ def ours(value: Any, span: Span) -> Any:
             return ["global", *v]
         if type(v) is Persistent:
             return ["tuple", ["str", "'persistent'"], walk(v.pid)]
-        if type(v) is Chunk:
+        if type(v) is PickledBytes:
             return ["bytes", span[v.start : v.stop].read().hex()]
         if type(v) is Opaque:
             return walk(v.value)

@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import MalformedFile, Skipped
 from ...raw.words import MAX_NAME, is_plain, show
 from ...tuples import NamedTuple
-from ...wire.pickle import Call, Chunk, Global
+from ...wire.pickle import Call, Global, PickledBytes
 from .. import Claim
 from .legacy import Envelope
 from .rebuild import is_array, is_load, is_tensor, unread
@@ -69,7 +69,7 @@ class Contents(NamedTuple):
     tensors: dict[str, Call]
     claims: dict[str, Claim]
     skipped: list[Skipped]
-    files: dict[str, Chunk]
+    files: dict[str, PickledBytes]
 
 
 def contents(envelope: Envelope) -> Contents:
@@ -90,7 +90,7 @@ def contents(envelope: Envelope) -> Contents:
             if len(found.tensors) > len(names):
                 names.append(path)
             continue
-        if type(value) is Chunk:
+        if type(value) is PickledBytes:
             found.files.setdefault(path, value)
             continue
         if type(value) is Walked:
@@ -172,7 +172,7 @@ def _children(path: str, value: Any) -> Iterator[Place]:
         yield from _pairs(path, value.items())
     elif type(value) in (list, tuple):
         for k, part in enumerate(value):
-            if type(part) is not Chunk or _may_be_file(part):
+            if type(part) is not PickledBytes or _may_be_file(part):
                 yield _join(path, str(k)), part
     elif type(value) is Call:
         yield from _parts_of_call(path, value)
@@ -191,7 +191,7 @@ def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[Place]:
 
 def _may_be_file(value: Any) -> bool:
     """Bytes that are long enough to be a checkpoint of their own."""
-    return type(value) is Chunk and value.stop - value.start >= LEAST_FILE
+    return type(value) is PickledBytes and value.stop - value.start >= LEAST_FILE
 
 
 def _parts_of_call(path: str, call: Call) -> Iterator[Place]:

@@ -13,7 +13,7 @@ from ...raw.dtypes import DTYPES, NUMPY_CODES, DType
 from ...raw.span import Span
 from ...raw.tensor import MAX_DIMS, Tensor, numpy_array, view
 from ...raw.words import show
-from ...wire.pickle import Call, Chunk, Global, Persistent
+from ...wire.pickle import Call, Global, Persistent, PickledBytes
 from ...wire.zip import is_zip
 from .archive import open_archive, open_pickle
 from .legacy import Envelope, is_legacy, open_legacy
@@ -356,7 +356,7 @@ def _bytes(value: object, envelope: Envelope) -> Span:
     """Raw bytes of the pickle: where they lie, or decoded ones (protocol 2 spells bytes as latin-1
     text).
     """
-    if type(value) is Chunk:
+    if type(value) is PickledBytes:
         return envelope.chunks[value.start : value.stop]
     if type(value) is Call and value.function == ("_codecs", "encode") and len(value.args) == 2:
         text, coding = value.args

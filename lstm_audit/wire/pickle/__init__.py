@@ -6,6 +6,6 @@ machine.py   the opcodes
 """
 
 from .machine import decode, mentions
-from .values import Call, Chunk, Decoded, Global, Opaque, Persistent
+from .values import Call, Decoded, Global, Opaque, Persistent, PickledBytes
 
 __all__ = ["Call", "Chunk", "Decoded", "Global", "Opaque", "Persistent", "decode", "mentions"]

@@ -12,7 +12,7 @@ import re
 from typing import Any, NamedTuple
 
 from ...raw.words import is_plain
-from .values import Call, Chunk, Global
+from .values import Call, Global, PickledBytes
 
 MAX_PADDING = 16
 MAX_DIMS = 8
@@ -70,10 +70,10 @@ def padding_of(array: Array, head: bytes) -> int:
     return 1 + count if array.aligned else 0
 
 
-def replace(wrapper: Call, array: Array, elements: Chunk) -> None:
+def replace(wrapper: Call, array: Array, elements: PickledBytes) -> None:
     """Make the wrapper the call by which numpy pickles an array (array_reduce in its methods.c):
     what remembers the wrapper then has the array.
     """
     wrapper.function = _RECONSTRUCT
-    wrapper.args = (_NDARRAY, (0,), Chunk(elements.start, elements.start))
+    wrapper.args = (_NDARRAY, (0,), PickledBytes(elements.start, elements.start))
     wrapper.state = (1, array.shape, array.dtype, array.fortran, elements)

@@ -24,7 +24,7 @@ from typing import Any
 
 from ...errors import MalformedFile
 from ...raw.span import Span
-from .values import JOBLIB_ARRAYS, Call, Chunk, Decoded, Global, Opaque, Persistent
+from .values import JOBLIB_ARRAYS, Call, Decoded, Global, Opaque, Persistent, PickledBytes
 from .window import ShortWindowError, Window, fault, pay, refill
 
 MAX_LONG = 1024  # bytes of one integer; printing longer ones takes quadratic time
@@ -413,7 +413,7 @@ def _binstring(m: _Machine, at: int) -> int:
 def _chunk(m: _Machine, at: int, size: int) -> int:
     if size > m.reach - at:
         raise _OpcodeError(f"{size} bytes are claimed, and {m.reach - at} are left", "truncated")
-    m.stack.append(Chunk(m.base + at, m.base + at + size))
+    m.stack.append(PickledBytes(m.base + at, m.base + at + size))
     return at + size
 
 
@@ -564,7 +564,7 @@ def _set_items(m: _Machine, flat: list[Any], at: int) -> int:
     return at
 
 
-_CONSTANT_KEYS = {bool, type(None), float, Global, Chunk}
+_CONSTANT_KEYS = {bool, type(None), float, Global, PickledBytes}
 
 
 def _cheap(value: Any) -> bool:
@@ -724,7 +724,7 @@ def _array_behind(m: _Machine, at: int, wrapper: Call, state: Any) -> int:
         raise _OpcodeError(str(unclear), "unsupported") from None
     if array.size > m.reach - at:
         raise _OpcodeError("an array of joblib is cut short", "truncated")
-    elements = Chunk(m.base + at, m.base + at + array.size)
+    elements = PickledBytes(m.base + at, m.base + at + array.size)
     replace(wrapper, array, elements)
     m.stack.pop()
     return at + array.size

@@ -64,7 +64,7 @@ class Persistent:
         self.pid = pid
 
 
-class Chunk:
+class PickledBytes:
     """Raw bytes, by their place: `span[start:stop]` of the span that was decoded."""
 
     __slots__ = ("start", "stop")
