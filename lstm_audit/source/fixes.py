@@ -24,7 +24,7 @@ MENDED = frozenset({"LA101", "LA104"})
 MOST_EDITS = 40
 
 
-class Edit(NamedTuple):
+class TextEdit(NamedTuple):
     """A replacement of the characters from `start` to `stop` of a text, and what it mends."""
 
     start: int
@@ -35,9 +35,11 @@ class Edit(NamedTuple):
     safe: bool
 
 
-def propose_edits(text: str, findings: Sequence[Finding], path: str, policy: Policy) -> list[Edit]:
+def propose_edits(
+    text: str, findings: Sequence[Finding], path: str, policy: Policy
+) -> list[TextEdit]:
     """The proven edits for the findings of a text, in the order of the text."""
-    edits: list[Edit] = []
+    edits: list[TextEdit] = []
     for finding in findings:
         if finding.code in MENDED and finding.path == path and len(edits) < MOST_EDITS:
             edit = _first_proven(text, finding, path, policy)
@@ -46,18 +48,18 @@ def propose_edits(text: str, findings: Sequence[Finding], path: str, policy: Pol
     return sorted(edits)
 
 
-def apply_edits(text: str, edits: Sequence[Edit]) -> str:
+def apply_edits(text: str, edits: Sequence[TextEdit]) -> str:
     """The text with the edits made."""
     for edit in sorted(edits, reverse=True):
         text = text[: edit.start] + edit.text + text[edit.stop :]
     return text
 
 
-def _overlap(a: Edit, b: Edit) -> bool:
+def _overlap(a: TextEdit, b: TextEdit) -> bool:
     return a.start <= b.stop and b.start <= a.stop
 
 
-def _first_proven(text: str, finding: Finding, path: str, policy: Policy) -> Edit | None:
+def _first_proven(text: str, finding: Finding, path: str, policy: Policy) -> TextEdit | None:
     tree = parse_source(text)
     unsafe = None
     for edit in _candidates(text, tree, finding):
@@ -101,7 +103,7 @@ def _is_single(part: Part) -> bool:
 # ---- candidates
 
 
-def _candidates(text: str, tree: ast.Module, finding: Finding) -> Iterator[Edit]:
+def _candidates(text: str, tree: ast.Module, finding: Finding) -> Iterator[TextEdit]:
     """What might mend the finding, the smallest first."""
     source = _Source(text)
     line = finding.line or 0
@@ -144,10 +146,10 @@ class _Source:
         body = self.text[start:stop]
         return body if isinstance(node, ast.Constant | ast.Name | ast.Attribute) else f"({body})"
 
-    def replace(self, node: ast.expr, text: str, finding: Finding) -> Edit:
+    def replace(self, node: ast.expr, text: str, finding: Finding) -> TextEdit:
         """The edit that puts a text in a node's place."""
         start, stop = self.span(node)
-        return Edit(start, stop, text, finding.code, finding.line or 0, True)
+        return TextEdit(start, stop, text, finding.code, finding.line or 0, True)
 
 
 def _written_values(tree: ast.Module, line: int) -> list[ast.expr]:
@@ -194,7 +196,7 @@ def _statement_at(tree: ast.Module, line: int) -> ast.stmt | None:
 
 def _zeroing(
     source: _Source, tree: ast.Module, statement: ast.stmt, finding: Finding
-) -> Iterator[Edit]:
+) -> Iterator[TextEdit]:
     """A statement behind the write that zeroes the other half, spelled as the write is."""
     start, stop = source.span(statement)
     body = source.text[start:stop]
@@ -213,4 +215,4 @@ def _zeroing(
         end = source.starts[statement.end_lineno or statement.lineno]
         if not source.text[stop:end].endswith(("\n", "\r")):
             continue
-        yield Edit(end, end, f"{indent}{zeroed}{ending}", finding.code, finding.line or 0, True)
+        yield TextEdit(end, end, f"{indent}{zeroed}{ending}", finding.code, finding.line or 0, True)

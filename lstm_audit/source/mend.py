@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..errors import AuditError, BadPolicy
 from ..inputs import STDIN
 from .files import find_sources
-from .fixes import Edit, apply_edits, propose_edits
+from .fixes import TextEdit, apply_edits, propose_edits
 from .lint import lint_text, names_recurrence
 from .runs import LintRequest, read_source
 from .texts import encoding_of, read_text
@@ -78,7 +78,7 @@ def mend_text(text: str, path: str, request: LintRequest, unsafe: bool = False) 
     return text, count
 
 
-def _edits_of(text: str, path: str, request: LintRequest) -> list[Edit]:
+def _edits_of(text: str, path: str, request: LintRequest) -> list[TextEdit]:
     try:
         parsed = read_text(text.encode("utf-8", "surrogatepass"), "python")
         linted = lint_text(parsed._replace(data=text), path, request.policy)
