@@ -51,7 +51,7 @@ BITS = {name: 8 * DTYPES[torch_name].itemsize for name, torch_name in DTYPE_NAME
 BITS |= {name: bits for name, (_, bits) in SUB_BYTE.items()}
 
 
-class Entry(NamedTuple):
+class HeaderEntry(NamedTuple):
     """One tensor of the header, checked; `begin` and `end` count from the end of the header."""
 
     dtype: str
@@ -79,12 +79,12 @@ def read_safetensors(span: Span, beside: Beside) -> Checkpoint | None:
     return Checkpoint("safetensors", Tensors(entries, partial(_build, data), _shape))
 
 
-def _build(data: Span, name: str, entry: Entry) -> Tensor:
+def _build(data: Span, name: str, entry: HeaderEntry) -> Tensor:
     shape = tuple(entry.shape)
     return Tensor(KINDS[entry.dtype], shape, strides_of(shape), data[entry.begin : entry.end])
 
 
-def _shape(name: str, entry: Entry) -> tuple[int, ...]:
+def _shape(name: str, entry: HeaderEntry) -> tuple[int, ...]:
     return tuple(entry.shape)
 
 
@@ -111,7 +111,7 @@ def _header_size(span: Span) -> int | None:
     return size
 
 
-def _check_entries(header: dict[str, Any], raw: bytes, at: int | None) -> dict[str, Entry]:
+def _check_entries(header: dict[str, Any], raw: bytes, at: int | None) -> dict[str, HeaderEntry]:
     """Every tensor's three fields by type and range."""
     entries = {}
     for name, info in header.items():
@@ -141,7 +141,9 @@ def _metadata(header: Any, raw: bytes, at: int | None) -> dict[str, str]:
     )
 
 
-def _aliases(names: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str, Entry]:
+def _aliases(
+    names: Mapping[str, str], entries: Mapping[str, HeaderEntry]
+) -> dict[str, HeaderEntry]:
     """The tied tensors that `safetensors.torch.save_model` has left out: `{dropped: kept}`. What
     else stands in `__metadata__` names no tensor.
     """
@@ -152,7 +154,7 @@ def _aliases(names: Mapping[str, str], entries: Mapping[str, Entry]) -> dict[str
     }
 
 
-def _check_entry(info: Any) -> Entry:
+def _check_entry(info: Any) -> HeaderEntry:
     """One tensor's claims; raises ValueError with what was expected and what was found."""
     if type(info) is not dict:
         raise ValueError(
@@ -169,7 +171,7 @@ def _check_entry(info: Any) -> Entry:
         raise ValueError("one of its further fields holds a number out of range")
     begin, end = offsets
     _check_size(dtype, shape, begin, end)
-    return Entry(dtype, shape, begin, end)
+    return HeaderEntry(dtype, shape, begin, end)
 
 
 def _are_sizes(values: list[Any]) -> bool:
@@ -209,7 +211,9 @@ def _is_tame(info: dict[str, Any]) -> bool:
     return True
 
 
-def _check_layout(entries: Mapping[str, Entry], data: Span, raw: bytes, at: int | None) -> None:
+def _check_layout(
+    entries: Mapping[str, HeaderEntry], data: Span, raw: bytes, at: int | None
+) -> None:
     """The tensors lie end to end from the first byte of the data to the last: no hole, no overlap,
     nothing behind.
     """
@@ -233,5 +237,5 @@ def _check_layout(entries: Mapping[str, Entry], data: Span, raw: bytes, at: int 
         raise MalformedFile(f"{data.size - end} bytes follow the last tensor", data.place(end))
 
 
-def _place(item: tuple[str, Entry]) -> tuple[int, int]:
+def _place(item: tuple[str, HeaderEntry]) -> tuple[int, int]:
     return item[1].begin, item[1].end
