@@ -28,7 +28,7 @@ _DTYPES = {
 """torch/_export/serde/schema.py ScalarType."""
 
 
-Entry = Mapping[str, Any]
+ConfigEntry = Mapping[str, Any]
 """What the config says of a weight."""
 
 
@@ -50,7 +50,7 @@ def payloads(archive: Archive) -> tuple[Names, Names]:
     return pickled, raw - pickled
 
 
-def read_config(archive: Archive, name: str) -> dict[str, Entry]:
+def read_config(archive: Archive, name: str) -> dict[str, ConfigEntry]:
     """What the config in the record `name` lists, by weight."""
     record = archive.record(name)
     if record.size > MAX_SIZE:
@@ -66,7 +66,7 @@ def read_config(archive: Archive, name: str) -> dict[str, Entry]:
     return entries
 
 
-def read_weights(archive: Archive) -> tuple[dict[str, Entry], tuple[Skipped, ...]]:
+def read_weights(archive: Archive) -> tuple[dict[str, ConfigEntry], tuple[Skipped, ...]]:
     """What the config lists, by name; pickled weights are skipped."""
     entries = read_config(archive, CONFIG)
     _refuse_two_dtypes(entries)
@@ -78,7 +78,7 @@ def read_weights(archive: Archive) -> tuple[dict[str, Entry], tuple[Skipped, ...
     )
 
 
-def _refuse_two_dtypes(entries: Mapping[str, Entry]) -> None:
+def _refuse_two_dtypes(entries: Mapping[str, ConfigEntry]) -> None:
     """torch reads a record with the dtype of the first entry that names it."""
     dtypes: dict[object, object] = {}
     for name, entry in entries.items():
@@ -90,7 +90,7 @@ def _refuse_two_dtypes(entries: Mapping[str, Entry]) -> None:
                 raise MalformedFile(message, kind="ambiguous")
 
 
-def locate(archive: Archive, name: str, entry: Entry) -> Tensor:
+def locate(archive: Archive, name: str, entry: ConfigEntry) -> Tensor:
     """One weight: `tensor_meta` has sizes, strides and the offset as {"as_int": n}."""
     try:
         meta = entry["tensor_meta"]
