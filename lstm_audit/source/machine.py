@@ -94,7 +94,7 @@ class Site(NamedTuple):
     facts: tuple[Value, ...] = ()
 
 
-class Entry(NamedTuple):
+class OldValue(NamedTuple):
     """What a change has replaced: a key of a mapping, or (key None) all of a list or storage."""
 
     container: Any
@@ -119,7 +119,7 @@ class Machine:
         self.depth = 0
         self.serial = 0
         self.order = 0
-        self.journal: list[Entry] = []
+        self.journal: list[OldValue] = []
         self.symbols: dict[str, Symbol] = {}
         self.grad = True
         self.grad_known = True
@@ -213,26 +213,26 @@ def new_tensor(m: Machine, runs: Sequence[Run], shape: tuple[int, ...] | None = 
 
 def put(m: Machine, mapping: Any, key: Value, value: Value) -> None:
     """Set a key."""
-    m.journal.append(Entry(mapping, key, mapping.get(key, MISSING)))
+    m.journal.append(OldValue(mapping, key, mapping.get(key, MISSING)))
     mapping[key] = value
 
 
 def drop(m: Machine, mapping: Any, key: Value) -> None:
     """Delete a key."""
     if key in mapping:
-        m.journal.append(Entry(mapping, key, mapping[key]))
+        m.journal.append(OldValue(mapping, key, mapping[key]))
         del mapping[key]
 
 
 def refill(m: Machine, items: list[Value], values: Iterable[Value]) -> None:
     """Replace all of a list."""
-    m.journal.append(Entry(items, None, list(items)))
+    m.journal.append(OldValue(items, None, list(items)))
     items[:] = list(values)
 
 
 def set_runs(m: Machine, storage: Storage, runs: list[Run]) -> None:
     """Replace all of a storage."""
-    m.journal.append(Entry(storage, None, storage.runs))
+    m.journal.append(OldValue(storage, None, storage.runs))
     storage.runs = runs
 
 
@@ -401,7 +401,7 @@ def _current(container: Any, key: Value) -> Value:
     return container.get(key, MISSING)
 
 
-def _restore(entry: Entry) -> None:
+def _restore(entry: OldValue) -> None:
     container, key, old = entry
     if isinstance(container, Storage):
         container.runs = old
