@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from ..tuples import NamedTuple
-from .siblings import Family, Pair
+from .siblings import GateNames, Pair
 
 ShapeOf = Callable[[str], tuple[int, ...]]
 Patterns = tuple[tuple[str, tuple[str, ...]], ...]
@@ -29,7 +29,12 @@ class Draft(NamedTuple):
 
     @classmethod
     def of_families(
-        cls, module: str, parts: Sequence[Family], recurrent: Family, shape: ShapeOf, hidden: int
+        cls,
+        module: str,
+        parts: Sequence[GateNames],
+        recurrent: GateNames,
+        shape: ShapeOf,
+        hidden: int,
     ) -> "Draft":
         """A tensor a gate."""
         four = [part for part in parts if len(part.members) == len(recurrent.members)]

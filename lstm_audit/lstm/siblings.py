@@ -73,7 +73,7 @@ H_WORD = (
 )
 
 
-class Family(NamedTuple):
+class GateNames(NamedTuple):
     """One name a gate: `template` has `{gate}` for the word, `words` and `members` go by the gate's
     letter. `of_hidden`: its name says that it multiplies the hidden state.
     """
@@ -111,7 +111,7 @@ def _last_mark(name: str) -> int:
     return max(name.rfind("."), name.rfind("/"), name.rfind("|"))
 
 
-def families(names: Sequence[str]) -> Iterator[Family]:
+def families(names: Sequence[str]) -> Iterator[GateNames]:
     """The names of a forget gate that have siblings for the other gates."""
     there = set(names)
     for name in names:
@@ -139,7 +139,7 @@ def _tail_start(name: str) -> int:
 
 def _family(
     name: str, at: int, word: str, others: Mapping[str, Sequence[str]], there: Collection[str]
-) -> Family | None:
+) -> GateNames | None:
     """The siblings of a forget gate's name, if there are an output gate and a candidate."""
     before, after = name[:at], name[at + len(word) :]
     words, members = {"f": word}, {"f": name}
@@ -157,7 +157,7 @@ def _family(
     module = _module(before, alone=before[-1:] in "./|" and after[:1] in "./|")
     template = f"{before}{{gate}}{after}"
     of_hidden = bool(re.search(HIDDEN_TEXT, template[len(module) :]))
-    return Family(module, template, words, members, of_hidden)
+    return GateNames(module, template, words, members, of_hidden)
 
 
 def _cased(word: str, like: str) -> str:

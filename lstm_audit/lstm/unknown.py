@@ -31,7 +31,7 @@ from .conventions import UNREADABLE
 from .draft import Draft, say
 from .kind import claimed_kind, worded_kind
 from .match import paths
-from .siblings import Family, families, pairs, stem_of
+from .siblings import GateNames, families, pairs, stem_of
 
 MAX_UNKNOWN = 64
 """Entries of one file; more would tell a reader nothing new."""
@@ -132,9 +132,9 @@ def _unreadable(left: Sequence[str]) -> Iterator[Sight]:
                 yield Sight(module, tuple(names), entry.why)
 
 
-def _per_gate(found: Sequence[Family], scene: Scene) -> Iterator[Sight]:
+def _per_gate(found: Sequence[GateNames], scene: Scene) -> Iterator[Sight]:
     """A tensor a gate: all families of one module together."""
-    modules: dict[str, list[Family]] = {}
+    modules: dict[str, list[GateNames]] = {}
     for family in found:
         if len({scene.shape(name) for name in family.members.values()}) == 1:
             modules.setdefault(family.module, []).append(family)
@@ -154,11 +154,11 @@ def _per_gate(found: Sequence[Family], scene: Scene) -> Iterator[Sight]:
             yield Sight(module, names, why, draft if recurrent.complete else None)
 
 
-def _vector(scene: Scene, family: Family) -> bool:
+def _vector(scene: Scene, family: GateNames) -> bool:
     return sum(size != 1 for size in scene.shape(family.members["f"])) <= 1
 
 
-def _hidden_of(parts: Sequence[Family], matrices: Sequence[Family], scene: Scene) -> int:
+def _hidden_of(parts: Sequence[GateNames], matrices: Sequence[GateNames], scene: Scene) -> int:
     """H: the length of a gate's bias, else what the weights of all gates have in common."""
     for part in parts:
         shape = [size for size in scene.shape(part.members["f"]) if size != 1]
@@ -170,8 +170,8 @@ def _hidden_of(parts: Sequence[Family], matrices: Sequence[Family], scene: Scene
 
 
 def _recurrent_of(
-    matrices: Sequence[Family], hidden: int, scene: Scene
-) -> tuple[Family | None, bool]:
+    matrices: Sequence[GateNames], hidden: int, scene: Scene
+) -> tuple[GateNames | None, bool]:
     """The family that multiplies the hidden state, and whether it multiplies x as well."""
     square = [p for p in matrices if _sizes(scene.shape(p.members["f"])) == (hidden, hidden)]
     if square and len(matrices) > 1:
