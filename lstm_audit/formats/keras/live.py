@@ -46,7 +46,7 @@ class VariableSource(NamedTuple):
         return data[at : at + n]
 
 
-class Found(NamedTuple):
+class LiveCell(NamedTuple):
     """One cell of a model: where its variables stand, the layer, its variables by role."""
 
     folder: str
@@ -104,7 +104,7 @@ def assign(variable: Any, start: int, stop: int, values: list[float]) -> None:
     variable.assign(numbers)
 
 
-def _cells(model: Any) -> Iterator[Found]:
+def _cells(model: Any) -> Iterator[LiveCell]:
     """Every layer that holds a recurrent kernel, each once, under a folder of its own."""
     taken: set[str] = set()
     for layer in _layers(model):
@@ -116,7 +116,7 @@ def _cells(model: Any) -> Iterator[Found]:
             while folder in taken:  # tf_keras may give two variables one name
                 folder, count = f"{name}_{count}", count + 1
             taken.add(folder)
-            yield Found(folder, layer, variables)
+            yield LiveCell(folder, layer, variables)
 
 
 def _layers(model: Any) -> Iterator[Any]:
@@ -147,7 +147,7 @@ def _tensor(variable: Any, sources: dict[int, VariableSource], budget: Budget) -
     return Tensor(dtype, shape, strides_of(shape), whole(source))
 
 
-def _activation(found: Found, version: str) -> str | Skipped | None:
+def _activation(found: LiveCell, version: str) -> str | Skipped | None:
     """The cell's activation under the name that its formula has here."""
     gate = vars(found.layer).get("recurrent_activation")
     if gate is None:  # CuDNNLSTM has none to choose
