@@ -60,7 +60,7 @@ it by.
 """
 
 
-class Function(NamedTuple):
+class LocalFunction(NamedTuple):
     """A local function: its fields, the names of what goes in and out, and whether a recurrence may
     be inside.
     """
@@ -77,7 +77,7 @@ class Model(NamedTuple):
     """
 
     wire: Wire
-    functions: Mapping[str, Function]
+    functions: Mapping[str, LocalFunction]
     external: External
     scopes: list[Scope]
 
@@ -163,9 +163,9 @@ def _begins_as_model(parts: Sequence[Field]) -> bool:
     return [part[0] for part in parts[:2]] == [1, 2] and 0 < parts[0][2] < 32
 
 
-def _read_functions(wire: Wire, parts: Sequence[Field]) -> dict[str, Function]:
+def _read_functions(wire: Wire, parts: Sequence[Field]) -> dict[str, LocalFunction]:
     """The local functions; one that calls a function worth following is worth it too."""
-    functions: dict[str, Function] = {}
+    functions: dict[str, LocalFunction] = {}
     bodies: dict[str, bytes] = {}
     for part in parts:
         key, function = _read_signature(wire, part)
@@ -191,7 +191,7 @@ def _read_functions(wire: Wire, parts: Sequence[Field]) -> dict[str, Function]:
     }
 
 
-def _read_signature(wire: Wire, part: Field) -> tuple[str, Function]:
+def _read_signature(wire: Wire, part: Field) -> tuple[str, LocalFunction]:
     """A FunctionProto's 1 name, 4 inputs, 5 outputs, 10 domain, 13 overload."""
     found: dict[int, list[str]] = {1: [], 4: [], 5: [], 10: [], 13: []}
     for field in wire.message(part):
@@ -199,7 +199,9 @@ def _read_signature(wire: Wire, part: Field) -> tuple[str, Function]:
             found[field[0]].append(wire.text(field))
     name, domain, overload = ("".join(found[number][-1:]) for number in (1, 10, 13))
     long = part[3] - part[2] > MAX_SEARCHED
-    return _spelled(domain, name, overload), Function(part, tuple(found[4]), tuple(found[5]), long)
+    return _spelled(domain, name, overload), LocalFunction(
+        part, tuple(found[4]), tuple(found[5]), long
+    )
 
 
 def _read_graph(
@@ -244,7 +246,7 @@ def _read_graph(
 
 
 def _read_function(
-    model: Model, function: Function, frame: Frame, bound: Mapping[str, tuple[Scope, str]]
+    model: Model, function: LocalFunction, frame: Frame, bound: Mapping[str, tuple[Scope, str]]
 ) -> Scope:
     """A FunctionProto's body for one call: 7 nodes, 11 defaults of attributes; it does not see the
     caller's names.
