@@ -3,7 +3,7 @@
 from ..errors import BadPolicy
 from ..pipeline import MAX_SECONDS, Request
 from . import exits
-from .options import Given
+from .options import GivenOptions
 from .output import emit
 from .runs import allowed_biases, audit_given, draws_units, policy_of
 
@@ -15,7 +15,7 @@ Examples:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Report what every LSTM's forget gate starts at.
 
     PATH is a checkpoint (torch in any envelope, safetensors, an index of shards), a folder, or a
@@ -34,7 +34,7 @@ def run(given: Given) -> int:
     return exits.of_audit(found)
 
 
-def _request(given: Given) -> Request:
+def _request(given: GivenOptions) -> Request:
     """The policy in force says what is shown, as in `check`, but nothing asks for an LSTM."""
     if not given.no_init:
         policy = policy_of(given).having("require-lstm", False)

@@ -13,7 +13,7 @@ from ..policy.verdict import Outcome, verdict
 from ..reports.listings import tally
 from ..reports.words import counted, relative
 from . import exits
-from .options import Given
+from .options import GivenOptions
 from .output import emit
 from .runs import allowed_biases, audit_given, draws_units, policy_of
 
@@ -26,7 +26,7 @@ Examples:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Report as `audit` does, and fail when the policy is broken.
 
     The policy is the nearest lstm-audit.toml, or [tool.lstm-audit] in a pyproject.toml, at or above
@@ -65,7 +65,7 @@ def run(given: Given) -> int:
     return exits.FINDINGS if would and code == exits.PASS else code
 
 
-def _look(given: Given, request: Request) -> tuple[Audit, Audit]:
+def _look(given: GivenOptions, request: Request) -> tuple[Audit, Audit]:
     """The audit, and the same with those findings alone that the baseline does not accept."""
     found = audit_given(given, request)
     if given.baseline is None or given.update_baseline:
@@ -75,7 +75,7 @@ def _look(given: Given, request: Request) -> tuple[Audit, Audit]:
     return found, only(found, unaccepted(given.baseline, found, request, given.quiet))
 
 
-def _mend(shown: Audit, given: Given, declared: tuple[Own, ...]) -> tuple[int, bool]:
+def _mend(shown: Audit, given: GivenOptions, declared: tuple[Own, ...]) -> tuple[int, bool]:
     """Carry out, or show, the fixes that were asked for: as `fixes.mend`."""
     if not (given.fix or given.unsafe_fixes or given.diff):
         return 0, False
@@ -85,7 +85,7 @@ def _mend(shown: Audit, given: Given, declared: tuple[Own, ...]) -> tuple[int, b
     return mend(shown, given.unsafe_fixes, given.diff, aside, declared)
 
 
-def _refuse_contradiction(given: Given) -> None:
+def _refuse_contradiction(given: GivenOptions) -> None:
     """A bias that is asked for together with an activation or a time scale that it cannot give."""
     if given.forget_bias is None:
         return

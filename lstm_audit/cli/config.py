@@ -2,7 +2,7 @@
 
 from ..policy.describe import describe
 from .exits import PASS
-from .options import Given
+from .options import GivenOptions
 from .output import say, say_table
 from .runs import policy_of
 
@@ -17,7 +17,7 @@ Examples:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Show the policy in force, and where it was set.
 
     Every key that a verdict of `check` depends on, its value, and the file or flag that it comes

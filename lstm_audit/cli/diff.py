@@ -20,7 +20,7 @@ from ..reports.words import (
     shown_module,
 )
 from . import exits
-from .options import Given
+from .options import GivenOptions
 from .output import look_of, say, say_table, tell
 
 EPILOG = """\b
@@ -31,7 +31,7 @@ Examples:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Compare two checkpoints, gate by gate.
 
     Shows what moved in forget bias, activation and time scale, and whether another gate did. LSTMs

@@ -3,7 +3,7 @@
 from ..catalogue import find_rules
 from ..policy.convention import MANUAL
 from .exits import PASS
-from .options import Given
+from .options import GivenOptions
 from .output import say, say_table
 
 EPILOG = """\b
@@ -17,7 +17,7 @@ Example:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Print a rule's manual.
 
     That is: what the rule sees, why it hurts, an example in numbers, the fix, and references. CODE

@@ -13,7 +13,7 @@ import click
 
 from ..docstrings import read_docstring
 from . import complete
-from .options import FORMS, Argument, Given, Option
+from .options import FORMS, Argument, GivenOptions, Option
 
 
 class Manual(click.Command):
@@ -70,7 +70,7 @@ def command_of(name: str, module: ModuleType) -> click.Command:
     form = FORMS[name]
 
     def call(**given: Any) -> None:
-        sys.exit(module.run(Given(**given)))
+        sys.exit(module.run(GivenOptions(**given)))
 
     return Manual(
         name,

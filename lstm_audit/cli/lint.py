@@ -7,7 +7,7 @@ from ..pipeline import Request
 from ..policy.verdict import fails
 from ..reports.words import counted, escape
 from . import exits
-from .options import Given
+from .options import GivenOptions
 from .output import Progress, emit, tell
 from .runs import policy_of
 
@@ -24,7 +24,7 @@ Examples:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Lint the Python source that initialises an LSTM.
 
     Say what the code makes of the forget gate. PATH is a source, a notebook, a folder (.gitignore
@@ -56,7 +56,9 @@ def run(given: Given) -> int:
     return _exit_code(found, shown.findings, policy, given)
 
 
-def _exit_code(found: "Lint", findings: tuple[Finding, ...], policy: "Policy", given: Given) -> int:
+def _exit_code(
+    found: "Lint", findings: tuple[Finding, ...], policy: "Policy", given: GivenOptions
+) -> int:
     if found.audit.errors:
         return exits.UNREADABLE
     if any(fails(finding, policy) for finding in findings):
@@ -64,7 +66,7 @@ def _exit_code(found: "Lint", findings: tuple[Finding, ...], policy: "Policy", g
     return exits.PASS if found.sources else exits.NOTHING
 
 
-def _without_accepted(audit: Audit, given: Given, policy: "Policy") -> Audit:
+def _without_accepted(audit: Audit, given: GivenOptions, policy: "Policy") -> Audit:
     if given.baseline is None:
         return audit
     from .baseline import accept, only, unaccepted
@@ -76,7 +78,7 @@ def _without_accepted(audit: Audit, given: Given, policy: "Policy") -> Audit:
     return only(audit, unaccepted(given.baseline, audit, request, given.quiet))
 
 
-def _tell_unjudged(found: "Lint", given: Given) -> None:
+def _tell_unjudged(found: "Lint", given: GivenOptions) -> None:
     """What could not be followed fails nothing, but is counted."""
     if found.unjudged and not given.quiet and not given.show_unjudged:
         count = counted(len(found.unjudged), "place")
@@ -87,7 +89,7 @@ def _tell_unjudged(found: "Lint", given: Given) -> None:
         tell(f"unjudged: {where}:{name} {entry.reason}")
 
 
-def _mend(given: Given, request: object) -> int:
+def _mend(given: GivenOptions, request: object) -> int:
     """Apply or show the fixes; how many sources they change."""
     from ..source.mend import mend_paths  # 8 ms, which only --fix pays
     from ..source.runs import LintRequest

@@ -16,7 +16,7 @@ from ..reports import REPORTS
 from ..targets import TARGETS, Row
 from ..tuples import NamedTuple
 
-Given = SimpleNamespace
+GivenOptions = SimpleNamespace
 """What was given to a command: an attribute for each of its rows, its default where nothing was."""
 
 COLORS = ("auto", "always", "never")
@@ -521,7 +521,7 @@ FORMS: Mapping[str, Form] = {
 }
 
 
-def flags_of(given: Given, rows: Sequence[Option] = (*SELECTION, *BOUNDS)) -> dict[str, Any]:
+def flags_of(given: GivenOptions, rows: Sequence[Option] = (*SELECTION, *BOUNDS)) -> dict[str, Any]:
     """What was given of some rows, of those that the policy reads unless others are named."""
     values = {row.name: getattr(given, row.name, row.unset) for row in rows}
     return {row.name: values[row.name] for row in rows if values[row.name] != row.unset}

@@ -18,7 +18,7 @@ from ..reports import REPORTS, Digest, Look, digest_of
 from ..reports.remedies import shell
 from ..reports.terminal import wrap
 from ..reports.words import describe_error, escape, utf8
-from .options import JOBS, REPORT, Given
+from .options import JOBS, REPORT, GivenOptions
 
 OPEN = (float("-inf"), float("inf"))
 """The bounds of a policy that sets none."""
@@ -110,7 +110,7 @@ def _put(data: bytes) -> None:
 
 def emit(
     audit: Audit,
-    given: Given,
+    given: GivenOptions,
     fail_on: str = "never",
     kept: Sequence[str | None] = (),
     closing: str = "",

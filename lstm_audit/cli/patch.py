@@ -15,7 +15,7 @@ from ..policy.load import load_policy
 from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
 from .manners import hint_horizon
-from .options import MODES, Given, hint_share
+from .options import MODES, GivenOptions, hint_share
 from .output import Progress, say, tell
 from .patched import changes_as_json, describe, describe_edits
 
@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
     report: dict[str, Any]
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Write a chosen forget bias into checkpoints, and nothing else.
 
     Give exactly one target. The effective bias, the sum of both halves, is what is set: by default
@@ -83,7 +83,7 @@ def refuse_stdin(paths: Sequence[str]) -> None:
         raise BadPolicy("standard input is no file that could be written: name one")
 
 
-def _target(given: Given) -> Target:
+def _target(given: GivenOptions) -> Target:
     """The one target that was given."""
     asked = [name for name, row in TARGETS.items() if getattr(given, row.keyword) is not None]
     row = only_one(asked, lambda row: row.option)
@@ -102,7 +102,7 @@ HINTS = {"activation": hint_share, "horizon": hint_horizon}
 """What was meant by values that a target does not take."""
 
 
-def _outcomes(inputs: Sequence[Input], target: Target, given: Given) -> Iterator[Outcome]:
+def _outcomes(inputs: Sequence[Input], target: Target, given: GivenOptions) -> Iterator[Outcome]:
     """Everything is planned before anything is written: a pattern that matches nothing in the whole
     run must not be found out half-way.
     """
@@ -126,7 +126,7 @@ def _outcomes(inputs: Sequence[Input], target: Target, given: Given) -> Iterator
 
 
 def _plans(
-    one: Input, target: Target, given: Given, declared: tuple[Own, ...]
+    one: Input, target: Target, given: GivenOptions, declared: tuple[Own, ...]
 ) -> Iterator[tuple[Input, Planned | AuditError | None]]:
     """One plan; of an archive one for each checkpoint that has an LSTM."""
     found = _plan(one, target, given, declared)
@@ -139,7 +139,7 @@ def _plans(
 
 
 def _plan(
-    one: Input, target: Target, given: Given, declared: tuple[Own, ...]
+    one: Input, target: Target, given: GivenOptions, declared: tuple[Own, ...]
 ) -> Planned | AuditError | None:
     """What is to be done to one input; None for a file of a folder that is no checkpoint, or has no
     LSTM.
@@ -155,11 +155,11 @@ def _plan(
         return None if unknown or nothing else error
 
 
-def _only_shows(given: Given) -> bool:
+def _only_shows(given: GivenOptions) -> bool:
     return bool(given.dry_run or given.diff or given.check)
 
 
-def _carry_out(planned: Planned, given: Given) -> Outcome:
+def _carry_out(planned: Planned, given: GivenOptions) -> Outcome:
     """One checkpoint: written, or shown."""
     shows, undo, doubts = _only_shows(given), list[str](), list[str]()
     warnings = list(_warnings(planned, given)) if planned.changes else []
@@ -189,7 +189,7 @@ def _refuse(path: str, error: AuditError) -> Outcome:
     return Outcome(exits.UNREADABLE, report)
 
 
-def _write(planned: Planned, given: Given) -> tuple[list[str], list[str]]:
+def _write(planned: Planned, given: GivenOptions) -> tuple[list[str], list[str]]:
     """Apply the plan; the undo records that were written, and what is not certain."""
     progress = Progress(given.quiet, "bytes copied")
     done = apply_plan(
@@ -206,7 +206,7 @@ def _write(planned: Planned, given: Given) -> tuple[list[str], list[str]]:
     return [applied.undo for applied in done if applied.undo], doubts
 
 
-def _warnings(planned: Planned, given: Given) -> Iterator[str]:
+def _warnings(planned: Planned, given: GivenOptions) -> Iterator[str]:
     """What to know before the write, or instead of it."""
     yield from planned.warnings
     if given.in_place and (processes := mapped(planned)):

@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from .options import FORMS, Form, Given, Option
+from .options import FORMS, Form, GivenOptions, Option
 
 Run = Callable[[], int]
 """Does what was asked, and gives the exit code."""
@@ -29,7 +29,7 @@ def understood(words: Sequence[str]) -> Run | None:
     return partial(module.run, given)
 
 
-def read(form: Form, words: Sequence[str]) -> Given | None:
+def read(form: Form, words: Sequence[str]) -> GivenOptions | None:
     """What the words give to a command; None when one of them is not known, or one is missing."""
     found = form.blank()
     spelled = {word: option for option in form.options for word in option.spellings}
@@ -45,7 +45,7 @@ def read(form: Form, words: Sequence[str]) -> Given | None:
             placed.append(word)
         elif not _read_value(spelled, word, left, found):
             return None
-    return Given(**found) if _place(form, placed, found) else None
+    return GivenOptions(**found) if _place(form, placed, found) else None
 
 
 def _read_value(

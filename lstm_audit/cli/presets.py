@@ -3,7 +3,7 @@
 from ..lstm.presets import PRESETS, Chosen, parse, summary
 from ..reports.words import digits, fraction
 from .exits import PASS
-from .options import Given
+from .options import GivenOptions
 from .output import say, say_indented, say_table
 
 EPILOG = """\b
@@ -18,7 +18,7 @@ Examples:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """List the named initialisations.
 
     Each with its formula, its paper, and the activation and time scale at which a forget gate then

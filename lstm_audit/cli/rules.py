@@ -5,7 +5,7 @@ from typing import Any
 from ..catalogue import every_rule, find_rules
 from ..rules import Rule
 from .exits import PASS
-from .options import Given
+from .options import GivenOptions
 from .output import say, say_table
 
 EPILOG = """\b
@@ -20,7 +20,7 @@ Examples:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """List the rules: code, name, severity, what each sees.
 
     CODE is a code (LA101), its beginning (LA1), or a name or a part of one (doubled).

@@ -13,14 +13,14 @@ from ..facts import Audit
 from ..fleet import audit_paths
 from ..pipeline import Request
 from ..reports.words import escape
-from .options import Given, flags_of
+from .options import GivenOptions, flags_of
 from .output import OPEN, Progress, tell
 
 if TYPE_CHECKING:
     from ..policy.model import Policy
 
 
-def audit_given(given: Given, request: Request) -> Audit:
+def audit_given(given: GivenOptions, request: Request) -> Audit:
     """The audit of the paths, with progress on a terminal."""
     progress = Progress(given.quiet)
     found = audit_paths(given.paths, request, given.jobs, progress, exclude=given.exclude)
@@ -34,7 +34,7 @@ def audit_given(given: Given, request: Request) -> Audit:
     return found
 
 
-def policy_of(given: Given) -> "Policy":
+def policy_of(given: GivenOptions) -> "Policy":
     """The file's policy under the flags that were given; raises `BadPolicy`."""
     from ..policy.load import load_policy
 
@@ -54,7 +54,7 @@ def policy_of(given: Given) -> "Policy":
     return with_flags(policy, **flags)
 
 
-def draws_units(given: Given) -> bool:
+def draws_units(given: GivenOptions) -> bool:
     """Whether a report was asked for that shows every unit."""
     names = {given.format_name, *(name for name, _ in given.reports)}
     return "html" in names

@@ -1,7 +1,7 @@
 """`lstm-audit schema report|policy|statistics`: JSON Schemas of what goes out and what comes in."""
 
 from .exits import PASS
-from .options import Given
+from .options import GivenOptions
 from .output import say
 
 EPILOG = """\b
@@ -14,7 +14,7 @@ Example:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Print a JSON Schema: of the report, statistics or policy.
 
     `report` is what `--format json` writes, `statistics` what it writes with `--statistics`,

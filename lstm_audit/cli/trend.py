@@ -12,7 +12,7 @@ from ..policy.unmatched import refuse_unmatched
 from ..reports.terminal import shorten
 from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
 from . import exits
-from .options import Given
+from .options import GivenOptions
 from .output import Progress, look_of, refuse_overwriting, say, say_table, tell, write
 
 EPILOG = """\b
@@ -26,7 +26,7 @@ CELLS = 16
 """Characters of a line over time."""
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Follow each forget gate over the checkpoints of a run.
 
     Checkpoints are ordered by the numbers in their names. Shown are the mean activation in the
@@ -53,7 +53,7 @@ def run(given: Given) -> int:
     return exits.PASS if trend.lines else exits.NOTHING
 
 
-def _audit(given: Given) -> Audit:
+def _audit(given: GivenOptions) -> Audit:
     request = Request(given.layers, numbers_only=True, seconds=MAX_SECONDS)
     progress = Progress(given.quiet)
     audit = audit_paths(given.paths, request, given.jobs, progress)

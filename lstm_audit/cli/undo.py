@@ -11,7 +11,7 @@ from ..patching.undo import Undone
 from ..patching.whole import undo_checkpoint
 from ..reports.words import counted
 from . import exits
-from .options import Given
+from .options import GivenOptions
 from .output import say, tell
 from .patch import refuse_stdin
 from .patched import near_path
@@ -31,7 +31,7 @@ Examples:
 """
 
 
-def run(given: Given) -> int:
+def run(given: GivenOptions) -> int:
     """Restore the bytes that the last patch of each FILE replaced.
 
     Several patches are taken back one by one, the newest first. A file that has changed since is
@@ -61,7 +61,7 @@ def _refuse_foreign(sidecar: str, inputs: list[Input]) -> None:
         raise BadPolicy(f"--sidecar {sidecar} belongs to none of the files; there may be {known}")
 
 
-def _undo(one: Input, given: Given) -> Iterator[int]:
+def _undo(one: Input, given: GivenOptions) -> Iterator[int]:
     """One checkpoint. Of a folder, what was never patched is passed over."""
     patched = one.stands_for_shards or any(map(os.path.lexists, sidecars(one.path)))
     if not (one.named or patched):
