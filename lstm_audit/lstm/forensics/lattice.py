@@ -18,7 +18,7 @@ from operator import sub
 
 PROOF = 20.0  # bits: one false proof in a million layers
 
-Group = tuple[int, int, list[float]]
+NearValues = tuple[int, int, list[float]]
 """The sign and the binary exponent that some values share: their last places are equally large. A 0
 tells nothing.
 """
@@ -35,7 +35,7 @@ def bits(values: Sequence[float], bound: float) -> float:
     return max(_fused(near, bound), _unfused(near, bound))
 
 
-def _near(values: list[float], reach: float) -> Iterator[Group]:
+def _near(values: list[float], reach: float) -> Iterator[NearValues]:
     """Those between ±reach, out of sorted values."""
     negative = values[bisect_right(values, -reach) : bisect_left(values, 0.0)]
     positive = values[bisect_right(values, 0.0) : bisect_left(values, reach)]
@@ -48,7 +48,7 @@ def _near(values: list[float], reach: float) -> Iterator[Group]:
             at = end
 
 
-def _fused(near: Sequence[Group], bound: float) -> float:
+def _fused(near: Sequence[NearValues], bound: float) -> float:
     """One rounding: v is a grid point to within half of its own last place.
 
     A value that was not drawn gets that close with probability twice the tolerance, hence the bits.
@@ -68,7 +68,7 @@ def _fused(near: Sequence[Group], bound: float) -> float:
     return total if ragged else -1.0
 
 
-def _unfused(near: Sequence[Group], bound: float) -> float:
+def _unfused(near: Sequence[NearValues], bound: float) -> float:
     """Two roundings: u·2k was a float32 before k was taken away, so v + k is one, and v has its low
     bits clear.
     """
