@@ -63,7 +63,7 @@ def ranked(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.code))
 
 
-class Group(NamedTuple):
+class FindingGroup(NamedTuple):
     """What one rule says in one file, of however many LSTMs: one message, with the ranges of its
     numbers.
     """
@@ -75,7 +75,7 @@ class Group(NamedTuple):
     findings: tuple[Finding, ...]
 
 
-def group_findings(findings: Iterable[Finding], each: bool = False) -> list[Group]:
+def group_findings(findings: Iterable[Finding], each: bool = False) -> list[FindingGroup]:
     """The findings of one file by rule and severity, most severe first; `each`: by message too, so
     that every number is said.
     """
@@ -85,7 +85,9 @@ def group_findings(findings: Iterable[Finding], each: bool = False) -> list[Grou
         key = (finding.severity, finding.code, line, *([finding.message] if each else []))
         groups.setdefault(key, []).append(finding)
     return [
-        Group(g[0].code, g[0].name, g[0].severity, join_messages([f.message for f in g]), tuple(g))
+        FindingGroup(
+            g[0].code, g[0].name, g[0].severity, join_messages([f.message for f in g]), tuple(g)
+        )
         for g in groups.values()
     ]
 

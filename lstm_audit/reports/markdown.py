@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..facts import Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
 from . import Look, report
-from .listings import Group, group_findings, sparkline, summary
+from .listings import FindingGroup, group_findings, sparkline, summary
 from .remedies import commands, shell
 from .words import (
     PATH_LIMIT,
@@ -109,7 +109,7 @@ def _findings(file: FileAudit, look: Look) -> Iterator[str]:
             yield "\n".join([title, "", *(f"    {line}" for line in lines)])
 
 
-def _finding(group: Group) -> Sequence[str]:
+def _finding(group: FindingGroup) -> Sequence[str]:
     """One row for all that a rule says; the first few of its places are named."""
     places = list(filter(None, map(shown_place, group.findings)))
     names = ", ".join(map(code, places[:NAMED])) + (

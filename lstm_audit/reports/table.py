@@ -18,7 +18,7 @@ from ..statistics import Statistics, count, severities_of
 from ..tuples import NamedTuple
 from . import Look, digest, report
 from .listings import (
-    Group,
+    FindingGroup,
     group_findings,
     sparkline,
     summary,
@@ -346,7 +346,7 @@ def _findings(file: FileAudit, look: Look) -> list[str]:
     return lines + (_labelled("", f"{rest} more findings; json has all", look) if rest else [])
 
 
-def _fixes(file: FileAudit, group: Group, look: Look) -> Iterator[str]:
+def _fixes(file: FileAudit, group: FindingGroup, look: Look) -> Iterator[str]:
     """The commands that mend a group, told apart where something that was learned would be lost."""
     mending = list(
         commands(file.path, (f.fix for f in group.findings), [row.lstm for row in file.rows])
