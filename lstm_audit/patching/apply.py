@@ -21,7 +21,7 @@ from ..interrupted import has_journal
 from . import files, journal, record
 from .clone import Method, Progress, clone, dress
 from .edits import Edit
-from .files import FileIdentity, Held, Temp
+from .files import FileIdentity, LockedFile, Temp
 from .record import Record
 
 Mode = Literal["replace", "in-place", "output"]
@@ -84,7 +84,7 @@ def apply(
         return Applied(held.path, mode, done.method, edits, beside, notes, done.doubts)
 
 
-def check_ready(held: Held, edits: Sequence[Edit], identity: FileIdentity) -> None:
+def check_ready(held: LockedFile, edits: Sequence[Edit], identity: FileIdentity) -> None:
     """Raise unless this is the file that was planned on, whole, and the edits are edits of it."""
     if has_journal(held.path):
         raise journal.interrupted(held.path)
@@ -121,14 +121,14 @@ class Pushed(NamedTuple):
         return record.pushed(self.below, self.edits, inode, mtime_ns, self.batch)
 
 
-def _pushed(held: Held, edits: tuple[Edit, ...], batch: int) -> Pushed:
+def _pushed(held: LockedFile, edits: tuple[Edit, ...], batch: int) -> Pushed:
     record.refuse_stranger(held)
     now = record.load(held.path)
     below, notes = record.fitting(now, held, lambda at, n: files.read_at(held.fd, n, at))
     return Pushed(now, below, edits, batch, tuple(notes))
 
 
-def _record_beside(held: Held, undo: bool) -> str | None:
+def _record_beside(held: LockedFile, undo: bool) -> str | None:
     name = record.name_of(held.path)
     return name if undo and os.path.lexists(name) else None
 
@@ -145,7 +145,7 @@ class Done(NamedTuple):
 
 
 def _patch_replacing(
-    held: Held,
+    held: LockedFile,
     edits: tuple[Edit, ...],
     patch: Pushed | None,
     verify: Verify | None,
@@ -169,7 +169,7 @@ def _patch_replacing(
 
 
 def _patch_in_place(
-    held: Held, edits: tuple[Edit, ...], patch: Pushed | None, verify: Verify | None
+    held: LockedFile, edits: tuple[Edit, ...], patch: Pushed | None, verify: Verify | None
 ) -> Done:
     """Journal and undo record, both durable; then the bytes, durable; then the journal goes."""
     journal.begin(held, edits)
@@ -190,7 +190,7 @@ def _patch_in_place(
 
 
 def make_copy(
-    held: Held,
+    held: LockedFile,
     temp: Temp,
     edits: Sequence[Edit],
     verify: Verify | None,
@@ -207,7 +207,7 @@ def make_copy(
 
 
 def fill(
-    held: Held,
+    held: LockedFile,
     temp: Temp,
     edits: Sequence[Edit],
     verify: Verify | None,
@@ -228,7 +228,7 @@ def _write(fd: int, edits: Sequence[Edit]) -> None:
     check_holds(fd, [(e.at, e.new) for e in edits])
 
 
-def take_the_name(held: Held, temp: Temp) -> None:
+def take_the_name(held: LockedFile, temp: Temp) -> None:
     """From here on the new bytes stand."""
     files.check_unchanged(held, held.identity)
     os.replace(temp.path, held.path)
@@ -242,7 +242,7 @@ def is_file(path: str, found: os.stat_result) -> bool:
         return False
 
 
-def restore_record(held: Held, now: Record | None) -> None:
+def restore_record(held: LockedFile, now: Record | None) -> None:
     """Best effort: a record that names a patch which never happened is recognised and dropped by
     the next run.
     """
@@ -262,7 +262,7 @@ def sync_name(path: str) -> tuple[str, ...]:
     return ()
 
 
-def write_journaled(held: Held, edits: Sequence[Edit], verify: Verify | None) -> None:
+def write_journaled(held: LockedFile, edits: Sequence[Edit], verify: Verify | None) -> None:
     """The bytes of an in-place write whose journal was begun."""
     files.sync_folder(held.path)
     files.check_unchanged(held, held.identity)
@@ -272,7 +272,7 @@ def write_journaled(held: Held, edits: Sequence[Edit], verify: Verify | None) ->
         verify(held.path)
 
 
-def roll_back(held: Held, edits: Sequence[Edit]) -> tuple[str, ...]:
+def roll_back(held: LockedFile, edits: Sequence[Edit]) -> tuple[str, ...]:
     """What a crash would leave to the next run is done at once, if the machine lets us; what the
     disk would not confirm.
     """
@@ -293,7 +293,7 @@ def refuse_with(error: BaseException, doubts: Sequence[str]) -> None:
         raise Unreadable(said) from error
 
 
-def drop_journal(held: Held) -> tuple[str, ...]:
+def drop_journal(held: LockedFile) -> tuple[str, ...]:
     """The end of an in-place write; what the disk would not confirm."""
     try:
         return journal.drop(held)
@@ -309,7 +309,7 @@ def drop_journal(held: Held) -> tuple[str, ...]:
 
 
 def _write_output(
-    held: Held,
+    held: LockedFile,
     edits: tuple[Edit, ...],
     output: str | None,
     overwrite: bool,
@@ -331,7 +331,7 @@ def _write_output(
     return Applied(target, "output", method, edits, None, held.notes, sync_name(target))
 
 
-def _check_output(held: Held, target: str, overwrite: bool) -> None:
+def _check_output(held: LockedFile, target: str, overwrite: bool) -> None:
     files.refuse_hub_blob(target)
     if target == held.path or is_file(target, held.stat):
         raise NotPatchable("the output is the file itself: leave --output out to patch it")

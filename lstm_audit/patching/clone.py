@@ -14,7 +14,7 @@ from typing import Literal
 
 from ..errors import Unreadable
 from . import files
-from .files import Held
+from .files import LockedFile
 
 if sys.platform == "linux":
     import fcntl
@@ -133,7 +133,7 @@ def dress(fd: int, like: os.stat_result, source: int | None = None) -> list[str]
     return notes if source is None or sys.platform != "linux" else notes + _attributes(fd, source)
 
 
-def dress_sidecar(fd: int, held: Held) -> None:
+def dress_sidecar(fd: int, held: LockedFile) -> None:
     """Give an undo record the owner and the permissions to read and write of its file, and nothing
     more: no set-id bits, and no ACL that the folder hands down.
     """

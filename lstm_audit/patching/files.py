@@ -31,7 +31,7 @@ HUB_FOLDER = re.compile(
 HUB_BLOB = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")  # git's sha1 of small files, sha256 of LFS ones
 
 
-class Held(NamedTuple):
+class LockedFile(NamedTuple):
     """A resolved file that this process has open and locked, as it was when it was locked."""
 
     path: str
@@ -58,7 +58,7 @@ def identity_of(found: os.stat_result) -> FileIdentity:
 
 
 @contextmanager
-def hold(path: str, write: bool = True) -> Iterator[Held]:
+def hold(path: str, write: bool = True) -> Iterator[LockedFile]:
     """Open and lock the file that `path` means; without `write`, only against those who write in
     place.
 
@@ -73,7 +73,7 @@ def hold(path: str, write: bool = True) -> Iterator[Held]:
         raise Unreadable(f"cannot open: {reason}") from error
     notes = (f"{path} is a symbolic link to {resolved}",) if os.path.islink(path) else ()
     try:
-        yield Held(resolved, fd, _locked(fd, resolved, write), notes)
+        yield LockedFile(resolved, fd, _locked(fd, resolved, write), notes)
     except OSError as error:
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         raise Unreadable(f"{name}{error.strerror or error}") from error
@@ -81,7 +81,7 @@ def hold(path: str, write: bool = True) -> Iterator[Held]:
         os.close(fd)
 
 
-def looked_at_again(held: Held) -> Held:
+def looked_at_again(held: LockedFile) -> LockedFile:
     """The same file with what is known of it now, after we have written to it."""
     return held._replace(stat=os.fstat(held.fd))
 
@@ -168,7 +168,7 @@ def lock(fd: int, exclusive: bool = True) -> bool:
     return True
 
 
-def check_unchanged(held: Held, identity: FileIdentity) -> None:
+def check_unchanged(held: LockedFile, identity: FileIdentity) -> None:
     """Raise `Unreadable` (kind `changed`) unless path and descriptor are the file that `identity`
     was taken of.
     """

@@ -24,7 +24,7 @@ from ..interrupted import hot as hot
 from ..interrupted import interrupted as interrupted
 from . import files
 from .edits import Edit
-from .files import Held
+from .files import LockedFile
 
 MAGIC = b"lstm-audit journal 1\n"
 HEAD = struct.Struct("<QQQq")
@@ -150,7 +150,7 @@ def recover(path: str) -> Verdict:
     return found.verdict
 
 
-def recover_held(held: Held, on_purpose: bool = False) -> Recovered:
+def recover_held(held: LockedFile, on_purpose: bool = False) -> Recovered:
     """As `recover`, for whoever has the lock."""
     journal = _stored(held, on_purpose)
     verdict, edits = judge(journal, held.stat.st_size, lambda at, n: files.read_at(held.fd, n, at))
@@ -178,7 +178,7 @@ def _unconfirmed(error: OSError) -> Unreadable:
     return Unreadable(message, kind="interrupted-patch")
 
 
-def _stored(held: Held, on_purpose: bool) -> bytes | None:
+def _stored(held: LockedFile, on_purpose: bool) -> bytes | None:
     try:
         return files.read_sidecar(name_of(held.path), held.stat.st_uid, MAX_JOURNAL, on_purpose)
     except MalformedFile as error:
@@ -194,7 +194,7 @@ def _foreign(why: str) -> Unreadable:
     return Unreadable(message, kind="interrupted-patch")
 
 
-def begin(held: Held, edits: Sequence[Edit]) -> None:
+def begin(held: LockedFile, edits: Sequence[Edit]) -> None:
     """Write the journal; it counts once the folder is synced, which is left to the caller
     (`files.sync_folder`).
     """
@@ -218,7 +218,7 @@ def roll_back(fd: int, edits: Sequence[Edit]) -> None:
             files.write_at(fd, edit.old, edit.at)
 
 
-def drop(held: Held) -> tuple[str, ...]:
+def drop(held: LockedFile) -> tuple[str, ...]:
     """The patch is finished or undone: remove the journal. What the disk would not confirm is
     returned in a sentence.
     """

@@ -24,7 +24,7 @@ from ..errors import AuditError, NotPatchable, Unreadable
 from ..interrupted import MARKER_TAIL, believed, has_journal, interrupted, strangers
 from . import files, journal, record
 from .edits import Edit
-from .files import Held
+from .files import LockedFile
 
 MAGIC = b"lstm-audit patch 1\n"
 PART = struct.Struct("<HQQ")
@@ -231,7 +231,7 @@ def recover(path: str, on_purpose: bool = False) -> bool:
 Standing = Literal["old", "new", "neither"]
 
 
-def standing(held: Held, part: Part) -> Standing:
+def standing(held: LockedFile, part: Part) -> Standing:
     """What the file holds, as far as the part is concerned."""
     if held.stat.st_size == part.size:
         now = [files.read_at(held.fd, len(edit.old), edit.at) for edit in part.edits]

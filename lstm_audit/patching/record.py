@@ -21,7 +21,7 @@ from ..raw.budget import Budget
 from ..wire import json
 from . import clone, files
 from .edits import Edit
-from .files import Held
+from .files import LockedFile
 from .journal import packed
 
 SCHEMA = "lstm-audit/undo/1"
@@ -221,7 +221,7 @@ def without_unmade(record: Record, read: Read) -> Record:
     return Record(record.file, record.size, tuple(patches))
 
 
-def fitting(record: Record | None, held: Held, read: Read) -> tuple[Record, list[str]]:
+def fitting(record: Record | None, held: LockedFile, read: Read) -> tuple[Record, list[str]]:
     """The stack that a new patch goes on top of; a record of what the file used to be is given up,
     with a note.
     """
@@ -251,7 +251,7 @@ def pushed(
     )
 
 
-def store(held: Held, record: Record | None) -> None:
+def store(held: LockedFile, record: Record | None) -> None:
     """Replace the record, durably up to the name (`files.sync_folder` does that); an empty one is
     removed.
     """
@@ -267,7 +267,7 @@ def store(held: Held, record: Record | None) -> None:
         os.replace(temp.path, name_of(held.path))
 
 
-def tidy(held: Held) -> None:
+def tidy(held: LockedFile) -> None:
     """Drop from the record what the file does not hold; a record that is another's is left."""
     known = load(held.path)
     if known is None or known.size != held.stat.st_size:
@@ -278,7 +278,7 @@ def tidy(held: Held) -> None:
         files.sync_folder(held.path)
 
 
-def refuse_stranger(held: Held) -> None:
+def refuse_stranger(held: LockedFile) -> None:
     """Raise where the record's place is taken by one that does not count, or by a link."""
     name = name_of(held.path)
     taken = [said for said in strangers(held.path) if said.startswith(f"{name} ")]

@@ -28,7 +28,7 @@ from .apply import (
 )
 from .clone import Progress
 from .edits import Edit
-from .files import Held
+from .files import LockedFile
 from .record import Patch, Record
 
 State = Literal["restored", "rolled-back", "dropped", "nothing"]
@@ -105,7 +105,7 @@ def inverse(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
     return tuple(Edit(e.at, e.new, e.old, f"undo: {e.reason}") for e in edits)
 
 
-def _checked(held: Held, known: Record | None) -> Record | None:
+def _checked(held: LockedFile, known: Record | None) -> Record | None:
     """The record less what never happened; raises unless the file holds the newest of the rest."""
     if known is None:
         return None
@@ -119,12 +119,12 @@ def _checked(held: Held, known: Record | None) -> Record | None:
     return kept
 
 
-def _reader(held: Held) -> record.Read:
+def _reader(held: LockedFile) -> record.Read:
     return lambda at, n: files.read_at(held.fd, n, at)
 
 
 def _take_back(
-    held: Held,
+    held: LockedFile,
     known: Record,
     mode: Mode,
     verify: Verify | None,
@@ -148,7 +148,7 @@ def _take_back(
 
 
 def _undo_replacing(
-    held: Held,
+    held: LockedFile,
     edits: tuple[Edit, ...],
     below: Record,
     verify: Verify | None,
@@ -165,7 +165,7 @@ def _undo_replacing(
 
 
 def _undo_in_place(
-    held: Held, edits: tuple[Edit, ...], below: Record, verify: Verify | None
+    held: LockedFile, edits: tuple[Edit, ...], below: Record, verify: Verify | None
 ) -> Done:
     """The journal, durable; then the bytes, durable; then the record says so; then the journal
     goes.
@@ -180,7 +180,7 @@ def _undo_in_place(
     return Done("in-place", (), doubts + drop_journal(held))
 
 
-def _store(held: Held, below: Record) -> tuple[str, ...]:
+def _store(held: LockedFile, below: Record) -> tuple[str, ...]:
     """The record as it is after the undo; what is not certain where that fails."""
     try:
         record.store(held, below)
@@ -203,7 +203,7 @@ def _renewed(below: Record, inode: int, mtime_ns: int | None) -> Record:
     )
 
 
-def _moved(held: Held, top: Patch) -> list[str]:
+def _moved(held: LockedFile, top: Patch) -> list[str]:
     now = held.stat.st_ino, held.stat.st_mtime_ns
     if top.inode == now[0] and top.mtime_ns in (None, now[1]):
         return []
