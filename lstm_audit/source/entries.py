@@ -33,7 +33,7 @@ HOOKS = ("configure_model", "setup", "on_fit_start", "on_train_start", "build")
 """Methods that a trainer calls on a module before it trains."""
 
 
-class Held(NamedTuple):
+class HeldRecurrence(NamedTuple):
     """A recurrence, the name by which its owner knows it, and the entry that left it."""
 
     name: str
@@ -44,7 +44,7 @@ class Held(NamedTuple):
 class Left(NamedTuple):
     """What a run of one file leaves: recurrences, the machine, and the entries it gave up."""
 
-    held: tuple[Held, ...]
+    held: tuple[HeldRecurrence, ...]
     machine: Machine
     unfinished: tuple[tuple[Place, str], ...]
 
@@ -104,7 +104,7 @@ class _Run:
     def __init__(self, m: Machine, scope: Scope) -> None:
         self.m = m
         self.scope = scope
-        self.held: list[Held] = []
+        self.held: list[HeldRecurrence] = []
         self.unfinished: list[tuple[Place, str]] = []
         self.seen: set[int] = set()
         self.kept: set[Class] = set()  # classes of which an instance is among what was left
@@ -146,7 +146,7 @@ class _Run:
         for name, module in reachable(values, self.kept):
             if id(module) not in self.seen and len(self.held) < MOST_KEPT:
                 self.seen.add(id(module))
-                self.held.append(Held(name, module, helper))
+                self.held.append(HeldRecurrence(name, module, helper))
 
     def enter_function(self, function: Function) -> None:
         """A function that nobody calls, its parameters open."""
@@ -198,7 +198,7 @@ class _Run:
 
         self.attempt(enter, dict, function.node)
         if lstm and not self.unfinished:
-            self.held.append(Held(function.name, lstm[0], helper=function.name))
+            self.held.append(HeldRecurrence(function.name, lstm[0], helper=function.name))
 
 
 def _left_by(m: Machine, function: Function, results: list[Value]) -> Mapping[str, Value]:

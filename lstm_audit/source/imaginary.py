@@ -25,7 +25,7 @@ from ..raw.tensor import Block, contiguous
 from ..raw.tensor import Tensor as StoredTensor
 from ..rules import Case, Evidence, Remark, Table, judge, subjects_of
 from .cells import CellValue, Draw, values_of
-from .entries import Held
+from .entries import HeldRecurrence
 from .tensors import Run, Storage, Tensor, cut_runs, read
 from .values import UNKNOWN, Instance, Place
 
@@ -56,7 +56,7 @@ SOURCE_RULES = frozenset(
 class Part(NamedTuple):
     """One layer and direction of a held recurrence: its biases, each as runs of 4H cells."""
 
-    held: Held
+    held: HeldRecurrence
     module: str
     layer: int
     direction: str
@@ -84,14 +84,14 @@ class Parts(NamedTuple):
     """The LSTMs that can be judged, the GRUs beside them, and the rest."""
 
     lstms: tuple[Part, ...]
-    grus: tuple[tuple[Held, str, Tensor], ...]
+    grus: tuple[tuple[HeldRecurrence, str, Tensor], ...]
     unjudged: tuple[Unjudged, ...]
 
 
-def part_of(held: Sequence[Held]) -> Parts:
+def part_of(held: Sequence[HeldRecurrence]) -> Parts:
     """The parts of the recurrences that were found."""
     lstms: list[Part] = []
-    grus: list[tuple[Held, str, Tensor]] = []
+    grus: list[tuple[HeldRecurrence, str, Tensor]] = []
     unjudged: list[Unjudged] = []
     for one in held:
         kind = one.module.kind.rpartition(".")[2]
@@ -114,7 +114,7 @@ def _biases(module: Instance) -> list[tuple[str, Tensor]]:
     ]
 
 
-def _parts(held: Held) -> Iterable[Part | Unjudged]:
+def _parts(held: HeldRecurrence) -> Iterable[Part | Unjudged]:
     biases = dict(_biases(held.module))
     for name, ih in biases.items():
         if not name.startswith("bias_ih"):
@@ -128,7 +128,9 @@ def _parts(held: Held) -> Iterable[Part | Unjudged]:
         yield _part(held, layer, direction, ih, hh)
 
 
-def _part(held: Held, layer: int, direction: str, ih: Tensor, hh: Tensor) -> Part | Unjudged:
+def _part(
+    held: HeldRecurrence, layer: int, direction: str, ih: Tensor, hh: Tensor
+) -> Part | Unjudged:
     size, over = divmod(len(ih), 4)
     if over or len(ih) != len(hh) or not size:
         return Unjudged(held.name, held.module.place, "its biases have no four gates")

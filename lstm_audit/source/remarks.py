@@ -10,7 +10,7 @@ from functools import partial
 
 from ..rules import Remark
 from .calls import invoke
-from .entries import Held, Left
+from .entries import HeldRecurrence, Left
 from .machine import STAYS, Machine, Outcome, Site, StopRun, is_set, run_branch
 from .tensors import Storage, Tensor, read
 from .values import Class, Dotted, Function, Instance, ancestry
@@ -98,7 +98,9 @@ def _all_bare(module: Instance) -> bool:
     )
 
 
-def _uncalled(left: Left, bare: Sequence[Held]) -> Iterator[tuple[Function, list[Instance]]]:
+def _uncalled(
+    left: Left, bare: Sequence[HeldRecurrence]
+) -> Iterator[tuple[Function, list[Instance]]]:
     """Functions with the objects that they may be called on."""
     scope = left.machine.scopes[next(iter(left.machine.scopes))]
     modules = [held.module for held in bare]
@@ -129,8 +131,8 @@ def _has_foreign_base(cls: Class) -> bool:
 
 
 def _would_set(
-    m: Machine, function: Function, owner: Instance, bare: Iterable[Held]
-) -> Held | None:
+    m: Machine, function: Function, owner: Instance, bare: Iterable[HeldRecurrence]
+) -> HeldRecurrence | None:
     """The LSTM whose forget gate the function would set; whatever it does is taken back."""
     m.start()
     try:
@@ -149,7 +151,7 @@ def _call(m: Machine, function: Function, owner: Instance) -> frozenset[str]:
     return STAYS
 
 
-def _call_missing(function: Function, held: Held) -> Remark:
+def _call_missing(function: Function, held: HeldRecurrence) -> Remark:
     owner = f"{function.owner.name}." if function.owner else ""
     words = {"function": f"{owner}{function.name}", "lstm": held.name}
     line, column = function.node.lineno, function.node.col_offset + 1
