@@ -20,7 +20,7 @@ MAX_NESTED = 32
 _ACTIVATION = r'"(?:recurrent|inner)_activation"\s*:\s*("[^"]*"|.)'
 """`inner_activation` is what Keras 1 called it. A value that is no text ends at its first sign."""
 
-Json = Mapping[str, Any]
+JsonObject = Mapping[str, Any]
 
 
 class Config(NamedTuple):
@@ -76,7 +76,7 @@ def _values(text: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1)
-def _parse(config: Config) -> Json | None:
+def _parse(config: Config) -> JsonObject | None:
     """The model; None where the text is no JSON, or more of it than any model has."""
     try:
         model = parse(config.text.encode(), config.budget or Budget(), "the configuration")
@@ -85,7 +85,7 @@ def _parse(config: Config) -> Json | None:
     return model if isinstance(model, dict) else None
 
 
-def _common(cells: Sequence[Json]) -> Activation:
+def _common(cells: Sequence[JsonObject]) -> Activation:
     """What all of the cells have in common."""
     found = {_value(cell) for cell in cells}
     if not found:
@@ -97,7 +97,7 @@ def _common(cells: Sequence[Json]) -> Activation:
     return found.pop()
 
 
-def _value(cell: Json) -> str:
+def _value(cell: JsonObject) -> str:
     inside = _inside(cell)
     value = inside.get("recurrent_activation", inside.get("inner_activation"))
     if isinstance(value, dict):  # a function that was registered under a name
@@ -106,7 +106,7 @@ def _value(cell: Json) -> str:
     return value if isinstance(value, str) else repr(value)[:40]
 
 
-def _inside(node: Json) -> Json:
+def _inside(node: JsonObject) -> JsonObject:
     """A layer's own settings. (Keras 1 and 2.1 keep a Sequential's layers in a bare list.)"""
     inside = node.get("config")
     if isinstance(inside, list):
@@ -114,19 +114,19 @@ def _inside(node: Json) -> Json:
     return inside if isinstance(inside, dict) else {}
 
 
-def _layers(node: Json, key: str = "layers") -> list[Json]:
+def _layers(node: JsonObject, key: str = "layers") -> list[JsonObject]:
     found = _inside(node).get(key)
     return [layer for layer in found if isinstance(layer, dict)] if isinstance(found, list) else []
 
 
-def _layer(node: Json, *keys: str) -> Json | None:
+def _layer(node: JsonObject, *keys: str) -> JsonObject | None:
     """The layer within a wrapper, under the first of the keys that has one."""
     return next((found for key in keys if isinstance(found := _inside(node).get(key), dict)), None)
 
 
-def _by_number(model: Json, path: Sequence[str], names: Sequence[str]) -> list[Json]:
+def _by_number(model: JsonObject, path: Sequence[str], names: Sequence[str]) -> list[JsonObject]:
     """The cell at a path such as layers/bidirectional/forward_layer/cell (saving_lib.py)."""
-    node: Json | None = model
+    node: JsonObject | None = model
     names, steps = list(names), list(path)
     while steps and node is not None:
         step = steps.pop(0)
@@ -144,7 +144,7 @@ def _by_number(model: Json, path: Sequence[str], names: Sequence[str]) -> list[J
     return [node] if node is not None and _gated(node) else []
 
 
-def _member(layers: Sequence[Json], numbered: str, name: str) -> Json | None:
+def _member(layers: Sequence[JsonObject], numbered: str, name: str) -> JsonObject | None:
     """A member of a container: by its own name, else by class and order, as they were numbered."""
     named = [layer for layer in layers if name and _inside(layer).get("name") == name]
     if len(named) == 1:
@@ -165,7 +165,7 @@ def to_snake_case(name: str) -> str:
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
-def _by_name(model: Json, folder: str) -> list[Json]:
+def _by_name(model: JsonObject, folder: str) -> list[JsonObject]:
     """The cells below the layer that a path begins with, whose own names are on the path if any
     are.
     """
@@ -179,7 +179,7 @@ def _by_name(model: Json, folder: str) -> list[Json]:
     return on_path or cells
 
 
-def _cells(node: Json, depth: int) -> Iterator[Json]:
+def _cells(node: JsonObject, depth: int) -> Iterator[JsonObject]:
     """The layers and cells with gates in a layer: itself, what it wraps, what it is built of."""
     if _gated(node):
         yield node
@@ -192,6 +192,6 @@ def _cells(node: Json, depth: int) -> Iterator[Json]:
                 yield from _cells(inner, depth + 1)
 
 
-def _gated(node: Json) -> bool:
+def _gated(node: JsonObject) -> bool:
     inside = _inside(node)
     return "recurrent_activation" in inside or "inner_activation" in inside
