@@ -17,7 +17,7 @@ from .cut import FACTORS, MAX_BIAS, cut
 from .extra import doubt_lookalikes, weigh_extras
 from .kind import claim_of, claimed_kind, decide
 from .layer import Lookalike, Lstm, Term
-from .match import ROWS, Group, Key, Row, match, mirrored, paths
+from .match import ROWS, Group, GroupKey, Row, match, mirrored, paths
 from .trainer import drop_trainer_state
 from .unknown import find_unknown
 
@@ -203,7 +203,7 @@ def _lookalike(group: Group, tensors: Mapping[str, Tensor], kind: str) -> Iterat
         yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
 
 
-def _relevant(checkpoint: Checkpoint) -> Iterator[tuple[Skipped, Key | None]]:
+def _relevant(checkpoint: Checkpoint) -> Iterator[tuple[Skipped, GroupKey | None]]:
     """Of what a reader could not read, that which a convention names, with the recurrence whose
     bias it is. Of a weight the shape is enough, where there is one.
     """
@@ -234,7 +234,7 @@ def _packed(checkpoint: Checkpoint, said: Collection[str]) -> Iterator[Skipped]:
             yield Skipped(path, "packed", PACKED)
 
 
-def _first_placed(name: str) -> tuple[Key, bool] | None:
+def _first_placed(name: str) -> tuple[GroupKey, bool] | None:
     """The recurrence to which the first row that fits a name assigns it, and whether the name is of
     its bias.
     """

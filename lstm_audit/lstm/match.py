@@ -22,13 +22,13 @@ REMEMBERED = 1024
 them anew would take a tenth of an audit.
 """
 
-Key = tuple[str, int, str]
+GroupKey = tuple[str, int, str]
 """Module, layer, direction."""
 
 Part = tuple[str, str]
 """The letter of a gate that has a tensor of its own (else ""), and the key into the row's slots."""
 
-Placing = Callable[[str], tuple[Key, Part] | None]
+Placing = Callable[[str], tuple[GroupKey, Part] | None]
 """From a name to the recurrence that it belongs to, and the part of it that it is; None when the
 name does not fit.
 """
@@ -80,7 +80,7 @@ def row_of(convention: Convention) -> Row:
     """A built-in convention as a row. Its expression is compiled when a name first needs it."""
 
     @lru_cache(maxsize=REMEMBERED)
-    def place(name: str) -> tuple[Key, Part] | None:
+    def place(name: str) -> tuple[GroupKey, Part] | None:
         # re keeps compiled expressions by their text
         match = re.compile(HEAD + convention.tail, re.DOTALL).fullmatch(name)
         if match is None and convention.joined:
@@ -97,7 +97,7 @@ ROWS: tuple[Row, ...] = tuple(map(row_of, CONVENTIONS))
 def match(row: Row, names: Sequence[str], checkpoint: Checkpoint) -> Iterator[Group]:
     """The names that fit the row, as groups that have everything the row requires."""
     convention = row.convention
-    groups: dict[Key, Group] = {}
+    groups: dict[GroupKey, Group] = {}
     for name in _marked(names, convention.marks):
         if (found := row.place(name)) is not None:
             key, part = found
@@ -125,7 +125,7 @@ def paths(name: str) -> Iterator[str]:
     yield ""
 
 
-def _apart(groups: Mapping[Key, Group], key: Key, name: str) -> Key:
+def _apart(groups: Mapping[GroupKey, Group], key: GroupKey, name: str) -> GroupKey:
     """The key, or one of its own for a second folder under the same: cells that are told apart by
     their number alone.
     """
@@ -172,7 +172,7 @@ def _firsts(convention: Convention, parts: Mapping[Part, str]) -> dict[str, str]
     return {role: parts[part] for role, part in chosen.items()}
 
 
-def _parse(convention: Convention, match: re.Match[str]) -> tuple[Key, Part]:
+def _parse(convention: Convention, match: re.Match[str]) -> tuple[GroupKey, Part]:
     """Module, layer, direction and part of a name that fits the row."""
     found = match.groupdict("").get
     layer = int(found("layer") or found("odd") or found("cell") or 0)
@@ -193,7 +193,7 @@ def _drop_computed(convention: Convention, parts: dict[Part, str]) -> tuple[str,
     return tuple(parts.pop(("", copy)) for copy in copies if ("", copy) in parts)
 
 
-def _adopt(groups: dict[Key, Group], part: Part, child: str) -> None:
+def _adopt(groups: dict[GroupKey, Group], part: Part, child: str) -> None:
     """A tensor that stands one level above the module that it belongs to moves into it."""
     for (module, layer, direction), inner in groups.items():
         parent, _, last = module.rpartition(".")
@@ -202,7 +202,7 @@ def _adopt(groups: dict[Key, Group], part: Part, child: str) -> None:
             inner.parts.setdefault(part, outer.parts.pop(part))
 
 
-def _unfold_cells(groups: dict[Key, Group], checkpoint: Checkpoint) -> dict[Key, Group]:
+def _unfold_cells(groups: dict[GroupKey, Group], checkpoint: Checkpoint) -> dict[GroupKey, Group]:
     """Cell numbers are layer * directions + direction; the module's class or the widths tell the
     directions.
     """
