@@ -25,7 +25,7 @@ PROBE = 256
 
 SHAPE_ONLY = frozenset({"Shape", "Size"})
 
-Key = tuple[int, str]
+ReadKey = tuple[int, str]
 
 
 class Reading(NamedTuple):
@@ -44,7 +44,7 @@ def foreign_reader(graph: Graph, unfolded: Unfolded, spans: Sequence[Span]) -> s
     outputs = dict(_outputs(graph, evaluation))
     known = _known_ends(unfolded)
     frontier = [key for key, constant in _stored(graph, evaluation) if _holds(constant, spans)]
-    met: set[Key] = set()
+    met: set[ReadKey] = set()
     while frontier:
         key = frontier.pop()
         if key in met:
@@ -88,7 +88,7 @@ def _meets(mine: Span, start: int, stop: int, spans: Sequence[Span]) -> bool:
     )
 
 
-def _outputs(graph: Graph, evaluation: Evaluation) -> Iterator[tuple[Key, str]]:
+def _outputs(graph: Graph, evaluation: Evaluation) -> Iterator[tuple[ReadKey, str]]:
     """What leaves the graph, or a body that does not hand it on unchanged.
 
     What a function gives back is met where the call's output is read.
@@ -106,7 +106,7 @@ class _Ends(NamedTuple):
     """Where the numbers of a bias may end: nodes that are rows, names that enter a cell's gate."""
 
     nodes: set[int]
-    entries: set[Key]
+    entries: set[ReadKey]
 
 
 def _known_ends(unfolded: Unfolded) -> _Ends:
@@ -119,9 +119,9 @@ def _known_ends(unfolded: Unfolded) -> _Ends:
     return _Ends({id(sighting.node) for sighting in sightings if not sighting.entries}, entries)
 
 
-def _readings(graph: Graph, evaluation: Evaluation) -> Mapping[Key, list[Reading]]:
+def _readings(graph: Graph, evaluation: Evaluation) -> Mapping[ReadKey, list[Reading]]:
     """Every node under every name that it reads, whatever scope the name comes from."""
-    readings: dict[Key, list[Reading]] = {}
+    readings: dict[ReadKey, list[Reading]] = {}
     for scope in graph.scopes:
         for number, node in enumerate(scope.nodes):
             if number in scope.calls:
@@ -133,7 +133,7 @@ def _readings(graph: Graph, evaluation: Evaluation) -> Mapping[Key, list[Reading
     return readings
 
 
-def _stored(graph: Graph, evaluation: Evaluation) -> Iterator[tuple[Key, Constant]]:
+def _stored(graph: Graph, evaluation: Evaluation) -> Iterator[tuple[ReadKey, Constant]]:
     """Every stored tensor: initializers, and what Constant nodes hold."""
     for scope in graph.scopes:
         for name, constant in scope.constants.items():
