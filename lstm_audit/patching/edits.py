@@ -124,10 +124,10 @@ def _update_seals(wanted: dict[Source, list[Edit]], changes: Sequence[Change]) -
 
 CIRCLE = "a checksum covers the place where it, or one of its own parts, is kept"
 
-Key = tuple[int, int, int, str]
+SealKey = tuple[int, int, int, str]
 
 
-def _key(seal: Seal) -> Key:
+def _key(seal: Seal) -> SealKey:
     """Every change looks its checksums up anew: what makes two of them the same one."""
     return id(seal.covers.source), seal.covers.start, seal.covers.size, seal.kind
 
@@ -138,7 +138,7 @@ def _inner_first(changes: Sequence[Change]) -> list[Seal]:
     Depth first: a checksum comes after all that lie further out, and the list is turned round.
     Raises `NotPatchable` where that leads in a circle.
     """
-    order: dict[Key, Seal | None] = {}  # None: begun, not done
+    order: dict[SealKey, Seal | None] = {}  # None: begun, not done
 
     def visit(seals: Sequence[Seal]) -> None:
         for seal in reversed(seals):
