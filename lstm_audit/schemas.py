@@ -13,7 +13,7 @@ from .facts import Json, ReportDocument, keys_of
 from .lstm.layer import GATES
 from .lstm.measure import Stats
 from .policy import convention
-from .policy.keys import FINITE, KEYS, Key, rule_key, table_schema
+from .policy.keys import FINITE, KEYS, PolicyKey, rule_key, table_schema
 from .policy.toml import CONVENTION, GLOBS, OVERRIDE, names_on_top
 from .rules import catalogue
 from .statistics import StatisticsDocument
@@ -117,7 +117,7 @@ def policy_schema() -> Json:
     return {"$schema": DIALECT, "title": "A policy of lstm-audit", **table_schema(known)}
 
 
-def _settings(keys: Iterable[Key]) -> dict[str, Json]:
+def _settings(keys: Iterable[PolicyKey]) -> dict[str, Json]:
     """The schemas of keys, nested as their dotted names are."""
     nested: dict[str, Json] = {}
     for key in keys:

@@ -10,7 +10,17 @@ from typing import Any
 
 from ..errors import BadPolicy
 from ..spelling import suggest
-from .keys import KEYS, STAT, STATISTICS, Bounds, Flag, Key, check_bounds, flags, read_selectors
+from .keys import (
+    KEYS,
+    STAT,
+    STATISTICS,
+    Bounds,
+    Flag,
+    PolicyKey,
+    check_bounds,
+    flags,
+    read_selectors,
+)
 from .kinds import KeyPlace, read_choice, read_number, wrong
 from .model import Override, Policy, Settings
 
@@ -71,7 +81,7 @@ def _everywhere(policy: Policy, change: Revision) -> Policy:
     return policy._replace(settings=change(policy.settings, ""), overrides=overrides)
 
 
-def _with_value(policy: Policy, key: Key, flag: Flag, value: object) -> Policy:
+def _with_value(policy: Policy, key: PolicyKey, flag: Flag, value: object) -> Policy:
     """A key set wherever it is set; and on the top, where none is."""
     spelling = flag.off if flag.off and value is False else flag.spelling
     new, origins = key.read(value, KeyPlace(spelling)), dict(policy.origins)
@@ -116,7 +126,7 @@ def _verifying(policy: Policy) -> Policy:
 # ---- bounds
 
 
-def _with_bound(policy: Policy, key: Key, given: Mapping[Flag, object]) -> Policy:
+def _with_bound(policy: Policy, key: PolicyKey, given: Mapping[Flag, object]) -> Policy:
     """One bound under its flags, wherever it is set; and on the top, where none is."""
     parts = {
         flag.part: read_number(value, KeyPlace(flag.spelling)) for flag, value in given.items()
@@ -140,7 +150,7 @@ def _with_bound(policy: Policy, key: Key, given: Mapping[Flag, object]) -> Polic
     return _everywhere(policy, change)._replace(origins=origins)
 
 
-def _has_target(policy: Policy, key: Key) -> bool:
+def _has_target(policy: Policy, key: PolicyKey) -> bool:
     every = [policy.settings, *(override.settings for override in policy.overrides)]
     bounds = [settings.get(key.name) for settings in every]
     return any(one is not None and one.target is not None for one in bounds)

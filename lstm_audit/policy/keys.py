@@ -64,7 +64,7 @@ class Flag(NamedTuple):
     kind: str = "text"
 
 
-class Key(NamedTuple):
+class PolicyKey(NamedTuple):
     """One key. `read` makes its value of what TOML holds, or raises `BadPolicy`.
 
     `layered`: an override may set it. `rule` is the code of the rule that it switches on, and
@@ -246,9 +246,9 @@ def _show_bounds(rule: str, bounds: Bounds | None) -> str:
     return toml_table(options)
 
 
-def bound_key(quantity: Quantity, rule: str, *flags: Flag) -> Key:
+def bound_key(quantity: Quantity, rule: str, *flags: Flag) -> PolicyKey:
     """The row of a quantity that a rule holds to bounds."""
-    return Key(
+    return PolicyKey(
         name=f"forget.{quantity.name}",
         read=partial(read_bounds, quantity),
         schema=partial(_bounds_schema, quantity),
@@ -278,8 +278,8 @@ def _read_preset(value: object, place: KeyPlace) -> str | None:
 
 # ---- the rows
 
-KEYS: tuple[Key, ...] = (
-    Key(
+KEYS: tuple[PolicyKey, ...] = (
+    PolicyKey(
         "select",
         read_selectors,
         lambda: _selector_schema("Prefixes of codes that are on."),
@@ -296,7 +296,7 @@ KEYS: tuple[Key, ...] = (
             ),
         ),
     ),
-    Key(
+    PolicyKey(
         "ignore",
         read_selectors,
         lambda: _selector_schema("Prefixes of codes that are off."),
@@ -308,7 +308,7 @@ KEYS: tuple[Key, ...] = (
             ),
         ),
     ),
-    Key(
+    PolicyKey(
         "fail-on",
         lambda value, place: read_choice(value, FAIL_ON, place),
         lambda: {
@@ -328,7 +328,7 @@ KEYS: tuple[Key, ...] = (
             ),
         ),
     ),
-    Key(
+    PolicyKey(
         "require-lstm",
         read_flag,
         lambda: {
@@ -401,7 +401,7 @@ KEYS: tuple[Key, ...] = (
             kind="number",
         ),
     ),
-    Key(
+    PolicyKey(
         "forget.init",
         _read_preset,
         lambda: {"anyOf": [{"type": "string", "minLength": 1}, {"const": False}]},
@@ -426,7 +426,7 @@ def defaults() -> dict[str, Any]:
     return {key.name: key.default for key in KEYS if key.default is not None}
 
 
-def flags() -> list[tuple[Key, Flag]]:
+def flags() -> list[tuple[PolicyKey, Flag]]:
     """Every flag with the key that it sets."""
     return [(key, flag) for key in KEYS for flag in key.flags]
 
@@ -440,12 +440,12 @@ STAT = Flag(
 """The one flag that is about every bound, and not about a key."""
 
 
-def is_demand(key: Key) -> bool:
+def is_demand(key: PolicyKey) -> bool:
     """Whether a key says what the forget gate must be."""
     return key.name.startswith("forget.")
 
 
-def set_by() -> dict[str, Key]:
+def set_by() -> dict[str, PolicyKey]:
     """By code, the rules whose options are a key of their own and not of the `rules` table."""
     return {key.rule: key for key in KEYS if key.rule}
 
@@ -461,9 +461,9 @@ TYPE_SCHEMAS: Mapping[type, Json] = {
 }
 
 
-def rule_key(rule: Rule) -> Key:
+def rule_key(rule: Rule) -> PolicyKey:
     """The row of a rule's table: its options, and the severity."""
-    return Key(
+    return PolicyKey(
         f"rules.{rule.code}",
         partial(_read_rule, rule),
         partial(_rule_schema, rule),

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..lstm.own import Own
-from .keys import KEYS, Key, defaults, rule_key, rule_of
+from .keys import KEYS, PolicyKey, defaults, rule_key, rule_of
 from .kinds import (
     KeyPlace,
     read_table,
@@ -29,7 +29,7 @@ GLOBS = ("files", "layers")
 class Assignment(NamedTuple):
     """A key that a table sets: its row, the value as TOML has it, and its place."""
 
-    key: Key
+    key: PolicyKey
     value: object
     place: KeyPlace
 
@@ -104,9 +104,9 @@ def _assignments(table: Mapping[str, Any], place: KeyPlace, layered: bool) -> It
         yield _assign_rule(code, value, at.child(code), "layers" in table)
 
 
-def _groups(layered: bool) -> dict[str, list[Key]]:
+def _groups(layered: bool) -> dict[str, list[PolicyKey]]:
     """The rows by the first part of their names."""
-    groups: dict[str, list[Key]] = {}
+    groups: dict[str, list[PolicyKey]] = {}
     for key in KEYS:
         if key.layered or not layered:
             groups.setdefault(key.name.partition(".")[0], []).append(key)

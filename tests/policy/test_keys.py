@@ -16,7 +16,7 @@ from lstm_audit.cli.options import FORMS
 from lstm_audit.errors import BadPolicy
 from lstm_audit.policy.describe import describe
 from lstm_audit.policy.flags import with_flags
-from lstm_audit.policy.keys import KEYS, Key, defaults, flags, rule_key, set_by
+from lstm_audit.policy.keys import KEYS, PolicyKey, defaults, flags, rule_key, set_by
 from lstm_audit.policy.model import Policy
 from lstm_audit.policy.toml import read_policy
 from lstm_audit.rules import RULES, catalogue
@@ -40,7 +40,7 @@ def nested(name: str, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.name)
-def test_a_row_is_read_shown_and_in_the_schema(key: Key) -> None:
+def test_a_row_is_read_shown_and_in_the_schema(key: PolicyKey) -> None:
     table = nested(key.name, EXAMPLES[key.name])
     Draft202012Validator(policy_schema()).validate(table)
     read = read_policy(table, "p.toml")
