@@ -25,7 +25,7 @@ from .remedies import commands, remedy
 from .words import PATH_LIMIT, dumps, escape, relative, shown_place, utf8
 
 Json = dict[str, Any]
-Key = tuple[str, Identity | None]
+RegionKey = tuple[str, Identity | None]
 """A path, and which LSTM."""
 
 SCHEMA = (
@@ -163,7 +163,7 @@ def _results(
     return results
 
 
-def _result(finding: Finding, regions: Mapping[Key, Json], index: int, look: Look) -> Json:
+def _result(finding: Finding, regions: Mapping[RegionKey, Json], index: int, look: Look) -> Json:
     region = {**TEXT, **_text_region(finding), **regions.get((finding.path, finding.identity), {})}
     location: Json = {
         "physicalLocation": {"artifactLocation": _artifact(finding.path, look), "region": region}
@@ -217,7 +217,7 @@ def _command(finding: Finding, look: Look) -> str:
     return text if len(text) <= FULL and _unlinked(text) == text else ""
 
 
-def _regions(file: FileAudit) -> Iterator[tuple[Key, Json]]:
+def _regions(file: FileAudit) -> Iterator[tuple[RegionKey, Json]]:
     """For each LSTM, where the first stored part of the forget bias lies, if that is in the very
     file that a finding names.
     """
