@@ -27,7 +27,7 @@ MASK = 0xFFFFFFFF
 Bare = Callable[[bytes], int]
 
 
-class Kind(NamedTuple):
+class Checksum(NamedTuple):
     """One kind of checksum: its name for people, the sum `of` whole bytes, and `updated` (old sum,
     old slice, new slice, bytes behind it), which is None where only the whole can be summed.
     """
@@ -196,10 +196,10 @@ def _words(code: str, data: bytes, order: str) -> "array[int]":
     return words
 
 
-KINDS: Mapping[str, Kind] = {
-    "crc32": Kind("CRC-32", crc32, updated),
-    "masked-crc32c": Kind("masked CRC-32C", masked_crc32c, _updated_masked),
-    "lookup3": Kind("lookup3", lookup3),
-    "fletcher32": Kind("fletcher32", fletcher32),
+KINDS: Mapping[str, Checksum] = {
+    "crc32": Checksum("CRC-32", crc32, updated),
+    "masked-crc32c": Checksum("masked CRC-32C", masked_crc32c, _updated_masked),
+    "lookup3": Checksum("lookup3", lookup3),
+    "fletcher32": Checksum("fletcher32", fletcher32),
 }
 """By the `kind` of a `Seal`."""
