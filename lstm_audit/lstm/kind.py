@@ -23,7 +23,7 @@ LEAST_GATES = 3
 """Gates of an LSTM with a weight a gate: four, or three where the input gate is coupled."""
 
 
-class Kind(NamedTuple):
+class RecurrenceKind(NamedTuple):
     """`name` is lstm, or the reason of a `Skipped`; `hidden_size` holds for lstm; `detail` is the
     evidence in words.
     """
@@ -33,7 +33,7 @@ class Kind(NamedTuple):
     detail: str = ""
 
 
-def decide(group: Group, checkpoint: Checkpoint) -> Kind | None:
+def decide(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
     """The kind of a group; None when it is no recurrence at all."""
     if group.convention.mirror and not mirrored(group, checkpoint.tensors):
         return None
@@ -78,7 +78,7 @@ def worded_kind(claim: Claim) -> str:
     return next((kind for words, kind in CLASS_WORDS if re.search(words, name)), "")
 
 
-def _of_claim(kind: Kind, claim: Claim | None) -> Kind:
+def _of_claim(kind: RecurrenceKind, claim: Claim | None) -> RecurrenceKind:
     """The shapes' word against that of the class."""
     if claim is None:
         return kind
@@ -86,39 +86,39 @@ def _of_claim(kind: Kind, claim: Claim | None) -> Kind:
     worded = worded_kind(claim)
     if said and said != kind.name:
         detail = f"its class {claim.class_name} says {said}, but {of_shapes}"
-        return Kind("conflicting-evidence", detail=detail)
+        return RecurrenceKind("conflicting-evidence", detail=detail)
     if worded == "gru" and kind.name == "lstm":
-        return Kind("gru", detail=f"its class {claim.class_name} says that it is no LSTM")
+        return RecurrenceKind("gru", detail=f"its class {claim.class_name} says that it is no LSTM")
     if worded == "lstm" and not said and kind.name in ("gru", "rnn"):
         detail = f"its class {claim.class_name} says lstm, but {of_shapes}"
-        return Kind("conflicting-evidence", detail=detail)
+        return RecurrenceKind("conflicting-evidence", detail=detail)
     return kind
 
 
-def _refuse_doubt(group: Group, kind: Kind, checkpoint: Checkpoint) -> Kind:
+def _refuse_doubt(group: Group, kind: RecurrenceKind, checkpoint: Checkpoint) -> RecurrenceKind:
     """An LSTM by all evidence, unless something that the row itself names is in doubt."""
     row = group.convention
     if group.direction == UNKNOWN:
         detail = "input and hidden state are equally wide: one direction or two?"
-        return Kind("ambiguous", detail=detail)
+        return RecurrenceKind("ambiguous", detail=detail)
     known = not row.formats or checkpoint.format.startswith(row.formats)
     foreign = row.foreign and any(row.foreign in name for name in group.parts.values())
     if not known or foreign:
         detail = f"{row.name} and other frameworks use these names with another gate order"
-        return Kind("ambiguous", detail=detail)
+        return RecurrenceKind("ambiguous", detail=detail)
     return kind
 
 
-def _of_biases(group: Group, claim: Claim | None) -> Kind:
+def _of_biases(group: Group, claim: Claim | None) -> RecurrenceKind:
     """Without a recurrent weight the length of a bias decides nothing; the module's class may."""
     said = claimed_kind(claim) if claim is not None else ""
     if claim is not None and said and claim.facts.get("hidden_size"):
-        return Kind(said, claim.facts["hidden_size"], f"its class is {claim.class_name}")
+        return RecurrenceKind(said, claim.facts["hidden_size"], f"its class is {claim.class_name}")
     names = ", ".join(sorted(group.parts.values()))
     detail = (
         f"only biases ({names}); without the recurrent weight this may be an LSTM, a GRU or an RNN"
     )
-    return Kind("ambiguous", detail=detail)
+    return RecurrenceKind("ambiguous", detail=detail)
 
 
 def _recurrent_gates(group: Group) -> set[str]:
@@ -127,11 +127,13 @@ def _recurrent_gates(group: Group) -> set[str]:
     return {gate for gate, key in group.parts if gate and slots[key].role == "recurrent"}
 
 
-def _of_shapes(group: Group, checkpoint: Checkpoint, recurrent: str, source: str | None) -> Kind:
+def _of_shapes(
+    group: Group, checkpoint: Checkpoint, recurrent: str, source: str | None
+) -> RecurrenceKind:
     tensors, axis = checkpoint.tensors, group.convention.gate_axis
     if group.separate and len(gates := _recurrent_gates(group)) < LEAST_GATES:
         said = f"a recurrent weight for {', '.join(sorted(gates))} alone"
-        return Kind("gru", detail=f"{said}: a cell of fewer gates than an LSTM")
+        return RecurrenceKind("gru", detail=f"{said}: a cell of fewer gates than an LSTM")
     shape = shape_of(tensors, source) if source else ()
     if group.convention.kernel_first:
         shape = shape[-2:]
@@ -148,7 +150,7 @@ def weigh_shape(
     separate: bool,
     projected: bool,
     input_rows: int | None,
-) -> Kind:
+) -> RecurrenceKind:
     """What a recurrent weight of `shape` belongs to.
 
     `separate`: each gate has a weight of its own. `projected`: a projection weight stands beside
@@ -157,46 +159,48 @@ def weigh_shape(
     if convention.kernel_first and len(shape) <= 5:
         shape = shape[-2:]
     if shape == (0,):
-        return Kind("missing-data", detail=PLACEHOLDER)
+        return RecurrenceKind("missing-data", detail=PLACEHOLDER)
     if convention.vouched and len(shape) <= 5:
         shape = shape[:2]
     if 0 in shape or len(shape) not in ((3, 4, 5) if convention.convolution else (2,)):
-        return Kind("ambiguous", detail=f"a recurrent weight of shape {shape}")
+        return RecurrenceKind("ambiguous", detail=f"a recurrent weight of shape {shape}")
     rows, columns = shape[convention.gate_axis], shape[1 - convention.gate_axis]
     if separate:
-        return Kind("lstm", rows)  # (H, H), or (H, P) under a projection
+        return RecurrenceKind("lstm", rows)  # (H, H), or (H, P) under a projection
     if convention.vouched and rows == 4 * columns:
-        return Kind("lstm", columns)
+        return RecurrenceKind("lstm", columns)
     if convention.joint or (convention.convolution and input_rows is None):
         return _joint(rows, columns, shape)
     return _fused(convention, rows, columns, projected, input_rows)
 
 
-def _joint(rows: int, columns: int, shape: tuple[int, ...]) -> Kind:
+def _joint(rows: int, columns: int, shape: tuple[int, ...]) -> RecurrenceKind:
     """(4H, in + H): the input's share must be positive."""
     if rows % 4 or columns <= rows // 4:
-        return Kind("ambiguous", detail=f"a weight of shape {shape} is not (4H, in + H, ...)")
-    return Kind("lstm", rows // 4)
+        return RecurrenceKind(
+            "ambiguous", detail=f"a weight of shape {shape} is not (4H, in + H, ...)"
+        )
+    return RecurrenceKind("lstm", rows // 4)
 
 
 def _fused(
     convention: Convention, rows: int, columns: int, projected: bool, input_rows: int | None
-) -> Kind:
+) -> RecurrenceKind:
     """R rows over C columns: 4C LSTM, 3C GRU, C RNN, more than 4C an LSTM whose output is projected
     to C < H.
     """
     said = f"a recurrent weight of {rows} x {columns}"
     if projected and rows % 4 == 0:
-        return Kind("lstm", rows // 4)
+        return RecurrenceKind("lstm", rows // 4)
     if rows % columns == 0 and rows // columns in convention.blocks:
-        return Kind("lstm", columns)
+        return RecurrenceKind("lstm", columns)
     if rows == 3 * columns:
-        return Kind("gru", detail=f"{said}: three gates")
+        return RecurrenceKind("gru", detail=f"{said}: three gates")
     if rows == columns:
-        return Kind("rnn", detail=f"{said}: no gates")
+        return RecurrenceKind("rnn", detail=f"{said}: no gates")
     if rows > 4 * columns and rows % 4 == 0 and input_rows == rows:
-        return Kind(
+        return RecurrenceKind(
             "ambiguous",
             detail=f"{said} would be an LSTM with a projection, but the projection is missing",
         )
-    return Kind("ambiguous", detail=f"{said} fits no LSTM, GRU or RNN")
+    return RecurrenceKind("ambiguous", detail=f"{said} fits no LSTM, GRU or RNN")
