@@ -25,7 +25,7 @@ from .measure import of_sorted, sigmoid, time_scale
 Uniform = Callable[[int], Sequence[float]]
 """The next n numbers, strictly between 0 and 1."""
 
-Law = Callable[..., list[float]]
+DrawLaw = Callable[..., list[float]]
 
 LIMIT = 1000.0
 """The largest bias that may be asked for; σ is 0 or 1 in float64 well before it."""
@@ -60,7 +60,7 @@ class Preset:
     name: str
     formula: str
     citation: Citation | None
-    law: Law
+    law: DrawLaw
     parameters: tuple[str, ...] = ()
     defaults: tuple[float, ...] = ()
     domain: str = ""
@@ -130,10 +130,12 @@ class Summary:
 PRESETS: dict[str, Preset] = {}
 
 
-def preset(name: str, formula: str, citation: Citation | None, **row: Any) -> Callable[[Law], Law]:
+def preset(
+    name: str, formula: str, citation: Citation | None, **row: Any
+) -> Callable[[DrawLaw], DrawLaw]:
     """Register a law under `name`; `row` holds the rest of `Preset`."""
 
-    def register(law: Law) -> Law:
+    def register(law: DrawLaw) -> DrawLaw:
         PRESETS[name] = Preset(name, formula, citation, law, **row)
         return law
 
