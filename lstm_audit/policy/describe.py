@@ -11,10 +11,10 @@ from .keys import KEYS, rule_key, set_by, toml, toml_table
 from .model import Policy, Settings
 
 DEFAULT = "default"
-Line = tuple[str, str, str]
+DescribedKey = tuple[str, str, str]
 
 
-def describe(policy: Policy) -> list[Line]:
+def describe(policy: Policy) -> list[DescribedKey]:
     """(key, value, origin) of everything in force; the origin is `FILE: KEY`, a flag, or `default`.
 
     A bound that is not set is `false`, as one would write it. A rule's options are those that hold,
