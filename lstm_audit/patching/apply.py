@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from ..errors import NotPatchable, Unreadable
 from ..interrupted import has_journal
 from . import files, journal, record
-from .clone import Method, Progress, clone, dress
+from .clone import CopyMethod, Progress, clone, dress
 from .edits import Edit
 from .files import FileIdentity, LockedFile, Temp
 from .record import Record
@@ -39,7 +39,7 @@ class Applied(NamedTuple):
 
     path: str
     mode: Mode
-    method: Method
+    method: CopyMethod
     edits: tuple[Edit, ...]
     undo: str | None
     notes: tuple[str, ...] = ()
@@ -139,7 +139,7 @@ def _record_beside(held: LockedFile, undo: bool) -> str | None:
 class Done(NamedTuple):
     """How it was written, what of owner and attributes was lost, and what is not certain."""
 
-    method: Method
+    method: CopyMethod
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
 
@@ -195,7 +195,7 @@ def make_copy(
     edits: Sequence[Edit],
     verify: Verify | None,
     progress: Progress | None,
-) -> tuple[Method, tuple[str, ...]]:
+) -> tuple[CopyMethod, tuple[str, ...]]:
     """The new file under its temporary name: bytes, owner, mode and attributes, read again,
     verified, durable.
     """
@@ -212,7 +212,7 @@ def fill(
     edits: Sequence[Edit],
     verify: Verify | None,
     progress: Progress | None,
-) -> Method:
+) -> CopyMethod:
     """The new bytes in the temporary file, read again and verified there."""
     method = clone(held.fd, temp.fd, held.stat.st_size, progress)
     check_holds(temp.fd, [(e.at, e.old) for e in edits])

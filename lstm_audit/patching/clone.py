@@ -22,7 +22,7 @@ if sys.platform == "linux":
 Progress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
 
-Method = Literal["reflink", "copy", "in-place", "none"]
+CopyMethod = Literal["reflink", "copy", "in-place", "none"]
 
 # linux/fs.h, _IOW(0x94, 9, int); where the number differs, ENOTTY sends us to the copy
 FICLONE = 0x40049409
@@ -32,7 +32,7 @@ KEPT_FREE = 1 << 20
 ACL = "system.posix_acl_access"
 
 
-def clone(source: int, target: int, size: int, progress: Progress | None = None) -> Method:
+def clone(source: int, target: int, size: int, progress: Progress | None = None) -> CopyMethod:
     """Fill the empty `target` with the `size` bytes of `source`: shared blocks where possible, else
     a copy.
     """
