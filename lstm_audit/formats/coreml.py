@@ -64,7 +64,7 @@ OPERATIONS = {
 """Operations of a program under ONNX's names, and which of their arguments are the inputs."""
 
 
-class Model(NamedTuple):
+class CoremlModel(NamedTuple):
     """What every part of one model needs: its bytes, its neighbour, the scopes so far."""
 
     wire: Wire
@@ -80,7 +80,7 @@ def read_coreml(span: Span, beside: Beside) -> Checkpoint | None:
     parts = _model_fields(wire)
     if parts is None:
         return None
-    model = Model(wire, beside, [], [])
+    model = CoremlModel(wire, beside, [], [])
     _read_model(model, parts, "", 0)
     return Checkpoint("coreml", {}, graphs=(Graph("coreml", tuple(model.scopes)),))
 
@@ -104,7 +104,7 @@ def _model_fields(wire: Wire) -> list[Field] | None:
     return parts if any(part[0] >= min(PIPELINES) for part in parts) else None
 
 
-def _read_model(model: Model, parts: Sequence[Field], path: str, depth: int) -> None:
+def _read_model(model: CoremlModel, parts: Sequence[Field], path: str, depth: int) -> None:
     """A Model, or the models inside a pipeline."""
     wire = model.wire
     _check_depth(model, depth)
@@ -124,12 +124,14 @@ def _read_model(model: Model, parts: Sequence[Field], path: str, depth: int) -> 
                 _read_model(model, list(wire.message(one)), f"{path}{number}/", depth + 1)
 
 
-def _check_depth(model: Model, depth: int) -> None:
+def _check_depth(model: CoremlModel, depth: int) -> None:
     if depth > MAX_DEPTH or len(model.scopes) >= MAX_SCOPES:
         raise MalformedFile("models too deep in models, or too many", model.wire.span.at, "limit")
 
 
-def _read_network(model: Model, network: Field, path: str, outer: Scope | None, depth: int) -> None:
+def _read_network(
+    model: CoremlModel, network: Field, path: str, outer: Scope | None, depth: int
+) -> None:
     """A NeuralNetwork: 1 layers. Branches and loops hold networks of their own."""
     _check_depth(model, depth)
     wire = model.wire
@@ -160,7 +162,7 @@ def _read_network(model: Model, network: Field, path: str, outer: Scope | None, 
         _read_network(model, part, f"{path}{name}/", scope, depth + 1)
 
 
-def _read_lstm(model: Model, layer: Field, name: str, constants: dict[str, Constant]) -> Node:
+def _read_lstm(model: CoremlModel, layer: Field, name: str, constants: dict[str, Constant]) -> Node:
     """Uni- and BiDirectionalLSTMLayerParams: 2 H, 10 and 11 activations, 15 params, 20 weights,
     100 reverseInput.
     """
@@ -256,7 +258,7 @@ def _entries(wire: Wire, parts: Sequence[Field]) -> Iterator[tuple[str, Field]]:
             yield wire.text(found[1]), found[2]
 
 
-def _read_program(model: Model, program: Field, path: str, depth: int) -> None:
+def _read_program(model: CoremlModel, program: Field, path: str, depth: int) -> None:
     """Program: 2 functions; Function: 3 block_specializations, of which all mean the same."""
     wire = model.wire
     functions = _entries(wire, [f for f in wire.message(program) if f[0] == 2])
@@ -267,7 +269,9 @@ def _read_program(model: Model, program: Field, path: str, depth: int) -> None:
             _read_block(model, block, inner, None, depth)
 
 
-def _read_block(model: Model, block: Field, path: str, outer: Scope | None, depth: int) -> None:
+def _read_block(
+    model: CoremlModel, block: Field, path: str, outer: Scope | None, depth: int
+) -> None:
     """Block: 3 operations. Constants are operations too; a block inside sees the names around."""
     _check_depth(model, depth)
     wire = model.wire
@@ -333,7 +337,7 @@ def _node(
 
 
 def _add_constant(
-    model: Model,
+    model: CoremlModel,
     name: str,
     given: Mapping[str, Field],
     constants: dict[str, Constant],
@@ -395,7 +399,9 @@ def _shaped(wire: Wire, constant: Constant, shape: tuple[int, ...]) -> Constant:
     return constant._replace(shape=shape, tensor=turned)
 
 
-def _blob(model: Model, field: Field, name: str, kind: str, shape: tuple[int, ...]) -> Constant:
+def _blob(
+    model: CoremlModel, field: Field, name: str, kind: str, shape: tuple[int, ...]
+) -> Constant:
     """BlobFileValue: 1 fileName, 2 offset of the blob's head: sentinel, kind, size, place."""
     wire = model.wire
     found = {f[0]: f for f in wire.message(field)}
