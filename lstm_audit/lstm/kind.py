@@ -1,8 +1,9 @@
 """Step two, kind: what cell a group of names is, by shapes and claims, and how large.
 
-Comes in: a `Group` and the checkpoint it is from. Goes out: a `Kind`. Promise: divisibility of a
-bias decides nothing; `nn.GRU` and `nn.RNN` use the very names of `nn.LSTM`, and only the recurrent
-weight's two sizes, or the module's class, tell them apart. Evidence that disagrees is said.
+Comes in: a `Group` and the checkpoint it is from. Goes out: a `RecurrenceKind`. Promise:
+divisibility of a bias decides nothing; `nn.GRU` and `nn.RNN` use the very names of `nn.LSTM`, and
+only the recurrent weight's two sizes, or the module's class, tell them apart. Evidence that
+disagrees is said.
 """
 
 import re

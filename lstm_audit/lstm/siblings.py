@@ -1,7 +1,7 @@
 """Names that differ in one word: a tensor a gate, or a weight of x beside a weight of h.
 
-Comes in: names. Goes out: `Family`s and `Pair`s. Promise: only whole names that are there count,
-and each name is looked at once, in time linear in its length.
+Comes in: names. Goes out: rows of `GateNames` and `WeightPair`s. Promise: only whole names that are
+there count, and each name is looked at once, in time linear in its length.
 """
 
 import re

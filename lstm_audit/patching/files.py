@@ -1,9 +1,9 @@
 """Which file is meant, whether it may be written, and who else is at it.
 
-Comes in: a path as the user gave it. Goes out: `Held`, the resolved file, open and locked, and the
-few durable steps that writing is made of. Promise: what must not be written (a hub cache's blob, a
-read-only file, one that another patch holds or that has changed since it was read) is refused here,
-before a byte is written anywhere.
+Comes in: a path as the user gave it. Goes out: `LockedFile`, the resolved file, open and locked,
+and the few durable steps that writing is made of. Promise: what must not be written (a hub cache's
+blob, a read-only file, one that another patch holds or that has changed since it was read) is
+refused here, before a byte is written anywhere.
 """
 
 import errno

@@ -1,9 +1,9 @@
 """Checksums of records, and what becomes of them when one slice of a record changes.
 
 Comes in: bytes, or an old checksum with the slice's old and new bytes and the number of bytes
-behind it. Goes out: the checksum. Promise: where a kind allows it (`Kind.updated`), the record is
-never read, and the cost is that of the slice plus the logarithm of what follows it; the others take
-time linear in the bytes, so callers bound those.
+behind it. Goes out: the checksum. Promise: where a kind allows it (`Checksum.updated`), the record
+is never read, and the cost is that of the slice plus the logarithm of what follows it; the others
+take time linear in the bytes, so callers bound those.
 
 CRCs are linear over GF(2): the checksums of two records of one length differ by the bare CRC (no
 initial value, no final inversion) of their difference, and a bare CRC moves past n more bytes when

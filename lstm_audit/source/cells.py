@@ -44,7 +44,7 @@ class Computed(NamedTuple):
     """An elementwise function of other cells."""
 
     function: str
-    parts: tuple["Cell", ...]
+    parts: tuple["CellValue", ...]
 
 
 CellValue = float | Draw | Ramp | Computed | Unknown

@@ -1,8 +1,8 @@
 """Edits of a source that mend a doubled or one-sided forget bias.
 
-Comes in: a text and its findings. Goes out: `Edit`s, each proven. Promise: an edit is offered only
-after the edited source was run on phantoms and gave no finding at that line; it is safe only if
-every forget gate that the finding spoke of then holds the value in one half and 0 in the other.
+Comes in: a text and its findings. Goes out: `TextEdit`s, each proven. Promise: an edit is offered
+only after the edited source was run on phantoms and gave no finding at that line; it is safe only
+if every forget gate that the finding spoke of then holds the value in one half and 0 in the other.
 """
 
 import ast

@@ -8,4 +8,13 @@ machine.py   the opcodes
 from .machine import decode, mentions
 from .values import Call, Decoded, Global, Opaque, Persistent, PickledBytes
 
-__all__ = ["Call", "Chunk", "Decoded", "Global", "Opaque", "Persistent", "decode", "mentions"]
+__all__ = [
+    "Call",
+    "Decoded",
+    "Global",
+    "Opaque",
+    "Persistent",
+    "PickledBytes",
+    "decode",
+    "mentions",
+]

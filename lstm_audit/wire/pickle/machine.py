@@ -11,8 +11,8 @@ Here the memo is a dict and a key is hashed only when that is cheap. The opcodes
 Lib/pickletools.py. Those that no pickler has written for torch (protocol 0 text, the extension
 registry, out-of-band buffers) are refused.
 
-Raw bytes are not copied: a `Chunk` says where they lie, so that a tensor inside a pickle keeps its
-place in the file, and the window that is read moves past them.
+Raw bytes are not copied: a `PickledBytes` says where they lie, so that a tensor inside a pickle
+keeps its place in the file, and the window that is read moves past them.
 """
 
 import gc
@@ -50,8 +50,8 @@ def decode(
     persistent id stands for, where that is known before the pickle is read.
 
     The value consists of None, bool, int, float, str, tuple, list, dict, `Global`, `Call`,
-    `Persistent`, `Chunk` and, as dict keys, `Opaque`. It may contain itself and share parts any
-    number of times: walk it with a set of ids, and never print, compare or hash it as a whole.
+    `Persistent`, `PickledBytes` and, as dict keys, `Opaque`. It may contain itself and share parts
+    any number of times: walk it with a set of ids, and never print, compare or hash it as a whole.
     Raises `MalformedFile`, kind `malformed`, `truncated`, `unsupported` or `limit`.
     """
     machine = _Machine(span, start, window)

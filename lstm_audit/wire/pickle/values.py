@@ -1,9 +1,9 @@
 """What stands in a decoded pickle for the things that Python would have made.
 
-Comes in: nothing. Goes out: `Global`, `Call`, `Persistent`, `Chunk`, `Opaque`, and `Decoded`, a
-whole pickle. Promise: none of them can do anything; a value may contain itself and share parts any
-number of times, so it is never printed, compared or hashed as a whole (`raw.words.show` says one in
-a message).
+Comes in: nothing. Goes out: `Global`, `Call`, `Persistent`, `PickledBytes`, `Opaque`, and
+`Decoded`, a whole pickle. Promise: none of them can do anything; a value may contain itself and
+share parts any number of times, so it is never printed, compared or hashed as a whole
+(`raw.words.show` says one in a message).
 """
 
 from typing import Any
