@@ -71,7 +71,7 @@ class LocalFunction(NamedTuple):
     worth: bool
 
 
-class Model(NamedTuple):
+class OnnxModel(NamedTuple):
     """What every part of one model needs: its bytes, its functions, the files beside it, the scopes
     so far.
     """
@@ -129,7 +129,7 @@ def read_onnx(span: Span, beside: Beside) -> Checkpoint | None:
         message = "two graphs in one model: some readers merge them, others take one"
         raise MalformedFile(message, wire.place(graphs[1][2]), "ambiguous")
     functions = _read_functions(wire, [part for part in parts if part[0] == 25])
-    model = Model(wire, functions, partial(open_external, span, beside, {}), [])
+    model = OnnxModel(wire, functions, partial(open_external, span, beside, {}), [])
     _read_graph(model, graphs[0], Frame())
     producers = [wire.text(part) for part in parts if part[0] == 2]
     notes = (TRAINING,) if any(part[0] == 20 for part in parts) else ()
@@ -205,7 +205,7 @@ def _read_signature(wire: Wire, part: Field) -> tuple[str, LocalFunction]:
 
 
 def _read_graph(
-    model: Model, part: Field, frame: Frame, bound: Mapping[str, tuple[Scope, str]] = {}
+    model: OnnxModel, part: Field, frame: Frame, bound: Mapping[str, tuple[Scope, str]] = {}
 ) -> Scope:  # never written here
     """A GraphProto: 1 nodes, 5 and 15 initializers, 11 inputs, 12 outputs."""
     wire = model.wire
@@ -246,7 +246,7 @@ def _read_graph(
 
 
 def _read_function(
-    model: Model, function: LocalFunction, frame: Frame, bound: Mapping[str, tuple[Scope, str]]
+    model: OnnxModel, function: LocalFunction, frame: Frame, bound: Mapping[str, tuple[Scope, str]]
 ) -> Scope:
     """A FunctionProto's body for one call: 7 nodes, 11 defaults of attributes; it does not see the
     caller's names.
@@ -268,7 +268,9 @@ def _read_function(
     )
 
 
-def _enter(model: Model, scope: Scope, bodies: Mapping[int, list[Field]], frame: Frame) -> Scope:
+def _enter(
+    model: OnnxModel, scope: Scope, bodies: Mapping[int, list[Field]], frame: Frame
+) -> Scope:
     """Register a scope, then read what its nodes hold or call."""
     if frame.depth > MAX_DEPTH or len(model.scopes) >= MAX_SCOPES:
         what = (
@@ -296,7 +298,7 @@ def _enter(model: Model, scope: Scope, bodies: Mapping[int, list[Field]], frame:
     return scope
 
 
-def _read_body(model: Model, scope: Scope, node: Node, part: Field, frame: Frame) -> None:
+def _read_body(model: OnnxModel, scope: Scope, node: Node, part: Field, frame: Frame) -> None:
     """A body sees the scope around it. What a loop hands on unchanged is what came into it."""
     bound: dict[str, tuple[Scope, str]] = {}
     inner = Frame(frame.depth + 1, f"{frame.path}{node.name or node.op}/", scope, frame.given)
@@ -314,7 +316,7 @@ def _read_body(model: Model, scope: Scope, node: Node, part: Field, frame: Frame
             bound[formal] = scope, actual
 
 
-def _read_node(model: Model, field: Field, frame: Frame) -> tuple[Node, list[Field]]:
+def _read_node(model: OnnxModel, field: Field, frame: Frame) -> tuple[Node, list[Field]]:
     """A NodeProto, and the graphs among its attributes."""
     wire = model.wire
     wire.charge(NODE)
@@ -375,7 +377,7 @@ def _bodies(wire: Wire, attributes: Sequence[Field]) -> list[Field]:
 
 
 def _read_attributes(
-    model: Model, fields: Sequence[Field], given: Mapping[str, Attribute]
+    model: OnnxModel, fields: Sequence[Field], given: Mapping[str, Attribute]
 ) -> dict[str, Attribute]:
     """AttributeProtos by name. In a function's body, 21 names the attribute of the call that gives
     the value.
@@ -390,7 +392,7 @@ def _read_attributes(
     return table
 
 
-def _read_attribute(model: Model, field: Field) -> tuple[str, Attribute | None, str]:
+def _read_attribute(model: OnnxModel, field: Field) -> tuple[str, Attribute | None, str]:
     """One AttributeProto: 1 name, 2 f, 3 i, 4 s, 5 t, 7 floats, 8 ints, 9 strings, 21 the name of
     the call's.
     """
