@@ -57,7 +57,7 @@ GENERIC = ("tfl.", "StatefulPartitionedCall", "PartitionedCall", "Identity")
 """How the converter names an output for want of a name."""
 
 
-class Model(NamedTuple):
+class TfliteModel(NamedTuple):
     """What every subgraph needs: operators by code, buffers, subgraphs, and the scopes so far."""
 
     flat: Flat
@@ -82,7 +82,7 @@ def read_tflite(span: Span, beside: Beside) -> Checkpoint | None:
         return None
     flat = Flat(span)
     top = root(flat)
-    model = Model(flat, _operators(top), list(top.tables(4)), list(top.tables(2)), [])
+    model = TfliteModel(flat, _operators(top), list(top.tables(4)), list(top.tables(2)), [])
     met: set[int] = set()
     for number in range(len(model.subgraphs)):
         if number not in met:
@@ -101,7 +101,7 @@ def _operators(top: Table) -> list[str]:
 
 
 def _read_subgraph(
-    model: Model,
+    model: TfliteModel,
     number: int,
     path: str,
     bound: Mapping[str, tuple[Scope, str]],
@@ -137,7 +137,9 @@ def _read_subgraph(
     return scope
 
 
-def _names(table: Table, field: int, tensors: Sequence[Stored], model: Model) -> tuple[str, ...]:
+def _names(
+    table: Table, field: int, tensors: Sequence[Stored], model: TfliteModel
+) -> tuple[str, ...]:
     """Tensor numbers as names; -1 is one that is left out."""
     numbers = table.numbers(field)
     if any(number < -1 or number >= len(tensors) for number in numbers):
@@ -147,7 +149,7 @@ def _names(table: Table, field: int, tensors: Sequence[Stored], model: Model) ->
 
 
 def _read_bodies(
-    model: Model, scope: Scope, node: Node, entry: Table, depth: int, met: set[int]
+    model: TfliteModel, scope: Scope, node: Node, entry: Table, depth: int, met: set[int]
 ) -> None:
     """WhileOptions and IfOptions: 0 and 1 are subgraphs; only a loop's second one is its body.
 
@@ -171,7 +173,7 @@ def _read_bodies(
                 bound[formal] = scope, actual
 
 
-def _read_tensor(model: Model, table: Table) -> Stored:
+def _read_tensor(model: TfliteModel, table: Table) -> Stored:
     """A Tensor: 0 shape, 1 type, 2 buffer, 3 name, 4 quantization, 5 is_variable."""
     name, shape, kind = table.text(3), table.numbers(0), table.number(1, "b")
     span = None if table.number(5, "B") else _buffer(model, table.number(2, "I"), name)
@@ -191,7 +193,7 @@ def _read_tensor(model: Model, table: Table) -> Stored:
     return Stored(name, shape, _quantized(constant, table.table(4)))
 
 
-def _buffer(model: Model, number: int, name: str) -> Span | None:
+def _buffer(model: TfliteModel, number: int, name: str) -> Span | None:
     """A Buffer: 0 data; in a model of 2 GB and more, 1 offset and 2 size of what lies behind."""
     if number >= len(model.buffers):
         message = f"tensor {name!r} names buffer {number} of {len(model.buffers)}"
@@ -216,7 +218,7 @@ def _quantized(constant: Constant, quantization: Table | None) -> Constant:
     return constant._replace(tensor=None, trouble="it is quantised with a scale a channel")
 
 
-def _read_operator(model: Model, table: Table, tensors: Sequence[Stored]) -> Node:
+def _read_operator(model: TfliteModel, table: Table, tensors: Sequence[Stored]) -> Node:
     """An Operator: 0 opcode_index, 1 inputs, 2 outputs, 4 builtin_options."""
     code = table.number(0, "I")
     if code >= len(model.operators):
