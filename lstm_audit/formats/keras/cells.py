@@ -30,7 +30,7 @@ _RECURRENT = ("lstm", "rnn", "cell", "gru")
 
 Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
-Names = Callable[[str], str]
+NameCells = Callable[[str], str]
 """The model's own name of the layer in a folder, "" where the file does not tell (before Keras
 3).
 """
@@ -43,7 +43,7 @@ class Cell(NamedTuple):
     members: dict[str, str]
 
 
-def claim_cells(shapes: Shapes, config: Config, names: Names) -> dict[str, Claim]:
+def claim_cells(shapes: Shapes, config: Config, names: NameCells) -> dict[str, Claim]:
     """Folder to claim, for every recurrent cell among the datasets."""
     cells = [cell for cell in _gather(shapes) if _plausible(cell, shapes)]
     vectors = _vectors_below({_home(cell.folder) for cell in cells}, shapes)
@@ -123,7 +123,7 @@ def _claim(
     cell: Cell,
     shapes: Shapes,
     config: Config,
-    names: Names,
+    names: NameCells,
     vectors: Mapping[str, list[tuple[str, int]]],
 ) -> Claim:
     recurrent = shapes[cell.members["recurrent_kernel"]]
@@ -147,7 +147,7 @@ def _claim(
 
 
 def _trouble(
-    cell: Cell, recurrent: Shape, known: list[str], names: Names, vectors: list[tuple[str, int]]
+    cell: Cell, recurrent: Shape, known: list[str], names: NameCells, vectors: list[tuple[str, int]]
 ) -> Skipped | None:
     """Why an LSTM's shapes are not enough."""
     chain = ("/".join(_chain(cell.folder, names)) + cell.folder).lower()
@@ -161,7 +161,7 @@ def _trouble(
     return None
 
 
-def _judged(cell: Cell, shapes: Shapes, config: Config, names: Names) -> Claim:
+def _judged(cell: Cell, shapes: Shapes, config: Config, names: NameCells) -> Claim:
     """The claim of an LSTM with its activation, and what a reader of the numbers must know."""
     recurrent, bias = (
         shapes[cell.members["recurrent_kernel"]],
@@ -195,7 +195,7 @@ def _unnumbered(name: str) -> str:
     return re.sub(r"_\d+$", "", name)
 
 
-def _chain(folder: str, names: Names) -> list[str]:
+def _chain(folder: str, names: NameCells) -> list[str]:
     """The model's own names of the layers on the way to a numbered folder, outermost first."""
     parts = folder.split("/")
     homes = ("/".join(parts[: k + 1]) for k in range(1, len(parts)) if parts[k - 1] == "layers")
