@@ -32,14 +32,14 @@ ConfigEntry = Mapping[str, Any]
 """What the config says of a weight."""
 
 
-Names = set[str]
+RecordNames = set[str]
 """Names of records."""
 
 
-def payloads(archive: Archive) -> tuple[Names, Names]:
+def payloads(archive: Archive) -> tuple[RecordNames, RecordNames]:
     """The records that the configs of weights and constants say to be pickled, and the raw ones."""
-    pickled: Names = set()
-    raw: Names = set()
+    pickled: RecordNames = set()
+    raw: RecordNames = set()
     for config in (CONFIG, CONSTANTS):
         folder = config.rpartition("/")[0]
         for entry in read_config(archive, config).values() if config in archive.members else ():
