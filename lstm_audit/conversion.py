@@ -18,7 +18,7 @@ ROUNDING = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1.6e
 OFFSET = 1.0
 """What TensorFlow 1, Haiku, ncps and others add to the forget gate at run time."""
 
-Numbers = Mapping[str, Sequence[float]]
+NumbersByUnit = Mapping[str, Sequence[float]]
 
 
 class Relation(NamedTuple):
@@ -64,7 +64,7 @@ def _equal(a: Row, b: Row) -> Relation:
     return Relation("summed", f"equal: the two halves of {two} add up to the one bias of {one}")
 
 
-def _offset(a: Numbers, b: Numbers, slack: float) -> Relation | None:
+def _offset(a: NumbersByUnit, b: NumbersByUnit, slack: float) -> Relation | None:
     """The forget gate off by what some frameworks add at run time, the others equal."""
     if not all(_near(a[gate], b[gate], slack) for gate in "igo"):
         return None
@@ -75,7 +75,7 @@ def _offset(a: Numbers, b: Numbers, slack: float) -> Relation | None:
     return None
 
 
-def _order(a: Numbers, b: Numbers, slack: float) -> Relation | None:
+def _order(a: NumbersByUnit, b: NumbersByUnit, slack: float) -> Relation | None:
     """The same four blocks in another order, if just one order fits."""
     fitting = [
         order
