@@ -29,7 +29,7 @@ VERIFY_NAME = "verify"
 NO_LIMIT = 1 << 62
 """Bytes: larger than any file."""
 
-Numbers = Mapping[str, float]
+BoundParts = Mapping[str, float]
 """Numbers of a bound, as flags set them."""
 
 Revision = Callable[[Settings, str], Settings]
@@ -156,12 +156,12 @@ def _has_target(policy: Policy, key: PolicyKey) -> bool:
     return any(one is not None and one.target is not None for one in bounds)
 
 
-def _applies(bounds: Bounds | None, parts: Numbers) -> bool:
+def _applies(bounds: Bounds | None, parts: BoundParts) -> bool:
     """A tolerance alone says nothing of bounds without a target."""
     return set(parts) != {"tolerance"} or (bounds is not None and bounds.target is not None)
 
 
-def _refined(bounds: Bounds | None, parts: Numbers) -> Bounds:
+def _refined(bounds: Bounds | None, parts: BoundParts) -> Bounds:
     old = bounds or Bounds()
     if "target" in parts:
         return Bounds(
