@@ -28,7 +28,7 @@ Examples:
 """
 
 
-class Outcome(NamedTuple):
+class PatchResult(NamedTuple):
     """What became of one checkpoint: its exit code, and what --json says of it."""
 
     code: int
@@ -102,7 +102,9 @@ HINTS = {"activation": hint_share, "horizon": hint_horizon}
 """What was meant by values that a target does not take."""
 
 
-def _outcomes(inputs: Sequence[Input], target: Target, given: GivenOptions) -> Iterator[Outcome]:
+def _outcomes(
+    inputs: Sequence[Input], target: Target, given: GivenOptions
+) -> Iterator[PatchResult]:
     """Everything is planned before anything is written: a pattern that matches nothing in the whole
     run must not be found out half-way.
     """
@@ -159,7 +161,7 @@ def _only_shows(given: GivenOptions) -> bool:
     return bool(given.dry_run or given.diff or given.check)
 
 
-def _carry_out(planned: Planned, given: GivenOptions) -> Outcome:
+def _carry_out(planned: Planned, given: GivenOptions) -> PatchResult:
     """One checkpoint: written, or shown."""
     shows, undo, doubts = _only_shows(given), list[str](), list[str]()
     warnings = list(_warnings(planned, given)) if planned.changes else []
@@ -179,14 +181,14 @@ def _carry_out(planned: Planned, given: GivenOptions) -> Outcome:
     would = (given.diff or given.check) and planned.changes
     code = exits.UNREADABLE if doubts else exits.FINDINGS if would else exits.PASS
     report = changes_as_json(planned, written=not shows, undo=undo, warnings=warnings + doubts)
-    return Outcome(code, report)
+    return PatchResult(code, report)
 
 
-def _refuse(path: str, error: AuditError) -> Outcome:
+def _refuse(path: str, error: AuditError) -> PatchResult:
     place = "" if error.at is None else f" at byte {error.at}"
     tell(f"{path}: refused{place}: {error.message}")
     report = {"path": path, "error": {"kind": error.kind, "message": error.message}}
-    return Outcome(exits.UNREADABLE, report)
+    return PatchResult(exits.UNREADABLE, report)
 
 
 def _write(planned: Planned, given: GivenOptions) -> tuple[list[str], list[str]]:
