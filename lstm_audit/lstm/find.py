@@ -45,7 +45,7 @@ _TELLING = re.compile(
     r"lstm|rnn|gru|cell|forget|recur|h2h|hh|hidden|[WUb]_?[ifgco](?:$|[._/])", re.I
 )
 
-Outcome = Lstm | Skipped | Lookalike
+GroupResult = Lstm | Skipped | Lookalike
 
 
 class Found(NamedTuple):
@@ -64,7 +64,7 @@ def find_lstms(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Foun
     `declared` are the user's own conventions, which are asked first.
     """
     names, skipped = drop_trainer_state(checkpoint)
-    outcomes: list[Outcome] = []
+    outcomes: list[GroupResult] = []
     everything = "\n".join(names)
     for row in _rows(declared) if declared else ROWS:
         if row.convention.hint in everything:
@@ -136,14 +136,14 @@ def _with_graphs(found: Found, graphs: Sequence[Graph]) -> Found:
 
 def _apply(
     row: Row, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
-) -> tuple[list[Outcome], set[str]]:
+) -> tuple[list[GroupResult], set[str]]:
     """One row of the table over the names that no row before it took; `settled` are the modules
     that one spoke of.
 
     Biases without a weight in such a module are what conversion left behind: a dynamically
     quantised cell keeps the attributes of the one it was made from.
     """
-    outcomes: list[Outcome] = []
+    outcomes: list[GroupResult] = []
     taken: set[str] = set()
     for group in match(row, names, checkpoint):
         if group.module in settled and "recurrent" not in group.first:
@@ -166,7 +166,7 @@ def _bound(count: int) -> None:
         )
 
 
-def _judge(group: Group, checkpoint: Checkpoint) -> Outcome | None:
+def _judge(group: Group, checkpoint: Checkpoint) -> GroupResult | None:
     """Kind and cut of one group: an LSTM, something else that is said, or None when it is no
     recurrence at all. What is stored in a way that is not read is said of this group alone.
     """
