@@ -335,7 +335,7 @@ def parts_of(value: Value) -> list[Value]:
 # ---- unknown conditions
 
 
-class Outcome(NamedTuple):
+class BranchResult(NamedTuple):
     """What one branch has changed, how it may have left, and whether it ended in an exception."""
 
     changes: dict[tuple[int, Value], tuple[Any, Value, Value]]
@@ -360,7 +360,7 @@ def run_maybe(m: Machine, branches: Sequence[Branch]) -> frozenset[str]:
     return frozenset().union(*(outcome.left for outcome in taken))
 
 
-def run_branch(m: Machine, branch: Branch) -> Outcome:
+def run_branch(m: Machine, branch: Branch) -> BranchResult:
     """Run a branch, note what it has changed, and take all of it back."""
     mark, born, depth = len(m.journal), m.serial, m.depth
     left, failed = STAYS, False
@@ -386,7 +386,7 @@ def run_branch(m: Machine, branch: Branch) -> Outcome:
             changes[id(container), _hashable(key)] = container, key, _current(container, key)
         _restore(entry)
     del m.journal[mark:]
-    return Outcome(changes, left, failed)
+    return BranchResult(changes, left, failed)
 
 
 def _hashable(key: Value) -> Value:
@@ -413,7 +413,7 @@ def _restore(entry: OldValue) -> None:
         container[key] = old
 
 
-def _join_outcomes(m: Machine, outcomes: Sequence[Outcome]) -> None:
+def _join_outcomes(m: Machine, outcomes: Sequence[BranchResult]) -> None:
     slots = {}
     for outcome in outcomes:
         for at, (container, key, _) in outcome.changes.items():

@@ -11,7 +11,7 @@ from functools import partial
 from ..rules import Remark
 from .calls import invoke
 from .entries import HeldRecurrence, Left
-from .machine import STAYS, Machine, Outcome, Site, StopRun, is_set, run_branch
+from .machine import STAYS, BranchResult, Machine, Site, StopRun, is_set, run_branch
 from .tensors import Storage, Tensor, read
 from .values import Class, Dotted, Function, Instance, ancestry
 
@@ -136,7 +136,7 @@ def _would_set(
     """The LSTM whose forget gate the function would set; whatever it does is taken back."""
     m.start()
     try:
-        outcome: Outcome = run_branch(m, partial(_call, m, function, owner))
+        outcome: BranchResult = run_branch(m, partial(_call, m, function, owner))
     except (StopRun, RecursionError):
         return None
     for container, _, runs in outcome.changes.values():
