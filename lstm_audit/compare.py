@@ -20,7 +20,7 @@ MAX_CROSSED = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class LstmPair:
     """One LSTM before and after, and how the numbers of B come from those of A, where every unit
     tells it.
     """
@@ -56,7 +56,7 @@ class Comparison:
     not be judged.
     """
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[LstmPair, ...]
     only: tuple[tuple[Row, ...], tuple[Row, ...]]
     skipped: tuple[tuple[Skipped, ...], tuple[Skipped, ...]] = ((), ())
 
@@ -103,7 +103,7 @@ def compare(a: Audit, b: Audit, matches: Sequence[str] = ()) -> Comparison:
     matched = set(partners.values())
     return Comparison(
         pairs=tuple(
-            Pair(row, right[partners[one]], relate(row, right[partners[one]]))
+            LstmPair(row, right[partners[one]], relate(row, right[partners[one]]))
             for one, row in left.items()
             if one in partners
         ),
@@ -179,7 +179,7 @@ def _addresses(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def _pair(pair: Pair) -> dict[str, Any]:
+def _pair(pair: LstmPair) -> dict[str, Any]:
     return {
         "module": pair.a.lstm.module,
         "layer": pair.a.lstm.layer,

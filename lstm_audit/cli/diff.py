@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 
-from ..compare import Comparison, Pair, compare
+from ..compare import Comparison, LstmPair, compare
 from ..errors import BadPolicy
 from ..facts import Audit
 from ..fleet import audit_paths
@@ -102,7 +102,7 @@ def _say(comparison: Comparison) -> None:
     say(f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed")
 
 
-def _relations(pairs: Sequence[Pair]) -> list[str]:
+def _relations(pairs: Sequence[LstmPair]) -> list[str]:
     """What became of the numbers, each thing once with the LSTMs of which it holds."""
     found: dict[str, list[str]] = {}
     for pair in pairs:
@@ -119,7 +119,7 @@ HEADS = ("LSTM", "forget bias", "activation", "median τ", "i, g, o by")
 GAP, NARROWEST = 2, 12
 
 
-def _say_pairs(pairs: Sequence[Pair]) -> None:
+def _say_pairs(pairs: Sequence[LstmPair]) -> None:
     """One line a pair; the names get what the numbers leave of the terminal."""
     numbers = [_numbers(pair) for pair in pairs]
     names = [shown_address(pair.a.lstm, None) for pair in pairs]
@@ -129,7 +129,7 @@ def _say_pairs(pairs: Sequence[Pair]) -> None:
     say_table([[name, *row] for name, row in zip(names, numbers, strict=True)], HEADS)
 
 
-def _numbers(pair: Pair) -> list[str]:
+def _numbers(pair: LstmPair) -> list[str]:
     """Before and after of the forget gate, and how far the other gates moved at most."""
     a, b = pair.a.measures, pair.b.measures
     others = max((abs(pair.moved[gate]) for gate in "igo"), key=lambda move: (move != move, move))
