@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 
 from ..tuples import NamedTuple
-from .siblings import GateNames, Pair
+from .siblings import GateNames, WeightPair
 
 ShapeOf = Callable[[str], tuple[int, ...]]
 Patterns = tuple[tuple[str, tuple[str, ...]], ...]
@@ -61,7 +61,7 @@ class Draft(NamedTuple):
         return cls(_name_of(module), tensors, f"{{ {table} }}", axis)
 
     @classmethod
-    def of_pair(cls, pair: Pair, axis: int, left: Collection[str], shape: ShapeOf) -> "Draft":
+    def of_pair(cls, pair: WeightPair, axis: int, left: Collection[str], shape: ShapeOf) -> "Draft":
         """A weight of x and a weight of h, with the biases that belong to them by name."""
         there, size = set(left), shape(pair.recurrent)[axis]
         roles = [("input", pair.source), ("recurrent", pair.recurrent)]
@@ -132,7 +132,7 @@ def _elements(shape: tuple[int, ...]) -> int:
     return max(shape, default=0) if _long(shape) == 1 else 0
 
 
-def _beside(pair: Pair, left: Collection[str]) -> Iterator[str]:
+def _beside(pair: WeightPair, left: Collection[str]) -> Iterator[str]:
     within = f"{pair.module}." if pair.module else ""
     return (n for n in left if n.startswith(within) and n not in pair)
 

@@ -90,7 +90,7 @@ class GateNames(NamedTuple):
         return len(self.members) == 4
 
 
-class Pair(NamedTuple):
+class WeightPair(NamedTuple):
     """The weights of the input and of the hidden state."""
 
     module: str
@@ -183,7 +183,7 @@ def _module(before: str, alone: bool = False) -> str:
     return path
 
 
-def pairs(names: Sequence[str]) -> Iterator[Pair]:
+def pairs(names: Sequence[str]) -> Iterator[WeightPair]:
     """Names that say the hidden state, beside the same that say the input."""
     there = set(names)
     for name in names:
@@ -197,12 +197,12 @@ def pairs(names: Sequence[str]) -> Iterator[Pair]:
             yield pair
 
 
-def _pair(name: str, start: int, end: int, there: Collection[str]) -> Pair | None:
+def _pair(name: str, start: int, end: int, there: Collection[str]) -> WeightPair | None:
     for token in re.finditer(H_WORD, name[:end]):
         if token.start() < start:
             continue
         for word in WORDS_OF_H.get(token[0], ()):
             other = name[: token.start()] + word + name[token.end() :]
             if other != name and other in there:
-                return Pair(_module(name[: token.start()]), other, name)
+                return WeightPair(_module(name[: token.start()]), other, name)
     return None
