@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NoReturn
 from . import formats
 from .errors import AuditError, MalformedFile, NotPatchable, UnknownFormat
 from .facts import FileAudit, FileError, Finding, Row, facts_of, sort_skipped, units_of
-from .formats import Beside, Checkpoint, Part
+from .formats import Beside, Checkpoint, MemberPart
 from .inputs import STDIN, Input, label, open_source, split_locator, spooled_stdin
 from .interrupted import hot, interrupted
 from .lstm.find import Found, find_lstms
@@ -125,7 +125,7 @@ class Opened(NamedTuple):
     file itself and those beside it, as they come to be needed.
     """
 
-    parts: Sequence[Part]
+    parts: Sequence[MemberPart]
     sources: list[OpenSource]
 
     @property
@@ -178,12 +178,12 @@ def checkpoints_in(path: str) -> list[str]:
         return [f"{path}!{part.inside}" for part in file.parts]
 
 
-def _read(span: Span, beside: Beside, inside: str) -> Sequence[Part]:
+def _read(span: Span, beside: Beside, inside: str) -> Sequence[MemberPart]:
     """The checkpoint, or what an archive holds under `inside`."""
     try:
         checkpoint = formats.read(span, beside)
         if not inside and not checkpoint.files:  # nearly all
-            return (Part("", checkpoint),)
+            return (MemberPart("", checkpoint),)
         from .formats.archive import parts_of
 
         found = parts_of(checkpoint)
@@ -224,7 +224,7 @@ def _audit_parts(path: str, request: Request) -> Results:
 
 
 def _audit_part(
-    path: str, sources: Sequence[OpenSource], part: Part, request: Request
+    path: str, sources: Sequence[OpenSource], part: MemberPart, request: Request
 ) -> FileAudit | FileError:
     """One checkpoint of a file; inside an archive, what is wrong with it is its own matter."""
     if not part.inside:

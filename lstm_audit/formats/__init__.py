@@ -139,7 +139,7 @@ class Checkpoint(NamedTuple):
         return not (self.tensors or self.graphs or self.skipped or self.claims)
 
 
-class Part(NamedTuple):
+class MemberPart(NamedTuple):
     """What a member of an archive is: `inside` is its path there, `!` between archives."""
 
     inside: str

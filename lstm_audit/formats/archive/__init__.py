@@ -1,8 +1,8 @@
 """Archives that hold checkpoints: zip, tar, gzip, and one inside the other.
 
-Comes in: a span over a file that no reader of checkpoints claims. Goes out: its `Part`s, each a
-checkpoint under its path inside the archive. Promise: nothing is unpacked to disk, a name inside is
-a label and never a path, and what all parts together inflate and take is bounded.
+Comes in: a span over a file that no reader of checkpoints claims. Goes out: its `MemberPart`s, each
+a checkpoint under its path inside the archive. Promise: nothing is unpacked to disk, a name inside
+is a label and never a path, and what all parts together inflate and take is bounded.
 
 A stored member of a zip and any member of a tar is a slice of the outer file: it keeps its place,
 and the outer checksum is sealed around the inner one.
@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
 from ...wire import gzip, tar, zip
-from .. import Beside, Checkpoint, Part, read
+from .. import Beside, Checkpoint, MemberPart, read
 from .bystanders import SETTINGS, Opener, Pairs, unpickled_by_loaders
 
 MAX_DEPTH = 3  # a checkpoint in a zip in a tar in a gzip
@@ -71,7 +71,7 @@ def is_archive(span: Span) -> bool:
     return zip.is_zip(span) or tar.is_tar(span) or gzip.is_gzip(span)
 
 
-def parts(span: Span, name: str) -> list[Part]:
+def parts(span: Span, name: str) -> list[MemberPart]:
     """Every checkpoint inside, in the order of their paths; none where there is none.
 
     `name` is that of the file, from which a bare gzip has the name of what it holds.
@@ -79,7 +79,7 @@ def parts(span: Span, name: str) -> list[Part]:
     return list(_parts(span, name, Room({}), MAX_DEPTH))
 
 
-def parts_of(checkpoint: Checkpoint) -> list[Part]:
+def parts_of(checkpoint: Checkpoint) -> list[MemberPart]:
     """A checkpoint and those inside it; raises `UnknownFormat` where all that it has are bytes of
     other kinds.
     """
@@ -89,7 +89,7 @@ def parts_of(checkpoint: Checkpoint) -> list[Part]:
     return found
 
 
-def _parts(span: Span, name: str, room: Room, depth: int) -> Iterator[Part]:
+def _parts(span: Span, name: str, room: Room, depth: int) -> Iterator[MemberPart]:
     if gzip.is_gzip(span):
         inner = gzip.inflate(span)
         room.take("bytes", inner.size, MAX_ALL_INFLATED)
@@ -101,7 +101,7 @@ def _parts(span: Span, name: str, room: Room, depth: int) -> Iterator[Part]:
     yield from _members(span, room, depth)
 
 
-def _members(span: Span, room: Room, depth: int) -> Iterator[Part]:
+def _members(span: Span, room: Room, depth: int) -> Iterator[MemberPart]:
     """The checkpoints of an archive; the first is charged with what the whole would unpickle."""
     members = _opened(span, room)
     found = list(_checkpoints(members, room, depth))
@@ -109,7 +109,7 @@ def _members(span: Span, room: Room, depth: int) -> Iterator[Part]:
     return iter(_loading(found, unpickled_by_loaders(members, names)))
 
 
-def _checkpoints(members: Opener, room: Room, depth: int) -> Iterator[Part]:
+def _checkpoints(members: Opener, room: Room, depth: int) -> Iterator[MemberPart]:
     for name in sorted(members):
         room.take("members", 1, MAX_TRIED)
         try:
@@ -117,12 +117,12 @@ def _checkpoints(members: Opener, room: Room, depth: int) -> Iterator[Part]:
         except MalformedFile as error:
             if error.kind == "limit":
                 raise
-            yield Part(name, error)
+            yield MemberPart(name, error)
             continue
         yield from _member(name, member, members, room, depth)
 
 
-def _loading(found: list[Part], named: Pairs) -> list[Part]:
+def _loading(found: list[MemberPart], named: Pairs) -> list[MemberPart]:
     """The same parts, where what loads them would also import these (module, name) pairs."""
     for at, part in enumerate(found):
         if named and isinstance(part.checkpoint, Checkpoint):
@@ -162,17 +162,17 @@ def _is_model(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in MODELS
 
 
-def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> Iterator[Part]:
+def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> Iterator[MemberPart]:
     """What one member is: a checkpoint, an archive, or nothing that is read."""
     try:
         yield from _all_of(name, read(span, _neighbours(name, members)), room, depth)
     except UnknownFormat as error:
         if not is_archive(span):
             if error.kind == "unsupported":
-                yield Part(name, error)
+                yield MemberPart(name, error)
             return
         if depth <= 1:
-            yield Part(
+            yield MemberPart(
                 name, MalformedFile("archives inside archives inside archives", kind="limit")
             )
             return
@@ -180,10 +180,10 @@ def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> I
             yield part._replace(inside=f"{name}!{part.inside}")
     except MalformedFile as error:
         if _is_model(name):
-            yield Part(name, error)
+            yield MemberPart(name, error)
 
 
-def _all_of(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterator[Part]:
+def _all_of(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterator[MemberPart]:
     """A checkpoint, and those that it keeps as bytes: skorch, RLlib, pickled Keras models.
 
     Whoever loads one of those has loaded the pickle around it, so where that is no checkpoint of
@@ -192,11 +192,11 @@ def _all_of(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterat
     if checkpoint.holds_nothing and checkpoint.files:
         yield from _loading(list(_kept(name, checkpoint, room, depth)), checkpoint.globals)
         return
-    yield Part(name, checkpoint)
+    yield MemberPart(name, checkpoint)
     yield from _kept(name, checkpoint, room, depth)
 
 
-def _kept(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterator[Part]:
+def _kept(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterator[MemberPart]:
     for path, span in checkpoint.files.items() if depth > 1 else ():
         room.take("members", 1, MAX_TRIED)
         yield from _member(f"{name}!{path}" if name else path, span, {}, room, depth - 1)
