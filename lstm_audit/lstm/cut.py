@@ -11,7 +11,7 @@ from ..formats import Claim, shape_of
 from ..raw.tensor import Block, Tensor, whole_block
 from .conventions import Slot
 from .layer import GATES, Lstm, Term
-from .match import Group, Part, aligned, mirrored
+from .match import Group, SlotPart, aligned, mirrored
 
 MAX_BIAS = 1 << 19
 """Elements of one bias: H = 131072, far beyond any model, and a second of statistics and
@@ -112,7 +112,7 @@ def _factors(group: Group) -> Factors:
 
 
 def _terms(
-    group: Group, part: Part, hidden: int, tensors: Tensors, factors: Factors
+    group: Group, part: SlotPart, hidden: int, tensors: Tensors, factors: Factors
 ) -> list[tuple[str, Term]] | None:
     """One bias tensor cut into its gates; None when it does not fit."""
     if group.convention.doubled and tensors[group.parts[part]].shape == (8 * hidden,):
@@ -172,7 +172,7 @@ def _slices(
     }
 
 
-def _copy(group: Group, part: Part, tensors: Tensors) -> Tensor | None:
+def _copy(group: Group, part: SlotPart, tensors: Tensors) -> Tensor | None:
     """The second stored place of a bias."""
     name = group.mirror(part[1])
     if name not in tensors or not aligned(group):

@@ -25,10 +25,10 @@ them anew would take a tenth of an audit.
 GroupKey = tuple[str, int, str]
 """Module, layer, direction."""
 
-Part = tuple[str, str]
+SlotPart = tuple[str, str]
 """The letter of a gate that has a tensor of its own (else ""), and the key into the row's slots."""
 
-Placing = Callable[[str], tuple[GroupKey, Part] | None]
+Placing = Callable[[str], tuple[GroupKey, SlotPart] | None]
 """From a name to the recurrence that it belongs to, and the part of it that it is; None when the
 name does not fit.
 """
@@ -52,7 +52,7 @@ class Group(NamedTuple):
     module: str
     layer: int
     direction: str
-    parts: dict[Part, str]
+    parts: dict[SlotPart, str]
     first: Mapping[str, str] = {}
     spare: tuple[str, ...] = ()
 
@@ -80,7 +80,7 @@ def row_of(convention: Convention) -> Row:
     """A built-in convention as a row. Its expression is compiled when a name first needs it."""
 
     @lru_cache(maxsize=REMEMBERED)
-    def place(name: str) -> tuple[GroupKey, Part] | None:
+    def place(name: str) -> tuple[GroupKey, SlotPart] | None:
         # re keeps compiled expressions by their text
         match = re.compile(HEAD + convention.tail, re.DOTALL).fullmatch(name)
         if match is None and convention.joined:
@@ -161,9 +161,9 @@ def _marked(names: Sequence[str], marks: Sequence[str]) -> Sequence[str]:
     return [name for name in names for mark in marks if mark in name] if marks else names
 
 
-def _firsts(convention: Convention, parts: Mapping[Part, str]) -> dict[str, str]:
+def _firsts(convention: Convention, parts: Mapping[SlotPart, str]) -> dict[str, str]:
     """Role to the name of its first tensor."""
-    order, chosen = list(convention.slots), dict[str, Part]()
+    order, chosen = list(convention.slots), dict[str, SlotPart]()
     for part in parts:
         role = convention.slots[part[1]].role
         rival = chosen.get(role)
@@ -172,7 +172,7 @@ def _firsts(convention: Convention, parts: Mapping[Part, str]) -> dict[str, str]
     return {role: parts[part] for role, part in chosen.items()}
 
 
-def _parse(convention: Convention, match: re.Match[str]) -> tuple[GroupKey, Part]:
+def _parse(convention: Convention, match: re.Match[str]) -> tuple[GroupKey, SlotPart]:
     """Module, layer, direction and part of a name that fits the row."""
     found = match.groupdict("").get
     layer = int(found("layer") or found("odd") or found("cell") or 0)
@@ -185,7 +185,7 @@ def _parse(convention: Convention, match: re.Match[str]) -> tuple[GroupKey, Part
     return (module, layer, "reverse" if backward else "forward"), (gate, key)
 
 
-def _drop_computed(convention: Convention, parts: dict[Part, str]) -> tuple[str, ...]:
+def _drop_computed(convention: Convention, parts: dict[SlotPart, str]) -> tuple[str, ...]:
     """torch.nn.utils.prune keeps the masked tensor as an attribute, which a pickled module has
     beside `_orig`: the names that were dropped.
     """
@@ -193,7 +193,7 @@ def _drop_computed(convention: Convention, parts: dict[Part, str]) -> tuple[str,
     return tuple(parts.pop(("", copy)) for copy in copies if ("", copy) in parts)
 
 
-def _adopt(groups: dict[GroupKey, Group], part: Part, child: str) -> None:
+def _adopt(groups: dict[GroupKey, Group], part: SlotPart, child: str) -> None:
     """A tensor that stands one level above the module that it belongs to moves into it."""
     for (module, layer, direction), inner in groups.items():
         parent, _, last = module.rpartition(".")

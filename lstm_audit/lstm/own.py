@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from ..tuples import NamedTuple
 from .conventions import HEAD, Convention, Slot
-from .match import REMEMBERED, GroupKey, Part, Row
+from .match import REMEMBERED, GroupKey, Row, SlotPart
 
 BACKWARD = ("backward", "reverse", "bw", "bwd", "back", "rev", "b", "r")
 FORWARD = ("forward", "fw", "fwd", "f", "l")
@@ -82,9 +82,9 @@ def _row_of(own: Own) -> Row:
 
 def _placing(
     compiled: Sequence[tuple[str, re.Pattern[str]]], words: dict[str, str]
-) -> Callable[[str], tuple[GroupKey, Part] | None]:
+) -> Callable[[str], tuple[GroupKey, SlotPart] | None]:
     @lru_cache(maxsize=REMEMBERED)
-    def place(name: str) -> tuple[GroupKey, Part] | None:
+    def place(name: str) -> tuple[GroupKey, SlotPart] | None:
         for key, pattern in compiled:
             if (match := pattern.fullmatch(name)) is not None:
                 found = match.groupdict("").get
