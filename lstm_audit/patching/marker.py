@@ -32,7 +32,7 @@ HASH = 32
 MAX_MARKER = 64 << 20
 
 
-class Part(NamedTuple):
+class FileEdits(NamedTuple):
     """The edits of one file, by its name beside the checkpoint."""
 
     name: str
@@ -47,7 +47,7 @@ def name_of(path: str) -> str:
     return files.sidecar(path, MARKER_TAIL)
 
 
-def part_of(path: str, file: str, size: int, edits: Sequence[Edit]) -> Part:
+def part_of(path: str, file: str, size: int, edits: Sequence[Edit]) -> FileEdits:
     """The part of one file of the checkpoint at `path`; raises `NotPatchable` for a file elsewhere.
 
     Markers are found by the checkpoint, so all its files must be found from there.
@@ -56,7 +56,7 @@ def part_of(path: str, file: str, size: int, edits: Sequence[Edit]) -> Part:
     name = file.removeprefix(folder)
     if not file.startswith(folder) or not _stays_below(name):
         raise NotPatchable(f"{file} does not lie beside {path}: patch a copy of the folder")
-    return Part(name, size, tuple(edits))
+    return FileEdits(name, size, tuple(edits))
 
 
 def _stays_below(name: str) -> bool:
@@ -64,7 +64,7 @@ def _stays_below(name: str) -> bool:
 
 
 @contextmanager
-def marked(path: str, parts: Sequence[Part]) -> Iterator[list[str]]:
+def marked(path: str, parts: Sequence[FileEdits]) -> Iterator[list[str]]:
     """The marker, durable and locked while the body runs, and gone when it succeeds. If the body
     fails, what it has written is taken back; where that fails too, the marker stays.
 
@@ -110,7 +110,7 @@ def _in_the_way(path: str) -> AuditError:
     return NotPatchable(f"{taken[0]}: have it removed") if taken else interrupted(path)
 
 
-def _take_all_back(path: str, parts: Sequence[Part]) -> None:
+def _take_all_back(path: str, parts: Sequence[FileEdits]) -> None:
     """Raises where that fails, so that the marker is kept."""
     try:
         for part in reversed(parts):
@@ -143,7 +143,7 @@ def _drop(path: str) -> list[str]:
     return []
 
 
-def written(parts: Sequence[Part]) -> bytes:
+def written(parts: Sequence[FileEdits]) -> bytes:
     """The marker's bytes; raises `NotPatchable` where they are too many."""
     import hashlib
 
@@ -156,7 +156,7 @@ def written(parts: Sequence[Part]) -> bytes:
     return bytes(body) + hashlib.sha256(body).digest()
 
 
-def parse(data: bytes) -> tuple[Part, ...] | None:
+def parse(data: bytes) -> tuple[FileEdits, ...] | None:
     """The parts, or None when the marker was never finished; raises `Unreadable` where its hash is
     right and the rest is not.
     """
@@ -173,7 +173,7 @@ def parse(data: bytes) -> tuple[Part, ...] | None:
         raise _foreign(str(error)) from error
 
 
-def _parts(body: bytes, at: int) -> Iterator[Part]:
+def _parts(body: bytes, at: int) -> Iterator[FileEdits]:
     while at < len(body):
         name_size, size, edits_size = PART.unpack_from(body, at)
         at += PART.size
@@ -183,7 +183,7 @@ def _parts(body: bytes, at: int) -> Iterator[Part]:
         at += name_size
         if not _stays_below(name) or "\0" in name:
             raise ValueError(f"it names {name!r}, which is no file beside the checkpoint")
-        yield Part(name, size, journal.unpacked(body[at : at + edits_size]))
+        yield FileEdits(name, size, journal.unpacked(body[at : at + edits_size]))
         at += edits_size
 
 
@@ -231,7 +231,7 @@ def recover(path: str, on_purpose: bool = False) -> bool:
 Standing = Literal["old", "new", "neither"]
 
 
-def standing(held: LockedFile, part: Part) -> Standing:
+def standing(held: LockedFile, part: FileEdits) -> Standing:
     """What the file holds, as far as the part is concerned."""
     if held.stat.st_size == part.size:
         now = [files.read_at(held.fd, len(edit.old), edit.at) for edit in part.edits]
@@ -242,7 +242,7 @@ def standing(held: LockedFile, part: Part) -> Standing:
     return "neither"
 
 
-def take_back(file: str, part: Part) -> None:
+def take_back(file: str, part: FileEdits) -> None:
     """Bring one file to its old bytes, in place and under a journal of its own, and its undo record
     with it. Raises `Unreadable` where it holds neither the old nor the new ones.
     """

@@ -183,7 +183,7 @@ def _undo_together(
     return [*done[:-1], done[-1]._replace(doubts=(*done[-1].doubts, *doubts))]
 
 
-def _part(path: str, name: str, made: tuple[int, Patch]) -> marker.Part:
+def _part(path: str, name: str, made: tuple[int, Patch]) -> marker.FileEdits:
     size, patch = made
     return marker.part_of(path, name, size, patch.edits)
 
