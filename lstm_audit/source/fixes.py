@@ -13,7 +13,7 @@ from ..errors import MalformedFile
 from ..facts import Finding
 from ..policy.model import Policy
 from .entries import run_file
-from .imaginary import HALVES, Part, part_of
+from .imaginary import HALVES, LayerBiases, part_of
 from .lint import judge_left
 from .machine import is_set
 from .syntax import parse_source
@@ -89,12 +89,12 @@ def _prove(text: str, finding: Finding, path: str, policy: Policy) -> bool | Non
     return all(map(_is_single, parts))
 
 
-def _keeps_something(part: Part) -> bool:
+def _keeps_something(part: LayerBiases) -> bool:
     """Whether the forget gate still has a bias that was set."""
     return any(is_set(run) for half in HALVES for run in part.gate(half, 1))
 
 
-def _is_single(part: Part) -> bool:
+def _is_single(part: LayerBiases) -> bool:
     halves = [{run.cell for run in part.gate(half, 1)} for half in ("ih", "hh")]
     numbers = [half.pop() if len(half) == 1 else None for half in halves]
     return all(isinstance(n, float) for n in numbers) and numbers.count(0.0) == 1

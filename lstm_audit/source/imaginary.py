@@ -53,7 +53,7 @@ SOURCE_RULES = frozenset(
 """The rules that source is held against; LA108 only where it is selected by name."""
 
 
-class Part(NamedTuple):
+class LayerBiases(NamedTuple):
     """One layer and direction of a held recurrence: its biases, each as runs of 4H cells."""
 
     held: HeldRecurrence
@@ -83,14 +83,14 @@ class Unjudged(NamedTuple):
 class Parts(NamedTuple):
     """The LSTMs that can be judged, the GRUs beside them, and the rest."""
 
-    lstms: tuple[Part, ...]
+    lstms: tuple[LayerBiases, ...]
     grus: tuple[tuple[HeldRecurrence, str, Tensor], ...]
     unjudged: tuple[Unjudged, ...]
 
 
 def part_of(held: Sequence[HeldRecurrence]) -> Parts:
     """The parts of the recurrences that were found."""
-    lstms: list[Part] = []
+    lstms: list[LayerBiases] = []
     grus: list[tuple[HeldRecurrence, str, Tensor]] = []
     unjudged: list[Unjudged] = []
     for one in held:
@@ -99,7 +99,7 @@ def part_of(held: Sequence[HeldRecurrence]) -> Parts:
             grus += [(one, name, bias) for name, bias in _biases(one.module)]
         elif kind in ("LSTM", "LSTMCell"):
             for part in _parts(one):
-                if isinstance(part, Part):
+                if isinstance(part, LayerBiases):
                     lstms.append(part)
                 elif not one.helper:
                     unjudged.append(part)
@@ -114,7 +114,7 @@ def _biases(module: Instance) -> list[tuple[str, Tensor]]:
     ]
 
 
-def _parts(held: HeldRecurrence) -> Iterable[Part | Unjudged]:
+def _parts(held: HeldRecurrence) -> Iterable[LayerBiases | Unjudged]:
     biases = dict(_biases(held.module))
     for name, ih in biases.items():
         if not name.startswith("bias_ih"):
@@ -130,11 +130,11 @@ def _parts(held: HeldRecurrence) -> Iterable[Part | Unjudged]:
 
 def _part(
     held: HeldRecurrence, layer: int, direction: str, ih: Tensor, hh: Tensor
-) -> Part | Unjudged:
+) -> LayerBiases | Unjudged:
     size, over = divmod(len(ih), 4)
     if over or len(ih) != len(hh) or not size:
         return Unjudged(held.name, held.module.place, "its biases have no four gates")
-    part = Part(
+    part = LayerBiases(
         held, held.name, layer, direction, size, tuple(read(ih)), tuple(read(hh)),
         ih.storage, hh.storage,
     )  # fmt: skip
@@ -146,7 +146,7 @@ def _part(
     return part
 
 
-def is_default(part: Part) -> bool:
+def is_default(part: LayerBiases) -> bool:
     """Whether both halves are as torch drew them, from the bound of this size."""
     bound = part.hidden_size**-0.5
     return all(_is_draw(run, bound) for run in (*part.ih, *part.hh))
@@ -159,7 +159,7 @@ def _is_draw(run: Run, bound: float) -> bool:
     return isclose(cell.b, bound, rel_tol=1e-6) and isclose(-cell.a, bound, rel_tol=1e-6)
 
 
-def has_unknown(part: Part) -> bool:
+def has_unknown(part: LayerBiases) -> bool:
     """Whether a gate beside the forget gate is not known."""
     return any(run.cell is UNKNOWN for run in (*part.ih, *part.hh))
 
@@ -183,7 +183,7 @@ def judge_parts(
     return tuple(finding for finding in findings if _holds(finding, chosen))
 
 
-def _holds(finding: Finding, parts: Sequence[Part]) -> bool:
+def _holds(finding: Finding, parts: Sequence[LayerBiases]) -> bool:
     """Whether the cells themselves bear the finding out, not only the statistics of the rules; a
     rule that compares gates is silent where one of them is unknown.
     """
@@ -200,18 +200,18 @@ def _holds(finding: Finding, parts: Sequence[Part]) -> bool:
     return CERTAIN[finding.code](one[0])
 
 
-def _is_number(part: Part, half: str, gate: int) -> bool:
+def _is_number(part: LayerBiases, half: str, gate: int) -> bool:
     """Whether a gate of a half holds one number."""
     runs = part.gate(half, gate)
     return len({run.cell for run in runs}) == 1 and isinstance(runs[0].cell, float)
 
 
-def _forget_is_default(part: Part) -> bool:
+def _forget_is_default(part: LayerBiases) -> bool:
     bound = part.hidden_size**-0.5
     return all(_is_draw(run, bound) for half in HALVES for run in part.gate(half, 1))
 
 
-CERTAIN: dict[str, Callable[[Part], bool]] = {
+CERTAIN: dict[str, Callable[[LayerBiases], bool]] = {
     "LA101": lambda part: all(_is_number(part, half, 1) for half in HALVES),
     "LA102": lambda part: any(_is_number(part, h, g) for h in HALVES for g in (0, 2, 3)),
     "LA104": lambda part: any(_is_number(part, half, 1) for half in HALVES),
@@ -237,9 +237,9 @@ def wants_defaults(policy: Policy) -> bool:
     return "LA108" in policy.settings["select"]
 
 
-def _worth_judging(parts: Parts, policy: Policy) -> list[Part]:
+def _worth_judging(parts: Parts, policy: Policy) -> list[LayerBiases]:
     """The modules of which at least one part is not as torch drew it."""
-    grouped: dict[str, list[Part]] = {}
+    grouped: dict[str, list[LayerBiases]] = {}
     for part in parts.lstms:
         grouped.setdefault(part.module, []).append(part)
     defaults_too = wants_defaults(policy)
@@ -252,7 +252,7 @@ def _case(lstm: Lstm) -> Case:
     return Case(lstm, values, measure(lstm, values), init_of(lstm, values))
 
 
-def _bounded(parts: Sequence[Part]) -> Iterable[Lstm]:
+def _bounded(parts: Sequence[LayerBiases]) -> Iterable[Lstm]:
     left = MOST_UNITS
     for part in parts:
         left -= 8 * min(part.hidden_size, LARGEST_JUDGED)
@@ -261,7 +261,7 @@ def _bounded(parts: Sequence[Part]) -> Iterable[Lstm]:
         yield imagine(part)
 
 
-def imagine(part: Part) -> Lstm:
+def imagine(part: LayerBiases) -> Lstm:
     """The part as a file would have it."""
     size = min(part.hidden_size, LARGEST_JUDGED)
     ih = _store(part, "ih", size)
@@ -280,7 +280,7 @@ def imagine(part: Part) -> Lstm:
     )
 
 
-def _store(part: Part, half: str, size: int) -> StoredTensor:
+def _store(part: LayerBiases, half: str, size: int) -> StoredTensor:
     numbers: list[float] = []
     for gate in range(4):
         numbers += numbers_of(part.gate(half, gate), size)

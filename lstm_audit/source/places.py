@@ -7,7 +7,7 @@ line and column, one for each code and line. Promise: the line is that of the wr
 from collections.abc import Callable, Iterable, Sequence
 
 from ..facts import Finding
-from .imaginary import Part, Parts
+from .imaginary import LayerBiases, Parts
 from .machine import is_set
 from .tensors import Run, read
 from .values import Place
@@ -83,24 +83,24 @@ def _last(runs: Iterable[Run]) -> Place | None:
     return max(places, key=lambda place: place.order, default=None)
 
 
-def _last_forget(part: Part) -> Place | None:
+def _last_forget(part: LayerBiases) -> Place | None:
     """The last write into the forget gate of either half."""
     return _last(run for half in HALVES for run in part.gate(half, 1))
 
 
-def _last_set(part: Part) -> Place | None:
+def _last_set(part: LayerBiases) -> Place | None:
     """The last write that gave the forget gate something."""
     return _last(run for half in HALVES for run in part.gate(half, 1) if is_set(run))
 
 
-def _last_other(part: Part) -> Place | None:
+def _last_other(part: LayerBiases) -> Place | None:
     """The last write of a number into a gate that is not the forget gate."""
     return _last(
         run for half in HALVES for gate in (0, 2, 3) for run in part.gate(half, gate) if is_set(run)
     )
 
 
-DECIDING: dict[str, Callable[[Part], Place | None]] = {
+DECIDING: dict[str, Callable[[LayerBiases], Place | None]] = {
     "LA101": _last_set,
     "LA102": _last_other,
     "LA104": _last_set,
