@@ -19,7 +19,7 @@ TAIL = 6
 OPTIMIZER = "an optimizer's tensors are not biases"
 STATISTICS = "what training gathered about the weights (gradients, importance, masks) is no weight"
 
-Parts = Sequence[str]
+SplitName = Sequence[str]
 
 
 def drop_trainer_state(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]]:
@@ -42,7 +42,7 @@ def drop_trainer_state(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]
     return names, list(skipped)
 
 
-def _optimizers(names: Iterable[Parts]) -> set[tuple[str, ...]]:
+def _optimizers(names: Iterable[SplitName]) -> set[tuple[str, ...]]:
     """The paths named like an optimizer's state under which moments lie."""
     found: set[tuple[str, ...]] = set()
     for parts in names:
@@ -54,9 +54,9 @@ def _optimizers(names: Iterable[Parts]) -> set[tuple[str, ...]]:
 
 def _left_out(
     name: str,
-    parts: Parts,
+    parts: SplitName,
     optimizers: set[tuple[str, ...]],
-    ends: set[Parts],
+    ends: set[SplitName],
     claims: Mapping[str, Claim],
 ) -> Skipped | None:
     """Why a name is no weight's; a module that says by its class what it is, holds weights."""
@@ -74,7 +74,7 @@ def _left_out(
     return None
 
 
-def _ends(split: Mapping[str, Parts]) -> set[Parts]:
+def _ends(split: Mapping[str, SplitName]) -> set[SplitName]:
     """The last components of every name under no word of `MIRRORS`: what such a word's contents
     repeat.
     """
