@@ -80,7 +80,7 @@ class Unjudged(NamedTuple):
     reason: str
 
 
-class Parts(NamedTuple):
+class FoundLayers(NamedTuple):
     """The LSTMs that can be judged, the GRUs beside them, and the rest."""
 
     lstms: tuple[LayerBiases, ...]
@@ -88,7 +88,7 @@ class Parts(NamedTuple):
     unjudged: tuple[Unjudged, ...]
 
 
-def part_of(held: Sequence[HeldRecurrence]) -> Parts:
+def part_of(held: Sequence[HeldRecurrence]) -> FoundLayers:
     """The parts of the recurrences that were found."""
     lstms: list[LayerBiases] = []
     grus: list[tuple[HeldRecurrence, str, Tensor]] = []
@@ -103,7 +103,7 @@ def part_of(held: Sequence[HeldRecurrence]) -> Parts:
                     lstms.append(part)
                 elif not one.helper:
                     unjudged.append(part)
-    return Parts(tuple(lstms), tuple(grus), tuple(unjudged))
+    return FoundLayers(tuple(lstms), tuple(grus), tuple(unjudged))
 
 
 def _biases(module: Instance) -> list[tuple[str, Tensor]]:
@@ -168,7 +168,7 @@ def has_unknown(part: LayerBiases) -> bool:
 
 
 def judge_parts(
-    path: str, format_name: str, parts: Parts, remarks: tuple[Remark, ...], policy: Policy
+    path: str, format_name: str, parts: FoundLayers, remarks: tuple[Remark, ...], policy: Policy
 ) -> tuple[Finding, ...]:
     """The findings of the rules for checkpoints on what a run has left."""
     chosen = _worth_judging(parts, policy)
@@ -237,7 +237,7 @@ def wants_defaults(policy: Policy) -> bool:
     return "LA108" in policy.settings["select"]
 
 
-def _worth_judging(parts: Parts, policy: Policy) -> list[LayerBiases]:
+def _worth_judging(parts: FoundLayers, policy: Policy) -> list[LayerBiases]:
     """The modules of which at least one part is not as torch drew it."""
     grouped: dict[str, list[LayerBiases]] = {}
     for part in parts.lstms:
@@ -310,7 +310,7 @@ def numbers_of(runs: Sequence[Run], size: int) -> list[float]:
     return numbers
 
 
-def _lookalikes(parts: Parts) -> Iterable[Lookalike]:
+def _lookalikes(parts: FoundLayers) -> Iterable[Lookalike]:
     """GRUs in whose biases some number was written."""
     grouped: dict[tuple[str, str], dict[str, Tensor]] = {}
     for held, name, bias in parts.grus:

@@ -7,7 +7,7 @@ line and column, one for each code and line. Promise: the line is that of the wr
 from collections.abc import Callable, Iterable, Sequence
 
 from ..facts import Finding
-from .imaginary import LayerBiases, Parts
+from .imaginary import FoundLayers, LayerBiases
 from .machine import is_set
 from .tensors import Run, read
 from .values import Place
@@ -15,7 +15,7 @@ from .values import Place
 HALVES = ("ih", "hh")
 
 
-def place_findings(findings: Iterable[Finding], parts: Parts) -> list[Finding]:
+def place_findings(findings: Iterable[Finding], parts: FoundLayers) -> list[Finding]:
     """Findings with their lines; those of one code and line are one, which names all owners."""
     placed = [_place(finding, parts) for finding in findings]
     merged: dict[tuple[str, int | None, int | None], list[Finding]] = {}
@@ -32,7 +32,7 @@ def _merge(group: Sequence[Finding]) -> Finding:
     return first._replace(message=f"{first.message} (also in {', '.join(others[:8])})")
 
 
-def _place(finding: Finding, parts: Parts) -> Finding:
+def _place(finding: Finding, parts: FoundLayers) -> Finding:
     """With its line, and with what mends source in the place of what mends a file."""
     message = _with_remedy(finding) + _what_is_imagined(finding, parts)
     finding = finding._replace(fix=None, message=message)
@@ -44,7 +44,7 @@ def _place(finding: Finding, parts: Parts) -> Finding:
     return finding._replace(path=found.path, line=found.line, column=found.column)
 
 
-def _place_of(finding: Finding, parts: Parts) -> Place | None:
+def _place_of(finding: Finding, parts: FoundLayers) -> Place | None:
     if finding.code == "LA111":
         return _of_gru(finding, parts)
     group = [part for part in parts.lstms if part.module == finding.module]
@@ -65,7 +65,7 @@ def _with_remedy(finding: Finding) -> str:
     return f"{finding.message}, or end with lstm_audit.patch({name}, forget_bias=1.0)"
 
 
-def _what_is_imagined(finding: Finding, parts: Parts) -> str:
+def _what_is_imagined(finding: Finding, parts: FoundLayers) -> str:
     """What a reader must know of the numbers of the message: which of them the source leaves
     open.
     """
@@ -109,7 +109,7 @@ DECIDING: dict[str, Callable[[LayerBiases], Place | None]] = {
 }
 
 
-def _of_gru(finding: Finding, parts: Parts) -> Place | None:
+def _of_gru(finding: Finding, parts: FoundLayers) -> Place | None:
     """The write of the constant block, which begins at a quarter."""
     for held, _, bias in parts.grus:
         if held.name == finding.module:
