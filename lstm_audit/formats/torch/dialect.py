@@ -46,7 +46,7 @@ _FACTS = ("hidden_size", "input_size", "proj_size", "num_layers", "bidirectional
 _CONTAINERS = ("collections", "builtins", "__builtin__")
 """Modules whose classes hold items; what BUILD gives to one of them is an attribute, no item."""
 
-Place = tuple[str, Any]
+ValuePath = tuple[str, Any]
 """A path, and the inert value that stands there."""
 
 
@@ -77,12 +77,12 @@ def contents(envelope: Envelope) -> Contents:
     named after it.
     """
     found, budget = Contents({}, {}, [], {}), envelope.chunks.budget
-    leaves: dict[int, list[Place]] = {}
+    leaves: dict[int, list[ValuePath]] = {}
     names: list[str] = []
     walked: dict[int, Walked] = {}
     spare = MAX_ALIASES
-    stack: list[Place] = [("", envelope.value)]
-    later: list[Place] = []
+    stack: list[ValuePath] = [("", envelope.value)]
+    later: list[ValuePath] = []
     while stack or later:
         path, value = stack.pop() if stack else later.pop()
         if type(value) is Call and (is_tensor(value) or is_array(value)):
@@ -120,7 +120,7 @@ def contents(envelope: Envelope) -> Contents:
     return found
 
 
-def _tensors_in(path: str, inner: list[Place]) -> list[Place]:
+def _tensors_in(path: str, inner: list[ValuePath]) -> list[ValuePath]:
     """Of a container's parts the tensors, by their labels: a second way to it gives them a second
     name, also while the container is still being walked.
     """
@@ -130,7 +130,7 @@ def _tensors_in(path: str, inner: list[Place]) -> list[Place]:
 
 def _deep_tensors(
     found: Contents, names: list[str], walked: Walked | None, spare: int
-) -> list[Place]:
+) -> list[ValuePath]:
     """The tensors further below a container that is met again, by their labels in it: tied modules
     have a second name. None while it is still being walked: that is a way back up.
     """
@@ -141,7 +141,7 @@ def _deep_tensors(
     return [place for place in below if is_tensor(place[1])]
 
 
-def _again(path: str, leaves: list[Place]) -> Iterator[Place]:
+def _again(path: str, leaves: list[ValuePath]) -> Iterator[ValuePath]:
     return ((_join(path, label) if label else path, part) for label, part in leaves)
 
 
@@ -166,7 +166,7 @@ def _note_tensor(found: Contents, path: str, call: Call) -> None:
         )
 
 
-def _children(path: str, value: Any) -> Iterator[Place]:
+def _children(path: str, value: Any) -> Iterator[ValuePath]:
     """The values inside a container, each with its path."""
     if type(value) is dict:
         yield from _pairs(path, value.items())
@@ -178,7 +178,7 @@ def _children(path: str, value: Any) -> Iterator[Place]:
         yield from _parts_of_call(path, value)
 
 
-def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[Place]:
+def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[ValuePath]:
     unknown = 0
     for key, value in pairs:
         if type(value) in (dict, list, tuple, Call) or _may_be_file(value):
@@ -194,7 +194,7 @@ def _may_be_file(value: Any) -> bool:
     return type(value) is PickledBytes and value.stop - value.start >= LEAST_FILE
 
 
-def _parts_of_call(path: str, call: Call) -> Iterator[Place]:
+def _parts_of_call(path: str, call: Call) -> Iterator[ValuePath]:
     """A pickled object: the items of a mapping, the elements of a sequence, attributes, and
     constructor arguments.
     """
@@ -240,7 +240,7 @@ def _given_items(arguments: Sequence[Any]) -> Sequence[Sequence[Any]] | None:
     return None
 
 
-def _attributes(path: str, call: Call) -> Iterator[Place]:
+def _attributes(path: str, call: Call) -> Iterator[ValuePath]:
     """The state of an object; a module's parameters and children stand right under the module's own
     name.
     """
