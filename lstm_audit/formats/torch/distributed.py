@@ -29,7 +29,7 @@ NAME = ".metadata"
 CONSOLIDATE = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt"
 
 
-class Place(NamedTuple):
+class StoredPlace(NamedTuple):
     """Where one tensor, or a part of one, is stored."""
 
     file: str
@@ -57,7 +57,7 @@ def stands_beside(beside: Beside) -> bool:
 def read_distributed(decoded: Decoded, span: Span, beside: Beside) -> Checkpoint:
     """Every tensor that is stored whole; one that is spread over ranks is skipped."""
     state = decoded.value.state
-    places: dict[str, list[Place]] = {}
+    places: dict[str, list[StoredPlace]] = {}
     skipped: list[Skipped] = []
     for name, place in _places(state.get("storage_data") if type(state) is dict else None):
         places.setdefault(name, []).append(place)
@@ -76,7 +76,7 @@ def read_distributed(decoded: Decoded, span: Span, beside: Beside) -> Checkpoint
     )
 
 
-def _places(stored: Any) -> Iterator[tuple[str, Place]]:
+def _places(stored: Any) -> Iterator[tuple[str, StoredPlace]]:
     """storage_data: MetadataIndex(fqn, ...) to _StorageInfo(relative_path, offset, length)."""
     if type(stored) is not dict:
         raise MalformedFile("a distributed checkpoint's .metadata names no places")
@@ -95,7 +95,7 @@ def _places(stored: Any) -> Iterator[tuple[str, Place]]:
             raise MalformedFile(f"{show(name)} is stored transformed", kind="unsupported")
         if "/" in file or "\\" in file or not file.endswith(SUFFIX):
             raise MalformedFile(f"{show(name)} lies in {show(file)}, not in a file of the folder")
-        yield name, Place(file, int(at or 0), int(size or 0))
+        yield name, StoredPlace(file, int(at or 0), int(size or 0))
 
 
 def _fields(value: Any) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def _is_count(value: Any) -> bool:
     return type(value) is int and is_plain(value) and value >= 0
 
 
-def _tensor(open_file: Beside, name: str, place: Place) -> Tensor:
+def _tensor(open_file: Beside, name: str, place: StoredPlace) -> Tensor:
     """The tensor of a window, which is one whole torch file."""
     window = open_file(place.file)[place.at : place.at + place.size]
     opened = open_pickle(open_archive(window))
