@@ -25,7 +25,7 @@ from . import files
 from .choose import choose, matching
 from .edits import Change, Edit, edits_of
 from .overlap import Layout, lay_out, refuse_sharing
-from .plan import GatePlan, Place, changes_of, plan_gates
+from .plan import BiasPlace, GatePlan, changes_of, plan_gates
 from .readers import refuse_readers
 
 
@@ -67,7 +67,7 @@ def plan(
     path: str,
     target: Target,
     layers: tuple[str, ...] = (),
-    place: Place = "ih",
+    place: BiasPlace = "ih",
     strict: bool = True,
     declared: tuple[Own, ...] = (),
 ) -> Planned:
@@ -108,7 +108,7 @@ def _plan(
     subject: "Subject",
     chosen: Sequence[Lstm],
     target: Target,
-    place: Place,
+    place: BiasPlace,
     matched: frozenset[str] = frozenset(),
 ) -> Planned:
     file, found = subject.file, subject.found
@@ -181,7 +181,7 @@ def _read(file: Opened, declared: tuple[Own, ...]) -> Subject:
 
 
 def _planned(
-    subject: Subject, chosen: Sequence[Lstm], target: Target, place: Place
+    subject: Subject, chosen: Sequence[Lstm], target: Target, place: BiasPlace
 ) -> tuple[tuple[GatePlan, ...], list[Change]]:
     """The gates of the chosen LSTMs, and the changes of bytes that they come to."""
     gates = tuple(

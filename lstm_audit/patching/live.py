@@ -20,7 +20,15 @@ from ..raw.tensor import Block
 from ..targets import Target
 from .choose import choose
 from .overlap import lay_out, refuse_contradictions, refuse_sharing
-from .plan import GatePlan, Place, Write, changes_of, changes_of_write, plan_gates, stored_values
+from .plan import (
+    BiasPlace,
+    GatePlan,
+    Write,
+    changes_of,
+    changes_of_write,
+    plan_gates,
+    stored_values,
+)
 
 
 class Live(NamedTuple):
@@ -36,7 +44,7 @@ def patch_module(
     model: Any,
     target: Target,
     layers: tuple[str, ...] = (),
-    place: Place = "ih",
+    place: BiasPlace = "ih",
     declared: tuple[Own, ...] = (),
 ) -> tuple[tuple[GatePlan, ...], bool]:
     """Patch the LSTMs of a model in place; the plans, and whether a number had to be written.

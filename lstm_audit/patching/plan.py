@@ -17,8 +17,8 @@ from ..raw.tensor import Block, Tensor, read_block, swap_bytes, whole_block
 from ..targets import Target, Wish
 from .edits import Change
 
-Place = Literal["ih", "hh", "split"]
-PLACES: tuple[Place, ...] = ("ih", "hh", "split")
+BiasPlace = Literal["ih", "hh", "split"]
+PLACES: tuple[BiasPlace, ...] = ("ih", "hh", "split")
 """Which half carries the value: `bias_ih`, `bias_hh`, or half of it each."""
 
 MAX_LOG_SCALE = 700.0
@@ -51,7 +51,7 @@ class GatePlan(NamedTuple):
         return max((abs(a - w) for a, w in pairs if a != w and a == a), default=0.0)
 
 
-def check_place(place: str) -> Place:
+def check_place(place: str) -> BiasPlace:
     """The word itself, if it is one; raises `BadPolicy`."""
     for known in PLACES:
         if place == known:
@@ -59,7 +59,9 @@ def check_place(place: str) -> Place:
     raise BadPolicy(f"place must be one of {', '.join(PLACES)}, not {place!r}")
 
 
-def plan_gates(lstm: Lstm, values: Values, target: Target, place: Place) -> tuple[GatePlan, ...]:
+def plan_gates(
+    lstm: Lstm, values: Values, target: Target, place: BiasPlace
+) -> tuple[GatePlan, ...]:
     """The plans of one LSTM; raises `NotPatchable` with the reason."""
     _refuse(lstm)
     wish = target.wish(lstm, values)
@@ -92,7 +94,7 @@ def _refuse_tied(lstm: Lstm) -> None:
         )
 
 
-def _plan_gate(lstm: Lstm, values: Values, gate: str, wish: Wish, place: Place) -> GatePlan:
+def _plan_gate(lstm: Lstm, values: Values, gate: str, wish: Wish, place: BiasPlace) -> GatePlan:
     terms, before = lstm.gates[gate], values.effective[GATES.index(gate)]
     offset = lstm.offset if gate == "f" else 0.0
     writes = tuple(_writes(lstm, terms, wish, offset, place))
@@ -110,7 +112,7 @@ def _place(term: Term) -> tuple[str, str, int]:
 
 
 def _writes(
-    lstm: Lstm, terms: Sequence[Term], wish: Wish, offset: float, place: Place
+    lstm: Lstm, terms: Sequence[Term], wish: Wish, offset: float, place: BiasPlace
 ) -> Iterator[Write]:
     """What to store in which term; a shift leaves the term alone that carries none of it."""
     for term in terms:
@@ -137,7 +139,9 @@ def _shifted(term: Term, shares: Sequence[float], by: float) -> tuple[float, ...
     )
 
 
-def _shares(lstm: Lstm, terms: Sequence[Term], count: int, place: Place) -> list[tuple[float, ...]]:
+def _shares(
+    lstm: Lstm, terms: Sequence[Term], count: int, place: BiasPlace
+) -> list[tuple[float, ...]]:
     """How much of each unit's bias each term carries, term by term; what is pruned away goes to the
     other half.
     """
@@ -165,7 +169,7 @@ def _live(lstm: Lstm, carries: Sequence[float], masks: Sequence[float], unit: in
 
 
 def _divided(
-    lstm: Lstm, terms: Sequence[Term], stored: Sequence[float], place: Place
+    lstm: Lstm, terms: Sequence[Term], stored: Sequence[float], place: BiasPlace
 ) -> list[tuple[float, ...]]:
     """The values that each term should contribute. Of a split, the last makes up for what rounding
     took.

@@ -21,7 +21,7 @@ from . import files, journal, marker, record
 from .apply import Applied, Mode, Verify, apply
 from .checkpoint import FilePlan, Planned, plan
 from .clone import Progress
-from .plan import Place
+from .plan import BiasPlace
 from .record import Patch
 from .undo import Undone, undo
 from .verify import verify_by_reference, verify_checkpoint
@@ -107,7 +107,7 @@ def plan_recovered(
     path: str,
     target: Target,
     layers: tuple[str, ...],
-    place: Place,
+    place: BiasPlace,
     strict: bool = True,
     declared: tuple[Own, ...] = (),
 ) -> Planned:
