@@ -24,7 +24,7 @@ from .machine import (
     put,
 )
 from .tensors import Tensor
-from .values import Class, Dotted, Function, Instance, Place, Scope, Value, find_attribute
+from .values import Class, Dotted, Function, Instance, Scope, SourcePlace, Value, find_attribute
 
 MOST_KEPT = 500
 """Recurrences of one file."""
@@ -46,7 +46,7 @@ class Left(NamedTuple):
 
     held: tuple[HeldRecurrence, ...]
     machine: Machine
-    unfinished: tuple[tuple[Place, str], ...]
+    unfinished: tuple[tuple[SourcePlace, str], ...]
 
 
 def run_file(
@@ -105,7 +105,7 @@ class _Run:
         self.m = m
         self.scope = scope
         self.held: list[HeldRecurrence] = []
-        self.unfinished: list[tuple[Place, str]] = []
+        self.unfinished: list[tuple[SourcePlace, str]] = []
         self.seen: set[int] = set()
         self.kept: set[Class] = set()  # classes of which an instance is among what was left
 
@@ -139,7 +139,7 @@ class _Run:
 
     def give_up(self, node: object, reason: str) -> None:
         """Note an entry that is not judged."""
-        self.unfinished.append((Place(self.m.path, getattr(node, "lineno", 1), 1), reason))
+        self.unfinished.append((SourcePlace(self.m.path, getattr(node, "lineno", 1), 1), reason))
 
     def keep(self, values: Mapping[str, Value], helper: str = "") -> None:
         """Keep the recurrences that can be reached from these names."""

@@ -27,7 +27,7 @@ from ..rules import Case, Evidence, Remark, Table, judge, subjects_of
 from .cells import CellValue, Draw, values_of
 from .entries import HeldRecurrence
 from .tensors import Run, Storage, Tensor, cut_runs, read
-from .values import UNKNOWN, Instance, Place
+from .values import UNKNOWN, Instance, SourcePlace
 
 LARGEST_JUDGED = 4096
 """Units of one recurrence that are imagined; the gates of larger ones are cut to as many."""
@@ -76,7 +76,7 @@ class Unjudged(NamedTuple):
     """A recurrence, or a part of one, that could not be followed: where, and why."""
 
     module: str
-    place: Place
+    place: SourcePlace
     reason: str
 
 

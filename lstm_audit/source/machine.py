@@ -31,8 +31,8 @@ from .values import (
     Instance,
     Items,
     Open,
-    Place,
     Scope,
+    SourcePlace,
     Symbol,
     Table,
     Unknown,
@@ -90,7 +90,7 @@ class Site(NamedTuple):
     """A rule of source that spoke during the run: its code, the place, and the numbers it needs."""
 
     code: str
-    place: Place
+    place: SourcePlace
     facts: tuple[Value, ...] = ()
 
 
@@ -151,11 +151,11 @@ class Machine:
         self.serial += 1
         return self.serial
 
-    def place(self, node: ast.AST) -> Place:
+    def place(self, node: ast.AST) -> SourcePlace:
         """Where a node stands, as the place of the next write."""
         self.order += 1
         line, column = getattr(node, "lineno", 1), getattr(node, "col_offset", 0)
-        return Place(self.path, line, column + 1, self.order)
+        return SourcePlace(self.path, line, column + 1, self.order)
 
     def symbol(self, spelling: str) -> Symbol:
         """The one imaginary number for this spelling."""
@@ -163,7 +163,7 @@ class Machine:
             self.symbols[spelling] = Symbol(_imagine(spelling, len(self.symbols)))
         return self.symbols[spelling]
 
-    def report(self, code: str, place: Place, *facts: Value) -> None:
+    def report(self, code: str, place: SourcePlace, *facts: Value) -> None:
         """Note what a rule of source saw, unless the condition that it stands under is unknown."""
         if not self.unsure:
             self.sites.append(Site(code, place, facts))
@@ -236,7 +236,7 @@ def set_runs(m: Machine, storage: Storage, runs: list[Run]) -> None:
     storage.runs = runs
 
 
-def write(m: Machine, tensor: Tensor, runs: Sequence[Run], place: Place) -> None:
+def write(m: Machine, tensor: Tensor, runs: Sequence[Run], place: SourcePlace) -> None:
     """Write cells through a view."""
     if len(tensor):
         if tensor.vague:
@@ -252,7 +252,7 @@ def write(m: Machine, tensor: Tensor, runs: Sequence[Run], place: Place) -> None
 
 
 def notice_wipe(
-    m: Machine, role: Role, before: Sequence[Run], after: Sequence[Run], place: Place
+    m: Machine, role: Role, before: Sequence[Run], after: Sequence[Run], place: SourcePlace
 ) -> None:
     """LA501: a write took away a forget bias that was set by itself."""
     old, new = role.forget(before), role.forget(after)
@@ -277,7 +277,7 @@ def is_set(run: Run) -> bool:
     return not isinstance(run.cell, Draw | Unknown)
 
 
-def write_value(m: Machine, tensor: Tensor, value: Value, place: Place) -> None:
+def write_value(m: Machine, tensor: Tensor, value: Value, place: SourcePlace) -> None:
     """Write a number or a tensor; what is open or unknown leaves unknown cells."""
     if isinstance(value, Tensor):
         write(m, tensor, read(value), place)
@@ -296,7 +296,7 @@ def refuse_on_leaf(m: Machine, tensor: Tensor, node: ast.AST) -> None:
         raise Raised("RuntimeError")
 
 
-def blur(m: Machine, values: Iterable[Value], place: Place) -> None:
+def blur(m: Machine, values: Iterable[Value], place: SourcePlace) -> None:
     """A foreign call was given these: every tensor that it can reach is unknown from now on."""
     for tensor in reachable_tensors(values):
         write(m, tensor, [Run(1, UNKNOWN)], place)
@@ -324,7 +324,7 @@ def parts_of(value: Value) -> list[Value]:
     if isinstance(value, Instance):
         return list(value.attrs.values())
     if isinstance(value, list | tuple):
-        if isinstance(value, Dotted | Place):
+        if isinstance(value, Dotted | SourcePlace):
             return []
         return list(value[:1000])
     if isinstance(value, dict):

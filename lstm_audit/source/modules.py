@@ -36,7 +36,7 @@ from .values import (
     Dotted,
     Function,
     Instance,
-    Place,
+    SourcePlace,
     Symbol,
     Value,
     ancestry,
@@ -135,7 +135,13 @@ def _directions(module: Instance, both: Value) -> tuple[str, ...]:
 
 
 def _add_weights(
-    m: Machine, module: Instance, name: str, hidden: int, tail: str, given: Keywords, place: Place
+    m: Machine,
+    module: Instance,
+    name: str,
+    hidden: int,
+    tail: str,
+    given: Keywords,
+    place: SourcePlace,
 ) -> list[str]:
     """The parameters of one layer and direction, in torch's order."""
     gates = GATES[name]
@@ -155,7 +161,7 @@ def _add_weights(
     return names
 
 
-def draw_parameter(m: Machine, shape: tuple[int, ...], fan: int, place: Place) -> Tensor:
+def draw_parameter(m: Machine, shape: tuple[int, ...], fan: int, place: SourcePlace) -> Tensor:
     """A parameter that torch draws uniformly from ±1/√fan."""
     bound = 1 / math.sqrt(fan) if fan else 0.0
     cell = Draw("uniform", m.number(), -bound, bound)

@@ -10,7 +10,7 @@ from ..facts import Finding
 from .imaginary import FoundLayers, LayerBiases
 from .machine import is_set
 from .tensors import Run, read
-from .values import Place
+from .values import SourcePlace
 
 HALVES = ("ih", "hh")
 
@@ -44,7 +44,7 @@ def _place(finding: Finding, parts: FoundLayers) -> Finding:
     return finding._replace(path=found.path, line=found.line, column=found.column)
 
 
-def _place_of(finding: Finding, parts: FoundLayers) -> Place | None:
+def _place_of(finding: Finding, parts: FoundLayers) -> SourcePlace | None:
     if finding.code == "LA111":
         return _of_gru(finding, parts)
     group = [part for part in parts.lstms if part.module == finding.module]
@@ -78,29 +78,29 @@ def _what_is_imagined(finding: Finding, parts: FoundLayers) -> str:
     return ""
 
 
-def _last(runs: Iterable[Run]) -> Place | None:
+def _last(runs: Iterable[Run]) -> SourcePlace | None:
     places = [run.place for run in runs if run.place is not None]
     return max(places, key=lambda place: place.order, default=None)
 
 
-def _last_forget(part: LayerBiases) -> Place | None:
+def _last_forget(part: LayerBiases) -> SourcePlace | None:
     """The last write into the forget gate of either half."""
     return _last(run for half in HALVES for run in part.gate(half, 1))
 
 
-def _last_set(part: LayerBiases) -> Place | None:
+def _last_set(part: LayerBiases) -> SourcePlace | None:
     """The last write that gave the forget gate something."""
     return _last(run for half in HALVES for run in part.gate(half, 1) if is_set(run))
 
 
-def _last_other(part: LayerBiases) -> Place | None:
+def _last_other(part: LayerBiases) -> SourcePlace | None:
     """The last write of a number into a gate that is not the forget gate."""
     return _last(
         run for half in HALVES for gate in (0, 2, 3) for run in part.gate(half, gate) if is_set(run)
     )
 
 
-DECIDING: dict[str, Callable[[LayerBiases], Place | None]] = {
+DECIDING: dict[str, Callable[[LayerBiases], SourcePlace | None]] = {
     "LA101": _last_set,
     "LA102": _last_other,
     "LA104": _last_set,
@@ -109,7 +109,7 @@ DECIDING: dict[str, Callable[[LayerBiases], Place | None]] = {
 }
 
 
-def _of_gru(finding: Finding, parts: FoundLayers) -> Place | None:
+def _of_gru(finding: Finding, parts: FoundLayers) -> SourcePlace | None:
     """The write of the constant block, which begins at a quarter."""
     for held, _, bias in parts.grus:
         if held.name == finding.module:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from .cells import CellValue, Ramp, compute, is_even, shift, values_of
-from .values import UNKNOWN, Place
+from .values import UNKNOWN, SourcePlace
 
 LONG = 1 << 13
 """Cells that may be handled one by one."""
@@ -21,7 +21,7 @@ class Run(NamedTuple):
 
     length: int
     cell: CellValue
-    place: Place | None = None
+    place: SourcePlace | None = None
 
 
 class Role(NamedTuple):
@@ -125,7 +125,7 @@ def read(tensor: Tensor) -> list[Run]:
     return merge([Run(1, *cells[i]) for i in index])
 
 
-def _each_cell(runs: Iterable[Run]) -> Iterator[tuple[CellValue, Place | None]]:
+def _each_cell(runs: Iterable[Run]) -> Iterator[tuple[CellValue, SourcePlace | None]]:
     for run in runs:
         for k in range(run.length):
             yield shift(run.cell, k), run.place

@@ -33,7 +33,7 @@ class Open(float):
     """A number computed from symbols: a bound of a distribution may be one, a constant may not."""
 
 
-class Place(NamedTuple):
+class SourcePlace(NamedTuple):
     """Where in the source something was written; `order` counts the writes of a run."""
 
     path: str
@@ -159,7 +159,7 @@ class Instance:
     `kind` is the canonical name of the library class that it is or inherits from, "" for none.
     """
 
-    def __init__(self, cls: Class | None, kind: str, attrs: Fields, place: Place) -> None:
+    def __init__(self, cls: Class | None, kind: str, attrs: Fields, place: SourcePlace) -> None:
         self.cls = cls
         self.kind = kind
         self.attrs = attrs
