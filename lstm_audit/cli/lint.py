@@ -8,7 +8,7 @@ from ..policy.verdict import fails
 from ..reports.words import counted, escape
 from . import exits
 from .options import GivenOptions
-from .output import Progress, emit, tell
+from .output import ProgressLine, emit, tell
 from .runs import policy_of
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def run(given: GivenOptions) -> int:
         changed = _mend(given, request)
         if given.diff:
             return exits.FINDINGS if changed else exits.PASS
-    progress = Progress(given.quiet, "sources")
+    progress = ProgressLine(given.quiet, "sources")
     found = lint_paths(given.paths, request, progress)
     progress.end()
     shown = _without_accepted(found.audit, given, policy)

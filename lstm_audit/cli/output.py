@@ -311,7 +311,7 @@ def _encoding(stream: Any) -> str:
     return getattr(stream, "encoding", None) or "ascii"
 
 
-class Progress:
+class ProgressLine:
     """Things done, on a terminal's stderr, once a run has taken over a second."""
 
     def __init__(self, quiet: bool, what: str = "files") -> None:

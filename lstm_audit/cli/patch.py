@@ -16,7 +16,7 @@ from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
 from .manners import hint_horizon
 from .options import MODES, GivenOptions, hint_share
-from .output import Progress, say, tell
+from .output import ProgressLine, say, tell
 from .patched import changes_as_json, describe, describe_edits
 
 EPILOG = """\b
@@ -193,7 +193,7 @@ def _refuse(path: str, error: AuditError) -> PatchResult:
 
 def _write(planned: Planned, given: GivenOptions) -> tuple[list[str], list[str]]:
     """Apply the plan; the undo records that were written, and what is not certain."""
-    progress = Progress(given.quiet, "bytes copied")
+    progress = ProgressLine(given.quiet, "bytes copied")
     done = apply_plan(
         planned,
         mode="in-place" if given.in_place else "output" if given.output else "replace",

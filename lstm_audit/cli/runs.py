@@ -14,7 +14,7 @@ from ..fleet import audit_paths
 from ..pipeline import Request
 from ..reports.words import escape
 from .options import GivenOptions, flags_of
-from .output import OPEN, Progress, tell
+from .output import OPEN, ProgressLine, tell
 
 if TYPE_CHECKING:
     from ..policy.model import Policy
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def audit_given(given: GivenOptions, request: Request) -> Audit:
     """The audit of the paths, with progress on a terminal."""
-    progress = Progress(given.quiet)
+    progress = ProgressLine(given.quiet)
     found = audit_paths(given.paths, request, given.jobs, progress, exclude=given.exclude)
     progress.end()
     if request.layers or (request.policy is not None and request.policy.overrides):

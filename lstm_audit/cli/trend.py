@@ -13,7 +13,7 @@ from ..reports.terminal import shorten
 from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
 from . import exits
 from .options import GivenOptions
-from .output import Progress, look_of, refuse_overwriting, say, say_table, tell, write
+from .output import ProgressLine, look_of, refuse_overwriting, say, say_table, tell, write
 
 EPILOG = """\b
 Examples:
@@ -55,7 +55,7 @@ def run(given: GivenOptions) -> int:
 
 def _audit(given: GivenOptions) -> Audit:
     request = Request(given.layers, numbers_only=True, seconds=MAX_SECONDS)
-    progress = Progress(given.quiet)
+    progress = ProgressLine(given.quiet)
     audit = audit_paths(given.paths, request, given.jobs, progress)
     progress.end()
     refuse_unmatched([audit], given.layers)

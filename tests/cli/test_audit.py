@@ -280,7 +280,7 @@ class Terminal(io.StringIO):
 def test_progress_shows_after_a_second_and_only_on_a_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from lstm_audit.cli.output import Progress
+    from lstm_audit.cli.output import ProgressLine
 
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
@@ -290,7 +290,7 @@ def test_progress_shows_after_a_second_and_only_on_a_terminal(
     ):
         monkeypatch.setattr("sys.stderr", stream)
         now[0] = 0.0
-        progress = Progress(quiet=False)
+        progress = ProgressLine(quiet=False)
         for done, at in ((1, 0.5), (2, 1.5), (3, 1.55)):
             now[0] = at
             progress(done, 3)
