@@ -19,7 +19,7 @@ from typing import Literal, NamedTuple
 from ..errors import NotPatchable, Unreadable
 from ..interrupted import has_journal
 from . import files, journal, record
-from .clone import CopyMethod, Progress, clone, dress
+from .clone import CopyMethod, CopyProgress, clone, dress
 from .edits import Edit
 from .files import FileIdentity, LockedFile, Temp
 from .record import Record
@@ -57,7 +57,7 @@ def apply(
     verify: Verify | None = None,
     undo: bool = True,
     batch: int = 0,
-    progress: Progress | None = None,
+    progress: CopyProgress | None = None,
 ) -> Applied:
     """Make the edits in the file at `path`, or in a copy of it at `output`.
 
@@ -149,7 +149,7 @@ def _patch_replacing(
     edits: tuple[Edit, ...],
     patch: Pushed | None,
     verify: Verify | None,
-    progress: Progress | None,
+    progress: CopyProgress | None,
 ) -> Done:
     """A verified copy, durable; the undo record, durable; then the copy takes the file's name."""
     with files.temporary(held.path) as temp:
@@ -194,7 +194,7 @@ def make_copy(
     temp: Temp,
     edits: Sequence[Edit],
     verify: Verify | None,
-    progress: Progress | None,
+    progress: CopyProgress | None,
 ) -> tuple[CopyMethod, tuple[str, ...]]:
     """The new file under its temporary name: bytes, owner, mode and attributes, read again,
     verified, durable.
@@ -211,7 +211,7 @@ def fill(
     temp: Temp,
     edits: Sequence[Edit],
     verify: Verify | None,
-    progress: Progress | None,
+    progress: CopyProgress | None,
 ) -> CopyMethod:
     """The new bytes in the temporary file, read again and verified there."""
     method = clone(held.fd, temp.fd, held.stat.st_size, progress)
@@ -314,7 +314,7 @@ def _write_output(
     output: str | None,
     overwrite: bool,
     verify: Verify | None,
-    progress: Progress | None,
+    progress: CopyProgress | None,
 ) -> Applied:
     """A verified copy, durable, that gets a name of its own."""
     if output is None:

@@ -19,7 +19,7 @@ from .files import LockedFile
 if sys.platform == "linux":
     import fcntl
 
-Progress = Callable[[int, int], None]
+CopyProgress = Callable[[int, int], None]
 """Called with the bytes done and the bytes in all."""
 
 CopyMethod = Literal["reflink", "copy", "in-place", "none"]
@@ -32,7 +32,7 @@ KEPT_FREE = 1 << 20
 ACL = "system.posix_acl_access"
 
 
-def clone(source: int, target: int, size: int, progress: Progress | None = None) -> CopyMethod:
+def clone(source: int, target: int, size: int, progress: CopyProgress | None = None) -> CopyMethod:
     """Fill the empty `target` with the `size` bytes of `source`: shared blocks where possible, else
     a copy.
     """

@@ -26,7 +26,7 @@ from .apply import (
     take_the_name,
     write_journaled,
 )
-from .clone import Progress
+from .clone import CopyProgress
 from .edits import Edit
 from .files import LockedFile
 from .record import Patch, Record
@@ -56,7 +56,7 @@ def undo(
     *,
     mode: Literal["replace", "in-place"] = "replace",
     verify: Verify | None = None,
-    progress: Progress | None = None,
+    progress: CopyProgress | None = None,
     sidecar: str | None = None,
 ) -> Undone:
     """Take back the newest patch of the file at `path`.
@@ -128,7 +128,7 @@ def _take_back(
     known: Record,
     mode: Mode,
     verify: Verify | None,
-    progress: Progress | None,
+    progress: CopyProgress | None,
     notes: tuple[str, ...],
     doubts: tuple[str, ...],
 ) -> Undone:
@@ -152,7 +152,7 @@ def _undo_replacing(
     edits: tuple[Edit, ...],
     below: Record,
     verify: Verify | None,
-    progress: Progress | None,
+    progress: CopyProgress | None,
 ) -> Done:
     """A verified copy, durable, takes the file's name; then the record says so."""
     with files.temporary(held.path) as temp:

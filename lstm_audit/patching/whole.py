@@ -20,7 +20,7 @@ from ..targets import Target
 from . import files, journal, marker, record
 from .apply import Applied, Mode, Verify, apply
 from .checkpoint import FilePlan, Planned, plan
-from .clone import Progress
+from .clone import CopyProgress
 from .plan import BiasPlace
 from .record import Patch
 from .undo import Undone, undo
@@ -34,7 +34,7 @@ def apply_plan(
     output: str | None = None,
     overwrite: bool = False,
     undo: bool = True,
-    progress: Progress | None = None,
+    progress: CopyProgress | None = None,
 ) -> tuple[Applied, ...]:
     """Write what was planned. Of several files none stays patched unless all are."""
     if output is not None and (len(planned.files) != 1 or planned.files[0].path != planned.home):
@@ -129,7 +129,7 @@ def undo_checkpoint(
     *,
     mode: Literal["replace", "in-place"] = "replace",
     sidecar: str | None = None,
-    progress: Progress | None = None,
+    progress: CopyProgress | None = None,
 ) -> list[Undone]:
     """Take back the newest patch of a checkpoint, in all its files; an interrupted one first.
 
@@ -165,7 +165,10 @@ def _newest_files(path: str) -> list[str]:
 
 
 def _undo_together(
-    path: str, names: Sequence[str], mode: Literal["replace", "in-place"], progress: Progress | None
+    path: str,
+    names: Sequence[str],
+    mode: Literal["replace", "in-place"],
+    progress: CopyProgress | None,
 ) -> list[Undone]:
     """Several files under one marker. Where one of them cannot be undone as was asked for, all are
     in the end taken back in place.
