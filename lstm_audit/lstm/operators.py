@@ -43,7 +43,7 @@ WAYS = {
 NO_TERMS: Mapping[str, Terms] = dict.fromkeys(GATES, ())
 
 Seen = Sighting | Skipped
-Reading = Callable[[Evaluation, Scope, Node, int], Iterator[Seen]]
+ReadOperator = Callable[[Evaluation, Scope, Node, int], Iterator[Seen]]
 
 
 def skipped(node: Node, reason: str, detail: str) -> Skipped:
@@ -260,7 +260,7 @@ def _of_one_bias(
     return Sighting(scope, node, order, "forward", h, _cut(value, 0, h, gates))
 
 
-def _sequence(at: int) -> Reading:
+def _sequence(at: int) -> ReadOperator:
     """OpenVINO's LSTMSequence and LSTMCell: one bias [D, 4H] at an input, in the order f,
     i, c, o.
     """
@@ -362,7 +362,7 @@ def unknown_lstm(evaluation: Evaluation, scope: Scope, node: Node, order: int) -
     yield skipped(node, "unknown-convention", f"its operator {node.op} is not known")
 
 
-def _other(kind: str) -> Reading:
+def _other(kind: str) -> ReadOperator:
     def say(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
         yield skipped(node, kind, f"its operator is {node.op}")
 
@@ -382,7 +382,7 @@ BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
 }
 """Where a bias enters; the numbers that come in there end there."""
 
-READINGS: Mapping[str, Reading] = {
+READINGS: Mapping[str, ReadOperator] = {
     "LSTM": _onnx_lstm,
     "com.microsoft::DynamicQuantizeLSTM": _onnx_lstm,
     "FusedLSTM": _fused,
