@@ -17,7 +17,7 @@ from .cut import FACTORS, MAX_BIAS, cut
 from .extra import doubt_lookalikes, weigh_extras
 from .kind import claim_of, claimed_kind, decide
 from .layer import Lookalike, Lstm, Term
-from .match import ROWS, Group, GroupKey, Row, match, mirrored, paths
+from .match import ROWS, ConventionRow, Group, GroupKey, match, mirrored, paths
 from .trainer import drop_trainer_state
 from .unknown import find_unknown
 
@@ -112,7 +112,7 @@ def _worth_a_look(names: Sequence[str]) -> Sequence[str]:
     return telling
 
 
-def _rows(declared: "tuple[Own, ...]") -> tuple[Row, ...]:
+def _rows(declared: "tuple[Own, ...]") -> tuple[ConventionRow, ...]:
     """The rows in force, the user's own first."""
     from .own import rows_of  # 0.7 ms that only a policy with conventions needs
 
@@ -135,7 +135,7 @@ def _with_graphs(found: Found, graphs: Sequence[Graph]) -> Found:
 
 
 def _apply(
-    row: Row, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
+    row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
 ) -> tuple[list[GroupResult], set[str]]:
     """One row of the table over the names that no row before it took; `settled` are the modules
     that one spoke of.

@@ -34,7 +34,7 @@ name does not fit.
 """
 
 
-class Row(NamedTuple):
+class ConventionRow(NamedTuple):
     """A convention, and how it reads a name."""
 
     convention: Convention
@@ -76,7 +76,7 @@ class Group(NamedTuple):
         return f"{self.module}.{tail}" if self.module else tail
 
 
-def row_of(convention: Convention) -> Row:
+def row_of(convention: Convention) -> ConventionRow:
     """A built-in convention as a row. Its expression is compiled when a name first needs it."""
 
     @lru_cache(maxsize=REMEMBERED)
@@ -88,13 +88,13 @@ def row_of(convention: Convention) -> Row:
         found = None if match is None else _parse(convention, match)
         return found if found and found[1][1] in convention.slots else None
 
-    return Row(convention, place)
+    return ConventionRow(convention, place)
 
 
-ROWS: tuple[Row, ...] = tuple(map(row_of, CONVENTIONS))
+ROWS: tuple[ConventionRow, ...] = tuple(map(row_of, CONVENTIONS))
 
 
-def match(row: Row, names: Sequence[str], checkpoint: Checkpoint) -> Iterator[Group]:
+def match(row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint) -> Iterator[Group]:
     """The names that fit the row, as groups that have everything the row requires."""
     convention = row.convention
     groups: dict[GroupKey, Group] = {}

@@ -1,8 +1,8 @@
 """A convention of one's own as a row of the table, asked before the built-in ones.
 
-Comes in: `Own`, what a policy declares. Goes out: `Row`s. Promise: its patterns match whole names;
-what the file cannot say (the order of the gates, an offset) is taken from the declaration alone,
-and where shapes contradict it the recurrence is skipped, never guessed.
+Comes in: `Own`, what a policy declares. Goes out: `ConventionRow`s. Promise: its patterns match
+whole names; what the file cannot say (the order of the gates, an offset) is taken from the
+declaration alone, and where shapes contradict it the recurrence is skipped, never guessed.
 
 The patterns: a `*` at the start is the module's path, and the separator behind it may be missing
 together with the path; without it the path that all patterns share is the module. Elsewhere `*` is
@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from ..tuples import NamedTuple
 from .conventions import HEAD, Convention, Slot
-from .match import REMEMBERED, GroupKey, Row, SlotPart
+from .match import REMEMBERED, ConventionRow, GroupKey, SlotPart
 
 BACKWARD = ("backward", "reverse", "bw", "bwd", "back", "rev", "b", "r")
 FORWARD = ("forward", "fw", "fwd", "f", "l")
@@ -47,12 +47,12 @@ class Own(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def rows_of(declared: tuple[Own, ...]) -> tuple[Row, ...]:
+def rows_of(declared: tuple[Own, ...]) -> tuple[ConventionRow, ...]:
     """Rows; remembered, for all files of a run have the same ones."""
     return tuple(map(_row_of, declared))
 
 
-def _row_of(own: Own) -> Row:
+def _row_of(own: Own) -> ConventionRow:
     patterns = [(role, text) for role, texts in own.tensors for text in texts]
     keys = [f"{role}.{k}" for k, (role, _) in enumerate(patterns)]
     shared = _shared([text for _, text in patterns])
@@ -77,7 +77,7 @@ def _row_of(own: Own) -> Row:
         joint=not any(role == "input" for role, _ in patterns),
         vouched=True,
     )
-    return Row(convention, _placing(compiled, words))
+    return ConventionRow(convention, _placing(compiled, words))
 
 
 def _placing(
