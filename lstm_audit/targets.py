@@ -65,7 +65,7 @@ class Wish(NamedTuple):
     shift: float | None = None
 
 
-class Row(NamedTuple):
+class TargetRow(NamedTuple):
     """One target.
 
     `arguments` are metavars, one a value; `kind` says what the values are: number, preset, or file
@@ -159,10 +159,10 @@ def _copied(target: Target, lstm: Lstm, values: Values) -> Wish:
 
 # ---- the table
 
-TARGETS: dict[str, Row] = {
+TARGETS: dict[str, TargetRow] = {
     row.name: row
     for row in (
-        Row(
+        TargetRow(
             name="forget-bias",
             arguments=("B",),
             help="The effective forget bias.",
@@ -170,7 +170,7 @@ TARGETS: dict[str, Row] = {
             check=_finite,
             formula=_even(_finite),
         ),
-        Row(
+        TargetRow(
             name="activation",
             arguments=("F",),
             help="The forget activation, 0 < F < 1.",
@@ -179,7 +179,7 @@ TARGETS: dict[str, Row] = {
             formula=_even(decay.from_activation),
             example="0.9",
         ),
-        Row(
+        TargetRow(
             name="time-scale",
             arguments=("T",),
             help="Steps until 1/e of the memory is left.",
@@ -188,7 +188,7 @@ TARGETS: dict[str, Row] = {
             formula=_even(decay.from_time_scale),
             example="50",
         ),
-        Row(
+        TargetRow(
             name="half-life",
             arguments=("N",),
             help="Steps until half of the memory is left.",
@@ -197,7 +197,7 @@ TARGETS: dict[str, Row] = {
             formula=_even(decay.from_half_life),
             example="50",
         ),
-        Row(
+        TargetRow(
             name="horizon",
             arguments=("N", "P"),
             help="Keep the share P after N steps.",
@@ -206,7 +206,7 @@ TARGETS: dict[str, Row] = {
             formula=_even(decay.from_horizon),
             example="100,0.5",
         ),
-        Row(
+        TargetRow(
             name="shift",
             arguments=("D",),
             help="Add D to what stands there.",
@@ -214,7 +214,7 @@ TARGETS: dict[str, Row] = {
             check=_finite,
             formula=_shifted,
         ),
-        Row(
+        TargetRow(
             name="init",
             arguments=("PRESET",),
             help="A named initialisation; see `lstm-audit presets`.",
@@ -224,7 +224,7 @@ TARGETS: dict[str, Row] = {
             kind="preset",
             example="chrono:784",
         ),
-        Row(
+        TargetRow(
             name="from",
             arguments=("FILE",),
             help="The forget biases of another checkpoint, matched by address.",
@@ -255,7 +255,7 @@ def target(name: str, *values: object, seed: int = 0, couple: bool = True) -> Ta
     return Target(name, (str(found),) if row.kind == "preset" else typed, seed, couple)
 
 
-def _typed(row: Row, values: Sequence[object], value: object) -> Value:
+def _typed(row: TargetRow, values: Sequence[object], value: object) -> Value:
     if row.kind != "number":
         return str(value)
     if isinstance(value, (str, bytes, bool)):
@@ -266,7 +266,7 @@ def _typed(row: Row, values: Sequence[object], value: object) -> Value:
         raise _unexpected(row, values) from None
 
 
-def _unexpected(row: Row, values: Sequence[object]) -> BadPolicy:
+def _unexpected(row: TargetRow, values: Sequence[object]) -> BadPolicy:
     shown = ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
     return BadPolicy(
         f"{row.option} {shown}: {','.join(row.arguments)} was expected, such as {row.example}"
@@ -285,7 +285,7 @@ def read_target(name: str, text: str, seed: int = 0, couple: bool = True) -> Tar
     return target(name, *parts, seed=seed, couple=couple)
 
 
-def only_one(given: Iterable[str], spell: Callable[[Row], str]) -> Row:
+def only_one(given: Iterable[str], spell: Callable[[TargetRow], str]) -> TargetRow:
     """The one target that was given; raises `BadPolicy` that says which ones were, as they are
     spelled where they were given.
     """

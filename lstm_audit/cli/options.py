@@ -13,7 +13,7 @@ from typing import Any
 from ..policy.keys import STAT, Flag, is_demand
 from ..policy.keys import flags as policy_flags
 from ..reports import REPORTS
-from ..targets import TARGETS, Row
+from ..targets import TARGETS, TargetRow
 from ..tuples import NamedTuple
 
 GivenOptions = SimpleNamespace
@@ -308,7 +308,7 @@ MODES = (
 COMPLETIONS = {"preset": "presets", "file": "files"}
 
 
-def target_option(row: Row) -> Option:
+def target_option(row: TargetRow) -> Option:
     """The option of `patch` that names a target."""
     metavar, complete = ",".join(row.arguments), COMPLETIONS.get(row.kind, "")
     return Option(row.keyword, (row.option,), row.help, str, metavar=metavar, complete=complete)
