@@ -717,12 +717,12 @@ def _dequantize(call: NodeCall) -> Known:
     return call.graph.computed(x.shape, [(a - z) * s for a, s, z in each])
 
 
-Rule = Callable[[NodeCall], Known]
+NodeRule = Callable[[NodeCall], Known]
 
 PRODUCTS = frozenset({"MatMul", "Gemm"})
 SAME_SHAPE = frozenset({"Transpose", "Identity", "Cast", "DequantizeLinear", "Widen"})
 
-RULES: Mapping[str, Rule] = {
+RULES: Mapping[str, NodeRule] = {
     "Constant": _constant,
     "MatMul": _product,
     "Gemm": _product,
