@@ -15,11 +15,11 @@ from typing import Any
 
 from .options import FORMS, Form, GivenOptions, Option
 
-Run = Callable[[], int]
+RunCommand = Callable[[], int]
 """Does what was asked, and gives the exit code."""
 
 
-def understood(words: Sequence[str]) -> Run | None:
+def understood(words: Sequence[str]) -> RunCommand | None:
     """The run of a command all of whose words are known."""
     form = FORMS.get(words[0]) if words else None
     given = None if form is None else read(form, words[1:])
