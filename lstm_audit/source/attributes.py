@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from .machine import Machine, Raised, new_items, new_tensor, notice_wipe, put, write_value
-from .tensors import Run, Tensor
+from .tensors import Tensor, WrittenRun
 from .values import (
     UNKNOWN,
     Class,
@@ -262,6 +262,6 @@ def _replace_parameter(
     elif value is None:
         put(m, owner.attrs, name, None)
     else:
-        unknown = new_tensor(m, [Run(len(old), UNKNOWN, m.place(node))], old.shape)
+        unknown = new_tensor(m, [WrittenRun(len(old), UNKNOWN, m.place(node))], old.shape)
         unknown.parameter = unknown.leaf = True
         put(m, owner.attrs, name, unknown)

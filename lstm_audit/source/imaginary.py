@@ -26,7 +26,7 @@ from ..raw.tensor import Tensor as StoredTensor
 from ..rules import Case, Evidence, Remark, Table, judge, subjects_of
 from .cells import CellValue, Draw, values_of
 from .entries import HeldRecurrence
-from .tensors import Run, Storage, Tensor, cut_runs, read
+from .tensors import Storage, Tensor, WrittenRun, cut_runs, read
 from .values import UNKNOWN, Instance, SourcePlace
 
 LARGEST_JUDGED = 4096
@@ -61,12 +61,12 @@ class LayerBiases(NamedTuple):
     layer: int
     direction: str
     hidden_size: int
-    ih: tuple[Run, ...]
-    hh: tuple[Run, ...]
+    ih: tuple[WrittenRun, ...]
+    hh: tuple[WrittenRun, ...]
     ih_storage: Storage
     hh_storage: Storage
 
-    def gate(self, half: str, gate: int) -> list[Run]:
+    def gate(self, half: str, gate: int) -> list[WrittenRun]:
         """The runs of one gate (0 to 3) of one half."""
         size = self.hidden_size
         return cut_runs(self.ih if half == "ih" else self.hh, gate * size, (gate + 1) * size)
@@ -152,7 +152,7 @@ def is_default(part: LayerBiases) -> bool:
     return all(_is_draw(run, bound) for run in (*part.ih, *part.hh))
 
 
-def _is_draw(run: Run, bound: float) -> bool:
+def _is_draw(run: WrittenRun, bound: float) -> bool:
     cell = run.cell
     if not isinstance(cell, Draw) or cell.law != "uniform":
         return False
@@ -298,7 +298,7 @@ def _finite(number: float) -> float:
     return number if abs(number) < 3.4e38 or number != number else float("inf")
 
 
-def numbers_of(runs: Sequence[Run], size: int) -> list[float]:
+def numbers_of(runs: Sequence[WrittenRun], size: int) -> list[float]:
     """The first `size` numbers of runs; an unknown cell gets a draw that no rule speaks about."""
     numbers: list[float] = []
     for run in runs:

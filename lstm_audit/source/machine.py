@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 from .cells import Draw
 from .tensors import (
     Role,
-    Run,
     Storage,
     Tensor,
+    WrittenRun,
     is_contiguous,
     join_runs,
     make_tensor,
@@ -206,7 +206,9 @@ def new_table(m: Machine, values: Mapping[Value, Value] | None = None) -> Table:
     return table
 
 
-def new_tensor(m: Machine, runs: Sequence[Run], shape: tuple[int, ...] | None = None) -> Tensor:
+def new_tensor(
+    m: Machine, runs: Sequence[WrittenRun], shape: tuple[int, ...] | None = None
+) -> Tensor:
     """A tensor with a storage of its own."""
     return make_tensor(runs, m.number(), shape)
 
@@ -230,17 +232,17 @@ def refill(m: Machine, items: list[Value], values: Iterable[Value]) -> None:
     items[:] = list(values)
 
 
-def set_runs(m: Machine, storage: Storage, runs: list[Run]) -> None:
+def set_runs(m: Machine, storage: Storage, runs: list[WrittenRun]) -> None:
     """Replace all of a storage."""
     m.journal.append(OldValue(storage, None, storage.runs))
     storage.runs = runs
 
 
-def write(m: Machine, tensor: Tensor, runs: Sequence[Run], place: SourcePlace) -> None:
+def write(m: Machine, tensor: Tensor, runs: Sequence[WrittenRun], place: SourcePlace) -> None:
     """Write cells through a view."""
     if len(tensor):
         if tensor.vague:
-            runs = [Run(1, UNKNOWN)]
+            runs = [WrittenRun(1, UNKNOWN)]
         if not is_contiguous(tensor.index):
             m.tick(tensor.storage.size // 8)  # such a write goes cell by cell
         m.tick(3 + len(tensor.storage.runs) // 4)
@@ -252,7 +254,11 @@ def write(m: Machine, tensor: Tensor, runs: Sequence[Run], place: SourcePlace) -
 
 
 def notice_wipe(
-    m: Machine, role: Role, before: Sequence[Run], after: Sequence[Run], place: SourcePlace
+    m: Machine,
+    role: Role,
+    before: Sequence[WrittenRun],
+    after: Sequence[WrittenRun],
+    place: SourcePlace,
 ) -> None:
     """LA501: a write took away a forget bias that was set by itself."""
     old, new = role.forget(before), role.forget(after)
@@ -264,13 +270,13 @@ def notice_wipe(
         m.report("LA501", place, role, value, old[0].place.line, _describe(new))
 
 
-def _describe(runs: Sequence[Run]) -> str:
+def _describe(runs: Sequence[WrittenRun]) -> str:
     if all(run.cell == 0.0 for run in runs):
         return "zeros"
     return "draws" if all(isinstance(run.cell, Draw) for run in runs) else "other numbers"
 
 
-def is_set(run: Run) -> bool:
+def is_set(run: WrittenRun) -> bool:
     """Whether a forget gate holds something that was meant: a number, or a law of its own."""
     if isinstance(run.cell, float):
         return abs(run.cell) >= LEAST_SET
@@ -282,9 +288,9 @@ def write_value(m: Machine, tensor: Tensor, value: Value, place: SourcePlace) ->
     if isinstance(value, Tensor):
         write(m, tensor, read(value), place)
     elif is_known_number(value) or isinstance(value, bool):
-        write(m, tensor, [Run(1, float(value))], place)
+        write(m, tensor, [WrittenRun(1, float(value))], place)
     else:
-        write(m, tensor, [Run(1, UNKNOWN)], place)
+        write(m, tensor, [WrittenRun(1, UNKNOWN)], place)
 
 
 def refuse_on_leaf(m: Machine, tensor: Tensor, node: ast.AST) -> None:
@@ -299,7 +305,7 @@ def refuse_on_leaf(m: Machine, tensor: Tensor, node: ast.AST) -> None:
 def blur(m: Machine, values: Iterable[Value], place: SourcePlace) -> None:
     """A foreign call was given these: every tensor that it can reach is unknown from now on."""
     for tensor in reachable_tensors(values):
-        write(m, tensor, [Run(1, UNKNOWN)], place)
+        write(m, tensor, [WrittenRun(1, UNKNOWN)], place)
 
 
 def reachable_tensors(values: Iterable[Value]) -> list[Tensor]:

@@ -29,7 +29,7 @@ from .machine import (
     write,
     write_value,
 )
-from .tensors import Role, Run, Tensor
+from .tensors import Role, Tensor, WrittenRun
 from .values import (
     UNKNOWN,
     Class,
@@ -165,7 +165,7 @@ def draw_parameter(m: Machine, shape: tuple[int, ...], fan: int, place: SourcePl
     """A parameter that torch draws uniformly from ±1/√fan."""
     bound = 1 / math.sqrt(fan) if fan else 0.0
     cell = Draw("uniform", m.number(), -bound, bound)
-    tensor = new_tensor(m, [Run(math.prod(map(int, shape)), cell, place)], shape)
+    tensor = new_tensor(m, [WrittenRun(math.prod(map(int, shape)), cell, place)], shape)
     tensor.parameter = tensor.leaf = True
     return tensor
 
@@ -384,7 +384,7 @@ def reset_parameters(
         bound = 1 / math.sqrt(hidden) if is_number(hidden) and hidden > 0 else 0.0
         for tensor in own_parameters(me).values():
             cell = Draw("uniform", m.number(), -bound, bound)
-            write(m, tensor, [Run(len(tensor), cell)], m.place(node))
+            write(m, tensor, [WrittenRun(len(tensor), cell)], m.place(node))
     return None
 
 
@@ -420,7 +420,7 @@ def _load_state_dict(
     given = args[0] if args else keywords.get("state_dict", UNKNOWN)
     for name, tensor in walk_parameters(me):
         if not isinstance(given, dict):
-            write(m, tensor, [Run(1, UNKNOWN)], m.place(node))
+            write(m, tensor, [WrittenRun(1, UNKNOWN)], m.place(node))
         elif name in given:
             write_value(m, tensor, given[name], m.place(node))
     return UNKNOWN

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from .cells import compute
 from .machine import OPEN_END, Machine, new_items, new_table, new_tensor, same
-from .tensors import Run, Tensor, map_runs, merge, read, stretch
+from .tensors import Tensor, WrittenRun, map_runs, merge, read, stretch
 from .values import (
     UNKNOWN,
     Class,
@@ -101,15 +101,15 @@ def operate_tensors(m: Machine, name: str, a: Value, b: Value) -> Value:
     return new_tensor(m, runs, shape)
 
 
-def _column(value: Value, length: int) -> list[Run]:
+def _column(value: Value, length: int) -> list[WrittenRun]:
     if isinstance(value, Tensor):
         return stretch(read(value), length)
     if is_number(value) or isinstance(value, bool):
-        return [Run(length, float(value))]
-    return [Run(length, UNKNOWN)]
+        return [WrittenRun(length, float(value))]
+    return [WrittenRun(length, UNKNOWN)]
 
 
-def _reopened(run: Run) -> Run:
+def _reopened(run: WrittenRun) -> WrittenRun:
     return run._replace(cell=UNKNOWN) if isinstance(run.cell, float) and run.cell else run
 
 

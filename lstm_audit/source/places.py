@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..facts import Finding
 from .imaginary import FoundLayers, LayerBiases
 from .machine import is_set
-from .tensors import Run, read
+from .tensors import WrittenRun, read
 from .values import SourcePlace
 
 HALVES = ("ih", "hh")
@@ -78,7 +78,7 @@ def _what_is_imagined(finding: Finding, parts: FoundLayers) -> str:
     return ""
 
 
-def _last(runs: Iterable[Run]) -> SourcePlace | None:
+def _last(runs: Iterable[WrittenRun]) -> SourcePlace | None:
     places = [run.place for run in runs if run.place is not None]
     return max(places, key=lambda place: place.order, default=None)
 

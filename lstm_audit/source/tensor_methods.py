@@ -22,7 +22,7 @@ from .machine import (
     write_value,
 )
 from .operators import map_tensor, operate_tensors
-from .tensors import Run, Tensor, map_runs, number_in, numbers_in, read
+from .tensors import Tensor, WrittenRun, map_runs, number_in, numbers_in, read
 from .values import UNKNOWN, Symbol, Value, is_number, is_open
 
 Keywords = dict[str, Value]
@@ -88,7 +88,7 @@ def _unlisted(m: Machine, me: Tensor, name: str, node: ast.AST) -> Tensor:
     """An in-place method: of a function that is known, or of anything."""
     refuse_on_leaf(m, me, node)
     function = name.removesuffix("_")
-    runs = map_runs(function, read(me)) if function in OF_ONE else [Run(1, UNKNOWN)]
+    runs = map_runs(function, read(me)) if function in OF_ONE else [WrittenRun(1, UNKNOWN)]
     write(m, me, runs, m.place(node))
     return me
 
@@ -143,13 +143,13 @@ def _normal(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node:
     return me
 
 
-def draw_runs(m: Machine, law: str, a: Value, b: Value, length: int) -> list[Run]:
+def draw_runs(m: Machine, law: str, a: Value, b: Value, length: int) -> list[WrittenRun]:
     """A draw of these bounds, which may be open; nothing known where they are no numbers."""
     if not (is_number(a) and is_number(b)) or (law == "uniform" and a > b):
-        return [Run(length, UNKNOWN)]
+        return [WrittenRun(length, UNKNOWN)]
     if (a == b and law == "uniform") or (law == "normal" and b == 0):
-        return [Run(length, UNKNOWN if is_open(a) else float(a))]
-    return [Run(length, Draw(law, m.number(), float(a), float(b)))]
+        return [WrittenRun(length, UNKNOWN if is_open(a) else float(a))]
+    return [WrittenRun(length, Draw(law, m.number(), float(a), float(b)))]
 
 
 def _clamp(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
@@ -177,7 +177,7 @@ def _index_fill(
     if len(args) == 3 and args[0] in (0, -1) and len(me.shape) == 1:
         write_value(m, view_at(me, args[1]), args[2], m.place(node))
     else:
-        write(m, me, [Run(1, UNKNOWN)], m.place(node))
+        write(m, me, [WrittenRun(1, UNKNOWN)], m.place(node))
     return me
 
 
@@ -189,7 +189,7 @@ def _index_add(
         shown = view_at(me, args[1])
         write_value(m, shown, operate_tensors(m, "add", shown, args[2]), m.place(node))
     else:
-        write(m, me, [Run(1, UNKNOWN)], m.place(node))
+        write(m, me, [WrittenRun(1, UNKNOWN)], m.place(node))
     return me
 
 
@@ -322,15 +322,15 @@ def _masked_fill(
     m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
     refuse_on_leaf(m, me, node)
-    write(m, me.blurred(), [Run(1, UNKNOWN)], m.place(node))
+    write(m, me.blurred(), [WrittenRun(1, UNKNOWN)], m.place(node))
     return me
 
 
-def ramp_runs(start: float, stop: float, count: int) -> list[Run]:
+def ramp_runs(start: float, stop: float, count: int) -> list[WrittenRun]:
     """Evenly spaced numbers, both ends included."""
     if count <= 1 or start == stop:
-        return [Run(count, float(start))]
-    return [Run(count, Ramp(float(start), (stop - start) / (count - 1)))]
+        return [WrittenRun(count, float(start))]
+    return [WrittenRun(count, Ramp(float(start), (stop - start) / (count - 1)))]
 
 
 METHODS: dict[str, Callable[..., Value]] = {

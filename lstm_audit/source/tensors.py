@@ -16,7 +16,7 @@ LONG = 1 << 13
 Index = range | tuple[int, ...]
 
 
-class Run(NamedTuple):
+class WrittenRun(NamedTuple):
     """Cells that one write has made: the first of them, how many, and where it was written."""
 
     length: int
@@ -31,7 +31,7 @@ class Role(NamedTuple):
     name: str
     hidden_size: int
 
-    def forget(self, runs: Sequence[Run]) -> list[Run]:
+    def forget(self, runs: Sequence[WrittenRun]) -> list[WrittenRun]:
         """The runs of the forget gate."""
         return cut_runs(runs, self.hidden_size, 2 * self.hidden_size)
 
@@ -41,7 +41,7 @@ class Storage:
 
     __slots__ = ("born", "role", "runs", "size")
 
-    def __init__(self, runs: Sequence[Run], born: int) -> None:
+    def __init__(self, runs: Sequence[WrittenRun], born: int) -> None:
         self.runs = [run for run in runs if run.length]
         self.size = sum(run.length for run in runs)
         self.born = born
@@ -88,7 +88,9 @@ class Tensor:
         return shown
 
 
-def make_tensor(runs: Sequence[Run], born: int, shape: tuple[int, ...] | None = None) -> Tensor:
+def make_tensor(
+    runs: Sequence[WrittenRun], born: int, shape: tuple[int, ...] | None = None
+) -> Tensor:
     """A tensor with a storage of its own."""
     storage = Storage(runs, born)
     return Tensor(storage, range(storage.size), (storage.size,) if shape is None else shape)
@@ -99,41 +101,41 @@ def is_contiguous(index: Index) -> bool:
     return isinstance(index, range) and (index.step == 1 or len(index) <= 1)
 
 
-def cut_runs(runs: Iterable[Run], start: int, stop: int) -> list[Run]:
+def cut_runs(runs: Iterable[WrittenRun], start: int, stop: int) -> list[WrittenRun]:
     """The runs of the cells from `start` to `stop`."""
     found, at = [], 0
     for run in runs:
         low, high = max(start - at, 0), min(stop - at, run.length)
         if low < high:
-            found.append(Run(high - low, shift(run.cell, low), run.place))
+            found.append(WrittenRun(high - low, shift(run.cell, low), run.place))
         at += run.length
         if at >= stop:
             break
     return found
 
 
-def read(tensor: Tensor) -> list[Run]:
+def read(tensor: Tensor) -> list[WrittenRun]:
     """The runs that the view shows."""
     index = tensor.index
     if tensor.vague:
-        return [Run(len(index), UNKNOWN)]
+        return [WrittenRun(len(index), UNKNOWN)]
     if isinstance(index, range) and is_contiguous(index):
         return cut_runs(tensor.storage.runs, index[0], index[0] + len(index)) if index else []
     if len(index) > LONG or tensor.storage.size > LONG:
-        return [Run(len(index), UNKNOWN)]
+        return [WrittenRun(len(index), UNKNOWN)]
     cells = list(_each_cell(tensor.storage.runs))
-    return merge([Run(1, *cells[i]) for i in index])
+    return merge([WrittenRun(1, *cells[i]) for i in index])
 
 
-def _each_cell(runs: Iterable[Run]) -> Iterator[tuple[CellValue, SourcePlace | None]]:
+def _each_cell(runs: Iterable[WrittenRun]) -> Iterator[tuple[CellValue, SourcePlace | None]]:
     for run in runs:
         for k in range(run.length):
             yield shift(run.cell, k), run.place
 
 
-def merge(runs: Iterable[Run]) -> list[Run]:
+def merge(runs: Iterable[WrittenRun]) -> list[WrittenRun]:
     """Neighbours that go on as one run, joined."""
-    merged: list[Run] = []
+    merged: list[WrittenRun] = []
     for run in runs:
         last = merged[-1] if merged else None
         if last and last.place == run.place and shift(last.cell, last.length) == run.cell:
@@ -143,7 +145,7 @@ def merge(runs: Iterable[Run]) -> list[Run]:
     return merged
 
 
-def written(tensor: Tensor, new: Sequence[Run]) -> list[Run]:
+def written(tensor: Tensor, new: Sequence[WrittenRun]) -> list[WrittenRun]:
     """The runs of the whole storage after a write of `new` through the view."""
     storage, index = tensor.storage, tensor.index
     if isinstance(index, range) and is_contiguous(index):
@@ -151,14 +153,14 @@ def written(tensor: Tensor, new: Sequence[Run]) -> list[Run]:
         before = cut_runs(storage.runs, 0, start)
         return merge([*before, *new, *cut_runs(storage.runs, start + len(index), storage.size)])
     if storage.size > LONG:
-        return [Run(storage.size, UNKNOWN, new[0].place if new else None)]
+        return [WrittenRun(storage.size, UNKNOWN, new[0].place if new else None)]
     cells = list(_each_cell(storage.runs))
     for i, cell in zip(index, _each_cell(new), strict=False):
         cells[i] = cell
-    return merge([Run(1, *cell) for cell in cells])
+    return merge([WrittenRun(1, *cell) for cell in cells])
 
 
-def align(*parts: Sequence[Run]) -> Iterator[list[Run]]:
+def align(*parts: Sequence[WrittenRun]) -> Iterator[list[WrittenRun]]:
     """Several lists of runs of one length, cut at all of their borders."""
     queues = [list(reversed(part)) for part in parts]
     while all(queues):
@@ -167,37 +169,41 @@ def align(*parts: Sequence[Run]) -> Iterator[list[Run]]:
         for queue in queues:
             head = queue.pop()
             if head.length > step:
-                queue.append(Run(head.length - step, shift(head.cell, step), head.place))
+                queue.append(WrittenRun(head.length - step, shift(head.cell, step), head.place))
 
 
-def map_runs(function: str, *parts: Sequence[Run]) -> list[Run]:
+def map_runs(function: str, *parts: Sequence[WrittenRun]) -> list[WrittenRun]:
     """An elementwise function of several lists of runs."""
     aligned = align(*parts)
-    return merge([Run(row[0].length, compute(function, *(r.cell for r in row))) for row in aligned])
+    return merge(
+        [WrittenRun(row[0].length, compute(function, *(r.cell for r in row))) for row in aligned]
+    )
 
 
-def stretch(runs: Sequence[Run], length: int) -> list[Run]:
+def stretch(runs: Sequence[WrittenRun], length: int) -> list[WrittenRun]:
     """Runs broadcast to a length: one cell is repeated; other sizes are not known."""
     have = sum(run.length for run in runs)
     if have == length:
         return list(runs)
     if have == 1:
-        return [Run(length, runs[0].cell if is_even(runs[0].cell) else UNKNOWN, runs[0].place)]
-    return [Run(length, UNKNOWN)]
+        return [
+            WrittenRun(length, runs[0].cell if is_even(runs[0].cell) else UNKNOWN, runs[0].place)
+        ]
+    return [WrittenRun(length, UNKNOWN)]
 
 
-def join_runs(versions: Sequence[Sequence[Run]]) -> list[Run]:
+def join_runs(versions: Sequence[Sequence[WrittenRun]]) -> list[WrittenRun]:
     """What is the same in every version; the rest is unknown, at the place of the last write."""
     if all(list(version) == list(versions[0]) for version in versions):
         return list(versions[0])
     return merge([_join(row) for row in align(*versions)])
 
 
-def _join(row: Sequence[Run]) -> Run:
+def _join(row: Sequence[WrittenRun]) -> WrittenRun:
     known = all(run.cell == row[0].cell for run in row)
     places = [run.place for run in row if run.place]
     last = max(places, key=lambda place: place.order, default=None)
-    return Run(row[0].length, row[0].cell if known else UNKNOWN, last)
+    return WrittenRun(row[0].length, row[0].cell if known else UNKNOWN, last)
 
 
 def number_in(tensor: Tensor) -> float | None:

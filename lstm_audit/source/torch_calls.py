@@ -23,7 +23,7 @@ from .machine import (
 from .modules import call_native, make_module
 from .operators import map_tensor, operate_tensors
 from .tensor_methods import BINARY, call_method, draw_runs, ramp_runs
-from .tensors import Run, Tensor, merge, read
+from .tensors import Tensor, WrittenRun, merge, read
 from .values import (
     UNKNOWN,
     Dotted,
@@ -120,7 +120,7 @@ def _initialise(
         case word:
             if len(tensor.shape) < 2 and word in NEEDS_MATRIX:
                 raise Raised("ValueError")
-            write(m, tensor, [Run(1, UNKNOWN)], m.place(node))
+            write(m, tensor, [WrittenRun(1, UNKNOWN)], m.place(node))
     return tensor
 
 
@@ -189,18 +189,20 @@ def _shape_of(
     return tuple(sizes), rest
 
 
-def _filled(m: Machine, name: str, length: int, rest: list[Value], keywords: Keywords) -> list[Run]:
+def _filled(
+    m: Machine, name: str, length: int, rest: list[Value], keywords: Keywords
+) -> list[WrittenRun]:
     match name:
         case "zeros" | "ones":
-            return [Run(length, float(name == "ones"))]
+            return [WrittenRun(length, float(name == "ones"))]
         case "full":
             value = rest[0] if rest else keywords.get("fill_value", UNKNOWN)
-            return [Run(length, float(value) if is_known_number(value) else UNKNOWN)]
+            return [WrittenRun(length, float(value) if is_known_number(value) else UNKNOWN)]
         case "rand":
             return draw_runs(m, "uniform", 0.0, 1.0, length)
         case "randn":
             return draw_runs(m, "normal", 0.0, 1.0, length)
-    return [Run(length, UNKNOWN)]
+    return [WrittenRun(length, UNKNOWN)]
 
 
 def _tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
@@ -213,18 +215,20 @@ def _tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
         cell: CellValue = UNKNOWN
         if not is_open(value):
             cell = float(value)
-        return new_tensor(m, [Run(1, cell, place)], ())
+        return new_tensor(m, [WrittenRun(1, cell, place)], ())
     items = items_of(m, value) if isinstance(value, list | tuple | range) else None
     if not items or len(items) > 4096 or not all(is_number(item) for item in items):
         return UNKNOWN if items is None or not items else _unknown_rows(m, items, node)
-    runs = [Run(1, float(item) if is_known_number(item) else UNKNOWN, place) for item in items]
+    runs = [
+        WrittenRun(1, float(item) if is_known_number(item) else UNKNOWN, place) for item in items
+    ]
     return new_tensor(m, merge(runs))
 
 
 def _unknown_rows(m: Machine, items: list[Value], node: ast.AST) -> Value:
     if any(isinstance(item, list | tuple | Tensor) for item in items):
         return UNKNOWN
-    return new_tensor(m, [Run(len(items), UNKNOWN, m.place(node))])
+    return new_tensor(m, [WrittenRun(len(items), UNKNOWN, m.place(node))])
 
 
 def _shared(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
