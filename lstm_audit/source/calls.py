@@ -31,8 +31,8 @@ from .values import (
     Function,
     Instance,
     Method,
+    NameScope,
     Partial,
-    Scope,
     Value,
     ancestry,
     find_attribute,
@@ -135,7 +135,7 @@ def invoke(m: Machine, function: Function, args: list[Value], keywords: Keywords
         m.last_scope = scope
 
 
-def _walk(m: Machine, function: Function, scope: Scope) -> Value:
+def _walk(m: Machine, function: Function, scope: NameScope) -> Value:
     value: Value = None
     if isinstance(function.node, ast.Lambda):
         return evaluate(m, function.node.body, scope)
@@ -153,7 +153,7 @@ def _walk(m: Machine, function: Function, scope: Scope) -> Value:
 
 
 def bind_arguments(
-    m: Machine, function: Function, args: list[Value], keywords: Keywords, scope: Scope
+    m: Machine, function: Function, args: list[Value], keywords: Keywords, scope: NameScope
 ) -> None:
     """Bind parameters to arguments, defaults, or symbols of their names."""
     arguments = function.node.args

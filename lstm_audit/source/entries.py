@@ -24,7 +24,7 @@ from .machine import (
     put,
 )
 from .tensors import Tensor
-from .values import Class, Dotted, Function, Instance, Scope, SourcePlace, Value, find_attribute
+from .values import Class, Dotted, Function, Instance, NameScope, SourcePlace, Value, find_attribute
 
 MOST_KEPT = 500
 """Recurrences of one file."""
@@ -94,14 +94,14 @@ def split_guard(body: Sequence[ast.stmt]) -> tuple[list[ast.stmt], list[ast.stmt
     return plain, guarded
 
 
-def _functions(scope: Scope) -> list[Function]:
+def _functions(scope: NameScope) -> list[Function]:
     return [v for v in list(scope.names.values()) if isinstance(v, Function)]
 
 
 class _Run:
     """The entries of one file, as they are tried one after the other."""
 
-    def __init__(self, m: Machine, scope: Scope) -> None:
+    def __init__(self, m: Machine, scope: NameScope) -> None:
         self.m = m
         self.scope = scope
         self.held: list[HeldRecurrence] = []

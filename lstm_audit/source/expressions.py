@@ -30,7 +30,7 @@ from .values import (
     Dotted,
     Function,
     Instance,
-    Scope,
+    NameScope,
     Super,
     Value,
     is_known_number,
@@ -40,22 +40,22 @@ PARAMETER = re.compile(r"(?:.*\.)?(?:weight|bias)_(?:ih|hh|hr)_l(\d+)(_reverse)?
 LAYER_TEXT = re.compile(r"(?:.*[._])?l(\d+)\Z|l(\d+)\Z")
 
 
-def evaluate(m: Machine, node: ast.expr, scope: Scope) -> Value:
+def evaluate(m: Machine, node: ast.expr, scope: NameScope) -> Value:
     """The value of an expression."""
     m.tick()
     kind = EXPRESSIONS.get(type(node))
     return kind(m, node, scope) if kind else UNKNOWN
 
 
-def _constant(m: Machine, node: ast.Constant, scope: Scope) -> Value:
+def _constant(m: Machine, node: ast.Constant, scope: NameScope) -> Value:
     value = node.value
     return UNKNOWN if isinstance(value, complex) or value is ... else value
 
 
-def _name(m: Machine, node: ast.Name, scope: Scope) -> Value:
+def _name(m: Machine, node: ast.Name, scope: NameScope) -> Value:
     if node.id in scope.shared:
         return scope.shared[node.id].names.get(node.id, UNKNOWN)
-    at: Scope | None = scope
+    at: NameScope | None = scope
     while at is not None:
         if node.id in at.names:
             return at.names[node.id]
@@ -63,15 +63,15 @@ def _name(m: Machine, node: ast.Name, scope: Scope) -> Value:
     return Dotted("builtins." + node.id)
 
 
-def _items(m: Machine, node: ast.List | ast.Set, scope: Scope) -> Value:
+def _items(m: Machine, node: ast.List | ast.Set, scope: NameScope) -> Value:
     return new_items(m, _elements(m, node.elts, scope))
 
 
-def _tuple(m: Machine, node: ast.Tuple, scope: Scope) -> Value:
+def _tuple(m: Machine, node: ast.Tuple, scope: NameScope) -> Value:
     return tuple(_elements(m, node.elts, scope))
 
 
-def _elements(m: Machine, nodes: list[ast.expr], scope: Scope) -> Iterator[Value]:
+def _elements(m: Machine, nodes: list[ast.expr], scope: NameScope) -> Iterator[Value]:
     for node in nodes:
         if isinstance(node, ast.Starred):
             items = items_of(m, evaluate(m, node.value, scope))
@@ -80,7 +80,7 @@ def _elements(m: Machine, nodes: list[ast.expr], scope: Scope) -> Iterator[Value
             yield evaluate(m, node, scope)
 
 
-def _table(m: Machine, node: ast.Dict, scope: Scope) -> Value:
+def _table(m: Machine, node: ast.Dict, scope: NameScope) -> Value:
     table = new_table(m)
     for key, value in zip(node.keys, node.values, strict=True):
         item = evaluate(m, value, scope)
@@ -96,14 +96,14 @@ def _table(m: Machine, node: ast.Dict, scope: Scope) -> Value:
     return table
 
 
-def _text(m: Machine, node: ast.JoinedStr, scope: Scope) -> Value:
+def _text(m: Machine, node: ast.JoinedStr, scope: NameScope) -> Value:
     parts = [_text_part(m, part, scope) for part in node.values]
     if all(isinstance(part, str) for part in parts):
         return bounded_text("".join(parts))
     return UNKNOWN
 
 
-def _text_part(m: Machine, node: ast.expr, scope: Scope) -> Value:
+def _text_part(m: Machine, node: ast.expr, scope: NameScope) -> Value:
     """A formatted part: no format specification is followed, and no open number is printed."""
     if not isinstance(node, ast.FormattedValue):
         return evaluate(m, node, scope)
@@ -115,12 +115,12 @@ def _text_part(m: Machine, node: ast.expr, scope: Scope) -> Value:
     return UNKNOWN
 
 
-def _binary(m: Machine, node: ast.BinOp, scope: Scope) -> Value:
+def _binary(m: Machine, node: ast.BinOp, scope: NameScope) -> Value:
     left, right = evaluate(m, node.left, scope), evaluate(m, node.right, scope)
     return operate(m, type(node.op), left, right)
 
 
-def _unary(m: Machine, node: ast.UnaryOp, scope: Scope) -> Value:
+def _unary(m: Machine, node: ast.UnaryOp, scope: NameScope) -> Value:
     value = evaluate(m, node.operand, scope)
     if isinstance(node.op, ast.Not):
         known = truth(value)
@@ -130,7 +130,7 @@ def _unary(m: Machine, node: ast.UnaryOp, scope: Scope) -> Value:
     return value if isinstance(node.op, ast.UAdd) else UNKNOWN
 
 
-def _boolean(m: Machine, node: ast.BoolOp, scope: Scope) -> Value:
+def _boolean(m: Machine, node: ast.BoolOp, scope: NameScope) -> Value:
     """`and`, `or`: an unknown part leaves the answer open, unless a later one settles it."""
     settles, unsure, value = isinstance(node.op, ast.Or), False, UNKNOWN
     for part in node.values:
@@ -143,7 +143,7 @@ def _boolean(m: Machine, node: ast.BoolOp, scope: Scope) -> Value:
     return UNKNOWN if unsure else value
 
 
-def _conditional(m: Machine, node: ast.IfExp, scope: Scope) -> Value:
+def _conditional(m: Machine, node: ast.IfExp, scope: NameScope) -> Value:
     known = truth(evaluate(m, node.test, scope))
     if known is None:
         known = m.assumed.get(ast.unparse(node.test)[:200])
@@ -158,13 +158,13 @@ def _either(m: Machine, node: ast.IfExp, one: Value, other: Value) -> Value:
     return join_values(m, [one, other], ast.unparse(node)[:200])
 
 
-def _assigned(m: Machine, node: ast.NamedExpr, scope: Scope) -> Value:
+def _assigned(m: Machine, node: ast.NamedExpr, scope: NameScope) -> Value:
     value = evaluate(m, node.value, scope)
     assign(m, node.target, value, scope)
     return value
 
 
-def _comparison(m: Machine, node: ast.Compare, scope: Scope) -> Value:
+def _comparison(m: Machine, node: ast.Compare, scope: NameScope) -> Value:
     left = evaluate(m, node.left, scope)
     unsure = False
     for op, right_node in zip(node.ops, node.comparators, strict=True):
@@ -188,16 +188,16 @@ def _notice_substring(m: Machine, node: ast.Compare, op: ast.cmpop, a: Value, b:
         m.sites.append(Site("LA503", m.place(node), (a, b)))
 
 
-def _attribute(m: Machine, node: ast.Attribute, scope: Scope) -> Value:
+def _attribute(m: Machine, node: ast.Attribute, scope: NameScope) -> Value:
     return get_attribute(m, evaluate(m, node.value, scope), node.attr, node)
 
 
-def _subscript(m: Machine, node: ast.Subscript, scope: Scope) -> Value:
+def _subscript(m: Machine, node: ast.Subscript, scope: NameScope) -> Value:
     owner = evaluate(m, node.value, scope)
     return get_item(m, owner, evaluate_index(m, node.slice, scope), node)
 
 
-def evaluate_index(m: Machine, node: ast.expr, scope: Scope) -> Value:
+def evaluate_index(m: Machine, node: ast.expr, scope: NameScope) -> Value:
     """What stands between the brackets; slices as `slice`."""
     if isinstance(node, ast.Slice):
         ends = (node.lower, node.upper, node.step)
@@ -209,7 +209,7 @@ def evaluate_index(m: Machine, node: ast.expr, scope: Scope) -> Value:
     return evaluate(m, node, scope)
 
 
-def _call(m: Machine, node: ast.Call, scope: Scope) -> Value:
+def _call(m: Machine, node: ast.Call, scope: NameScope) -> Value:
     function = evaluate(m, node.func, scope)
     args = list(_elements(m, node.args, scope))
     keywords: dict[str, Value] = {}
@@ -228,8 +228,8 @@ def _call(m: Machine, node: ast.Call, scope: Scope) -> Value:
     return m.call(function, args, keywords, node)
 
 
-def _super(args: list[Value], scope: Scope) -> Value:
-    at: Scope | None = scope
+def _super(args: list[Value], scope: NameScope) -> Value:
+    at: NameScope | None = scope
     while at is not None and at.owner is None:
         at = at.outer
     me = args[1] if len(args) > 1 else (at.me if at else None)
@@ -237,7 +237,7 @@ def _super(args: list[Value], scope: Scope) -> Value:
     return Super(me, after) if isinstance(me, Instance) and isinstance(after, Class) else UNKNOWN
 
 
-def _lambda(m: Machine, node: ast.Lambda, scope: Scope) -> Value:
+def _lambda(m: Machine, node: ast.Lambda, scope: NameScope) -> Value:
     function = Function(node, scope, m.path)
     arguments = node.args
     named = [*arguments.posonlyargs, *arguments.args]
@@ -247,7 +247,7 @@ def _lambda(m: Machine, node: ast.Lambda, scope: Scope) -> Value:
 
 
 def _comprehension(
-    m: Machine, node: ast.ListComp | ast.SetComp | ast.GeneratorExp, scope: Scope
+    m: Machine, node: ast.ListComp | ast.SetComp | ast.GeneratorExp, scope: NameScope
 ) -> Value:
     inner = new_scope(m, scope)
     try:
@@ -257,7 +257,7 @@ def _comprehension(
     return new_items(m, found)
 
 
-def _dict_comprehension(m: Machine, node: ast.DictComp, scope: Scope) -> Value:
+def _dict_comprehension(m: Machine, node: ast.DictComp, scope: NameScope) -> Value:
     inner = new_scope(m, scope)
 
     def pair() -> Value:
@@ -277,7 +277,7 @@ class _OpenLoop(Exception):
 
 
 def _each(
-    m: Machine, generators: list[ast.comprehension], scope: Scope, make: Callable[[], Value]
+    m: Machine, generators: list[ast.comprehension], scope: NameScope, make: Callable[[], Value]
 ) -> Iterator[Value]:
     if not generators:
         yield make()
@@ -295,19 +295,19 @@ def _each(
             yield from _each(m, others, scope, make)
 
 
-def _yield(m: Machine, node: ast.Yield, scope: Scope) -> Value:
+def _yield(m: Machine, node: ast.Yield, scope: NameScope) -> Value:
     value = evaluate(m, node.value, scope) if node.value else None
     scope.yields = [*(scope.yields or []), value][:LONGEST_LIST]
     return UNKNOWN
 
 
-def _yield_from(m: Machine, node: ast.YieldFrom, scope: Scope) -> Value:
+def _yield_from(m: Machine, node: ast.YieldFrom, scope: NameScope) -> Value:
     items = items_of(m, evaluate(m, node.value, scope))
     scope.yields = [*(scope.yields or []), *([OPEN_END] if items is None else items)][:LONGEST_LIST]
     return UNKNOWN
 
 
-def _await(m: Machine, node: ast.Await, scope: Scope) -> Value:
+def _await(m: Machine, node: ast.Await, scope: NameScope) -> Value:
     return evaluate(m, node.value, scope)
 
 
@@ -343,7 +343,7 @@ def _items_of_module(m: Machine, module: Instance) -> list[Value] | None:
 # ---- assignment
 
 
-def assign(m: Machine, target: ast.expr, value: Value, scope: Scope) -> None:
+def assign(m: Machine, target: ast.expr, value: Value, scope: NameScope) -> None:
     """Bind a value to a target."""
     if isinstance(target, ast.Name):
         at = scope.shared.get(target.id, scope)
@@ -359,7 +359,7 @@ def assign(m: Machine, target: ast.expr, value: Value, scope: Scope) -> None:
         set_item(m, owner, evaluate_index(m, target.slice, scope), value, target)
 
 
-def _unpack(m: Machine, targets: list[ast.expr], value: Value, scope: Scope) -> None:
+def _unpack(m: Machine, targets: list[ast.expr], value: Value, scope: NameScope) -> None:
     items = items_of(m, value)
     stars = [n for n, target in enumerate(targets) if isinstance(target, ast.Starred)]
     if items is not None and stars and len(items) >= len(targets) - 1:

@@ -30,8 +30,8 @@ from .values import (
     Function,
     Instance,
     Items,
+    NameScope,
     Open,
-    Scope,
     SourcePlace,
     Symbol,
     Table,
@@ -125,15 +125,15 @@ class Machine:
         self.grad_known = True
         self.unsure = 0
         self.sites: list[Site] = []
-        self.scopes: dict[str, Scope] = {}
+        self.scopes: dict[str, NameScope] = {}
         self.path = ""
         self.returns: list[list[Value]] = []
         self.classes: list[Class] = []
         self.imports: Callable[[str], Value] = lambda name: UNKNOWN
         self.made: list[Instance] = []
-        self.last_scope: Scope | None = None
+        self.last_scope: NameScope | None = None
         self.call: Callable[[Value, list[Value], dict[str, Value], ast.AST], Value]
-        self.run: Callable[[Sequence[ast.stmt], Scope], frozenset[str]]
+        self.run: Callable[[Sequence[ast.stmt], NameScope], frozenset[str]]
 
     def start(self) -> None:
         """Begin an entry point: it has a budget of its own, within the file's."""
@@ -169,9 +169,9 @@ class Machine:
             self.sites.append(Site(code, place, facts))
 
 
-def new_scope(m: Machine, outer: Scope | None, owner: Class | None = None) -> Scope:
+def new_scope(m: Machine, outer: NameScope | None, owner: Class | None = None) -> NameScope:
     """A scope that belongs to the run."""
-    return Scope(outer, new_fields(m), owner)
+    return NameScope(outer, new_fields(m), owner)
 
 
 def _imagine(spelling: str, count: int) -> int:

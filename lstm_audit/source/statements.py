@@ -30,7 +30,7 @@ from .machine import (
 )
 from .operators import operate
 from .tensors import Storage, Tensor
-from .values import UNKNOWN, Class, Dotted, Fields, Function, Instance, Scope, Value
+from .values import UNKNOWN, Class, Dotted, Fields, Function, Instance, NameScope, Value
 
 ROUNDS = 300
 """Rounds of a while loop."""
@@ -41,7 +41,7 @@ SETTLED = 64
 LEAVES_LOOP = frozenset({"break", "continue"})
 
 
-def run_block(m: Machine, body: Sequence[ast.stmt], scope: Scope) -> frozenset[str]:
+def run_block(m: Machine, body: Sequence[ast.stmt], scope: NameScope) -> frozenset[str]:
     """Run statements in order; what follows a statement that may have left may not run."""
     for n, statement in enumerate(body):
         left = run_statement(m, statement, scope)
@@ -51,32 +51,32 @@ def run_block(m: Machine, body: Sequence[ast.stmt], scope: Scope) -> frozenset[s
     return STAYS
 
 
-def run_statement(m: Machine, node: ast.stmt, scope: Scope) -> frozenset[str]:
+def run_statement(m: Machine, node: ast.stmt, scope: NameScope) -> frozenset[str]:
     """Run one statement; answers how it may have left the block."""
     m.tick()
     run = STATEMENTS.get(type(node))
     return run(m, node, scope) if run else STAYS
 
 
-def _expression(m: Machine, node: ast.Expr, scope: Scope) -> frozenset[str]:
+def _expression(m: Machine, node: ast.Expr, scope: NameScope) -> frozenset[str]:
     evaluate(m, node.value, scope)
     return STAYS
 
 
-def _assign(m: Machine, node: ast.Assign, scope: Scope) -> frozenset[str]:
+def _assign(m: Machine, node: ast.Assign, scope: NameScope) -> frozenset[str]:
     value = evaluate(m, node.value, scope)
     for target in node.targets:
         assign(m, target, value, scope)
     return STAYS
 
 
-def _assign_typed(m: Machine, node: ast.AnnAssign, scope: Scope) -> frozenset[str]:
+def _assign_typed(m: Machine, node: ast.AnnAssign, scope: NameScope) -> frozenset[str]:
     if node.value:
         assign(m, node.target, evaluate(m, node.value, scope), scope)
     return STAYS
 
 
-def _assign_operated(m: Machine, node: ast.AugAssign, scope: Scope) -> frozenset[str]:
+def _assign_operated(m: Machine, node: ast.AugAssign, scope: NameScope) -> frozenset[str]:
     """`x += y` writes into a tensor or a list in place."""
     old, by = evaluate(m, node.target, scope), evaluate(m, node.value, scope)
     new = operate(m, type(node.op), old, by)
@@ -93,7 +93,7 @@ def _assign_operated(m: Machine, node: ast.AugAssign, scope: Scope) -> frozenset
     return STAYS
 
 
-def _if(m: Machine, node: ast.If, scope: Scope) -> frozenset[str]:
+def _if(m: Machine, node: ast.If, scope: NameScope) -> frozenset[str]:
     chosen = decide(m, node.test, scope)
     if chosen is None:
         mark = len(m.journal)
@@ -104,7 +104,7 @@ def _if(m: Machine, node: ast.If, scope: Scope) -> frozenset[str]:
     return run_block(m, node.body if chosen else node.orelse, scope)
 
 
-def decide(m: Machine, test: ast.expr, scope: Scope) -> bool | None:
+def decide(m: Machine, test: ast.expr, scope: NameScope) -> bool | None:
     """Whether a condition holds, by the run or by what is assumed of it."""
     chosen = truth(evaluate(m, test, scope))
     if chosen is None:
@@ -133,7 +133,7 @@ def _is_plain(test: ast.expr) -> bool:
     return isinstance(test, ast.Name)
 
 
-def _for(m: Machine, node: ast.For | ast.AsyncFor, scope: Scope) -> frozenset[str]:
+def _for(m: Machine, node: ast.For | ast.AsyncFor, scope: NameScope) -> frozenset[str]:
     items = items_of(m, evaluate(m, node.iter, scope))
     if items is None:
         return _for_unknown(m, node, scope)
@@ -164,7 +164,7 @@ def _writes_biases(m: Machine, mark: int) -> bool:
 
 
 def _for_rest(
-    m: Machine, node: ast.For | ast.AsyncFor, items: list[Value], scope: Scope
+    m: Machine, node: ast.For | ast.AsyncFor, items: list[Value], scope: NameScope
 ) -> frozenset[str]:
     """The rounds behind one that may have left the loop."""
     left = STAYS
@@ -179,7 +179,7 @@ def _for_rest(
     return left
 
 
-def _for_unknown(m: Machine, node: ast.For | ast.AsyncFor, scope: Scope) -> frozenset[str]:
+def _for_unknown(m: Machine, node: ast.For | ast.AsyncFor, scope: NameScope) -> frozenset[str]:
     """A loop over nobody knows what: its body may run, on anything."""
 
     def once() -> frozenset[str]:
@@ -189,7 +189,7 @@ def _for_unknown(m: Machine, node: ast.For | ast.AsyncFor, scope: Scope) -> froz
     return run_maybe(m, [once, lambda: STAYS]) - LEAVES_LOOP
 
 
-def _while(m: Machine, node: ast.While, scope: Scope) -> frozenset[str]:
+def _while(m: Machine, node: ast.While, scope: NameScope) -> frozenset[str]:
     for _ in range(ROUNDS):
         chosen = truth(evaluate(m, node.test, scope))
         if chosen is None:
@@ -209,7 +209,7 @@ def _while(m: Machine, node: ast.While, scope: Scope) -> frozenset[str]:
     return STAYS
 
 
-def _with(m: Machine, node: ast.With | ast.AsyncWith, scope: Scope) -> frozenset[str]:
+def _with(m: Machine, node: ast.With | ast.AsyncWith, scope: NameScope) -> frozenset[str]:
     """Only the contexts that switch autograd off or on mean something here."""
     before = m.grad, m.grad_known
     for item in node.items:
@@ -228,7 +228,7 @@ def _with(m: Machine, node: ast.With | ast.AsyncWith, scope: Scope) -> frozenset
         m.grad, m.grad_known = before
 
 
-def _try(m: Machine, node: ast.Try, scope: Scope) -> frozenset[str]:
+def _try(m: Machine, node: ast.Try, scope: NameScope) -> frozenset[str]:
     """A handler runs where the body raises as far as the run can see, and then surely.
 
     A return, a break or a continue goes on after the finally block.
@@ -262,30 +262,30 @@ def _alternatives(node: ast.expr) -> list[ast.expr]:
     return list(node.elts) if isinstance(node, ast.Tuple) else [node]
 
 
-def _return(m: Machine, node: ast.Return, scope: Scope) -> frozenset[str]:
+def _return(m: Machine, node: ast.Return, scope: NameScope) -> frozenset[str]:
     raise ReturnFrom(evaluate(m, node.value, scope) if node.value else None)
 
 
-def _raise(m: Machine, node: ast.Raise, scope: Scope) -> frozenset[str]:
+def _raise(m: Machine, node: ast.Raise, scope: NameScope) -> frozenset[str]:
     named = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
     raise Raised(ast.unparse(named).rpartition(".")[2] if named else "")
 
 
-def _continue(m: Machine, node: ast.Continue, scope: Scope) -> frozenset[str]:
+def _continue(m: Machine, node: ast.Continue, scope: NameScope) -> frozenset[str]:
     raise ContinueLoop
 
 
-def _break(m: Machine, node: ast.Break, scope: Scope) -> frozenset[str]:
+def _break(m: Machine, node: ast.Break, scope: NameScope) -> frozenset[str]:
     raise BreakLoop
 
 
-def _assert(m: Machine, node: ast.Assert, scope: Scope) -> frozenset[str]:
+def _assert(m: Machine, node: ast.Assert, scope: NameScope) -> frozenset[str]:
     if truth(evaluate(m, node.test, scope)) is False:
         raise Raised("AssertionError")
     return STAYS
 
 
-def _delete(m: Machine, node: ast.Delete, scope: Scope) -> frozenset[str]:
+def _delete(m: Machine, node: ast.Delete, scope: NameScope) -> frozenset[str]:
     for target in node.targets:
         if isinstance(target, ast.Name):
             drop(m, scope.names, target.id)
@@ -302,7 +302,7 @@ def _delete(m: Machine, node: ast.Delete, scope: Scope) -> frozenset[str]:
 
 
 def _function(
-    m: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope
+    m: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: NameScope
 ) -> frozenset[str]:
     function = make_function(m, node, scope)
     put(m, scope.names, node.name, decorate(m, function, node, scope))
@@ -310,7 +310,7 @@ def _function(
 
 
 def make_function(
-    m: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope
+    m: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: NameScope
 ) -> Function:
     """The function, with its defaults evaluated where it is defined."""
     in_class = scope.owner is not None and scope.names is scope.owner.attrs
@@ -328,7 +328,7 @@ def make_function(
 
 
 def decorate(
-    m: Machine, function: Function, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: Scope
+    m: Machine, function: Function, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: NameScope
 ) -> Value:
     """Known decorators are noted; one of the source is applied; a foreign one is passed through."""
     value: Value = function
@@ -348,11 +348,11 @@ def _wrapper_name(value: Value, name: str) -> str:
     return name if mode is None else "grad-on" if mode else "grad-off"
 
 
-def _class(m: Machine, node: ast.ClassDef, scope: Scope) -> frozenset[str]:
+def _class(m: Machine, node: ast.ClassDef, scope: NameScope) -> frozenset[str]:
     bases = [evaluate(m, base, scope) for base in node.bases]
     made = Class(node.name, node, bases, new_fields(m))
     made.path = m.path
-    inner = Scope(scope, made.attrs, made)
+    inner = NameScope(scope, made.attrs, made)
     run_block(m, node.body, inner)
     names = [ast.unparse(decorator) for decorator in node.decorator_list]
     if any("dataclass" in name or name.endswith("attrs") for name in names):
@@ -377,14 +377,14 @@ def _dataclass_fields(made: Class) -> list[str]:
     return list(dict.fromkeys([*inherited, *fields]))
 
 
-def _import(m: Machine, node: ast.Import, scope: Scope) -> frozenset[str]:
+def _import(m: Machine, node: ast.Import, scope: NameScope) -> frozenset[str]:
     for alias in node.names:
         name = alias.name if alias.asname else alias.name.partition(".")[0]
         put(m, scope.names, alias.asname or name, _imported(m, name))
     return STAYS
 
 
-def _import_from(m: Machine, node: ast.ImportFrom, scope: Scope) -> frozenset[str]:
+def _import_from(m: Machine, node: ast.ImportFrom, scope: NameScope) -> frozenset[str]:
     module = "." * node.level + (node.module or "")
     for alias in node.names:
         if alias.name == "*":
@@ -450,7 +450,7 @@ ALIASES = {
 }
 
 
-def _match(m: Machine, node: ast.Match, scope: Scope) -> frozenset[str]:
+def _match(m: Machine, node: ast.Match, scope: NameScope) -> frozenset[str]:
     subject = evaluate(m, node.subject, scope)
     possible = []
     for case in node.cases:
@@ -470,7 +470,7 @@ def _match(m: Machine, node: ast.Match, scope: Scope) -> frozenset[str]:
     return run_maybe(m, [*branches, lambda: STAYS]) if possible else STAYS
 
 
-def _fits(m: Machine, pattern: ast.pattern, subject: Value, scope: Scope) -> bool | None:
+def _fits(m: Machine, pattern: ast.pattern, subject: Value, scope: NameScope) -> bool | None:
     match pattern:
         case ast.MatchAs(pattern=None):
             if pattern.name:
@@ -494,12 +494,12 @@ def _fits(m: Machine, pattern: ast.pattern, subject: Value, scope: Scope) -> boo
     return None
 
 
-def _global(m: Machine, node: ast.Global, scope: Scope) -> frozenset[str]:
+def _global(m: Machine, node: ast.Global, scope: NameScope) -> frozenset[str]:
     scope.shared.update(dict.fromkeys(node.names, scope.globals))
     return STAYS
 
 
-def _nonlocal(m: Machine, node: ast.Nonlocal, scope: Scope) -> frozenset[str]:
+def _nonlocal(m: Machine, node: ast.Nonlocal, scope: NameScope) -> frozenset[str]:
     for name in node.names:
         outer = scope.outer
         while outer is not None and name not in outer.names:

@@ -76,7 +76,7 @@ class Table(dict[Value, Value]):
     born = 0
 
 
-class Scope:
+class NameScope:
     """The names of a module, a function or a class body, and the scope around it."""
 
     __slots__ = ("globals", "me", "names", "outer", "owner", "shared", "yields")
@@ -85,8 +85,10 @@ class Scope:
         self.outer = outer
         self.names = names
         self.owner = owner
-        self.globals: Scope = outer.globals if outer else self
-        self.shared: dict[str, Scope] = {}  # names declared global or nonlocal, and whose they are
+        self.globals: NameScope = outer.globals if outer else self
+        self.shared: dict[
+            str, NameScope
+        ] = {}  # names declared global or nonlocal, and whose they are
         self.yields: list[Value] | None = None
         self.me: Value = None
 
@@ -107,7 +109,7 @@ class Function:
     """A function or lambda of the source, and the scope that it closes over."""
 
     def __init__(
-        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, scope: Scope, path: str
+        self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda, scope: NameScope, path: str
     ) -> None:
         self.node = node
         self.scope = scope
