@@ -1,7 +1,7 @@
 """Gate activations that have numbers of their own, and how they are spelled.
 
-Comes in: the name of an activation, as facts and reports hold it. Goes out: `Shape`, its numbers.
-Promise: the name says everything, so that a report can be read again.
+Comes in: the name of an activation, as facts and reports hold it. Goes out: `ActivationShape`, its
+numbers. Promise: the name says everything, so that a report can be read again.
 
     sigmoid   hard_sigmoid   hard_sigmoid(0.2, 0.5)   sigmoid, clip 3.0
 
@@ -20,7 +20,7 @@ PATTERN = f"^{_SPELLING}$"
 """What an `activation_function` may be, for the schema."""
 
 
-class Shape(NamedTuple):
+class ActivationShape(NamedTuple):
     """An activation: its kind; slope and value at 0 of a hard one; where x is clipped (0: not)."""
 
     kind: str = "sigmoid"
@@ -29,7 +29,7 @@ class Shape(NamedTuple):
     clip: float = 0.0
 
 
-def spell(shape: Shape) -> str:
+def spell(shape: ActivationShape) -> str:
     """The name of an activation; `parse` gives back the same numbers."""
     numbers = ""
     if shape.kind == "hard_sigmoid" and (shape.alpha, shape.beta) != (1 / 6, 0.5):
@@ -42,11 +42,11 @@ def known(name: str) -> bool:
     return re.fullmatch(_SPELLING, name) is not None
 
 
-def parse(name: str) -> Shape:
+def parse(name: str) -> ActivationShape:
     """The numbers in a name; raises KeyError where it is none."""
     match = re.fullmatch(_SPELLING, name)
     if match is None:
         raise KeyError(name)
     kind, alpha, beta, clip = match.groups()
-    shape = Shape(kind, clip=float(clip or 0.0))
+    shape = ActivationShape(kind, clip=float(clip or 0.0))
     return shape if alpha is None else shape._replace(alpha=float(alpha), beta=float(beta))

@@ -19,7 +19,7 @@ from math import exp
 from operator import add, mul, sub
 from typing import NamedTuple
 
-from ..activations import Shape, spell
+from ..activations import ActivationShape, spell
 from ..formats import Node, Scope
 from .graph import Evaluation, Value
 from .layer import GATES
@@ -66,7 +66,7 @@ class Gate(NamedTuple):
 
     name: str
     chain: tuple[Node, ...]
-    shape: Shape
+    shape: ActivationShape
 
 
 class Wiring(NamedTuple):
@@ -282,14 +282,14 @@ def _attribute(node: Node, name: str, default: float) -> float:
     return float(given) if isinstance(given, int | float) else default
 
 
-def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> Shape | None:
+def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> ActivationShape | None:
     """What a chain is: a sigmoid, or a line between 0 and 1; None for everything else."""
     if len(chain) == 1 and chain[0].op == "Sigmoid":
-        return Shape()
+        return ActivationShape()
     steps = _compiled(evaluation, scope, chain)
     found = [_run(steps, x) for x in PROBES]
     if all(abs(f - (1 / (1 + exp(-x)))) < CLOSE for f, x in zip(found, PROBES, strict=True)):
-        return Shape()
+        return ActivationShape()
     beta = _run(steps, 0.0)
     alpha = (_run(steps, 0.25) - beta) * 4
     line = [min(max(alpha * x + beta, 0.0), 1.0) for x in PROBES]
@@ -297,9 +297,9 @@ def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> Shape 
         return None
     third = abs(alpha - 1 / 6) < CLOSE and abs(beta - 0.5) < CLOSE
     return (
-        Shape("hard_sigmoid")
+        ActivationShape("hard_sigmoid")
         if third
-        else Shape("hard_sigmoid", float(f"{alpha:.6g}"), float(f"{beta:.6g}"))
+        else ActivationShape("hard_sigmoid", float(f"{alpha:.6g}"), float(f"{beta:.6g}"))
     )
 
 

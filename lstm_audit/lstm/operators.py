@@ -12,7 +12,7 @@ IfgoLSTM and its orders     OpenVINO (f, i, c, o), Core ML (i, f, o, z): one bia
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from ..activations import Shape, spell
+from ..activations import ActivationShape, spell
 from ..errors import Skipped
 from ..formats import Constant, Node, Scope
 from .graph import Cells, Evaluation, Value
@@ -138,7 +138,7 @@ def _halves(value: Value, first: int, hidden: int) -> dict[str, Terms]:
     return gates
 
 
-def _activation(node: Node, number: int, directions: int) -> Shape | Skipped:
+def _activation(node: Node, number: int, directions: int) -> ActivationShape | Skipped:
     """The forget gate's function with its numbers; alphas go in order to the functions that take
     one.
     """
@@ -153,13 +153,13 @@ def _activation(node: Node, number: int, directions: int) -> Shape | Skipped:
     kind, clip = kinds[3 * number], node.attributes.get("clip", 0.0)
     limit = float(clip) if isinstance(clip, int | float) and clip > 0 else 0.0
     if kind == "sigmoid":
-        return Shape(clip=limit)
+        return ActivationShape(clip=limit)
     alpha, beta = alphas.get(3 * number, 0.2), betas.get(3 * number, 0.5)
     if kind != "hardsigmoid" or not 0 < alpha < 1e6 or not abs(beta) < 1e6:
         return skipped(
             node, "unknown-convention", f"its gates are {names[3 * number]}: no share of memory"
         )
-    return Shape("hard_sigmoid", _plain(alpha), _plain(beta), limit)
+    return ActivationShape("hard_sigmoid", _plain(alpha), _plain(beta), limit)
 
 
 def _plain(value: float) -> float:
@@ -186,7 +186,7 @@ def _floats(node: Node, name: str) -> tuple[float, ...]:
     return tuple(float(x) for x in found if isinstance(x, int | float)) if listed else ()  # type: ignore[union-attr]  # a tuple
 
 
-def _notes(node: Node, shape: Shape) -> Iterator[str]:
+def _notes(node: Node, shape: ActivationShape) -> Iterator[str]:
     """What a reader of the numbers must know."""
     if len(node.ins) > 7 and node.ins[7]:
         yield PEEPHOLES
@@ -194,7 +194,7 @@ def _notes(node: Node, shape: Shape) -> Iterator[str]:
         yield f"the input of every gate is clipped to {-shape.clip:g} to {shape.clip:g}"
 
 
-def _coupled(node: Node, sighting: Sighting, shape: Shape) -> Seen:
+def _coupled(node: Node, sighting: Sighting, shape: ActivationShape) -> Seen:
     """input_forget: f = 1 - i, and the forget gate's own bias is dead."""
     if not node.attributes.get("input_forget"):
         return sighting
@@ -312,7 +312,7 @@ def _core_ml_layer(evaluation: Evaluation, scope: Scope, node: Node, order: int)
         yield _coupled_layer(node, seen, shape)
 
 
-def _coupled_layer(node: Node, seen: Sighting, shape: Shape) -> Seen:
+def _coupled_layer(node: Node, seen: Sighting, shape: ActivationShape) -> Seen:
     """The flags of a Core ML layer."""
     notes = (PEEPHOLES,) if node.attributes.get("peephole") else ()
     if not node.attributes.get("coupled"):
@@ -329,7 +329,10 @@ def _core_ml_operation(
     """An ML program's lstm: one bias a direction, in the order i, f, o, z."""
     way = str(node.attributes.get("direction", "forward"))
     kind = node.attributes.get("recurrent_activation", "sigmoid")
-    shapes = {"sigmoid": Shape(), "hard_sigmoid": Shape("hard_sigmoid", 0.2, 0.5)}
+    shapes = {
+        "sigmoid": ActivationShape(),
+        "hard_sigmoid": ActivationShape("hard_sigmoid", 0.2, 0.5),
+    }
     weight = evaluation.shape(scope, node.ins[2]) if len(node.ins) > 2 and node.ins[2] else None
     if way not in WAYS or kind not in shapes or weight is None or len(weight) != 2:
         detail = f"direction {way!r}, activation {kind!r}, recurrent weight of shape {weight}"
