@@ -31,7 +31,7 @@ from .edits import Edit
 from .files import LockedFile
 from .record import Patch, Record
 
-State = Literal["restored", "rolled-back", "dropped", "nothing"]
+UndoState = Literal["restored", "rolled-back", "dropped", "nothing"]
 
 
 class Undone(NamedTuple):
@@ -44,7 +44,7 @@ class Undone(NamedTuple):
     """
 
     path: str
-    state: State
+    state: UndoState
     remaining: int = 0
     applied: Applied | None = None
     notes: tuple[str, ...] = ()
@@ -77,7 +77,7 @@ def undo(
         if kept != known:
             record.store(held, kept)
             files.sync_folder(held.path)
-        state: State = "dropped" if kept != known else "nothing"
+        state: UndoState = "dropped" if kept != known else "nothing"
         if recovered.verdict not in ("none", "finished"):
             state = "rolled-back"
         left = len(kept.patches) if kept else 0
