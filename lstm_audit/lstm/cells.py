@@ -215,10 +215,10 @@ def _scalar(evaluation: Evaluation, scope: Scope, name: str) -> float | None:
     return evaluation.numbers(value)[0]
 
 
-Step = Callable[[float], float]
+NumberStep = Callable[[float], float]
 
 
-def _compiled(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> list[Step]:
+def _compiled(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> list[NumberStep]:
     """A chain as functions of one number, from its inner end."""
     evaluation.spend(COST * len(chain))
     steps = []
@@ -230,13 +230,13 @@ def _compiled(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> list[S
     return steps
 
 
-def _run(steps: Sequence[Step], x: float) -> float:
+def _run(steps: Sequence[NumberStep], x: float) -> float:
     for step in steps:
         x = step(x)
     return x
 
 
-def _step(evaluation: Evaluation, scope: Scope, node: Node) -> Step:
+def _step(evaluation: Evaluation, scope: Scope, node: Node) -> NumberStep:
     """One operation, its stored number put in."""
     op = _plain(node)
     if op in BINARY:
