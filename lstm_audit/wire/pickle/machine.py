@@ -117,7 +117,7 @@ class _Machine(Window):
         self.tuple_keys = self.sets = 0
 
 
-Step = Callable[[_Machine, int], int]
+RunOpcode = Callable[[_Machine, int], int]
 """Obeys one opcode: takes the place behind it in the window, gives back the place of the next one.
 
 A step reads its whole argument before it changes anything, so that it can be repeated with a later
@@ -188,15 +188,15 @@ _UNWRITTEN = {
     0x97: "NEXT_BUFFER",
     0x98: "READONLY_BUFFER",
 }  # fmt: skip
-_STEPS: list[Step] = [_unknown] * 256
+_STEPS: list[RunOpcode] = [_unknown] * 256
 _WIDTHS = [0] * 256
 _WIDTHS[BINPUT] = _WIDTHS[BINGET] = 1
 
 
-def _opcode(code: int, width: int = 0) -> Callable[[Step], Step]:
+def _opcode(code: int, width: int = 0) -> Callable[[RunOpcode], RunOpcode]:
     """Make a function the step of `code`, whose argument has (at least) `width` bytes."""
 
-    def register(step: Step) -> Step:
+    def register(step: RunOpcode) -> RunOpcode:
         _STEPS[code], _WIDTHS[code] = step, width
         return step
 
@@ -297,7 +297,7 @@ def _long_binget(m: _Machine, at: int) -> int:
 # Numbers and constants
 
 
-def _pushing(constant: object) -> Step:
+def _pushing(constant: object) -> RunOpcode:
     def push(m: _Machine, at: int) -> int:
         m.stack.append(constant)
         return at
