@@ -26,7 +26,7 @@ from ..raw.tensor import Tensor as StoredTensor
 from ..rules import Case, Evidence, Remark, Table, judge, subjects_of
 from .cells import CellValue, Draw, values_of
 from .entries import HeldRecurrence
-from .tensors import Storage, Tensor, WrittenRun, cut_runs, read
+from .tensors import PhantomStorage, Tensor, WrittenRun, cut_runs, read
 from .values import UNKNOWN, Instance, SourcePlace
 
 LARGEST_JUDGED = 4096
@@ -63,8 +63,8 @@ class LayerBiases(NamedTuple):
     hidden_size: int
     ih: tuple[WrittenRun, ...]
     hh: tuple[WrittenRun, ...]
-    ih_storage: Storage
-    hh_storage: Storage
+    ih_storage: PhantomStorage
+    hh_storage: PhantomStorage
 
     def gate(self, half: str, gate: int) -> list[WrittenRun]:
         """The runs of one gate (0 to 3) of one half."""

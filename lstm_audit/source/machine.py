@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from .cells import Draw
 from .tensors import (
+    PhantomStorage,
     Role,
-    Storage,
     Tensor,
     WrittenRun,
     is_contiguous,
@@ -232,7 +232,7 @@ def refill(m: Machine, items: list[Value], values: Iterable[Value]) -> None:
     items[:] = list(values)
 
 
-def set_runs(m: Machine, storage: Storage, runs: list[WrittenRun]) -> None:
+def set_runs(m: Machine, storage: PhantomStorage, runs: list[WrittenRun]) -> None:
     """Replace all of a storage."""
     m.journal.append(OldValue(storage, None, storage.runs))
     storage.runs = runs
@@ -400,7 +400,7 @@ def _hashable(key: Value) -> Value:
 
 
 def _current(container: Any, key: Value) -> Value:
-    if isinstance(container, Storage):
+    if isinstance(container, PhantomStorage):
         return container.runs
     if key is None and isinstance(container, list):
         return list(container)
@@ -409,7 +409,7 @@ def _current(container: Any, key: Value) -> Value:
 
 def _restore(entry: OldValue) -> None:
     container, key, old = entry
-    if isinstance(container, Storage):
+    if isinstance(container, PhantomStorage):
         container.runs = old
     elif key is None and isinstance(container, list):
         container[:] = old
@@ -429,7 +429,7 @@ def _join_outcomes(m: Machine, outcomes: Sequence[BranchResult]) -> None:
         versions = [
             outcome.changes[at][2] if at in outcome.changes else before for outcome in outcomes
         ]
-        if isinstance(container, Storage):
+        if isinstance(container, PhantomStorage):
             set_runs(m, container, join_runs(versions))
         elif key is None and isinstance(container, list):
             refill(m, container, _join_items(versions))

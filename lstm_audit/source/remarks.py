@@ -12,7 +12,7 @@ from ..rules import Remark
 from .calls import invoke
 from .entries import HeldRecurrence, Left
 from .machine import STAYS, BranchResult, Machine, Site, StopRun, is_set, run_branch
-from .tensors import Storage, Tensor, read
+from .tensors import PhantomStorage, Tensor, read
 from .values import Class, Dotted, Function, Instance, ancestry
 
 LAYER = re.compile(r"l(\d+)(_reverse)?\Z")
@@ -140,7 +140,7 @@ def _would_set(
     except (StopRun, RecursionError):
         return None
     for container, _, runs in outcome.changes.values():
-        role = container.role if isinstance(container, Storage) else None
+        role = container.role if isinstance(container, PhantomStorage) else None
         if role is not None and any(map(is_set, role.forget(runs))):
             return next((held for held in bare if held.module is role.module), None)
     return None

@@ -29,7 +29,7 @@ from .machine import (
     write_value,
 )
 from .operators import operate
-from .tensors import Storage, Tensor
+from .tensors import PhantomStorage, Tensor
 from .values import UNKNOWN, Class, Dotted, Fields, Function, Instance, NameScope, Value
 
 ROUNDS = 300
@@ -159,7 +159,7 @@ def _for(m: Machine, node: ast.For | ast.AsyncFor, scope: NameScope) -> frozense
 
 def _writes_biases(m: Machine, mark: int) -> bool:
     """Whether anything was written into a recurrence's bias since a mark of the journal."""
-    storages = (e.container for e in m.journal[mark:] if isinstance(e.container, Storage))
+    storages = (e.container for e in m.journal[mark:] if isinstance(e.container, PhantomStorage))
     return any(storage.role is not None for storage in storages)
 
 

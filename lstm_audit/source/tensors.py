@@ -36,7 +36,7 @@ class Role(NamedTuple):
         return cut_runs(runs, self.hidden_size, 2 * self.hidden_size)
 
 
-class Storage:
+class PhantomStorage:
     """The cells of one or more tensors; `role` is set for a bias of a recurrence."""
 
     __slots__ = ("born", "role", "runs", "size")
@@ -59,7 +59,7 @@ class Tensor:
 
     def __init__(
         self,
-        storage: Storage,
+        storage: PhantomStorage,
         index: Index,
         shape: tuple[int, ...],
         leaf: bool = False,
@@ -92,7 +92,7 @@ def make_tensor(
     runs: Sequence[WrittenRun], born: int, shape: tuple[int, ...] | None = None
 ) -> Tensor:
     """A tensor with a storage of its own."""
-    storage = Storage(runs, born)
+    storage = PhantomStorage(runs, born)
     return Tensor(storage, range(storage.size), (storage.size,) if shape is None else shape)
 
 
