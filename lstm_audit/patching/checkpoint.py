@@ -159,7 +159,7 @@ def _files_of_fix(
         return ()
 
 
-class Subject(NamedTuple):
+class OpenCheckpoint(NamedTuple):
     """An open checkpoint with all that a plan needs to know of it. `layouts`: where its tensors
     lie, if several patches are planned.
     """
@@ -170,18 +170,18 @@ class Subject(NamedTuple):
     layouts: Mapping[int, Layout] = {}  # a default that nothing writes to
 
 
-def _read(file: Opened, declared: tuple[Own, ...]) -> Subject:
+def _read(file: Opened, declared: tuple[Own, ...]) -> OpenCheckpoint:
     found = find_lstms(file.checkpoint, declared)
     units = sum(4 * lstm.hidden_size for lstm in found.lstms)
     if units > MAX_UNITS:
         raise NotPatchable(
             f"{units} bias elements in one file; at most {MAX_UNITS} are read", kind="limit"
         )
-    return Subject(file, found, {lstm.identity: read_values(lstm) for lstm in found.lstms})
+    return OpenCheckpoint(file, found, {lstm.identity: read_values(lstm) for lstm in found.lstms})
 
 
 def _planned(
-    subject: Subject, chosen: Sequence[Lstm], target: Target, place: BiasPlace
+    subject: OpenCheckpoint, chosen: Sequence[Lstm], target: Target, place: BiasPlace
 ) -> tuple[tuple[GatePlan, ...], list[Change]]:
     """The gates of the chosen LSTMs, and the changes of bytes that they come to."""
     gates = tuple(
