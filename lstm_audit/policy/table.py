@@ -1,19 +1,21 @@
 """Which rule is on where: a table, complete before a rule runs.
 
-Comes in: a `Policy`, a file's path, and the subjects in it with their names. Goes out: `Table`,
-subject to code to `Setting`. Promise: the last override that fits a place and names a key decides
-it, and nothing else is asked afterwards.
+Comes in: a `Policy`, a file's path, and the subjects in it with their names. Goes out:
+`SettingsTable`, subject to code to `Setting`. Promise: the last override that fits a place and
+names a key decides it, and nothing else is asked afterwards.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from ..rules import RULES, Setting, Subject, Table
+from ..rules import RULES, Setting, SettingsTable, Subject
 from .globs import file_matches, matches
 from .keys import SEVERITY, Options, set_by
 from .model import Override, Policy, Settings
 
 
-def spell_out(policy: Policy, path: str, subjects: Mapping[Subject, tuple[str, ...]]) -> Table:
+def spell_out(
+    policy: Policy, path: str, subjects: Mapping[Subject, tuple[str, ...]]
+) -> SettingsTable:
     """The policy of one file, spelled out for each of its subjects."""
     fitting = overrides_for(policy, path)
     known: dict[tuple[bool, ...], Mapping[str, Setting]] = {}  # most subjects share one

@@ -197,7 +197,7 @@ class Setting(NamedTuple):
     severity: str | None = None
 
 
-Table = Mapping[Subject, Mapping[str, Setting]]
+SettingsTable = Mapping[Subject, Mapping[str, Setting]]
 """What a policy says of one file: for each subject, code to setting; a code that is not there is
 off. It is complete before a rule runs.
 """
@@ -228,7 +228,7 @@ def catalogue() -> list[Rule]:
     return sorted(RULES.values(), key=lambda rule: rule.code)
 
 
-def judge(evidence: Evidence, table: Table) -> Iterator[Finding]:
+def judge(evidence: Evidence, table: SettingsTable) -> Iterator[Finding]:
     """Every finding of every rule that is on, in the order of codes, then of the report."""
     for rule in catalogue():
         for hit in _hits(rule, evidence, table):
@@ -237,7 +237,7 @@ def judge(evidence: Evidence, table: Table) -> Iterator[Finding]:
                 yield _finding(rule, hit, setting, evidence)
 
 
-def _hits(rule: Rule, evidence: Evidence, table: Table) -> Iterator[Hit]:
+def _hits(rule: Rule, evidence: Evidence, table: SettingsTable) -> Iterator[Hit]:
     if rule.scope == "file":
         anywhere = [settings[rule.code] for settings in table.values() if rule.code in settings]
         if anywhere:  # its options are the same everywhere, so those of the first place will do

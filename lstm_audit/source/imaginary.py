@@ -23,7 +23,7 @@ from ..raw.source import BytesSource
 from ..raw.span import whole
 from ..raw.tensor import Block, contiguous
 from ..raw.tensor import Tensor as StoredTensor
-from ..rules import Case, Evidence, Remark, Table, judge, subjects_of
+from ..rules import Case, Evidence, Remark, SettingsTable, judge, subjects_of
 from .cells import CellValue, Draw, values_of
 from .entries import HeldRecurrence
 from .tensors import PhantomStorage, Tensor, WrittenRun, cut_runs, read
@@ -222,7 +222,7 @@ CERTAIN: dict[str, Callable[[LayerBiases], bool]] = {
 """What must stand in the cells for a finding to be the text's, not the draws'."""
 
 
-def _source_table(policy: Policy, path: str, evidence: Evidence) -> Table:
+def _source_table(policy: Policy, path: str, evidence: Evidence) -> SettingsTable:
     """The policy's settings of the rules that source is held against; the others are off."""
     on = SOURCE_RULES | ({"LA108"} if wants_defaults(policy) else set())
     table = spell_out(policy, path, subjects_of(evidence))
