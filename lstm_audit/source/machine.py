@@ -30,11 +30,11 @@ from .values import (
     Function,
     Instance,
     Items,
+    MadeDict,
     NameScope,
     Open,
     SourcePlace,
     Symbol,
-    Table,
     Unknown,
     Value,
     is_known_number,
@@ -199,9 +199,9 @@ def new_items(m: Machine, values: Iterable[Value] = ()) -> Items:
     return items
 
 
-def new_table(m: Machine, values: Mapping[Value, Value] | None = None) -> Table:
+def new_table(m: Machine, values: Mapping[Value, Value] | None = None) -> MadeDict:
     """A dict that belongs to the run."""
-    table = Table(values or {})
+    table = MadeDict(values or {})
     table.born = m.number()
     return table
 

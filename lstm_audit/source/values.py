@@ -70,7 +70,7 @@ class Items(list[Value]):
     born = 0
 
 
-class Table(dict[Value, Value]):
+class MadeDict(dict[Value, Value]):
     """A dict that the run has made; `born` as in `Fields`."""
 
     born = 0
