@@ -29,11 +29,11 @@ few kilobytes.
 Progress = Callable[[int, int], None]
 """Called with (files done, files in all) after every file."""
 
-Target = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any] | Any
+AuditTarget = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any] | Any
 
 
 def audit(
-    target: Target,
+    target: AuditTarget,
     *,
     layers: str | Iterable[str] = (),
     policy: "Policy | None" = None,

@@ -13,7 +13,7 @@ from typing import Any
 
 from .errors import BadPolicy
 from .facts import Audit, Finding
-from .fleet import Target, audit
+from .fleet import AuditTarget, audit
 from .policy.flags import with_flags
 from .policy.load import PolicyLike, policy_of
 from .policy.model import Policy
@@ -56,7 +56,7 @@ class Checked:
 
 
 def check(
-    target: Target,
+    target: AuditTarget,
     policy: PolicyLike = None,
     *,
     layers: str | Iterable[str] = (),
@@ -118,7 +118,7 @@ def _assert_probed(target: Any, activation: Sequence[float] | None) -> None:
 
 
 def assert_forget_gate(
-    target: Target,
+    target: AuditTarget,
     *,
     activation: Sequence[float] | None = None,
     bias: float | Sequence[float] | None = None,
