@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 
 from .machine import Machine, Raised, new_items, new_tensor, notice_wipe, put, write_value
-from .tensors import Tensor, WrittenRun
+from .tensors import PhantomTensor, WrittenRun
 from .values import (
     UNKNOWN,
     Class,
@@ -46,7 +46,7 @@ def get_attribute(m: Machine, owner: Value, name: str, node: ast.AST | None) -> 
     """`owner.name`."""
     if isinstance(owner, Instance):
         return _of_instance(m, owner, name, node)
-    if isinstance(owner, Tensor):
+    if isinstance(owner, PhantomTensor):
         return _of_tensor(m, owner, name, node)
     if isinstance(owner, Dotted):
         return _of_library(m, owner, name, node)
@@ -152,9 +152,9 @@ def bind(m: Machine, owner: Instance, found: Value) -> Value:
     return Method(owner.cls if "classmethod" in wrappers else owner, found)
 
 
-def own_parameters(owner: Instance) -> dict[str, Tensor]:
+def own_parameters(owner: Instance) -> dict[str, PhantomTensor]:
     """A module's parameters without its children's."""
-    return {n: v for n, v in owner.attrs.items() if isinstance(v, Tensor) and v.parameter}
+    return {n: v for n, v in owner.attrs.items() if isinstance(v, PhantomTensor) and v.parameter}
 
 
 def own_modules(owner: Instance) -> dict[str, Instance]:
@@ -193,7 +193,7 @@ SPECIAL: dict[str, Callable[[Machine, Instance], Value]] = {
 }
 
 
-def _of_tensor(m: Machine, owner: Tensor, name: str, node: ast.AST | None) -> Value:
+def _of_tensor(m: Machine, owner: PhantomTensor, name: str, node: ast.AST | None) -> Value:
     if name == "data":
         shown = owner.view(owner.index, owner.shape)
         shown.leaf = False
@@ -218,7 +218,7 @@ def _of_tensor(m: Machine, owner: Tensor, name: str, node: ast.AST | None) -> Va
 
 def set_attribute(m: Machine, owner: Value, name: str, value: Value, node: ast.AST) -> None:
     """`owner.name = value`."""
-    if isinstance(owner, Tensor):
+    if isinstance(owner, PhantomTensor):
         _set_of_tensor(m, owner, name, value, node)
     elif isinstance(owner, Instance):
         _set_of_instance(m, owner, name, value, node)
@@ -228,7 +228,9 @@ def set_attribute(m: Machine, owner: Value, name: str, value: Value, node: ast.A
         _set_of_instance(m, owner.me, name, value, node)
 
 
-def _set_of_tensor(m: Machine, owner: Tensor, name: str, value: Value, node: ast.AST) -> None:
+def _set_of_tensor(
+    m: Machine, owner: PhantomTensor, name: str, value: Value, node: ast.AST
+) -> None:
     if name == "data":
         write_value(m, owner, value, m.place(node))
     elif name == "requires_grad":
@@ -241,17 +243,17 @@ def _set_of_instance(m: Machine, owner: Instance, name: str, value: Value, node:
         m.call(found, [owner, value], {}, node)
         return
     old = owner.attrs.get(name)
-    if isinstance(old, Tensor) and old.parameter:
+    if isinstance(old, PhantomTensor) and old.parameter:
         _replace_parameter(m, owner, name, old, value, node)
     else:
         put(m, owner.attrs, name, value)
 
 
 def _replace_parameter(
-    m: Machine, owner: Instance, name: str, old: Tensor, value: Value, node: ast.AST
+    m: Machine, owner: Instance, name: str, old: PhantomTensor, value: Value, node: ast.AST
 ) -> None:
     """Another Parameter takes the place; a plain tensor is refused, as torch refuses it."""
-    if isinstance(value, Tensor):
+    if isinstance(value, PhantomTensor):
         if not value.parameter:
             raise Raised("TypeError")
         role = old.storage.role

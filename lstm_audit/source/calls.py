@@ -22,7 +22,7 @@ from .machine import (
 from .modules import call_native, make_module
 from .python_calls import call_builtin, call_plain, call_standard, is_standard
 from .tensor_methods import call_method
-from .tensors import Tensor
+from .tensors import PhantomTensor
 from .torch_calls import call_torch
 from .values import (
     UNKNOWN,
@@ -75,7 +75,7 @@ def _call_bound(
         return invoke(m, what, [me, *args], keywords)
     if isinstance(me, Instance):
         return call_native(m, me, what.removeprefix("super."), args, keywords, node)
-    if isinstance(me, Tensor):
+    if isinstance(me, PhantomTensor):
         return call_method(m, me, what, args, keywords, node)
     if isinstance(me, Function) and what in ("__get__", "__call__"):
         return invoke(m, me, args, keywords) if what == "__call__" else Method(args[0], me)

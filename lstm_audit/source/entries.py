@@ -23,7 +23,7 @@ from .machine import (
     new_scope,
     put,
 )
-from .tensors import Tensor
+from .tensors import PhantomTensor
 from .values import Class, Dotted, Function, Instance, NameScope, SourcePlace, Value, find_attribute
 
 MOST_KEPT = 500
@@ -219,7 +219,7 @@ def reachable(
     todo = [(name, value, True) for name, value in reversed(list(values.items()))]
     while todo and len(seen) < 20_000:
         name, value, is_root = todo.pop()
-        if id(value) in seen or isinstance(value, Dotted | Tensor | str):
+        if id(value) in seen or isinstance(value, Dotted | PhantomTensor | str):
             continue
         seen.add(id(value))
         if isinstance(value, Instance):

@@ -23,7 +23,7 @@ from .machine import (
     truth,
 )
 from .operators import LONGEST_LIST, bounded_text, compare, negate, operate
-from .tensors import Tensor
+from .tensors import PhantomTensor
 from .values import (
     UNKNOWN,
     Class,
@@ -315,7 +315,7 @@ def items_of(m: Machine, value: Value) -> list[Value] | None:
     """What iterating over a value gives; None where that is unknown, or too much."""
     if isinstance(value, Instance):
         return _items_of_module(m, value)
-    if isinstance(value, Tensor):
+    if isinstance(value, PhantomTensor):
         if value.shape and value.shape[0] <= LONGEST_LIST:
             return [get_item(m, value, n, None) for n in range(value.shape[0])]
         return None

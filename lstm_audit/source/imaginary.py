@@ -26,7 +26,7 @@ from ..raw.tensor import Tensor as StoredTensor
 from ..rules import Case, Evidence, Remark, SettingsTable, judge, subjects_of
 from .cells import CellValue, Draw, values_of
 from .entries import HeldRecurrence
-from .tensors import PhantomStorage, Tensor, WrittenRun, cut_runs, read
+from .tensors import PhantomStorage, PhantomTensor, WrittenRun, cut_runs, read
 from .values import UNKNOWN, Instance, SourcePlace
 
 LARGEST_JUDGED = 4096
@@ -84,14 +84,14 @@ class FoundLayers(NamedTuple):
     """The LSTMs that can be judged, the GRUs beside them, and the rest."""
 
     lstms: tuple[LayerBiases, ...]
-    grus: tuple[tuple[HeldRecurrence, str, Tensor], ...]
+    grus: tuple[tuple[HeldRecurrence, str, PhantomTensor], ...]
     unjudged: tuple[Unjudged, ...]
 
 
 def part_of(held: Sequence[HeldRecurrence]) -> FoundLayers:
     """The parts of the recurrences that were found."""
     lstms: list[LayerBiases] = []
-    grus: list[tuple[HeldRecurrence, str, Tensor]] = []
+    grus: list[tuple[HeldRecurrence, str, PhantomTensor]] = []
     unjudged: list[Unjudged] = []
     for one in held:
         kind = one.module.kind.rpartition(".")[2]
@@ -106,11 +106,11 @@ def part_of(held: Sequence[HeldRecurrence]) -> FoundLayers:
     return FoundLayers(tuple(lstms), tuple(grus), tuple(unjudged))
 
 
-def _biases(module: Instance) -> list[tuple[str, Tensor]]:
+def _biases(module: Instance) -> list[tuple[str, PhantomTensor]]:
     return [
         (name, value)
         for name, value in module.attrs.items()
-        if name.startswith(("bias_ih", "bias_hh")) and isinstance(value, Tensor)
+        if name.startswith(("bias_ih", "bias_hh")) and isinstance(value, PhantomTensor)
     ]
 
 
@@ -129,7 +129,7 @@ def _parts(held: HeldRecurrence) -> Iterable[LayerBiases | Unjudged]:
 
 
 def _part(
-    held: HeldRecurrence, layer: int, direction: str, ih: Tensor, hh: Tensor
+    held: HeldRecurrence, layer: int, direction: str, ih: PhantomTensor, hh: PhantomTensor
 ) -> LayerBiases | Unjudged:
     size, over = divmod(len(ih), 4)
     if over or len(ih) != len(hh) or not size:
@@ -312,7 +312,7 @@ def numbers_of(runs: Sequence[WrittenRun], size: int) -> list[float]:
 
 def _lookalikes(parts: FoundLayers) -> Iterable[Lookalike]:
     """GRUs in whose biases some number was written."""
-    grouped: dict[tuple[str, str], dict[str, Tensor]] = {}
+    grouped: dict[tuple[str, str], dict[str, PhantomTensor]] = {}
     for held, name, bias in parts.grus:
         tail = name.removeprefix("bias_ih").removeprefix("bias_hh")
         grouped.setdefault((held.name, tail), {})[name] = bias

@@ -21,7 +21,7 @@ from .machine import (
     write_value,
 )
 from .operators import LONGEST_LIST
-from .tensors import LONG, Index, Tensor, numbers_in, read
+from .tensors import LONG, Index, PhantomTensor, numbers_in, read
 from .values import UNKNOWN, Class, Dotted, Instance, Symbol, Value, find_attribute, is_open
 
 CONTAINERS = ("torch.nn.ModuleList", "torch.nn.Sequential", "torch.nn.ParameterList")
@@ -30,7 +30,7 @@ MAPPINGS = ("torch.nn.ModuleDict", "torch.nn.ParameterDict")
 
 def get_item(m: Machine, owner: Value, index: Value, node: ast.AST | None) -> Value:
     """`owner[index]`."""
-    if isinstance(owner, Tensor):
+    if isinstance(owner, PhantomTensor):
         shown = view_at(owner, index)
         # An index of positions copies; a slice shares the memory.
         return new_tensor(m, read(shown), shown.shape) if _copies(index) else shown
@@ -51,7 +51,7 @@ def get_item(m: Machine, owner: Value, index: Value, node: ast.AST | None) -> Va
 
 def _copies(index: Value) -> bool:
     parts = index if isinstance(index, tuple) else (index,)
-    return any(isinstance(part, Tensor | list | range) for part in parts)
+    return any(isinstance(part, PhantomTensor | list | range) for part in parts)
 
 
 def _of_table(owner: dict[Value, Value], index: Value) -> Value:
@@ -105,7 +105,7 @@ def _of_module(m: Machine, owner: Instance, index: Value, node: ast.AST | None) 
     return spelled(m, node)
 
 
-def view_at(tensor: Tensor, index: Value) -> Tensor:
+def view_at(tensor: PhantomTensor, index: Value) -> PhantomTensor:
     """The view that an index shows."""
     parts = list(index) if isinstance(index, tuple) and not isinstance(index, Dotted) else [index]
     if ... in parts:
@@ -123,7 +123,7 @@ def _without_ellipsis(parts: list[Value], axes: int) -> list[Value]:
     return [*parts[:at], *[slice(None)] * more, *parts[at + 1 :]]
 
 
-def _first_axis(tensor: Tensor, index: Value) -> Tensor:
+def _first_axis(tensor: PhantomTensor, index: Value) -> PhantomTensor:
     size, rest = tensor.shape[0], tensor.shape[1:]
     row = len(tensor.index) // size if size else 0
     rows = pick_rows(size, index)
@@ -146,7 +146,7 @@ def _length(rows: Index, size: int, index: Value) -> int:
     return Symbol(len(rows)) if is_symbolic else len(rows)
 
 
-def _axes(tensor: Tensor, parts: list[Value]) -> Tensor:
+def _axes(tensor: PhantomTensor, parts: list[Value]) -> PhantomTensor:
     """Several axes, cell by cell."""
     if len(tensor.index) > LONG:
         return tensor.blurred()
@@ -181,13 +181,13 @@ def pick_rows(size: int, index: Value) -> Index | None:
         return range(size)[index : index + 1 or None] if index < 0 else range(index, index + 1)
     if isinstance(index, float) and not is_open(index):
         raise Raised("TypeError")
-    numbers = numbers_in(index) if isinstance(index, Tensor) else index
+    numbers = numbers_in(index) if isinstance(index, PhantomTensor) else index
     if not isinstance(numbers, list | range) or len(numbers) > LONG:
         return None
     if not all(isinstance(n, int | float) and -size <= n < size for n in numbers):
         return None
     if (
-        isinstance(index, Tensor)
+        isinstance(index, PhantomTensor)
         and len(numbers) == size
         and set(numbers) <= {0.0, 1.0}
         and size > 2
@@ -224,7 +224,7 @@ def _fits_size(size: int, index: slice) -> bool:
 
 def set_item(m: Machine, owner: Value, index: Value, value: Value, node: ast.AST) -> None:
     """`owner[index] = value`."""
-    if isinstance(owner, Tensor):
+    if isinstance(owner, PhantomTensor):
         refuse_on_leaf(m, owner, node)
         write_value(m, view_at(owner, index), value, m.place(node))
     elif isinstance(owner, dict):

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 from .cells import Draw
 from .tensors import (
     PhantomStorage,
+    PhantomTensor,
     Role,
-    Tensor,
     WrittenRun,
     is_contiguous,
     join_runs,
@@ -208,7 +208,7 @@ def new_table(m: Machine, values: Mapping[Value, Value] | None = None) -> MadeDi
 
 def new_tensor(
     m: Machine, runs: Sequence[WrittenRun], shape: tuple[int, ...] | None = None
-) -> Tensor:
+) -> PhantomTensor:
     """A tensor with a storage of its own."""
     return make_tensor(runs, m.number(), shape)
 
@@ -238,7 +238,9 @@ def set_runs(m: Machine, storage: PhantomStorage, runs: list[WrittenRun]) -> Non
     storage.runs = runs
 
 
-def write(m: Machine, tensor: Tensor, runs: Sequence[WrittenRun], place: SourcePlace) -> None:
+def write(
+    m: Machine, tensor: PhantomTensor, runs: Sequence[WrittenRun], place: SourcePlace
+) -> None:
     """Write cells through a view."""
     if len(tensor):
         if tensor.vague:
@@ -283,9 +285,9 @@ def is_set(run: WrittenRun) -> bool:
     return not isinstance(run.cell, Draw | Unknown)
 
 
-def write_value(m: Machine, tensor: Tensor, value: Value, place: SourcePlace) -> None:
+def write_value(m: Machine, tensor: PhantomTensor, value: Value, place: SourcePlace) -> None:
     """Write a number or a tensor; what is open or unknown leaves unknown cells."""
-    if isinstance(value, Tensor):
+    if isinstance(value, PhantomTensor):
         write(m, tensor, read(value), place)
     elif is_known_number(value) or isinstance(value, bool):
         write(m, tensor, [WrittenRun(1, float(value))], place)
@@ -293,7 +295,7 @@ def write_value(m: Machine, tensor: Tensor, value: Value, place: SourcePlace) ->
         write(m, tensor, [WrittenRun(1, UNKNOWN)], place)
 
 
-def refuse_on_leaf(m: Machine, tensor: Tensor, node: ast.AST) -> None:
+def refuse_on_leaf(m: Machine, tensor: PhantomTensor, node: ast.AST) -> None:
     """LA504: torch raises when a parameter that requires grad is written while autograd is on."""
     if tensor.leaf and m.grad:
         if not m.grad_known:
@@ -308,17 +310,17 @@ def blur(m: Machine, values: Iterable[Value], place: SourcePlace) -> None:
         write(m, tensor, [WrittenRun(1, UNKNOWN)], place)
 
 
-def reachable_tensors(values: Iterable[Value]) -> list[Tensor]:
+def reachable_tensors(values: Iterable[Value]) -> list[PhantomTensor]:
     """The tensors in values, containers and modules."""
     seen: set[int] = set()
-    found: list[Tensor] = []
+    found: list[PhantomTensor] = []
     todo = list(values)
     while todo and len(seen) < 20_000:
         value = todo.pop()
         if id(value) in seen:
             continue
         seen.add(id(value))
-        if isinstance(value, Tensor):
+        if isinstance(value, PhantomTensor):
             found.append(value)
         else:
             todo += parts_of(value)
@@ -477,7 +479,7 @@ def same(a: Value, b: Value) -> bool:
 
 def truth(value: Value) -> bool | None:
     """Whether a value counts as true; None where that is unknown."""
-    if value is UNKNOWN or is_open(value) or isinstance(value, Tensor | Dotted):
+    if value is UNKNOWN or is_open(value) or isinstance(value, PhantomTensor | Dotted):
         return None
     if isinstance(value, list) and value and value[-1] is OPEN_END:
         return None

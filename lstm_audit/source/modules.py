@@ -29,7 +29,7 @@ from .machine import (
     write,
     write_value,
 )
-from .tensors import Role, Tensor, WrittenRun
+from .tensors import PhantomTensor, Role, WrittenRun
 from .values import (
     UNKNOWN,
     Class,
@@ -161,7 +161,9 @@ def _add_weights(
     return names
 
 
-def draw_parameter(m: Machine, shape: tuple[int, ...], fan: int, place: SourcePlace) -> Tensor:
+def draw_parameter(
+    m: Machine, shape: tuple[int, ...], fan: int, place: SourcePlace
+) -> PhantomTensor:
     """A parameter that torch draws uniformly from ±1/√fan."""
     bound = 1 / math.sqrt(fan) if fan else 0.0
     cell = Draw("uniform", m.number(), -bound, bound)
@@ -255,7 +257,7 @@ def walk_modules(owner: Instance, path: str = "") -> list[tuple[str, Instance]]:
     return found
 
 
-def walk_parameters(owner: Instance, path: str = "") -> list[tuple[str, Tensor]]:
+def walk_parameters(owner: Instance, path: str = "") -> list[tuple[str, PhantomTensor]]:
     """All parameters with their dotted names, each once."""
     seen: set[int] = set()
     found = []

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from .cells import compute
 from .machine import OPEN_END, Machine, new_items, new_table, new_tensor, same
-from .tensors import Tensor, WrittenRun, map_runs, merge, read, stretch
+from .tensors import PhantomTensor, WrittenRun, map_runs, merge, read, stretch
 from .values import (
     UNKNOWN,
     Class,
@@ -51,7 +51,7 @@ def operate(m: Machine, op: type[ast.operator], a: Value, b: Value) -> Value:
     if op not in ARITHMETIC:
         return UNKNOWN
     name, function = ARITHMETIC[op]
-    if isinstance(a, Tensor) or isinstance(b, Tensor):
+    if isinstance(a, PhantomTensor) or isinstance(b, PhantomTensor):
         return operate_tensors(m, name, a, b)
     if isinstance(a, int | float) and isinstance(b, int | float):
         return _numbers(op, function, a, b)
@@ -89,7 +89,7 @@ def reopen(result: Value, *parts: Value) -> Value:
 
 def operate_tensors(m: Machine, name: str, a: Value, b: Value) -> Value:
     """An elementwise operation of a tensor with a number or a tensor, broadcast."""
-    tensors = [value for value in (a, b) if isinstance(value, Tensor)]
+    tensors = [value for value in (a, b) if isinstance(value, PhantomTensor)]
     largest = max(tensors, key=len)
     length, shape = len(largest), largest.shape
     open_number = any(is_open(value) for value in (a, b))
@@ -102,7 +102,7 @@ def operate_tensors(m: Machine, name: str, a: Value, b: Value) -> Value:
 
 
 def _column(value: Value, length: int) -> list[WrittenRun]:
-    if isinstance(value, Tensor):
+    if isinstance(value, PhantomTensor):
         return stretch(read(value), length)
     if is_number(value) or isinstance(value, bool):
         return [WrittenRun(length, float(value))]
@@ -113,7 +113,7 @@ def _reopened(run: WrittenRun) -> WrittenRun:
     return run._replace(cell=UNKNOWN) if isinstance(run.cell, float) and run.cell else run
 
 
-def map_tensor(m: Machine, name: str, tensor: Tensor) -> Tensor:
+def map_tensor(m: Machine, name: str, tensor: PhantomTensor) -> PhantomTensor:
     """An elementwise function of one tensor."""
     return new_tensor(m, map_runs(name, read(tensor)), tensor.shape)
 
@@ -159,7 +159,7 @@ def _repeat(m: Machine, items: Value, times: Value) -> Value:
 
 def negate(m: Machine, value: Value) -> Value:
     """`-value`."""
-    if isinstance(value, Tensor):
+    if isinstance(value, PhantomTensor):
         return map_tensor(m, "neg", value)
     return reopen(-value, value) if isinstance(value, int | float) else UNKNOWN
 
@@ -203,7 +203,7 @@ def _alike(a: Value, b: Value) -> Value:
     if is_open(a) or is_open(b):
         both = isinstance(a, Symbol) and isinstance(b, Symbol)
         return True if both and int(a) == int(b) else UNKNOWN
-    if a is UNKNOWN or b is UNKNOWN or isinstance(a, Tensor) or isinstance(b, Tensor):
+    if a is UNKNOWN or b is UNKNOWN or isinstance(a, PhantomTensor) or isinstance(b, PhantomTensor):
         return UNKNOWN
     if _foreign(a) or _foreign(b):
         return UNKNOWN
@@ -220,7 +220,9 @@ def _foreign(value: Value) -> bool:
 
 
 def _has_unknown(values: Value) -> bool:
-    return any(v is UNKNOWN or is_open(v) or isinstance(v, Tensor | list | tuple) for v in values)
+    return any(
+        v is UNKNOWN or is_open(v) or isinstance(v, PhantomTensor | list | tuple) for v in values
+    )
 
 
 def _contains(container: Value, value: Value) -> Value:
@@ -246,7 +248,7 @@ def _among(items: list[Value], value: Value) -> Value:
     return UNKNOWN if UNKNOWN in answers else False
 
 
-def invert_cells(m: Machine, tensor: Tensor) -> Tensor:
+def invert_cells(m: Machine, tensor: PhantomTensor) -> PhantomTensor:
     """1 / tensor."""
     runs = [run._replace(cell=compute("reciprocal", run.cell)) for run in read(tensor)]
     return new_tensor(m, runs, tensor.shape)

@@ -28,7 +28,7 @@ from .machine import (
 )
 from .operators import LONGEST_LIST, LONGEST_TEXT, bounded_text, reopen
 from .patterns import call_pattern, compile_pattern
-from .tensors import Tensor, read
+from .tensors import PhantomTensor, read
 from .values import (
     UNKNOWN,
     Class,
@@ -119,7 +119,7 @@ def _delattr(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -
 def _hasattr(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     if len(args) != 2 or not isinstance(args[1], str):
         return UNKNOWN
-    if isinstance(args[0], Tensor):
+    if isinstance(args[0], PhantomTensor):
         return args[1] in ("data", "shape", "grad", "fill_", "dim", "size")
     return _has(args[0], args[1]) if isinstance(args[0], Instance) else UNKNOWN
 
@@ -168,7 +168,7 @@ def is_instance_of(value: Value, kind: Value) -> Value:
     if isinstance(value, Instance):
         return _module_is(value, kind)
     name = kind.name
-    if isinstance(value, Tensor):
+    if isinstance(value, PhantomTensor):
         return name.endswith(("Tensor", "Parameter")) and (
             not name.endswith("Parameter") or value.parameter
         )
@@ -217,7 +217,7 @@ def _type(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> V
 
 def _len(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     value = args[0] if args else UNKNOWN
-    if isinstance(value, Tensor):
+    if isinstance(value, PhantomTensor):
         return value.shape[0] if value.shape else UNKNOWN
     if isinstance(value, str | dict | set | range):
         return len(value)
@@ -659,7 +659,7 @@ def copy_value(m: Machine, value: Value, done: dict[int, Value], depth: int = 0)
     """A deep copy: tensors of their own, modules of their own; functions and classes shared."""
     if id(value) in done or depth > 40:
         return done.get(id(value), UNKNOWN)
-    if isinstance(value, Tensor):
+    if isinstance(value, PhantomTensor):
         return _copy_tensor(m, value, done)
     if isinstance(value, Instance):
         return _copy_instance(m, value, done, depth)
@@ -670,7 +670,7 @@ def copy_value(m: Machine, value: Value, done: dict[int, Value], depth: int = 0)
     return value
 
 
-def _copy_tensor(m: Machine, value: Tensor, done: dict[int, Value]) -> Tensor:
+def _copy_tensor(m: Machine, value: PhantomTensor, done: dict[int, Value]) -> PhantomTensor:
     made = new_tensor(m, read(value), value.shape)
     made.leaf, made.parameter = value.leaf, value.parameter
     made.storage.role = value.storage.role

@@ -12,7 +12,7 @@ from ..rules import Remark
 from .calls import invoke
 from .entries import HeldRecurrence, Left
 from .machine import STAYS, BranchResult, Machine, Site, StopRun, is_set, run_branch
-from .tensors import PhantomStorage, Tensor, read
+from .tensors import PhantomStorage, PhantomTensor, read
 from .values import Class, Dotted, Function, Instance, ancestry
 
 LAYER = re.compile(r"l(\d+)(_reverse)?\Z")
@@ -47,10 +47,10 @@ def _is_bare(module: Instance, name: str) -> bool:
     """Whether both halves end without a forget bias."""
     tail = name[len("bias_ih") :]
     biases = [module.attrs.get(f"bias_{half}{tail}") for half in ("ih", "hh")]
-    return all(isinstance(bias, Tensor) and not _sets_forget(bias) for bias in biases)
+    return all(isinstance(bias, PhantomTensor) and not _sets_forget(bias) for bias in biases)
 
 
-def _sets_forget(bias: Tensor) -> bool:
+def _sets_forget(bias: PhantomTensor) -> bool:
     role = bias.storage.role
     return role is not None and any(map(is_set, role.forget(read(bias))))
 
@@ -92,7 +92,7 @@ def _never_called(left: Left, path: str) -> Iterator[Remark]:
 
 
 def _all_bare(module: Instance) -> bool:
-    biases = [value for value in module.attrs.values() if isinstance(value, Tensor)]
+    biases = [value for value in module.attrs.values() if isinstance(value, PhantomTensor)]
     return module.kind in ("torch.nn.LSTM", "torch.nn.LSTMCell") and not any(
         map(_sets_forget, biases)
     )

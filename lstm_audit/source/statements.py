@@ -29,7 +29,7 @@ from .machine import (
     write_value,
 )
 from .operators import operate
-from .tensors import PhantomStorage, Tensor
+from .tensors import PhantomStorage, PhantomTensor
 from .values import UNKNOWN, Class, Dotted, Fields, Function, Instance, NameScope, Value
 
 ROUNDS = 300
@@ -80,7 +80,7 @@ def _assign_operated(m: Machine, node: ast.AugAssign, scope: NameScope) -> froze
     """`x += y` writes into a tensor or a list in place."""
     old, by = evaluate(m, node.target, scope), evaluate(m, node.value, scope)
     new = operate(m, type(node.op), old, by)
-    if isinstance(old, Tensor):
+    if isinstance(old, PhantomTensor):
         refuse_on_leaf(m, old, node)
         if isinstance(node.target, ast.Subscript):
             assign(m, node.target, new, scope)

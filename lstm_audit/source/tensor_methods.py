@@ -22,7 +22,7 @@ from .machine import (
     write_value,
 )
 from .operators import map_tensor, operate_tensors
-from .tensors import Tensor, WrittenRun, map_runs, number_in, numbers_in, read
+from .tensors import PhantomTensor, WrittenRun, map_runs, number_in, numbers_in, read
 from .values import UNKNOWN, Symbol, Value, is_number, is_open
 
 Keywords = dict[str, Value]
@@ -56,7 +56,7 @@ BINARY = {"add": "add", "sub": "sub", "mul": "mul", "div": "div", "pow": "pow",
 
 
 def call_method(
-    m: Machine, me: Tensor, name: str, args: list[Value], keywords: Keywords, node: ast.AST
+    m: Machine, me: PhantomTensor, name: str, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
     """`tensor.name(*args)`."""
     if name in METHODS:
@@ -78,13 +78,13 @@ def call_method(
     return UNKNOWN
 
 
-def _same(me: Tensor, name: str, args: list[Value]) -> Tensor:
+def _same(me: PhantomTensor, name: str, args: list[Value]) -> PhantomTensor:
     if name == "requires_grad_":
         me.leaf = not args or args[0] is not False
     return me
 
 
-def _unlisted(m: Machine, me: Tensor, name: str, node: ast.AST) -> Tensor:
+def _unlisted(m: Machine, me: PhantomTensor, name: str, node: ast.AST) -> PhantomTensor:
     """An in-place method: of a function that is known, or of anything."""
     refuse_on_leaf(m, me, node)
     function = name.removesuffix("_")
@@ -94,8 +94,13 @@ def _unlisted(m: Machine, me: Tensor, name: str, node: ast.AST) -> Tensor:
 
 
 def _in_place(
-    m: Machine, me: Tensor, function: str, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Tensor:
+    m: Machine,
+    me: PhantomTensor,
+    function: str,
+    args: list[Value],
+    keywords: Keywords,
+    node: ast.AST,
+) -> PhantomTensor:
     refuse_on_leaf(m, me, node)
     by = args[0] if args else keywords.get("other", UNKNOWN)
     scale = keywords.get("alpha", 1)
@@ -104,30 +109,40 @@ def _in_place(
     return me
 
 
-def _fill(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _fill(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     refuse_on_leaf(m, me, node)
     write_value(m, me, args[0] if args else keywords.get("value", UNKNOWN), m.place(node))
     return me
 
 
-def _zero(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _zero(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     refuse_on_leaf(m, me, node)
     write_value(m, me, 0.0, m.place(node))
     return me
 
 
-def _copy(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _copy(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     refuse_on_leaf(m, me, node)
     write_value(m, me, args[0] if args else keywords.get("src", UNKNOWN), m.place(node))
     return me
 
 
-def _set(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _set(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     write_value(m, me, args[0] if args else UNKNOWN, m.place(node))
     return me
 
 
-def _uniform(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _uniform(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     refuse_on_leaf(m, me, node)
     low = args[0] if args else keywords.get("from", keywords.get("a", 0.0))
     high = args[1] if len(args) > 1 else keywords.get("to", keywords.get("b", 1.0))
@@ -135,7 +150,9 @@ def _uniform(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node
     return me
 
 
-def _normal(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _normal(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     refuse_on_leaf(m, me, node)
     mean = args[0] if args else keywords.get("mean", 0.0)
     std = args[1] if len(args) > 1 else keywords.get("std", 1.0)
@@ -152,17 +169,21 @@ def draw_runs(m: Machine, law: str, a: Value, b: Value, length: int) -> list[Wri
     return [WrittenRun(length, Draw(law, m.number(), float(a), float(b)))]
 
 
-def _clamp(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _clamp(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     return _clamped(m, me, args, keywords)
 
 
-def _clamp_(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _clamp_(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     refuse_on_leaf(m, me, node)
     write_value(m, me, _clamped(m, me, args, keywords), m.place(node))
     return me
 
 
-def _clamped(m: Machine, me: Tensor, args: list[Value], keywords: Keywords) -> Tensor:
+def _clamped(m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords) -> PhantomTensor:
     low = args[0] if args else keywords.get("min")
     high = args[1] if len(args) > 1 else keywords.get("max")
     result = me if low is None else operate_tensors(m, "max", me, low)
@@ -170,7 +191,7 @@ def _clamped(m: Machine, me: Tensor, args: list[Value], keywords: Keywords) -> T
 
 
 def _index_fill(
-    m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
     """`index_fill_(dim, index, value)` and `index_copy_`."""
     refuse_on_leaf(m, me, node)
@@ -182,7 +203,7 @@ def _index_fill(
 
 
 def _index_add(
-    m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
     refuse_on_leaf(m, me, node)
     if len(args) == 3 and args[0] in (0, -1) and len(me.shape) == 1:
@@ -193,7 +214,9 @@ def _index_add(
     return me
 
 
-def _narrow(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _narrow(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     values = [*args, *(keywords[k] for k in ("dim", "start", "length") if k in keywords)]
     if len(values) == 3 and values[0] == 0 and all(isinstance(v, int) for v in values):
         stop = values[1] + values[2]
@@ -202,13 +225,17 @@ def _narrow(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node:
     return me.blurred()
 
 
-def _detach(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _detach(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     shown = me.view(me.index, me.shape)
     shown.leaf = False
     return shown
 
 
-def _chunk(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _chunk(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     count = args[0] if args else keywords.get("chunks", keywords.get("sections", UNKNOWN))
     if not isinstance(count, int) or count <= 0 or not _first_dim(args[1:], keywords, me):
         return UNKNOWN
@@ -217,7 +244,9 @@ def _chunk(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: 
     return new_items(m, _pieces(me, [step] * -(-int(size) // max(step, 1))))
 
 
-def _split(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _split(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     by = args[0] if args else keywords.get("split_size", keywords.get("split_size_or_sections"))
     if not _first_dim(args[1:], keywords, me):
         return UNKNOWN
@@ -231,12 +260,12 @@ def _split(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: 
     return new_items(m, _pieces(me, sizes))
 
 
-def _first_dim(args: list[Value], keywords: Keywords, me: Tensor) -> bool:
+def _first_dim(args: list[Value], keywords: Keywords, me: PhantomTensor) -> bool:
     dim = args[0] if args else keywords.get("dim", 0)
     return dim == 0 or (len(me.shape) == 1 and dim == -1)
 
 
-def _pieces(me: Tensor, sizes: list[int]) -> list[Tensor]:
+def _pieces(me: PhantomTensor, sizes: list[int]) -> list[PhantomTensor]:
     pieces, at = [], 0
     total = int(me.shape[0])
     row = len(me.index) // total if total else 0
@@ -248,19 +277,23 @@ def _pieces(me: Tensor, sizes: list[int]) -> list[Tensor]:
     return pieces
 
 
-def _unbind(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _unbind(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     if not _first_dim(args, keywords, me) or not me.shape or me.shape[0] > 4096:
         return UNKNOWN
     return new_items(m, [view_at(me, n) for n in range(me.shape[0])])
 
 
-def _select(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _select(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     if len(args) == 2 and args[0] == 0:
         return view_at(me, args[1])
     return me.blurred()
 
 
-def reshape(me: Tensor, name: str, args: list[Value]) -> Tensor:
+def reshape(me: PhantomTensor, name: str, args: list[Value]) -> PhantomTensor:
     """A view of another shape, where the sizes say which."""
     if name in ("flatten", "ravel") and not args:
         return me.view(me.index, (_symbolic(len(me.index), me.shape),))
@@ -276,7 +309,7 @@ def reshape(me: Tensor, name: str, args: list[Value]) -> Tensor:
     return _shaped(me, sizes)
 
 
-def _shaped(me: Tensor, sizes: list[int]) -> Tensor:
+def _shaped(me: PhantomTensor, sizes: list[int]) -> PhantomTensor:
     known = math.prod(int(size) for size in sizes if size != -1)
     if sizes.count(-1) > 1 or known <= 0:
         return me.blurred()
@@ -293,33 +326,43 @@ def _symbolic(size: int, shape: tuple[int, ...]) -> int:
     return Symbol(size) if any(map(is_open, shape)) else size
 
 
-def _size(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _size(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     dim = args[0] if args else keywords.get("dim")
     if dim is None:
         return me.shape
     return get_item(m, me.shape, dim, None)
 
 
-def _numel(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _numel(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     return _symbolic(len(me.index), me.shape)
 
 
-def _dim(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _dim(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     return len(me.shape)
 
 
-def _item(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _item(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     value = number_in(me)
     return UNKNOWN if value is None or len(me) != 1 else value
 
 
-def _tolist(m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _tolist(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
+) -> Value:
     numbers = numbers_in(me) if len(me) <= 4096 else None
     return UNKNOWN if numbers is None else new_items(m, numbers)
 
 
 def _masked_fill(
-    m: Machine, me: Tensor, args: list[Value], keywords: Keywords, node: ast.AST
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
     refuse_on_leaf(m, me, node)
     write(m, me.blurred(), [WrittenRun(1, UNKNOWN)], m.place(node))

@@ -1,7 +1,7 @@
 """Phantom tensors: views of storages whose cells are kept in runs.
 
-Comes in: cells and places. Goes out: `Tensor`s that are read, sliced and written. Promise: views
-share their storage as torch's do, and the cost grows with the runs, not with the cells.
+Comes in: cells and places. Goes out: `PhantomTensor`s that are read, sliced and written. Promise:
+views share their storage as torch's do, and the cost grows with the runs, not with the cells.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -48,7 +48,7 @@ class PhantomStorage:
         self.role: Role | None = None
 
 
-class Tensor:
+class PhantomTensor:
     """A view of a storage, in C order.
 
     `leaf` is true while autograd would refuse a write into it: a parameter, or a view of one.
@@ -77,7 +77,9 @@ class Tensor:
 
     def view(self, index: Index, shape: tuple[int, ...] | None = None) -> "Tensor":
         """Another view of the same storage."""
-        shown = Tensor(self.storage, index, (len(index),) if shape is None else shape, self.leaf)
+        shown = PhantomTensor(
+            self.storage, index, (len(index),) if shape is None else shape, self.leaf
+        )
         shown.vague = self.vague
         return shown
 
@@ -90,10 +92,10 @@ class Tensor:
 
 def make_tensor(
     runs: Sequence[WrittenRun], born: int, shape: tuple[int, ...] | None = None
-) -> Tensor:
+) -> PhantomTensor:
     """A tensor with a storage of its own."""
     storage = PhantomStorage(runs, born)
-    return Tensor(storage, range(storage.size), (storage.size,) if shape is None else shape)
+    return PhantomTensor(storage, range(storage.size), (storage.size,) if shape is None else shape)
 
 
 def is_contiguous(index: Index) -> bool:
@@ -114,7 +116,7 @@ def cut_runs(runs: Iterable[WrittenRun], start: int, stop: int) -> list[WrittenR
     return found
 
 
-def read(tensor: Tensor) -> list[WrittenRun]:
+def read(tensor: PhantomTensor) -> list[WrittenRun]:
     """The runs that the view shows."""
     index = tensor.index
     if tensor.vague:
@@ -145,7 +147,7 @@ def merge(runs: Iterable[WrittenRun]) -> list[WrittenRun]:
     return merged
 
 
-def written(tensor: Tensor, new: Sequence[WrittenRun]) -> list[WrittenRun]:
+def written(tensor: PhantomTensor, new: Sequence[WrittenRun]) -> list[WrittenRun]:
     """The runs of the whole storage after a write of `new` through the view."""
     storage, index = tensor.storage, tensor.index
     if isinstance(index, range) and is_contiguous(index):
@@ -206,14 +208,14 @@ def _join(row: Sequence[WrittenRun]) -> WrittenRun:
     return WrittenRun(row[0].length, row[0].cell if known else UNKNOWN, last)
 
 
-def number_in(tensor: Tensor) -> float | None:
+def number_in(tensor: PhantomTensor) -> float | None:
     """The number that every cell of the view holds, if it is one and the source says it."""
     values = {run.cell for run in read(tensor)}
     value = values.pop() if len(values) == 1 else None
     return value if isinstance(value, float) else None
 
 
-def numbers_in(tensor: Tensor) -> list[float] | None:
+def numbers_in(tensor: PhantomTensor) -> list[float] | None:
     """The numbers of the view, if all are known and there are not too many."""
     runs = read(tensor)
     if len(tensor) > LONG or not all(isinstance(run.cell, float | Ramp) for run in runs):

@@ -23,7 +23,7 @@ from .machine import (
 from .modules import call_native, make_module
 from .operators import map_tensor, operate_tensors
 from .tensor_methods import BINARY, call_method, draw_runs, ramp_runs
-from .tensors import Tensor, WrittenRun, merge, read
+from .tensors import PhantomTensor, WrittenRun, merge, read
 from .values import (
     UNKNOWN,
     Dotted,
@@ -56,9 +56,9 @@ def call_torch(
         return call_native(m, args[0], last, args[1:], keywords, node)
     if last in FACTORIES:
         return _make(m, function, args, keywords, node)
-    if last in ELEMENTWISE and args and (isinstance(args[0], Tensor) or is_number(args[0])):
+    if last in ELEMENTWISE and args and (isinstance(args[0], PhantomTensor) or is_number(args[0])):
         return _elementwise(m, last, args)
-    if args and isinstance(args[0], Tensor) and last in METHODS:
+    if args and isinstance(args[0], PhantomTensor) and last in METHODS:
         return call_method(m, args[0], last, args[1:], keywords, node)
     return UNKNOWN
 
@@ -80,10 +80,10 @@ ELEMENTWISE = OF_ONE | frozenset(BINARY)
 
 def _elementwise(m: Machine, name: str, args: list[Value]) -> Value:
     if name in BINARY:
-        if len(args) != 2 or not any(isinstance(arg, Tensor) for arg in args):
+        if len(args) != 2 or not any(isinstance(arg, PhantomTensor) for arg in args):
             return UNKNOWN
         return operate_tensors(m, BINARY[name], args[0], args[1])
-    if isinstance(args[0], Tensor):
+    if isinstance(args[0], PhantomTensor):
         return map_tensor(m, name, args[0])
     value = float(args[0])
     try:
@@ -100,7 +100,7 @@ def _initialise(
 ) -> Value:
     """An initialiser writes under no_grad and gives back what it was given."""
     tensor = args[0] if args else keywords.get("tensor", UNKNOWN)
-    if not isinstance(tensor, Tensor):
+    if not isinstance(tensor, PhantomTensor):
         return tensor
     rest = args[1:]
     match name.removesuffix("_"):
@@ -178,7 +178,7 @@ def _shape_of(
     """The shape that a factory was asked for, and the arguments behind it."""
     if name.endswith("_like"):
         like = args[0] if args else UNKNOWN
-        return (like.shape if isinstance(like, Tensor) else None), args[1:]
+        return (like.shape if isinstance(like, PhantomTensor) else None), args[1:]
     given = args or [keywords.get("size", UNKNOWN)]
     rest: list[Value] = []
     if name == "full" or isinstance(given[0], tuple | list):
@@ -208,7 +208,7 @@ def _filled(
 def _tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     """`torch.tensor([...])`: numbers, nested as they may be, copied."""
     value = args[0] if args else UNKNOWN
-    if isinstance(value, Tensor):
+    if isinstance(value, PhantomTensor):
         return new_tensor(m, read(value), value.shape)
     place = m.place(node)
     if isinstance(value, int | float):
@@ -226,14 +226,16 @@ def _tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
 
 
 def _unknown_rows(m: Machine, items: list[Value], node: ast.AST) -> Value:
-    if any(isinstance(item, list | tuple | Tensor) for item in items):
+    if any(isinstance(item, list | tuple | PhantomTensor) for item in items):
         return UNKNOWN
     return new_tensor(m, [WrittenRun(len(items), UNKNOWN, m.place(node))])
 
 
 def _shared(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     """as_tensor, from_numpy: the same memory."""
-    return args[0] if args and isinstance(args[0], Tensor) else _tensor(m, args, keywords, node)
+    return (
+        args[0] if args and isinstance(args[0], PhantomTensor) else _tensor(m, args, keywords, node)
+    )
 
 
 def _sized_tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
@@ -246,7 +248,7 @@ def _sized_tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.A
 def _parameter(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     """A Parameter shares the memory of what it is made from."""
     data = args[0] if args else keywords.get("data", UNKNOWN)
-    if not isinstance(data, Tensor):
+    if not isinstance(data, PhantomTensor):
         return UNKNOWN
     made = data.view(data.index, data.shape)
     made.parameter = True
@@ -282,7 +284,7 @@ def _linspace(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) 
 def _concatenate(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     """`torch.cat` of vectors; each part keeps the place where it was made."""
     parts = items_of(m, args[0] if args else keywords.get("tensors", UNKNOWN))
-    if parts is None or not all(isinstance(part, Tensor) for part in parts):
+    if parts is None or not all(isinstance(part, PhantomTensor) for part in parts):
         return UNKNOWN
     if not parts or any(len(part.shape) != 1 for part in parts):
         return UNKNOWN
@@ -295,7 +297,9 @@ def _concatenate(m: Machine, args: list[Value], keywords: Keywords, node: ast.AS
 
 def _stack(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     parts = items_of(m, args[0] if args else UNKNOWN)
-    if not parts or not all(isinstance(p, Tensor) and p.shape == parts[0].shape for p in parts):
+    if not parts or not all(
+        isinstance(p, PhantomTensor) and p.shape == parts[0].shape for p in parts
+    ):
         return UNKNOWN
     runs = [run for part in parts for run in read(part)]
     return new_tensor(m, merge(runs), (len(parts), *parts[0].shape))
