@@ -21,12 +21,14 @@ forensics.
 FACTORS = ("mask", "log_scale")
 """The roles of tensors by which a half's bias is multiplied."""
 
-Tensors = Mapping[str, Tensor]
+TensorsByName = Mapping[str, Tensor]
 Factors = Mapping[tuple[str, str], str]
 """(role, half) to the name of a factor."""
 
 
-def cut(group: Group, hidden: int, tensors: Tensors, claim: Claim | None = None) -> Lstm | Skipped:
+def cut(
+    group: Group, hidden: int, tensors: TensorsByName, claim: Claim | None = None
+) -> Lstm | Skipped:
     """The recurrence with all its terms, or the reason for which it cannot be judged."""
     problem = _refusal(group, tensors) or _disagreement(group, hidden, tensors)
     if problem is not None:
@@ -53,7 +55,7 @@ def cut(group: Group, hidden: int, tensors: Tensors, claim: Claim | None = None)
     return lstm._replace(activation_function=activation, notes=lstm.notes + claim.notes)
 
 
-def _refusal(group: Group, tensors: Tensors) -> Skipped | None:
+def _refusal(group: Group, tensors: TensorsByName) -> Skipped | None:
     """A bias whose values cannot be had from its stored elements."""
     if name := group.first.get("refuse"):
         return Skipped(
@@ -75,7 +77,7 @@ def _refusal(group: Group, tensors: Tensors) -> Skipped | None:
     return None
 
 
-def _disagreement(group: Group, hidden: int, tensors: Tensors) -> Skipped | None:
+def _disagreement(group: Group, hidden: int, tensors: TensorsByName) -> Skipped | None:
     """An input weight whose gate axis does not fit H: the group's tensors do not belong
     together.
     """
@@ -112,7 +114,7 @@ def _factors(group: Group) -> Factors:
 
 
 def _terms(
-    group: Group, part: SlotPart, hidden: int, tensors: Tensors, factors: Factors
+    group: Group, part: SlotPart, hidden: int, tensors: TensorsByName, factors: Factors
 ) -> list[tuple[str, Term]] | None:
     """One bias tensor cut into its gates; None when it does not fit."""
     if group.convention.doubled and tensors[group.parts[part]].shape == (8 * hidden,):
@@ -137,7 +139,7 @@ def _terms(
 
 
 def _doubled_terms(
-    group: Group, name: str, hidden: int, tensors: Tensors
+    group: Group, name: str, hidden: int, tensors: TensorsByName
 ) -> list[tuple[str, Term]]:
     """Both biases of cuDNN in one tensor: four gates of bias_ih, then four of bias_hh."""
     tensor = tensors[name]
@@ -172,7 +174,7 @@ def _slices(
     }
 
 
-def _copy(group: Group, part: SlotPart, tensors: Tensors) -> Tensor | None:
+def _copy(group: Group, part: SlotPart, tensors: TensorsByName) -> Tensor | None:
     """The second stored place of a bias."""
     name = group.mirror(part[1])
     if name not in tensors or not aligned(group):
@@ -182,7 +184,7 @@ def _copy(group: Group, part: SlotPart, tensors: Tensors) -> Tensor | None:
 
 
 def _lstm(
-    group: Group, hidden: int, tensors: Tensors, gates: Mapping[str, tuple[Term, ...]]
+    group: Group, hidden: int, tensors: TensorsByName, gates: Mapping[str, tuple[Term, ...]]
 ) -> Lstm:
     halves = {term.name: term.half for gate in GATES for term in gates[gate]}
     names = tuple(halves)
