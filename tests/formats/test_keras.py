@@ -17,7 +17,7 @@ from lstm_audit.errors import AuditError, MalformedFile, UnknownFormat
 from lstm_audit.facts import FileAudit
 from lstm_audit.fleet import audit
 from lstm_audit.formats.keras import archive, shards
-from lstm_audit.formats.keras.config import Config, Unknown, find_activation
+from lstm_audit.formats.keras.config import Config, DifferentCells, find_activation
 from lstm_audit.lstm.measure import ACTIVATIONS
 from lstm_audit.pipeline import audit_file
 
@@ -228,7 +228,7 @@ def test_numbered_layers_are_found_by_their_name_else_by_class_and_order() -> No
     assert told(layers, "layers/lstm_1/cell/vars") == "hard_sigmoid"
     assert told(layers, "layers/lstm_2/cell/vars") == "tanh"
     assert told(layers, "layers/lstm/cell/vars", "w") == "tanh"
-    assert isinstance(told(layers, "layers/lstm_3/cell/vars"), Unknown)
+    assert isinstance(told(layers, "layers/lstm_3/cell/vars"), DifferentCells)
 
 
 def test_wrappers_and_models_in_models_are_entered() -> None:
@@ -270,8 +270,8 @@ def test_wrappers_and_models_in_models_are_entered() -> None:
 
 def test_what_the_configuration_cannot_tell_is_unknown() -> None:
     twins = [wrap("Functional", "m", layers=[lstm("a", "sigmoid"), lstm("b", "tanh")])]
-    assert isinstance(told(twins, "m/m/c/lstm_cell"), Unknown)
-    assert isinstance(told(twins, "other/lstm_cell"), Unknown)
+    assert isinstance(told(twins, "m/m/c/lstm_cell"), DifferentCells)
+    assert isinstance(told(twins, "other/lstm_cell"), DifferentCells)
 
 
 @pytest.mark.parametrize(
@@ -296,7 +296,9 @@ def test_hostile_configurations_are_unknown(bomb: str) -> None:
         '{"a": {"recurrent_activation": "sigmoid"}, "b": {"recurrent_activation": "tanh"}, "c": '
         + bomb
     )
-    assert isinstance(find_activation(Config(text, "3"), "layers/lstm/cell/vars", ()), Unknown)
+    assert isinstance(
+        find_activation(Config(text, "3"), "layers/lstm/cell/vars", ()), DifferentCells
+    )
 
 
 @pytest.mark.parametrize(
@@ -305,7 +307,7 @@ def test_hostile_configurations_are_unknown(bomb: str) -> None:
 def test_configurations_of_the_wrong_types_are_unknown(layers: Any) -> None:
     text = json.dumps({"config": {"layers": layers}, "a": lstm("a", "tanh"), "b": lstm("b")})
     for folder in ("layers/lstm/cell/vars", "a/a/lstm_cell", "vars", ""):
-        assert isinstance(find_activation(Config(text, "3"), folder, ()), Unknown)
+        assert isinstance(find_activation(Config(text, "3"), folder, ()), DifferentCells)
 
 
 def test_a_hard_sigmoid_without_a_version_is_not_guessed(tmp_path: Path) -> None:

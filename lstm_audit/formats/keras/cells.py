@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ...errors import Skipped
 from .. import Claim
-from .config import Config, Unknown, find_activation
+from .config import Config, DifferentCells, find_activation
 
 KERAS_2_HARD_SIGMOID = "hard_sigmoid(0.2, 0.5)"
 """0.2 x + 0.5 between 0 and 1; since Keras 3 it is relu6(x + 3) / 6, which is called
@@ -204,12 +204,12 @@ def _chain(folder: str, names: NameCells) -> list[str]:
 
 
 def name_activation(
-    found: str | Unknown | None, config: Config, where: str
+    found: str | DifferentCells | None, config: Config, where: str
 ) -> str | Skipped | None:
     """An activation of Keras under the name that its formula has here."""
     if found is None or found == "sigmoid":
         return found
-    if isinstance(found, Unknown):
+    if isinstance(found, DifferentCells):
         return Skipped(where, "ambiguous", f"the activation of its gates is unknown: {found.why}")
     if found == "hard_sigmoid":
         if config.before_3 is None:

@@ -39,13 +39,13 @@ class Config(NamedTuple):
         return int(major) < 3 if major.isdecimal() and len(major) < 4 else None
 
 
-class Unknown(NamedTuple):
+class DifferentCells(NamedTuple):
     """Cells of the model differ, and which of them this is cannot be told."""
 
     why: str
 
 
-Activation = str | Unknown | None
+Activation = str | DifferentCells | None
 
 
 def find_activation(config: Config, folder: str, names: Sequence[str]) -> Activation:
@@ -61,7 +61,7 @@ def find_activation(config: Config, folder: str, names: Sequence[str]) -> Activa
         return only.strip('"')
     model = _parse(config)
     if model is None:
-        return Unknown("its configuration cannot be read")
+        return DifferentCells("its configuration cannot be read")
     numbered = folder == "vars" or folder.endswith("/vars")
     found = (
         _by_number(model, folder.split("/")[:-1], names) if numbered else _by_name(model, folder)
@@ -89,9 +89,9 @@ def _common(cells: Sequence[JsonObject]) -> Activation:
     """What all of the cells have in common."""
     found = {_value(cell) for cell in cells}
     if not found:
-        return Unknown("its configuration does not tell which layer this is")
+        return DifferentCells("its configuration does not tell which layer this is")
     if len(found) > 1:
-        return Unknown(
+        return DifferentCells(
             f"its configuration gives {' and '.join(sorted(found))} to layers of this name"
         )
     return found.pop()
