@@ -710,7 +710,7 @@ CONVENTIONS: tuple[Convention, ...] = (
 )
 
 
-class Unreadable(NamedTuple):
+class UnreadableNames(NamedTuple):
     """Names of a recurrence that is known, and known to be one whose gates cannot be told.
 
     `hint` is a text that the names contain; `name` a regular expression for the whole name, with
@@ -724,45 +724,45 @@ class Unreadable(NamedTuple):
 
 
 UNREADABLE = (
-    Unreadable(
+    UnreadableNames(
         "slstm_cell",
         r"(?:(?P<module>.*?)\.)??slstm_cell\._(?:bias|recurrent_kernel)_",
         "xLSTM's sLSTM: the layout of its bias depends on the backend, cuda or vanilla, which is "
         "not in the file",
         "xlstm/blocks/slstm/cell.py",
     ),
-    Unreadable(
+    UnreadableNames(
         "mlstm_",
         r"(?:(?P<module>.*?)\.)??mlstm_(?:cell|layer)\.(?:[if]|if)gate(?:_preact)?\.bias",
         "xLSTM's mLSTM: its input and forget gates are numbers a head, not units",
         "xlstm/blocks/mlstm/cell.py; transformers modeling_xlstm.py",
     ),
-    Unreadable(
+    UnreadableNames(
         "conv_m.",
         r"(?:(?P<module>.*?)\.)??conv_[xhm]\.(?:0\.)?weight",
         "ST-LSTM of PredRNN: two memories with a forget gate each, to which the code adds 1",
         "thuml/predrnn-pytorch core/layers/SpatioTemporalLSTMCell.py",
     ),
-    Unreadable(
+    UnreadableNames(
         "_iou",
         r"(?:(?P<module>.*?)\.)??[WU]_iou\.weight",
         "a tree LSTM: i, o and u in one block, a forget gate for each child in another",
         "dmlc/dgl examples tree_lstm",
     ),
-    Unreadable(
+    UnreadableNames(
         "flat_param",
         r"(?:(?P<module>.*?)\.)??(?:_?flat_params?(?:_\d+)?)",
         "a sharded trainer flattened all parameters of the module into one vector; save the full "
         "state dict",
         "torch/distributed/fsdp/_flat_param.py",
     ),
-    Unreadable(
+    UnreadableNames(
         "lstm_parameters",
         r"(?P<module>(?:.*[._])?lstm)_parameters",
         "MXNet's fused cell, one vector for all weights; FusedRNNCell.unpack_weights splits it",
         "mxnet/rnn/rnn_cell.py FusedRNNCell",
     ),
-    Unreadable(
+    UnreadableNames(
         "opaque_kernel",
         r"(?:(?P<module>.*?)[./])??opaque_kernel",
         "cuDNN's buffer of all weights, whose layout only cuDNN knows",
