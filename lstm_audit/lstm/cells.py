@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from ..activations import ActivationShape, spell
 from ..formats import Node, Scope
-from .graph import Evaluation, Value
+from .graph import Evaluation, KnownTensor
 from .layer import GATES
 from .operators import COUPLED_INPUT, Seen, skipped
 from .sightings import Sighting, Terms
@@ -371,7 +371,7 @@ def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> 
     )
 
 
-def _offset(evaluation: Evaluation, value: Value) -> tuple[float, Value]:
+def _offset(evaluation: Evaluation, value: KnownTensor) -> tuple[float, KnownTensor]:
     """What is added to every unit alike: one stored number, as TensorFlow's cells add 1 to f."""
     alike = [term for term in value.terms if len(term) > 1 and term[0] == term[-1]]
     alike = [term for term in alike if len(set(term)) == 1]
@@ -381,7 +381,7 @@ def _offset(evaluation: Evaluation, value: Value) -> tuple[float, Value]:
     return sum(evaluation.number(term[0]) for term in alike), value._replace(terms=rest)
 
 
-def _terms(evaluation: Evaluation, value: Value) -> Terms:
+def _terms(evaluation: Evaluation, value: KnownTensor) -> Terms:
     """Two summands are what comes from x and from h, unless their names say otherwise; one is b."""
     if len(value.terms) != 2:
         return tuple(("b", term) for term in value.terms)

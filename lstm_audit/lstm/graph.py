@@ -1,7 +1,7 @@
 """What a tensor of a graph is at x = 0, h = 0, and which stored elements it comes from.
 
-Comes in: a `Graph`. Goes out: `Value`s. Promise: one evaluation of one graph costs a bounded number
-of steps, whatever its nodes say, and a value that is not known is None, never a guess.
+Comes in: a `Graph`. Goes out: `KnownTensor`s. Promise: one evaluation of one graph costs a bounded
+number of steps, whatever its nodes say, and a value that is not known is None, never a guess.
 
 A value is a shape and its summands. A summand is a sequence of *cells*, one an element; a cell is a
 number that names one element of one stored tensor. Slice, Concat, Split and their kin only move
@@ -58,7 +58,7 @@ WHOLE_NUMBERS = {
 Cells = Sequence[int]
 
 
-class Value(NamedTuple):
+class KnownTensor(NamedTuple):
     """A known tensor: its shape, and its summands as cells in C order."""
 
     shape: tuple[int, ...]
@@ -73,10 +73,10 @@ class Value(NamedTuple):
 class Pieces(NamedTuple):
     """A sequence of tensors (SplitToSequence)."""
 
-    parts: tuple[Value, ...]
+    parts: tuple[KnownTensor, ...]
 
 
-Known = Value | Pieces | None
+Known = KnownTensor | Pieces | None
 
 
 class Spot(NamedTuple):
@@ -102,10 +102,10 @@ class NodeCall(NamedTuple):
     graph: "Evaluation"
     scope: Scope
 
-    def value(self, at: int) -> Value | None:
+    def value(self, at: int) -> KnownTensor | None:
         """Input `at`, if it is there and known."""
         found = self.ins[at] if at < len(self.ins) else None
-        return found if isinstance(found, Value) else None
+        return found if isinstance(found, KnownTensor) else None
 
     def whole(self, name: str, at: int) -> list[int] | None:
         """Whole numbers that older operators keep in an attribute and newer ones in an input."""
@@ -139,7 +139,7 @@ class Evaluation:
         self._numbers: dict[int, Sequence[float]] = {}
         self._makers: dict[int, dict[str, tuple[int, int]]] = {}
 
-    def value(self, scope: Scope, name: str) -> Value | None:
+    def value(self, scope: Scope, name: str) -> KnownTensor | None:
         """What a name stands for; raises `MalformedFile` for a cycle, and beyond the steps that one
         graph may take.
         """
@@ -149,7 +149,7 @@ class Evaluation:
         if spot.key not in self._known:
             self._settle(spot)
         found = self._known[spot.key]
-        return found if isinstance(found, Value) else None
+        return found if isinstance(found, KnownTensor) else None
 
     def _settle(self, first: Spot) -> None:
         stack = [first]
@@ -260,15 +260,15 @@ class Evaluation:
             ins.append(self._known.get(self.locate(spot.scope, name).key) if name else None)
         return rule(NodeCall(spot.node, spot.output, ins, self, spot.scope))
 
-    def store(self, constant: Constant) -> Value | None:
+    def store(self, constant: Constant) -> KnownTensor | None:
         """A stored tensor as a value; None where its numbers cannot be had."""
         if constant.tensor is None and constant.numbers is None:
             return None
         first = len(self._stored) * SPACE
         self._stored.append(constant)
-        return Value(constant.shape, (range(first, first + prod(constant.shape)),))
+        return KnownTensor(constant.shape, (range(first, first + prod(constant.shape)),))
 
-    def computed(self, shape: tuple[int, ...], numbers: Sequence[float]) -> Value | None:
+    def computed(self, shape: tuple[int, ...], numbers: Sequence[float]) -> KnownTensor | None:
         """Numbers that were calculated: a tensor without a place."""
         self.spend(len(numbers))
         return self.store(Constant("", shape, numbers=tuple(numbers)))
@@ -277,7 +277,7 @@ class Evaluation:
         """The stored tensor that a cell belongs to, and the number of the element."""
         return self._stored[cell // SPACE], cell % SPACE
 
-    def numbers(self, value: Value) -> list[float]:
+    def numbers(self, value: KnownTensor) -> list[float]:
         """The sums, element by element."""
         columns = [self.read(term) for term in value.terms]
         return (
@@ -362,14 +362,18 @@ def _select(cells: Cells, picks: Sequence[int]) -> Cells:
     return [cells[k] for k in picks]
 
 
-def _pick(call: NodeCall, value: Value, shape: tuple[int, ...], picks: Sequence[int]) -> Value:
+def _pick(
+    call: NodeCall, value: KnownTensor, shape: tuple[int, ...], picks: Sequence[int]
+) -> KnownTensor:
     """A value with these elements."""
     if not isinstance(picks, range):
         call.graph.spend(len(picks) * max(1, len(value.terms)))
-    return Value(shape, tuple(_select(term, picks) for term in value.terms))
+    return KnownTensor(shape, tuple(_select(term, picks) for term in value.terms))
 
 
-def _take(call: NodeCall, value: Value, axis: int, index: Sequence[int]) -> Value | None:
+def _take(
+    call: NodeCall, value: KnownTensor, axis: int, index: Sequence[int]
+) -> KnownTensor | None:
     """Elements of one axis, by number."""
     shape = value.shape
     if not shape or any(
@@ -426,7 +430,7 @@ def _product(call: NodeCall) -> Known:
     if not shape:
         return None
     width = shape[-2 if node.attributes.get("transB") and len(shape) > 1 else -1]
-    return Value((width,), ())
+    return KnownTensor((width,), ())
 
 
 def _concat(call: NodeCall) -> Known:
@@ -454,7 +458,7 @@ def _concat(call: NodeCall) -> Known:
             cell for b in range(outer) for column, w in zip(columns, widths, strict=True)
             for cell in column[b * w : (b + 1) * w]
         ])  # fmt: skip
-    return Value(tuple(shape), tuple(terms))
+    return KnownTensor(tuple(shape), tuple(terms))
 
 
 def _unsqueeze(call: NodeCall) -> Known:
@@ -612,7 +616,7 @@ def _expand(call: NodeCall) -> Known:
     if value.size != 1 or prod(shape) > MAX_STEPS:
         return None
     call.graph.spend(prod(shape))
-    return Value(tuple(shape), tuple([term[0]] * prod(shape) for term in value.terms))
+    return KnownTensor(tuple(shape), tuple([term[0]] * prod(shape) for term in value.terms))
 
 
 def _shape(call: NodeCall) -> Known:
@@ -640,7 +644,7 @@ def _constant_of_shape(call: NodeCall) -> Known:
     return call.graph.computed(tuple(shape), [filled[0] if filled else 0.0] * prod(shape))
 
 
-def _fit(call: NodeCall, x: Value, y: Value) -> tuple[Value, Value] | None:
+def _fit(call: NodeCall, x: KnownTensor, y: KnownTensor) -> tuple[KnownTensor, KnownTensor] | None:
     """Both in the shape of the larger one; only a scalar, or what equals its last axes, can be
     repeated.
     """
@@ -659,7 +663,7 @@ def _fit(call: NodeCall, x: Value, y: Value) -> tuple[Value, Value] | None:
         call.graph.spend(x.size * max(1, len(y.terms)))
     terms = y.terms if times == 1 else tuple([*term] * times for term in y.terms)
     shape = x.shape if len(x.shape) >= len(y.shape) else y.shape
-    return x._replace(shape=shape), Value(shape, terms)
+    return x._replace(shape=shape), KnownTensor(shape, terms)
 
 
 def _add(call: NodeCall) -> Known:
@@ -670,11 +674,11 @@ def _add(call: NodeCall) -> Known:
     x, y = pair
     terms = x.terms + y.terms
     if len(terms) > MAX_TERMS:
-        return call.graph.computed(x.shape, call.graph.numbers(Value(x.shape, terms)))
-    return Value(x.shape, terms)
+        return call.graph.computed(x.shape, call.graph.numbers(KnownTensor(x.shape, terms)))
+    return KnownTensor(x.shape, terms)
 
 
-def _pair(call: NodeCall) -> tuple[Value, Value] | None:
+def _pair(call: NodeCall) -> tuple[KnownTensor, KnownTensor] | None:
     x, y = call.value(0), call.value(1)
     if x is None or y is None or len(call.ins) > 2:
         return None

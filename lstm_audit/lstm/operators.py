@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ..activations import ActivationShape, spell
 from ..errors import Skipped
 from ..formats import Constant, Node, Scope
-from .graph import Cells, Evaluation, Value
+from .graph import Cells, Evaluation, KnownTensor
 from .layer import GATES
 from .sightings import Sighting, Terms, called
 
@@ -101,7 +101,9 @@ def _hidden_size(
     return hidden
 
 
-def _input(evaluation: Evaluation, scope: Scope, node: Node, at: int) -> Value | Skipped | None:
+def _input(
+    evaluation: Evaluation, scope: Scope, node: Node, at: int
+) -> KnownTensor | Skipped | None:
     """The bias at an input: None where there is none, `Skipped` where its value is not known."""
     name = node.ins[at] if len(node.ins) > at else ""
     if not name:
@@ -127,7 +129,7 @@ def unknown(evaluation: Evaluation, scope: Scope, node: Node, name: str) -> Skip
     return skipped(node, "computed-by-unknown", detail)
 
 
-def _halves(value: Value, first: int, hidden: int) -> dict[str, Terms]:
+def _halves(value: KnownTensor, first: int, hidden: int) -> dict[str, Terms]:
     """One direction's row of B, cut into gates: the first half goes with W, the second with R."""
     gates = {}
     for k, gate in enumerate(ONNX_ORDER):
@@ -299,13 +301,15 @@ def _core_ml_layer(evaluation: Evaluation, scope: Scope, node: Node, order: int)
     for number, direction in enumerate(directions):
         values = [_input(evaluation, scope, node, 4 * number + k) for k in range(4)]
         bad = next((value for value in values if isinstance(value, Skipped)), None)
-        sizes = {value.size for value in values if isinstance(value, Value)}
+        sizes = {value.size for value in values if isinstance(value, KnownTensor)}
         if bad is not None or not sizes <= {hidden} or (sizes and None in values):
             detail = f"its biases have the sizes {sorted(sizes)}, its output vector {hidden}"
             yield bad or skipped(node, "conflicting-evidence", detail)
             continue
         gates = {
-            gate: tuple(("b", term) for term in value.terms) if isinstance(value, Value) else ()
+            gate: tuple(("b", term) for term in value.terms)
+            if isinstance(value, KnownTensor)
+            else ()
             for gate, value in zip(GATES, values, strict=True)
         }
         seen = Sighting(scope, node, order, direction, hidden, gates, spell(shape))
@@ -351,7 +355,7 @@ def _core_ml_operation(
             yield Sighting(scope, node, order, direction, hidden, gates, name)
 
 
-def _cut(value: Value, first: int, hidden: int, gates: str) -> dict[str, Terms]:
+def _cut(value: KnownTensor, first: int, hidden: int, gates: str) -> dict[str, Terms]:
     """Equal parts of a bias, from `first` on, in the order of `gates`."""
     starts = {gate: first + k * hidden for k, gate in enumerate(gates)}
     return {

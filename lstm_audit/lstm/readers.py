@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..formats import Constant, Graph, Node, Scope
 from ..raw.span import Span
-from .graph import NOTHING, PRODUCTS, RULES, Evaluation, Value
+from .graph import NOTHING, PRODUCTS, RULES, Evaluation, KnownTensor
 from .layer import Lstm
 from .operators import BIAS_INPUTS
 from .sightings import Sighting, called
@@ -66,7 +66,7 @@ def foreign_reader(graph: Graph, unfolded: Unfolded, spans: Sequence[Span]) -> s
     return None
 
 
-def _carries(evaluation: Evaluation, value: Value | None, spans: Sequence[Span]) -> bool:
+def _carries(evaluation: Evaluation, value: KnownTensor | None, spans: Sequence[Span]) -> bool:
     """Whether a value has an element that is stored in the bytes; what is calculated may have."""
     if value is None:
         return True

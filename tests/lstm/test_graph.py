@@ -9,7 +9,7 @@ import pytest
 from lstm_audit.errors import MalformedFile
 from lstm_audit.formats import Constant, Graph, Node, Scope
 from lstm_audit.lstm import graph as module
-from lstm_audit.lstm.graph import Evaluation, Value
+from lstm_audit.lstm.graph import Evaluation, KnownTensor
 
 
 def scope(nodes: Sequence[Node], **constants: np.ndarray) -> Scope:
@@ -22,13 +22,13 @@ def scope(nodes: Sequence[Node], **constants: np.ndarray) -> Scope:
 
 def evaluate(
     nodes: Sequence[Node], name: str, **constants: np.ndarray
-) -> tuple[Evaluation, Value | None]:
+) -> tuple[Evaluation, KnownTensor | None]:
     one = scope(nodes, **constants)
     evaluation = Evaluation(Graph("onnx", (one,)))
     return evaluation, evaluation.value(one, name)
 
 
-def array(evaluation: Evaluation, value: Value | None) -> np.ndarray:
+def array(evaluation: Evaluation, value: KnownTensor | None) -> np.ndarray:
     assert value is not None
     return np.array(evaluation.numbers(value)).reshape(value.shape)
 
