@@ -18,7 +18,7 @@ from .lstm.layer import Identity, Lstm
 from .lstm.measure import Values
 from .tuples import NamedTuple
 
-Value = Annotated[float | str, ("type", ("number", "string"))]
+TargetValue = Annotated[float | str, ("type", ("number", "string"))]
 Donor = Mapping[Identity, Sequence[float]]
 """The effective forget biases of another checkpoint."""
 
@@ -31,7 +31,7 @@ class Target(NamedTuple):
     """
 
     name: str
-    values: tuple[Value, ...]
+    values: tuple[TargetValue, ...]
     seed: int = 0
     couple: bool = True
     donor: Donor | None = None
@@ -255,7 +255,7 @@ def target(name: str, *values: object, seed: int = 0, couple: bool = True) -> Ta
     return Target(name, (str(found),) if row.kind == "preset" else typed, seed, couple)
 
 
-def _typed(row: TargetRow, values: Sequence[object], value: object) -> Value:
+def _typed(row: TargetRow, values: Sequence[object], value: object) -> TargetValue:
     if row.kind != "number":
         return str(value)
     if isinstance(value, (str, bytes, bool)):
@@ -276,7 +276,7 @@ def _unexpected(row: TargetRow, values: Sequence[object]) -> BadPolicy:
 def read_target(name: str, text: str, seed: int = 0, couple: bool = True) -> Target:
     """The target `name` with the values that are spelled in `text`; raises `BadPolicy`."""
     row = TARGETS[name]
-    parts: list[Value] = [text] if len(row.arguments) == 1 else [*text.split(",")]
+    parts: list[TargetValue] = [text] if len(row.arguments) == 1 else [*text.split(",")]
     if row.kind == "number":
         try:
             parts = [float(part) for part in parts]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ..errors import Unreadable
 from ..policy.load import PolicyLike, policy_of
-from ..targets import TARGETS, Target, Value, only_one
+from ..targets import TARGETS, Target, TargetValue, only_one
 from ..targets import target as make_target
 from .apply import Applied, Mode
 from .checkpoint import Planned, with_donor
@@ -19,7 +19,7 @@ from .live import patch_module
 from .plan import GatePlan, check_place
 from .whole import apply_plan, plan_recovered
 
-Wanted = Value | tuple[float, ...] | os.PathLike[str] | None
+Wanted = TargetValue | tuple[float, ...] | os.PathLike[str] | None
 """What a target's keyword takes; None is as if it had not been given."""
 
 
