@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ..errors import NotPatchable
 from ..formats import Checkpoint
-from ..formats.keras.live import assign, is_keras, read_model, variables_of
+from ..formats.keras.live import is_keras, read_model, variables_of, write_part
 from ..formats.live import read_module
 from ..lstm.find import find_lstms
 from ..lstm.layer import GATES
@@ -118,7 +118,7 @@ def _refuse_nothing(plans: tuple[GatePlan, ...], tensors: Mapping[str, Any]) -> 
 def _assign(variable: Any, write: Write) -> None:
     """Into a variable of Keras, whose biases are vectors."""
     block = write.term.block
-    assign(variable, block.start, block.stop, stored_values(write))
+    write_part(variable, block.start, block.stop, stored_values(write))
 
 
 def _write(tensor: Any, write: Write) -> None:

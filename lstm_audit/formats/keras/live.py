@@ -97,7 +97,7 @@ def variables_of(model: Any) -> dict[str, Any]:
     }
 
 
-def assign(variable: Any, start: int, stop: int, values: list[float]) -> None:
+def write_part(variable: Any, start: int, stop: int, values: list[float]) -> None:
     """Write numbers into a part of a vector; the variable stays the object that it is."""
     numbers = variable.numpy().copy()
     numbers[start:stop] = values
