@@ -13,7 +13,7 @@ from lstm_audit.errors import MalformedFile
 from lstm_audit.formats.torch import archive, dialect, export, legacy, storage
 from lstm_audit.formats.torch.legacy import Envelope
 from lstm_audit.formats.torch.rebuild import claimed_shape, rebuild, unread
-from lstm_audit.formats.torch.storage import Storage, claim_of, dtype_named
+from lstm_audit.formats.torch.storage import Storage, dtype_named, read_persistent_id
 from lstm_audit.lstm.conventions import CONVENTIONS
 from lstm_audit.lstm.kind import weigh_shape
 from lstm_audit.raw.dtypes import DTYPES
@@ -161,12 +161,12 @@ def test_what_has_no_values_says_why() -> None:
 )
 def test_a_wrong_storage_claim_is_refused(claim: object, message: str) -> None:
     with pytest.raises(MalformedFile, match=message):
-        claim_of(claim)
+        read_persistent_id(claim)
 
 
 def test_a_view_of_a_storage_is_counted_in_its_elements() -> None:
     """Written before torch 0.4: (key, offset, size) of the root storage."""
-    claim = claim_of(pid(None, "0", 16, ("1", 8, 4)).pid)
+    claim = read_persistent_id(pid(None, "0", 16, ("1", 8, 4)).pid)
     assert claim.view == ("1", 8, 4)
     assert legacy._viewed(FLOATS, claim).at is None
     assert legacy._viewed(FLOATS, claim).read() == bytes(range(32, 48))

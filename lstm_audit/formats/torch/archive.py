@@ -16,7 +16,7 @@ from ...tuples import NamedTuple
 from ...wire.pickle import Decoded, Persistent, decode
 from ...wire.zip import STORED, Member, body, members
 from .legacy import Envelope, envelope
-from .storage import Locate, Storage, claim_of, claims_of
+from .storage import Locate, Storage, claims_of, read_persistent_id
 
 MAX_REMEMBERED = (
     1 << 15
@@ -125,7 +125,7 @@ def _locator(archive: Archive, folder: str, suffix: str) -> Locate:
     def locate(reference: object) -> Storage:
         if type(reference) is not Persistent:
             raise MalformedFile("a tensor's storage is no persistent id")
-        claim = claim_of(reference.pid)
+        claim = read_persistent_id(reference.pid)
         if claim.view is not None or len(reference.pid) != 5:
             raise MalformedFile("a persistent id of a zip holds a storage view")
         record = f"{folder}/{claim.key}{suffix}"

@@ -13,7 +13,7 @@ from ...raw.span import Span
 from ...raw.words import show
 from ...tuples import NamedTuple
 from ...wire.pickle import Call, Decoded, Global, Persistent, decode
-from .storage import Locate, Storage, StorageClaim, claim_of, claims_of, is_key
+from .storage import Locate, Storage, StorageClaim, claims_of, is_key, read_persistent_id
 
 MAGIC = 0x1950A86A20F9469CFC6C
 _MAGIC_BYTES = MAGIC.to_bytes(10, "little")
@@ -120,7 +120,7 @@ def _locator(span: Span, claims: Mapping[str, StorageClaim], places: Mapping[str
     def locate(reference: object) -> Storage:
         if type(reference) is not Persistent:
             raise MalformedFile("a tensor's storage is no persistent id")
-        claim = claim_of(reference.pid)
+        claim = read_persistent_id(reference.pid)
         root = claims[claim.key]
         if claim.key not in places:
             raise MalformedFile(

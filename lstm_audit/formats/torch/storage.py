@@ -72,7 +72,7 @@ class StorageClaim(NamedTuple):
         return self.elements * (self.dtype.itemsize if self.dtype else 1)
 
 
-def claim_of(pid: object) -> StorageClaim:
+def read_persistent_id(pid: object) -> StorageClaim:
     """A persistent id read as torch reads it; raises `MalformedFile` when it is anything else."""
     if not (type(pid) is tuple and 5 <= len(pid) <= 6 and pid[0] == "storage"):
         raise MalformedFile("a persistent id is not ('storage', type, key, location, count)")
@@ -123,7 +123,7 @@ def claims_of(persistents: Iterable[Persistent]) -> dict[str, StorageClaim]:
     for persistent in persistents:
         if _is_script(persistent.pid):
             continue
-        claim = claim_of(persistent.pid)
+        claim = read_persistent_id(persistent.pid)
         first = claims.setdefault(claim.key, claim)
         same = (first.dtype, first.elements) == (claim.dtype, claim.elements)
         if claim.view is not None:
