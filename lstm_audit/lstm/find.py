@@ -15,7 +15,7 @@ from ..raw.tensor import Tensor
 from ..tuples import NamedTuple
 from .cut import FACTORS, MAX_BIAS, cut
 from .extra import doubt_lookalikes, weigh_extras
-from .kind import claim_of, claimed_kind, decide
+from .kind import claimed_kind, decide, find_claim
 from .layer import Lookalike, Lstm, Term
 from .match import ROWS, ConventionRow, Group, GroupKey, match, mirrored, paths
 from .trainer import drop_trainer_state
@@ -170,7 +170,7 @@ def _judge(group: Group, checkpoint: Checkpoint) -> GroupResult | None:
     """Kind and cut of one group: an LSTM, something else that is said, or None when it is no
     recurrence at all. What is stored in a way that is not read is said of this group alone.
     """
-    claim = claim_of(group, checkpoint)
+    claim = find_claim(group, checkpoint)
     if claim is not None and claim.trouble is not None:
         return claim.trouble._replace(module=group.module)
     try:

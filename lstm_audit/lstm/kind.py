@@ -38,7 +38,7 @@ def decide(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
     """The kind of a group; None when it is no recurrence at all."""
     if group.convention.mirror and not mirrored(group, checkpoint.tensors):
         return None
-    claim = claim_of(group, checkpoint)
+    claim = find_claim(group, checkpoint)
     if group.convention.claimed and claim is None:
         return None
     recurrent, source = group.first.get("recurrent"), group.first.get("input")
@@ -52,7 +52,7 @@ def decide(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
     return _refuse_doubt(group, kind, checkpoint) if kind.name == "lstm" else kind
 
 
-def claim_of(group: Group, checkpoint: Checkpoint) -> Claim | None:
+def find_claim(group: Group, checkpoint: Checkpoint) -> Claim | None:
     """What the container says of a group: of its module, or of the folder that its tensors
     are in.
     """
