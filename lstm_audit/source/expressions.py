@@ -22,7 +22,7 @@ from .machine import (
     put,
     truth,
 )
-from .operators import LONGEST_LIST, bounded_text, compare, negate, operate
+from .operators import LONGEST_LIST, bounded_text, compare_values, negate, operate
 from .tensors import PhantomTensor
 from .values import (
     UNKNOWN,
@@ -170,7 +170,7 @@ def _comparison(m: Machine, node: ast.Compare, scope: NameScope) -> Value:
     for op, right_node in zip(node.ops, node.comparators, strict=True):
         right = evaluate(m, right_node, scope)
         _notice_substring(m, node, op, left, right)
-        known = compare(type(op), left, right)
+        known = compare_values(type(op), left, right)
         if known is UNKNOWN:
             unsure = True
         elif not known:

@@ -167,7 +167,7 @@ def negate(m: Machine, value: Value) -> Value:
 # ---- comparison
 
 
-def compare(op: type[ast.cmpop], a: Value, b: Value) -> Value:
+def compare_values(op: type[ast.cmpop], a: Value, b: Value) -> Value:
     """`a op b`, or `UNKNOWN`."""
     if op in (ast.In, ast.NotIn):
         found = _contains(b, a)
