@@ -90,7 +90,7 @@ def number(text: str) -> float:
         raise ValueError(f"a number was expected, not {text!r}") from None
 
 
-def count(text: str) -> int:
+def read_count(text: str) -> int:
     """A whole number, 0 or more."""
     if not (text.isascii() and text.isdigit()):
         raise ValueError(f"a whole number was expected, 0 or more, not {text!r}")
@@ -161,7 +161,7 @@ LAYERS = Option(
     complete="layers",
 )
 JOBS = Option(
-    "jobs", ("-j", "--jobs"), "Processes; 0 means one a core.", count, metavar="N", default=1
+    "jobs", ("-j", "--jobs"), "Processes; 0 means one a core.", read_count, metavar="N", default=1
 )
 EXCLUDE = Option(
     "exclude",

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import lstm_audit.cli
 from lstm_audit.cli.group import group
-from lstm_audit.cli.options import FORMS, Form, Option, count
+from lstm_audit.cli.options import FORMS, Form, Option, read_count
 from lstm_audit.cli.plain import read, understood
 
 CLI = Path(lstm_audit.cli.__file__).parent
@@ -101,7 +101,9 @@ def test_an_option_is_a_row_and_nothing_else(monkeypatch: pytest.MonkeyPatch) ->
     """A row that is added is in the manual, on the Tab key, in click and in the reader without
     it.
     """
-    row = Option("wait", ("--wait",), "Steps to wait.", count, metavar="N", default=3, told=True)
+    row = Option(
+        "wait", ("--wait",), "Steps to wait.", read_count, metavar="N", default=3, told=True
+    )
     form = FORMS["audit"]
     sections = {**form.sections, "Reports": (*form.sections["Reports"], row)}
     monkeypatch.setitem(cast(dict[str, Form], FORMS), "audit", form._replace(sections=sections))
