@@ -82,7 +82,7 @@ class Form(NamedTuple):
         }
 
 
-def number(text: str) -> float:
+def read_decimal(text: str) -> float:
     """A decimal number, `nan` and infinities included: whoever uses it says what it may be."""
     try:
         return float(text)
@@ -241,7 +241,7 @@ REPORT = (
 
 def option_of(flag: Flag) -> Option:
     """The row of a policy's flag; what has no metavar is a yes or no."""
-    parsers: dict[str, Callable[[str], Any]] = {"text": str, "number": number, "share": share}
+    parsers: dict[str, Callable[[str], Any]] = {"text": str, "number": read_decimal, "share": share}
     parse = parsers[flag.kind] if flag.metavar else None
     return Option(
         flag.name,
