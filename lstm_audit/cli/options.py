@@ -97,7 +97,7 @@ def read_count(text: str) -> int:
     return int(text)
 
 
-def whole(text: str) -> int:
+def read_whole(text: str) -> int:
     """A whole number."""
     try:
         return int(text)
@@ -417,7 +417,7 @@ FORMS: Mapping[str, Form] = {
                     "seed",
                     ("--seed",),
                     "For random presets.",
-                    whole,
+                    read_whole,
                     metavar="N",
                     default=0,
                     told=True,
