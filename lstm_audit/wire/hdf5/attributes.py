@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from .dense import dense_records
 from .file import Cursor, File
 from .header import ATTRIBUTE, ATTRIBUTE_INFO, SHARED, Message
-from .types import VARIABLE_STRING, count, read_datatype, read_shape
+from .types import VARIABLE_STRING, count_elements, read_datatype, read_shape
 
 MAX_TEXT = 16 << 20
 """Bytes of one text; the configuration of a large model has two million."""
@@ -84,10 +84,10 @@ def _read(file: File, raw: bytes, at: int) -> list[str] | None:
     if (
         datatype.name not in ("string", VARIABLE_STRING)
         or shape is None
-        or count(shape) > MAX_TEXTS
+        or count_elements(shape) > MAX_TEXTS
     ):
         return None
-    items = [body.take(datatype.itemsize) for _ in range(count(shape))]
+    items = [body.take(datatype.itemsize) for _ in range(count_elements(shape))]
     if datatype.name == VARIABLE_STRING:
         items = [_variable(file, item, at) for item in items]
     return [item.split(b"\0")[0].decode("utf-8", "replace") for item in items]

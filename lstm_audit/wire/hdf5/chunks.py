@@ -15,7 +15,7 @@ from ...raw.span import Span
 from .file import Cursor, File
 from .filters import FLETCHER32, Filter, undo_filters
 from .trees import walk_tree
-from .types import count
+from .types import count_elements
 
 MAX_ASSEMBLED = 8 << 20
 """Bytes of one dataset, and of one chunk, that are put together: a bias has at most half as
@@ -112,7 +112,7 @@ def _read_grid(dataset: Chunked) -> Grid:
         body.take(int(index == FIXED))
         tree = body.address()
     chunk = axes[:-1]
-    size = count(chunk) * dataset.itemsize
+    size = count_elements(chunk) * dataset.itemsize
     if rank != len(dataset.shape) + 1 or 0 in chunk:
         raise file.fail(f"chunks of shape {chunk} for a dataset of shape {dataset.shape}", at)
     if size > MAX_ASSEMBLED:
@@ -181,7 +181,7 @@ def _corners(dataset: Chunked, grid: Grid) -> Iterator[tuple[int, ...]]:
 def _number(dataset: Chunked, grid: Grid) -> int:
     """How many chunks all that the dataset may grow to takes."""
     axes = zip(dataset.largest, grid.chunk, strict=True)
-    return count(tuple(-(-size // step) for size, step in axes))
+    return count_elements(tuple(-(-size // step) for size, step in axes))
 
 
 def _inside(dataset: Chunked, corner: tuple[int, ...]) -> bool:
@@ -241,7 +241,7 @@ def _place(dataset: Chunked, grid: Grid, chunk: Chunk) -> Span:
         elements = elements.sealed(
             int.from_bytes(kept.read(), "little"), kept.start, kind="fletcher32"
         )
-    return elements[: count(dataset.shape) * dataset.itemsize]
+    return elements[: count_elements(dataset.shape) * dataset.itemsize]
 
 
 def _scatter(dataset: Chunked, grid: Grid, chunk: Chunk, raw: bytes, elements: bytearray) -> None:
@@ -249,8 +249,8 @@ def _scatter(dataset: Chunked, grid: Grid, chunk: Chunk, raw: bytes, elements: b
     dropped.
     """
     size, shape = dataset.itemsize, dataset.shape
-    dataset.file.step(count(grid.chunk[:-1]))
-    steps = [size * count(shape[axis + 1 :]) for axis in range(len(shape))]
+    dataset.file.step(count_elements(grid.chunk[:-1]))
+    steps = [size * count_elements(shape[axis + 1 :]) for axis in range(len(shape))]
     row = grid.chunk[-1] * size if shape else size
     run = min(row, (shape[-1] - chunk.corner[-1]) * size) if shape else size
     for k, index in enumerate(product(*(range(n) for n in grid.chunk[:-1]))):

@@ -14,7 +14,7 @@ from .chunks import MAX_ASSEMBLED, Chunked, locate_chunks
 from .file import Cursor, File
 from .filters import read_filters
 from .header import DATASPACE, DATATYPE, EXTERNAL, FILL, FILTERS, LAYOUT, SHARED, Message
-from .types import Datatype, count, read_datatype, read_largest_shape, read_shape
+from .types import Datatype, count_elements, read_datatype, read_largest_shape, read_shape
 
 COMPACT, CONTIGUOUS, CHUNKED = 0, 1, 2
 """Layout classes (IV.A.2.i)."""
@@ -51,7 +51,7 @@ def read_dataset(file: File, messages: Sequence[Message]) -> Dataset:
     datatype = read_datatype(file, first[DATATYPE].body, first[DATATYPE].at)
     shape = read_shape(file, first[DATASPACE].body, first[DATASPACE].at)
     shape = (0,) if shape is None else shape
-    extent = _Extent(shape, datatype.itemsize, count(shape) * datatype.itemsize)
+    extent = _Extent(shape, datatype.itemsize, count_elements(shape) * datatype.itemsize)
     storage, locate = _locate(file, first, extent)
     return Dataset(datatype, shape, storage, locate)
 

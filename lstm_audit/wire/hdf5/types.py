@@ -91,7 +91,7 @@ def read_largest_shape(file: File, raw: bytes, at: int) -> tuple[int, ...]:
     return tuple(message.length() for _ in range(rank)) if flags & 1 else shape
 
 
-def count(shape: tuple[int, ...]) -> int:
+def count_elements(shape: tuple[int, ...]) -> int:
     """How many elements a shape has."""
     total = 1
     for size in shape:
