@@ -15,7 +15,7 @@ from ..raw.tensor import Tensor
 from ..tuples import NamedTuple
 from .cut import FACTORS, MAX_BIAS, cut
 from .extra import doubt_lookalikes, weigh_extras
-from .kind import claimed_kind, decide, find_claim
+from .kind import claimed_kind, decide_kind, find_claim
 from .layer import Lookalike, Lstm, Term
 from .match import ROWS, ConventionRow, Group, GroupKey, match, mirrored, paths
 from .trainer import drop_trainer_state
@@ -174,7 +174,7 @@ def _judge(group: Group, checkpoint: Checkpoint) -> GroupResult | None:
     if claim is not None and claim.trouble is not None:
         return claim.trouble._replace(module=group.module)
     try:
-        kind = decide(group, checkpoint)
+        kind = decide_kind(group, checkpoint)
         if kind is None:
             return None
         if kind.name != "lstm":

@@ -34,7 +34,7 @@ class RecurrenceKind(NamedTuple):
     detail: str = ""
 
 
-def decide(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
+def decide_kind(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
     """The kind of a group; None when it is no recurrence at all."""
     if group.convention.mirror and not mirrored(group, checkpoint.tensors):
         return None
