@@ -94,7 +94,7 @@ def _assign_operated(m: Machine, node: ast.AugAssign, scope: NameScope) -> froze
 
 
 def _if(m: Machine, node: ast.If, scope: NameScope) -> frozenset[str]:
-    chosen = decide(m, node.test, scope)
+    chosen = decide_condition(m, node.test, scope)
     if chosen is None:
         mark = len(m.journal)
         bodies = [partial(run_block, m, body, scope) for body in (node.body, node.orelse)]
@@ -104,7 +104,7 @@ def _if(m: Machine, node: ast.If, scope: NameScope) -> frozenset[str]:
     return run_block(m, node.body if chosen else node.orelse, scope)
 
 
-def decide(m: Machine, test: ast.expr, scope: NameScope) -> bool | None:
+def decide_condition(m: Machine, test: ast.expr, scope: NameScope) -> bool | None:
     """Whether a condition holds, by the run or by what is assumed of it."""
     chosen = truth(evaluate(m, test, scope))
     if chosen is None:
