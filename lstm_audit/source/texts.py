@@ -58,10 +58,10 @@ def read_text(data: bytes, format_name: str) -> Text:
         return _read_notebook(data)
     if format_name == "markdown":
         return _read_markdown(data)
-    return Text("python", data, tuple(decode(data).splitlines()))
+    return Text("python", data, tuple(decode_source(data).splitlines()))
 
 
-def decode(data: bytes) -> str:
+def decode_source(data: bytes) -> str:
     """Source bytes as text, by their own declaration; what does not fit is replaced."""
     return data.decode(encoding_of(data), "replace")
 
