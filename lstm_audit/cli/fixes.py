@@ -17,7 +17,7 @@ from ..reports import Replacement
 from ..reports.listings import ranked
 from ..targets import Target
 from .output import say, tell
-from .patched import describe, describe_edits
+from .patched import describe_edits, describe_patch
 
 
 def replacements_of(audit: Audit) -> dict[str, tuple[Replacement, ...]]:
@@ -89,7 +89,7 @@ def choose_fixes(findings: Sequence[Finding], unsafe: bool) -> list[Fix]:
 
 
 def _show(planned: Planned, aside: bool) -> list[str]:
-    text = describe(planned, done=False, undo=[])
+    text = describe_patch(planned, done=False, undo=[])
     if planned.changes:
         text += "\n" + describe_edits(planned)
     (tell if aside else say)(text)
@@ -101,7 +101,7 @@ def _carry_out(planned: Planned) -> list[str]:
     if not planned.changes:
         return []
     done = apply_plan(planned)
-    tell(describe(planned, done=True, undo=[one.undo for one in done if one.undo]))
+    tell(describe_patch(planned, done=True, undo=[one.undo for one in done if one.undo]))
     for note in dict.fromkeys(note for one in done for note in one.notes):
         tell(f"note: {note}")
     doubts = [doubt for one in done for doubt in one.doubts]

@@ -17,7 +17,7 @@ from . import exits
 from .manners import hint_horizon
 from .options import MODES, GivenOptions, hint_share
 from .output import ProgressLine, say, tell
-from .patched import changes_as_json, describe, describe_edits
+from .patched import changes_as_json, describe_edits, describe_patch
 
 EPILOG = """\b
 Examples:
@@ -173,7 +173,7 @@ def _carry_out(planned: Planned, given: GivenOptions) -> PatchResult:
         except AuditError as error:
             return _refuse(planned.path, error)
     if not given.as_json:
-        say(describe(planned, done=not shows, undo=undo))
+        say(describe_patch(planned, done=not shows, undo=undo))
         if given.diff:
             say(describe_edits(planned))
     for doubt in doubts:

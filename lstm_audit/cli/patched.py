@@ -18,7 +18,7 @@ SHOWN_BYTES = 8
 """Bytes at the head of each changed range that --diff spells out."""
 
 
-def describe(planned: Planned, done: bool, undo: list[str]) -> str:
+def describe_patch(planned: Planned, done: bool, undo: list[str]) -> str:
     """One line a gate: before and after; then what that is in bytes."""
     path = escape(planned.path)
     if not planned.changes:
