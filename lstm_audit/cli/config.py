@@ -1,6 +1,6 @@
 """`lstm-audit config`: the policy in force, and where each part of it came from."""
 
-from ..policy.describe import describe
+from ..policy.describe import describe_policy
 from .exits import PASS
 from .options import GivenOptions
 from .output import say, say_table
@@ -24,7 +24,7 @@ def run(given: GivenOptions) -> int:
     from.
     """
     policy = policy_of(given)
-    lines = describe(policy)
+    lines = describe_policy(policy)
     if given.as_json:
         from json import dumps
 

@@ -14,7 +14,7 @@ DEFAULT = "default"
 DescribedKey = tuple[str, str, str]
 
 
-def describe(policy: Policy) -> list[DescribedKey]:
+def describe_policy(policy: Policy) -> list[DescribedKey]:
     """(key, value, origin) of everything in force; the origin is `FILE: KEY`, a flag, or `default`.
 
     A bound that is not set is `false`, as one would write it. A rule's options are those that hold,

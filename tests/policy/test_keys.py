@@ -14,7 +14,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 import lstm_audit
 from lstm_audit.cli.options import FORMS
 from lstm_audit.errors import BadPolicy
-from lstm_audit.policy.describe import describe
+from lstm_audit.policy.describe import describe_policy
 from lstm_audit.policy.flags import with_flags
 from lstm_audit.policy.keys import KEYS, PolicyKey, defaults, flags, rule_key, set_by
 from lstm_audit.policy.model import Policy
@@ -45,7 +45,7 @@ def test_a_row_is_read_shown_and_in_the_schema(key: PolicyKey) -> None:
     Draft202012Validator(policy_schema()).validate(table)
     read = read_policy(table, "p.toml")
     assert read.settings[key.name] != defaults().get(key.name)
-    lines = {name: (value, origin) for name, value, origin in describe(read)}
+    lines = {name: (value, origin) for name, value, origin in describe_policy(read)}
     text, origin = lines[key.name]
     assert origin == f"p.toml: {key.name}"
     again = read_policy(nested(key.name, tomllib.loads(f"v = {text}")["v"]), "p.toml")
@@ -94,7 +94,7 @@ def test_one_string_is_one_selector() -> None:
 
 
 def test_verify_is_said() -> None:
-    lines = {name: origin for name, _, origin in describe(with_flags(Policy(), verify=True))}
+    lines = {name: origin for name, _, origin in describe_policy(with_flags(Policy(), verify=True))}
     assert lines["rules.LA902"] == "--verify"
 
 

@@ -18,7 +18,7 @@ from lstm_audit.errors import BadPolicy, Skipped
 from lstm_audit.facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, facts_of
 from lstm_audit.lstm.layer import GATES, Identity, Lstm
 from lstm_audit.lstm.measure import Values, measure
-from lstm_audit.policy.describe import describe
+from lstm_audit.policy.describe import describe_policy
 from lstm_audit.policy.flags import with_flags
 from lstm_audit.policy.globs import file_matches, matches, relative_to
 from lstm_audit.policy.keys import KEYS, Bounds, set_by
@@ -143,7 +143,7 @@ def test_the_example_of_the_contract() -> None:
 
 def test_nothing_set_is_the_defaults() -> None:
     assert policy("") == Policy(file="p.toml")
-    assert describe(Policy())[0] == ("select", '["LA"]', "default")
+    assert describe_policy(Policy())[0] == ("select", '["LA"]', "default")
 
 
 @pytest.mark.parametrize(
@@ -327,7 +327,7 @@ def test_any_tree_is_a_policy_or_is_refused(tree: Any) -> None:
         assert error.message.startswith("p.toml")  # noqa: PT017 - either way is right
         return
     assert pickle.loads(pickle.dumps(read)) == read
-    for key, value, origin in describe(read):
+    for key, value, origin in describe_policy(read):
         assert origin == "default" or origin.startswith("p.toml: "), key
         tomllib.loads(f"value = {value}")
     for code in RULES:
@@ -358,7 +358,7 @@ def test_a_description_reads_back_as_the_same_policy(tree: Any) -> None:
     except BadPolicy:
         return
     again: dict[str, Any] = {"override": [{} for _ in read.overrides]}
-    for key, text, _ in describe(read):
+    for key, text, _ in describe_policy(read):
         *way, last = key.split(".")
         target = again
         if way and way[0].startswith("override"):
@@ -430,7 +430,7 @@ def test_no_config_and_a_named_one(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         read = load_policy(name)
         assert read.fail_on == "warning"
         assert read.folder == str((tmp_path / name).parent)
-        assert describe(read)[2][2].startswith(f"{name}: ")
+        assert describe_policy(read)[2][2].startswith(f"{name}: ")
 
 
 @pytest.mark.parametrize(
@@ -664,7 +664,9 @@ def test_flags_set_bounds_where_there_are_none() -> None:
     assert forget(read, "bias") == Bounds(target=1.0, tolerance=0.05)
     assert forget(read, "activation") == Bounds(min=0.7, max=0.9)
     assert forget(read, "time-scale") == Bounds(min=5.0)
-    assert {k: o for k, _, o in describe(read)}["forget.bias"] == "--forget-bias, --tolerance"
+    assert {k: o for k, _, o in describe_policy(read)}[
+        "forget.bias"
+    ] == "--forget-bias, --tolerance"
 
 
 def test_flags_replace_parts_and_never_loosen_the_rest() -> None:
@@ -675,7 +677,7 @@ def test_flags_replace_parts_and_never_loosen_the_rest() -> None:
     assert forget_of(read.overrides[0].settings) == {"bias": Bounds(target=2.0)}, (
         "everywhere, and what is inherited stays"
     )
-    origins = {k: o for k, _, o in describe(read)}
+    origins = {k: o for k, _, o in describe_policy(read)}
     assert origins["forget.activation"] == "--min-activation, p.toml: forget.activation"
     assert origins["override #1.forget.bias"] == "--forget-bias, p.toml: override #1.forget.bias"
     narrowed = with_flags(policy("forget.activation = {stat='p05', max=0.9}"), min_activation=0.5)
@@ -741,7 +743,7 @@ def test_any_flags_make_a_policy_or_are_refused(
     if flags["forget_bias"] is not None and selects(read.settings, "LA201") and not read.overrides:
         assert bias["target"] == flags["forget_bias"]
     given_keys = {"forget.bias": "forget_bias", "forget.time-scale": "min_time_scale"}
-    for key, _, origin in describe(read):
+    for key, _, origin in describe_policy(read):
         if key in given_keys and flags[given_keys[key]] is not None:
             assert origin.startswith("--")
 
@@ -755,7 +757,7 @@ def test_selection_by_flags() -> None:
     assert read.overrides[0].settings["ignore"] == ("LA9",)
     assert with_flags(policy(SPEC), ignore=["LA107"]).settings["ignore"] == ("LA108", "LA107")
     assert with_flags(policy(SPEC), select=["LA1"]).settings["ignore"] == ("LA108",)
-    assert {k: o for k, _, o in describe(read)}["select"] == "--select"
+    assert {k: o for k, _, o in describe_policy(read)}["select"] == "--select"
     overridden = with_flags(policy("[[override]]\nfiles='a'\nselect=[]"), select=["LA1"])
     assert overridden.overrides[0].settings["select"] == ("LA1",)
 
@@ -763,7 +765,7 @@ def test_selection_by_flags() -> None:
 def test_the_other_flags() -> None:
     read = with_flags(policy(SPEC), fail_on="info", require_lstm=False)
     assert (read.fail_on, read.require_lstm) == ("info", False)
-    origins = {k: o for k, _, o in describe(read)}
+    origins = {k: o for k, _, o in describe_policy(read)}
     assert (origins["fail-on"], origins["require-lstm"]) == ("--fail-on", "--no-require-lstm")
     assert with_flags(policy(SPEC)) == policy(SPEC)
 
