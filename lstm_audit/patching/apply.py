@@ -279,7 +279,7 @@ def roll_back(held: LockedFile, edits: Sequence[Edit]) -> tuple[str, ...]:
     try:
         journal.roll_back(held.fd, edits)
         files.sync(held.fd)
-        return journal.drop(held)
+        return journal.remove_journal(held)
     except OSError as worse:
         raise journal.interrupted(held.path) from worse
 
@@ -296,7 +296,7 @@ def refuse_with(error: BaseException, doubts: Sequence[str]) -> None:
 def drop_journal(held: LockedFile) -> tuple[str, ...]:
     """The end of an in-place write; what the disk would not confirm."""
     try:
-        return journal.drop(held)
+        return journal.remove_journal(held)
     except OSError as error:
         message = (
             f"the bytes are written, but the journal could not be removed ({error.strerror}): "

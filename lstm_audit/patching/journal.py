@@ -167,7 +167,7 @@ def recover_held(held: LockedFile, on_purpose: bool = False) -> Recovered:
             files.sync(held.fd)
     except OSError as error:
         raise _unconfirmed(error) from error
-    return Recovered(verdict, edits, drop(held))
+    return Recovered(verdict, edits, remove_journal(held))
 
 
 def _unconfirmed(error: OSError) -> Unreadable:
@@ -218,7 +218,7 @@ def roll_back(fd: int, edits: Sequence[Edit]) -> None:
             files.write_at(fd, edit.old, edit.at)
 
 
-def drop(held: LockedFile) -> tuple[str, ...]:
+def remove_journal(held: LockedFile) -> tuple[str, ...]:
     """The patch is finished or undone: remove the journal. What the disk would not confirm is
     returned in a sentence.
     """

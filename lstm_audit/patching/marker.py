@@ -263,5 +263,5 @@ def take_back(file: str, part: FileEdits) -> None:
             for edit in inverse:
                 files.write_at(held.fd, edit.new, edit.at)
             files.sync(held.fd)
-            journal.drop(held)
+            journal.remove_journal(held)
         record.tidy(held)
