@@ -219,7 +219,7 @@ def put(m: Machine, mapping: Any, key: Value, value: Value) -> None:
     mapping[key] = value
 
 
-def drop(m: Machine, mapping: Any, key: Value) -> None:
+def delete_key(m: Machine, mapping: Any, key: Value) -> None:
     """Delete a key."""
     if key in mapping:
         m.journal.append(OldValue(mapping, key, mapping[key]))

@@ -17,7 +17,7 @@ from .machine import (
     Machine,
     Raised,
     blur,
-    drop,
+    delete_key,
     new_fields,
     new_items,
     new_table,
@@ -112,7 +112,7 @@ def _setattr(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -
 
 def _delattr(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     if len(args) == 2 and isinstance(args[0], Instance):
-        drop(m, args[0].attrs, args[1])
+        delete_key(m, args[0].attrs, args[1])
     return None
 
 
@@ -530,7 +530,7 @@ def _call_dict(m: Machine, me: dict[Value, Value], name: str, args: list[Value])
             return me.get(key, args[1] if len(args) > 1 else None)
         case "pop" if simple:
             value = me.get(key, args[1] if len(args) > 1 else UNKNOWN)
-            drop(m, me, key)
+            delete_key(m, me, key)
             return value
         case "setdefault" if simple:
             if key not in me:

@@ -19,7 +19,7 @@ from .machine import (
     Raised,
     ReturnFrom,
     blur,
-    drop,
+    delete_key,
     new_fields,
     put,
     refill,
@@ -288,16 +288,16 @@ def _assert(m: Machine, node: ast.Assert, scope: NameScope) -> frozenset[str]:
 def _delete(m: Machine, node: ast.Delete, scope: NameScope) -> frozenset[str]:
     for target in node.targets:
         if isinstance(target, ast.Name):
-            drop(m, scope.names, target.id)
+            delete_key(m, scope.names, target.id)
         elif isinstance(target, ast.Attribute):
             owner = evaluate(m, target.value, scope)
             if isinstance(owner, Instance):
-                drop(m, owner.attrs, target.attr)
+                delete_key(m, owner.attrs, target.attr)
         elif isinstance(target, ast.Subscript):
             owner = evaluate(m, target.value, scope)
             if isinstance(owner, dict):
                 key = evaluate(m, target.slice, scope)
-                drop(m, owner, key) if isinstance(key, str | int) else None
+                delete_key(m, owner, key) if isinstance(key, str | int) else None
     return STAYS
 
 
