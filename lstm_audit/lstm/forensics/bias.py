@@ -52,10 +52,10 @@ class Bias(NamedTuple):
         return list(chain.from_iterable(block for block, kind in blocks if kind == "U"))
 
     def values(self) -> list[float]:
-        return flat(self.ih, self.hh)
+        return join_halves(self.ih, self.hh)
 
 
-def flat(ih: Halves, hh: Halves) -> list[float]:
+def join_halves(ih: Halves, hh: Halves) -> list[float]:
     """The values of all blocks, one after the other."""
     return list(chain(*ih, *hh))
 
@@ -71,7 +71,7 @@ def unfit(ih: Halves, hh: Halves) -> str | None:
         return "not two halves of four equal gates"
     if min(sizes) < 2:
         return "a single unit has no distribution"
-    values = flat(ih, hh)
+    values = join_halves(ih, hh)
     if (
         math.hypot(*values) < 1e30
     ):  # the quickest question that no NaN, infinity or large value passes
@@ -116,7 +116,7 @@ def kind(block: Sequence[float], bound: float) -> str:
 
 def sort_blocks(ih: Halves, hh: Halves, dtype: str, scale: float = 1.0) -> Bias:
     """Sort the blocks; `scale` 0.5 asks about draws from ±k/2. `unfit` has said None."""
-    held = held_as(flat(ih, hh), dtype)
+    held = held_as(join_halves(ih, hh), dtype)
     size, epsilon = len(ih[0]), EPSILON[held]
     bound = float32(scale / math.sqrt(size))
     kinds = [
