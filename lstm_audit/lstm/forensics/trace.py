@@ -128,7 +128,7 @@ def _cast(bias: Bias) -> float:
     return 2 * bias.epsilon * max(map(abs, bias.values())) if bias.coarse else 0.0
 
 
-def flat(gap: Gap, law: Law, bias: Bias) -> bool:
+def looks_flat(gap: Gap, law: Law, bias: Bias) -> bool:
     """Uniform around a mean off zero: its spread is 1/√2 of a triangle's, its range half as wide,
     its shape flat.
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from . import laws
 from .bias import Bias, F, G, I, O
 from .schemes import GATES, Init, number, unknown
-from .trace import SHARP, Law, Trace, fit, flat, rounding, trace_of
+from .trace import SHARP, Law, Trace, fit, looks_flat, rounding, trace_of
 
 
 def trained(bias: Bias) -> Init:
@@ -188,7 +188,7 @@ def _shifted(trace: Trace) -> Init | None:
         if abs(gap.mean) <= 1.5 * min(trace.gaps[g].std for g in rest):
             continue
         law = fit(trace, rest)
-        if not (law.fits and flat(gap, law, trace.bias)):
+        if not (law.fits and looks_flat(gap, law, trace.bias)):
             continue
         size, value, half = trace.bias.size, law.undecayed(abs(gap.mean)), _half(gap.mean)
         confidence = "high" if size >= 32 and law.whole else "medium" if size >= 16 else "low"
