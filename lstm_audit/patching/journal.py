@@ -97,7 +97,7 @@ def unpacked(body: bytes) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
-def judge(journal: bytes | None, size: int, read: Read) -> tuple[Verdict, tuple[Edit, ...]]:
+def judge_journal(journal: bytes | None, size: int, read: Read) -> tuple[Verdict, tuple[Edit, ...]]:
     """What is to be done about a journal, given the target's size and bytes; touches nothing.
 
     A torn write may leave any mixture, but each byte is then still the old or the new one; anything
@@ -153,7 +153,9 @@ def recover(path: str) -> Verdict:
 def recover_held(held: LockedFile, on_purpose: bool = False) -> Recovered:
     """As `recover`, for whoever has the lock."""
     journal = _stored(held, on_purpose)
-    verdict, edits = judge(journal, held.stat.st_size, lambda at, n: files.read_at(held.fd, n, at))
+    verdict, edits = judge_journal(
+        journal, held.stat.st_size, lambda at, n: files.read_at(held.fd, n, at)
+    )
     if verdict == "none":
         return Recovered(verdict)
     if verdict == "refused":

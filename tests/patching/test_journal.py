@@ -44,7 +44,7 @@ def recovered(file: bytes, data: bytes | None) -> bytes | None:
     """What `recover` makes of a file, or None where it refuses; the same decision, over bytes in
     memory.
     """
-    verdict, edits = journal.judge(data, len(file), lambda at, n: file[at : at + n])
+    verdict, edits = journal.judge_journal(data, len(file), lambda at, n: file[at : at + n])
     if verdict == "refused":
         return None
     return (
@@ -136,12 +136,14 @@ def test_real_recovery_agrees_with_the_model(tmp_path: Path, state: int) -> None
     ],
 )
 def test_verdicts(file: bytes, left: bytes | None, verdict: str) -> None:
-    assert journal.judge(left, len(file), lambda at, n: file[at : at + n])[0] == verdict
+    assert journal.judge_journal(left, len(file), lambda at, n: file[at : at + n])[0] == verdict
 
 
 def test_bytes_outside_the_edits_are_nobodys_business() -> None:
     file = b"!" + NEW[1:]
-    assert journal.judge(JOURNAL, len(file), lambda at, n: file[at : at + n])[0] == "finished"
+    assert (
+        journal.judge_journal(JOURNAL, len(file), lambda at, n: file[at : at + n])[0] == "finished"
+    )
 
 
 def test_refusal_keeps_the_journal_and_the_file(tmp_path: Path) -> None:
@@ -173,13 +175,13 @@ def sealed(body: bytes) -> bytes:
 )
 def test_sealed_nonsense_is_refused(body: bytes) -> None:
     with pytest.raises(Unreadable) as caught:
-        journal.judge(sealed(body), 64, lambda at, n: bytes(n))
+        journal.judge_journal(sealed(body), 64, lambda at, n: bytes(n))
     assert caught.value.kind == "interrupted-patch"
 
 
 def test_place_beyond_the_file_is_refused_unread() -> None:
     data = journal.journal_of((0, 0, 64, 0), (Edit(1 << 62, b"a", b"b", "r"),))
-    assert journal.judge(data, 64, lambda at, n: pytest.fail("read"))[0] == "refused"
+    assert journal.judge_journal(data, 64, lambda at, n: pytest.fail("read"))[0] == "refused"
 
 
 @settings(max_examples=200, deadline=None)
@@ -187,7 +189,7 @@ def test_place_beyond_the_file_is_refused_unread() -> None:
 def test_any_bytes_are_judged_or_refused(body: bytes, sealing: bool) -> None:
     body = journal.MAGIC + body
     try:
-        verdict, _ = journal.judge(
+        verdict, _ = journal.judge_journal(
             sealed(body) if sealing else body, 64, lambda at, n: OLD[at : at + n]
         )
     except AuditError:
