@@ -37,7 +37,7 @@ def spell(shape: ActivationShape) -> str:
     return shape.kind + numbers + (f", clip {shape.clip!r}" if shape.clip else "")
 
 
-def known(name: str) -> bool:
+def is_activation(name: str) -> bool:
     """Whether a name is one of an activation."""
     return re.fullmatch(_SPELLING, name) is not None
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from ..activations import known
+from ..activations import is_activation
 from ..lstm.own import ROLES, Own
 from ..spelling import suggest
 from .kinds import (
@@ -163,7 +163,7 @@ def _letter(word: str, place: KeyPlace) -> str:
 
 def _activation(value: object, place: KeyPlace) -> str:
     text = read_text(value, place)
-    return text if known(text) else read_choice(text, ("sigmoid", "hard_sigmoid"), place)
+    return text if is_activation(text) else read_choice(text, ("sigmoid", "hard_sigmoid"), place)
 
 
 def _checked(own: Own, place: KeyPlace) -> Own:
