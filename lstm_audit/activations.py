@@ -30,7 +30,7 @@ class ActivationShape(NamedTuple):
 
 
 def spell(shape: ActivationShape) -> str:
-    """The name of an activation; `parse` gives back the same numbers."""
+    """The name of an activation; `parse_activation` gives back the same numbers."""
     numbers = ""
     if shape.kind == "hard_sigmoid" and (shape.alpha, shape.beta) != (1 / 6, 0.5):
         numbers = f"({shape.alpha!r}, {shape.beta!r})"
@@ -42,7 +42,7 @@ def is_activation(name: str) -> bool:
     return re.fullmatch(_SPELLING, name) is not None
 
 
-def parse(name: str) -> ActivationShape:
+def parse_activation(name: str) -> ActivationShape:
     """The numbers in a name; raises KeyError where it is none."""
     match = re.fullmatch(_SPELLING, name)
     if match is None:

@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from .activations import parse
+from .activations import parse_activation
 from .errors import BadPolicy
 
 FEWEST, MOST = 1e-100, 1e100
@@ -54,7 +54,7 @@ class _Inverses(dict[str, tuple[Inverse, Inverse]]):
     """By name; of an activation with numbers of its own, made when it is first asked for."""
 
     def __missing__(self, name: str) -> tuple[Inverse, Inverse]:
-        shape = parse(name)
+        shape = parse_activation(name)
         pair: tuple[Inverse, Inverse] = logit, bias_of_decay
         if shape.kind == "hard_sigmoid":
             alpha, beta = shape.alpha, shape.beta

@@ -12,7 +12,7 @@ from functools import lru_cache, partial
 from math import dist, exp, log1p, sqrt
 from operator import add, sub
 
-from ..activations import parse
+from ..activations import parse_activation
 from ..raw.tensor import Block, read_block, read_numbers, whole_block
 from ..tuples import NamedTuple
 from .layer import GATES, Lstm, Term
@@ -177,7 +177,7 @@ class _Activations(dict[str, Callable[[float], float]]):
     """By name; one with numbers of its own is made when it is first asked for."""
 
     def __missing__(self, name: str) -> Callable[[float], float]:
-        shape = parse(name)
+        shape = parse_activation(name)
         hard = shape.kind == "hard_sigmoid"
         gate = partial(sloped, shape.alpha, shape.beta) if hard else sigmoid
         self[name] = partial(clipped, gate, shape.clip) if shape.clip else gate
