@@ -16,7 +16,7 @@ from ..raw.dtypes import DTYPES, DType
 from ..raw.source import BytesSource
 from ..raw.span import whole
 from ..raw.tensor import MAX_DIMS, Tensor, strides_of, view
-from ..raw.tensors import known
+from ..raw.tensors import hold_tensors
 from ..raw.words import MAX_NAME
 from . import Checkpoint, Claim
 
@@ -108,7 +108,7 @@ def read_mapping(state: Mapping[str, Any]) -> Checkpoint:
 
 
 def _checkpoint(got: Gathered) -> Checkpoint:
-    return Checkpoint("live", known(got.tensors), got.claims, tuple(got.skipped))
+    return Checkpoint("live", hold_tensors(got.tensors), got.claims, tuple(got.skipped))
 
 
 def _library(name: str) -> Any:

@@ -59,7 +59,7 @@ class Tensors(Mapping[str, Tensor], Generic[Claimed]):
         return len(self._claims)
 
 
-def known(tensors: Mapping[str, Tensor]) -> Tensors[Tensor]:
+def hold_tensors(tensors: Mapping[str, Tensor]) -> Tensors[Tensor]:
     """Tensors that are located already."""
     return Tensors(tensors, _itself)
 
