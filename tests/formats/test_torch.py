@@ -203,7 +203,7 @@ def test_a_wrong_export_config_is_refused(
     monkeypatch.setattr(archive, "body", lambda span, member: body)
     opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()}, {})  # type: ignore[dict-item]
     with pytest.raises(MalformedFile, match=message):
-        export.locate(opened, "w", export.read_weights(opened)[0]["w"])
+        export.locate_weight(opened, "w", export.read_weights(opened)[0]["w"])
 
 
 def test_pickled_weights_of_an_export_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:

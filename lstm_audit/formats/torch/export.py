@@ -90,7 +90,7 @@ def _refuse_two_dtypes(entries: Mapping[str, ConfigEntry]) -> None:
                 raise MalformedFile(message, kind="ambiguous")
 
 
-def locate(archive: Archive, name: str, entry: ConfigEntry) -> Tensor:
+def locate_weight(archive: Archive, name: str, entry: ConfigEntry) -> Tensor:
     """One weight: `tensor_meta` has sizes, strides and the offset as {"as_int": n}."""
     try:
         meta = entry["tensor_meta"]

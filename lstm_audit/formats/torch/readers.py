@@ -69,7 +69,7 @@ def _open(span: Span, beside: Beside) -> Archive:
 
 def _exported(archive: Archive) -> Checkpoint:
     """The weights of a .pt2, which torch.export.load finds by the config."""
-    from .export import OLD_WEIGHTS, locate, payloads, read_weights  # 1 ms, with its JSON
+    from .export import OLD_WEIGHTS, locate_weight, payloads, read_weights  # 1 ms, with its JSON
 
     if "data.pkl" in archive.members or OLD_WEIGHTS in archive.members:
         message = "it holds its weights twice, in two formats: each loader would read others"
@@ -78,7 +78,7 @@ def _exported(archive: Archive) -> Checkpoint:
     pickled, raw = payloads(archive)
     return Checkpoint(
         format="torch-export",
-        tensors=Tensors(weights, partial(locate, archive)),
+        tensors=Tensors(weights, partial(locate_weight, archive)),
         skipped=skipped,
         globals=tuple(imports_of_export(archive, pickled, raw)),
     )
