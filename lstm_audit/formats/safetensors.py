@@ -17,7 +17,7 @@ from ..raw.tensor import Tensor, strides_of
 from ..raw.tensors import Tensors
 from ..raw.words import MAX_NAME, show
 from ..tuples import NamedTuple
-from ..wire.json import MAX_SIZE, locate, parse
+from ..wire.json import MAX_SIZE, locate_name, parse
 from . import Beside, Checkpoint, Format, reader
 
 REFERENCE_MAX_HEADER = 100_000_000
@@ -123,7 +123,9 @@ def _check_entries(header: dict[str, Any], raw: bytes, at: int | None) -> dict[s
         try:
             entries[name] = _check_entry(info)
         except ValueError as error:
-            raise MalformedFile(f"tensor {show(name)}: {error}", locate(raw, name, at)) from None
+            raise MalformedFile(
+                f"tensor {show(name)}: {error}", locate_name(raw, name, at)
+            ) from None
     return entries
 
 
@@ -137,7 +139,7 @@ def _metadata(header: Any, raw: bytes, at: int | None) -> dict[str, str]:
     if isinstance(metadata, dict) and all(isinstance(v, str) for v in metadata.values()):
         return metadata
     raise MalformedFile(
-        "`__metadata__` is not a map from strings to strings", locate(raw, "__metadata__", at)
+        "`__metadata__` is not a map from strings to strings", locate_name(raw, "__metadata__", at)
     )
 
 
@@ -226,7 +228,7 @@ def _check_layout(
             message = (
                 f"tensor {show(name)} {trouble}: expected to begin at {end}, found {entry.begin}"
             )
-            raise MalformedFile(message, locate(raw, name, at))
+            raise MalformedFile(message, locate_name(raw, name, at))
         end = entry.end
     if end > data.size:
         message = (

@@ -56,7 +56,9 @@ def parse(
             json.dumps(value, ensure_ascii=False).encode()  # fails on half a surrogate pair
     except _TwiceError as twice:
         raise MalformedFile(
-            f"{what} has the key {show(twice.key)} twice", locate(raw, twice.key, at), "ambiguous"
+            f"{what} has the key {show(twice.key)} twice",
+            locate_name(raw, twice.key, at),
+            "ambiguous",
         ) from None
     except json.JSONDecodeError as error:
         place = None if at is None else at + len(text[: error.pos].encode())
@@ -68,7 +70,7 @@ def parse(
     return value
 
 
-def locate(raw: bytes, name: str, at: int | None) -> int | None:
+def locate_name(raw: bytes, name: str, at: int | None) -> int | None:
     """Where the document speaks of `name` last; its start when the name is written with escapes."""
     quoted = f'"{name}"'.encode("utf-8", "backslashreplace")
     return None if at is None else at + max(raw.rfind(quoted), 0)
