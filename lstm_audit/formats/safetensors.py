@@ -17,7 +17,7 @@ from ..raw.tensor import Tensor, strides_of
 from ..raw.tensors import Tensors
 from ..raw.words import MAX_NAME, show
 from ..tuples import NamedTuple
-from ..wire.json import MAX_SIZE, locate_name, parse
+from ..wire.json import MAX_SIZE, locate_name, parse_json
 from . import Beside, Checkpoint, Format, reader
 
 REFERENCE_MAX_HEADER = 100_000_000
@@ -71,7 +71,7 @@ def read_safetensors(span: Span, beside: Beside) -> Checkpoint | None:
         return None
     header, data = span[8 : 8 + size], span[8 + size :]
     raw = header.read()
-    document = parse(raw, span.budget, "the header", header.at)
+    document = parse_json(raw, span.budget, "the header", header.at)
     names = _metadata(document, raw, header.at)
     entries = _check_entries(document, raw, header.at)
     _check_layout(entries, data, raw, header.at)

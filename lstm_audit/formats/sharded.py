@@ -14,7 +14,7 @@ from ..raw.span import Span
 from ..raw.tensor import Tensor
 from ..raw.tensors import Tensors
 from ..raw.words import MAX_NAME, show
-from ..wire.json import MAX_SIZE, parse
+from ..wire.json import MAX_SIZE, parse_json
 from . import Beside, Checkpoint, Format, read, reader, shape_of
 
 MAX_SHARDS = 1000
@@ -83,7 +83,7 @@ def _index(span: Span) -> dict[str, Any] | None:
     raw = span.read()
     if not re.search(_KEY, raw):
         return None
-    index = parse(raw, span.budget, "the index", span.at)
+    index = parse_json(raw, span.budget, "the index", span.at)
     homes = index.get("weight_map")
     return homes if isinstance(homes, dict) else None
 

@@ -90,7 +90,7 @@ def parse(data: bytes) -> Record:
     # what is cheap to count is bounded before it is built; our own records are ASCII
     if not data.isascii() or sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
         raise MalformedFile(f"{THE_RECORD} is not ASCII, or has more than {MAX_VALUES} values")
-    raw = json.parse(data, Budget(), THE_RECORD, halves=True)
+    raw = json.parse_json(data, Budget(), THE_RECORD, halves=True)
     try:
         if not isinstance(raw, dict) or raw.get("schema") != SCHEMA:
             raise ValueError(f"its schema is not {SCHEMA}")

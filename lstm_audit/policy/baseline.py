@@ -18,7 +18,7 @@ from ..errors import BadPolicy, MalformedFile
 from ..facts import Audit, FileAudit, Finding, number
 from ..lstm.layer import ROOT
 from ..raw.budget import Budget
-from ..wire.json import MAX_SIZE, parse
+from ..wire.json import MAX_SIZE, parse_json
 from .globs import matches, names_of_address, relative_to
 from .kinds import KeyPlace, read_table, read_text, wrong, wrong_type
 from .load import shown_path
@@ -214,7 +214,9 @@ def load_baseline(path: str) -> Baseline:
 def _parsed(path: str, place: KeyPlace) -> object:
     try:
         with open(path, "rb") as file:
-            value: object = parse(file.read(MAX_SIZE + 1), Budget(), "the baseline", halves=True)
+            value: object = parse_json(
+                file.read(MAX_SIZE + 1), Budget(), "the baseline", halves=True
+            )
     except OSError as error:
         hint = "; write one with --update-baseline" if isinstance(error, FileNotFoundError) else ""
         raise wrong(place, f"cannot read the baseline: {error.strerror}{hint}") from None

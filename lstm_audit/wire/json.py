@@ -35,7 +35,7 @@ _ONE_KIND = bytes.maketrans(b"{}", b"[]")
 _NEITHER = bytes(set(range(256)) - set(b'[]{}"'))
 
 
-def parse(
+def parse_json(
     raw: bytes, budget: Budget, what: str, at: int | None = None, halves: bool = False
 ) -> Any:
     """The document in `raw`, called `what` in messages; `at` is its place in the file. `halves`:

@@ -6,12 +6,12 @@ import pytest
 
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.budget import Budget
-from lstm_audit.wire.json import MAX_DEPTH, parse
+from lstm_audit.wire.json import MAX_DEPTH, parse_json
 
 
 def refusal(raw: bytes, at: int | None = 0) -> MalformedFile:
     with pytest.raises(MalformedFile) as caught:
-        parse(raw, Budget(), "it", at)
+        parse_json(raw, Budget(), "it", at)
     return caught.value
 
 
@@ -25,7 +25,7 @@ def test_the_last_level_is_the_last(shape: tuple[str, str]) -> None:
     step = opening.count("[") + opening.count("{")
     most = MAX_DEPTH // step
     body = f"{opening * most}0{closing * most}".encode()
-    assert parse(body, Budget(), "it") == json.loads(body)
+    assert parse_json(body, Budget(), "it") == json.loads(body)
     body = f"{opening * (most + 1)}0{closing * (most + 1)}".encode()
     assert "nested too deeply" in refusal(body).message
 
@@ -41,7 +41,7 @@ def test_the_last_level_is_the_last(shape: tuple[str, str]) -> None:
     ],
 )
 def test_brackets_in_strings_and_beside_each_other_are_no_depth(body: bytes) -> None:
-    assert parse(body, Budget(), "it") == json.loads(body)
+    assert parse_json(body, Budget(), "it") == json.loads(body)
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def test_what_is_too_much_is_paid_for_before_it_is_built() -> None:
     budget = Budget()
     budget.steps = 10
     with pytest.raises(MalformedFile) as caught:
-        parse(b"[" + b"0," * 10 + b"0]", budget, "it")
+        parse_json(b"[" + b"0," * 10 + b"0]", budget, "it")
     assert caught.value.kind == "limit"
     budget = Budget()
     budget.held = 10
     with pytest.raises(MalformedFile) as caught:
-        parse(b'"' + b"a" * 20 + b'"', budget, "it")
+        parse_json(b'"' + b"a" * 20 + b'"', budget, "it")
     assert caught.value.kind == "limit"

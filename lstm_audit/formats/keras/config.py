@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from ...errors import MalformedFile
 from ...raw.budget import Budget
-from ...wire.json import parse
+from ...wire.json import parse_json
 
 MAX_NESTED = 32
 """Models and wrappers within one another."""
@@ -79,7 +79,7 @@ def _values(text: str) -> frozenset[str]:
 def _parse(config: Config) -> JsonObject | None:
     """The model; None where the text is no JSON, or more of it than any model has."""
     try:
-        model = parse(config.text.encode(), config.budget or Budget(), "the configuration")
+        model = parse_json(config.text.encode(), config.budget or Budget(), "the configuration")
     except MalformedFile:
         return None
     return model if isinstance(model, dict) else None

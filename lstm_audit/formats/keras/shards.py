@@ -11,7 +11,7 @@ from ...errors import AuditError, MalformedFile
 from ...raw.span import Span
 from ...raw.words import show
 from ...wire.hdf5 import Tree
-from ...wire.json import MAX_SIZE, parse
+from ...wire.json import MAX_SIZE, parse_json
 from .. import Beside, Checkpoint, Format, reader
 from .config import Config
 from .h5 import Weights, checkpoint_of, read_weights
@@ -46,7 +46,7 @@ def _files(span: Span) -> list[str] | None:
     raw = span.read()
     if not re.search(_KEY, raw):
         return None
-    index = parse(raw, span.budget, "the index", span.at)
+    index = parse_json(raw, span.budget, "the index", span.at)
     homes = index.get("weight_map")
     named = set[str]()
     for files in homes.values():

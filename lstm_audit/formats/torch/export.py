@@ -12,7 +12,7 @@ from ...errors import MalformedFile, Skipped
 from ...raw.dtypes import DTYPES
 from ...raw.tensor import Tensor, view
 from ...raw.words import MAX_NAME, show
-from ...wire.json import MAX_SIZE, parse
+from ...wire.json import MAX_SIZE, parse_json
 from .archive import CONFIG, Archive
 
 CONSTANTS = "data/constants/model_constants_config.json"
@@ -57,7 +57,7 @@ def read_config(archive: Archive, name: str) -> dict[str, ConfigEntry]:
         raise MalformedFile(
             f"{name} has {record.size} bytes; at most {MAX_SIZE} are read", record.at, "limit"
         )
-    config = parse(record.read(), record.budget, name, record.at)
+    config = parse_json(record.read(), record.budget, name, record.at)
     entries = config.get("config") if type(config) is dict else None
     if type(entries) is not dict or not all(type(entry) is dict for entry in entries.values()):
         raise MalformedFile(f"{name} is not the JSON that torch.export writes", record.at)
