@@ -29,7 +29,7 @@ def is_tar(span: Span) -> bool:
     return head[257:262] == MAGIC and _checksum_holds(head)
 
 
-def members(span: Span) -> dict[str, Span]:
+def read_members(span: Span) -> dict[str, Span]:
     """The regular files by name, without a leading `./`; links, devices and folders are left out.
 
     Raises `MalformedFile`: `truncated`, `malformed`, `ambiguous` (a name twice), `limit`.

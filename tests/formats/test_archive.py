@@ -129,7 +129,7 @@ def test_members_are_those_of_tarfile(form: int) -> None:
     long = "d" * 90 + "/" + "n" * 80
     members = {"a": b"1", long: b"22" * 300, "empty": b"", "ü/x": b"3" * 512}
     raw = tarred(members, form)
-    found = wire_tar.members(whole(BytesSource(raw)))
+    found = wire_tar.read_members(whole(BytesSource(raw)))
     assert {name: body.read() for name, body in found.items()} == members
 
 
@@ -137,7 +137,7 @@ def test_a_name_twice_is_refused() -> None:
     both = tarred({"a": b"1"}).rstrip(b"\0") + b"\0" * 511
     both = both[: len(both) // 512 * 512] + tarred({"a": b"2"})
     with pytest.raises(MalformedFile, match="twice"):
-        wire_tar.members(whole(BytesSource(both)))
+        wire_tar.read_members(whole(BytesSource(both)))
 
 
 def test_an_endless_gzip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

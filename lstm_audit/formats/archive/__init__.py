@@ -135,7 +135,7 @@ def _loading(found: list[MemberPart], named: Pairs) -> list[MemberPart]:
 def _opened(span: Span, room: Room) -> "dict[str, partial[Span]]":
     """The members worth a look."""
     if tar.is_tar(span):
-        return {name: partial(_itself, body) for name, body in tar.members(span).items()}
+        return {name: partial(_itself, body) for name, body in tar.read_members(span).items()}
     found = zip.members(span)
     return {
         name: partial(_body, span, member, room)

@@ -52,12 +52,12 @@ def is_tar_era(span: Span) -> bool:
     """Whether a tar holds what torch's loader opens."""
     if span.size < tar.BLOCK or span[257:262].read() != tar.MAGIC or not tar.is_tar(span):
         return False
-    return set(MEMBERS) <= tar.members(span).keys()
+    return set(MEMBERS) <= tar.read_members(span).keys()
 
 
 def open_tar(span: Span) -> Envelope:
     """Decode a tar of torch 0.1; raises `MalformedFile` where a record is none of the loader's."""
-    members = tar.members(span)
+    members = tar.read_members(span)
     storages, tensors, root = (members[name] for name in MEMBERS)
     pickles = Pickles([])
     places = _storages(storages, pickles)
