@@ -28,7 +28,7 @@ def read_npz(span: Span, beside: Beside) -> Checkpoint | None:
     if not zip.is_zip(span):
         return None
     try:
-        members = zip.members(span)
+        members = zip.read_entries(span)
     except MalformedFile:
         return None  # whoever reads zips next says what is wrong with it
     if not members or not all(name.endswith(SUFFIX) for name in members):

@@ -81,7 +81,7 @@ def is_zip(span: Span) -> bool:
     return span.size >= 4 and span[:4].read() == b"PK\3\4"
 
 
-def members(span: Span) -> dict[str, Member]:
+def read_entries(span: Span) -> dict[str, Member]:
     """The entries by name, in directory order.
 
     Raises `MalformedFile`: `truncated` (no end record), `ambiguous` (readers could disagree),

@@ -22,7 +22,7 @@ from lstm_audit.errors import AuditError, MalformedFile
 from lstm_audit.raw.source import BytesSource, FileSource
 from lstm_audit.raw.span import Span, whole
 from lstm_audit.wire import zip as archive
-from lstm_audit.wire.zip import Member, body, is_zip, members
+from lstm_audit.wire.zip import Member, body, is_zip, read_entries
 
 
 @contextmanager
@@ -41,7 +41,7 @@ def over(data: bytes) -> Span:
 
 def contents(data: bytes) -> dict[str, bytes]:
     span = over(data)
-    return {name: body(span, member).read() for name, member in members(span).items()}
+    return {name: body(span, member).read() for name, member in read_entries(span).items()}
 
 
 def by_zipfile(data: bytes) -> dict[str, bytes]:
@@ -120,7 +120,7 @@ def test_every_stored_body_is_sealed_by_its_checksum_wherever_it_is_kept(
 ) -> None:
     data = make()
     with placed(data) as span:
-        for member in members(span).values():
+        for member in read_entries(span).values():
             stored = body(span, member)
             if member.method != archive.STORED or not stored.size:
                 assert stored.seals == ()
@@ -139,7 +139,7 @@ def test_every_stored_body_is_sealed_by_its_checksum_wherever_it_is_kept(
 def test_torch_keeps_the_checksum_in_the_directory_and_behind_the_body() -> None:
     data = saved(lstm())
     with placed(data) as span:
-        member = members(span)["archive/data/0"]
+        member = read_entries(span)["archive/data/0"]
         stored = body(span, member)
         assert member.flags == 0x808
         assert stored.at is not None
@@ -149,7 +149,7 @@ def test_torch_keeps_the_checksum_in_the_directory_and_behind_the_body() -> None
 
 def test_zipfile_keeps_the_checksum_in_the_directory_and_the_local_header() -> None:
     with placed(with_zipfile()) as span:
-        member = members(span)["a/one"]
+        member = read_entries(span)["a/one"]
         assert places(body(span, member)) == [member.crc_at, member.header_at + 14]
 
 
@@ -159,7 +159,7 @@ def test_patching_the_sealed_places_satisfies_zipfile_and_torch() -> None:
     """
     data = bytearray(saved(lstm()))
     with placed(bytes(data)) as span:
-        stored = body(span, members(span)["archive/data/2"])
+        stored = body(span, read_entries(span)["archive/data/2"])
         new = struct.pack(f"<{stored.size // 4}f", *range(stored.size // 4))
         assert stored.at is not None
         data[stored.at : stored.at + stored.size] = new
@@ -172,7 +172,7 @@ def test_patching_the_sealed_places_satisfies_zipfile_and_torch() -> None:
 def test_switched_off_checksums_are_left_alone() -> None:
     data = without_checksums()
     with placed(data) as span:
-        found = members(span)
+        found = read_entries(span)
         assert {member.crc for member in found.values()} == {0}
         assert all(body(span, member).seals == () for member in found.values())
 
@@ -180,8 +180,8 @@ def test_switched_off_checksums_are_left_alone() -> None:
 def test_an_archive_in_an_archive_keeps_its_places_and_both_seals() -> None:
     inner = build(*TWO)
     with placed(build(torch_entry("outer", inner))) as span:
-        held = body(span, members(span)["outer"])
-        stored = body(held, members(held)["r/data/0"])
+        held = body(span, read_entries(span)["outer"])
+        stored = body(held, read_entries(held)["r/data/0"])
         assert held.at is not None
         assert stored.at == held.at + inner.index(bytes(range(64)))
         assert [seal.stored for seal in stored.seals] == [
@@ -195,7 +195,7 @@ def test_an_archive_in_an_archive_keeps_its_places_and_both_seals() -> None:
 
 def test_a_deflated_body_has_no_place() -> None:
     with placed(with_zipfile()) as span:
-        inflated = body(span, members(span)["a/two"])
+        inflated = body(span, read_entries(span)["a/two"])
         assert inflated.at is None
         assert inflated.seals == ()
 
@@ -203,7 +203,7 @@ def test_a_deflated_body_has_no_place() -> None:
 def test_an_empty_record_has_no_descriptor() -> None:
     data = build(torch_entry("r/none", b""), *TWO)
     with placed(data) as span:
-        empty = body(span, members(span)["r/none"])
+        empty = body(span, read_entries(span)["r/none"])
         assert (empty.size, empty.seals) == (0, ())
     assert contents(data) == by_zipfile(data)
 
@@ -234,12 +234,12 @@ def test_entries_in_another_order_than_in_the_directory() -> None:
     cut = directory.index(b"PK\1\2", 1)
     data = first[:at] + directory[cut:] + directory[:cut] + first[-22:]
     assert list(contents(data)) == ["r/data/0", "r/data.pkl"]
-    found = members(over(data))
+    found = read_entries(over(data))
     assert [found[name].limit for name in found] == [at, second_at]
 
 
 def test_an_empty_archive() -> None:
-    assert members(over(build())) == {}
+    assert read_entries(over(build())) == {}
     assert not is_zip(over(build()))
     assert not is_zip(over(b"PK"))
 
@@ -247,7 +247,7 @@ def test_an_empty_archive() -> None:
 def test_a_directory_longer_than_the_first_read() -> None:
     data = build(*(torch_entry(f"r/data/{k}", b"x") for k in range(400)), zip64=True)
     assert len(data) - data.index(b"PK\1\2") > archive.TAIL
-    assert len(members(over(data))) == 400
+    assert len(read_entries(over(data))) == 400
 
 
 def test_only_the_directory_and_the_headers_are_read() -> None:
@@ -265,7 +265,7 @@ def test_only_the_directory_and_the_headers_are_read() -> None:
 
     data = saved({"w": torch.zeros(1_000_000)})
     span = whole(Watched(data))
-    stored = body(span, members(span)["archive/data/0"])
+    stored = body(span, read_entries(span)["archive/data/0"])
     assert stored.size == 4_000_000
     assert len(reads) == 2
     assert len(stored.seals[0].places) == 2
@@ -287,13 +287,13 @@ def test_a_place_that_does_not_hold_the_checksum_is_no_place_of_it(
     lies: dict[str, int], kept: int
 ) -> None:
     with placed(build(torch_entry("r/data/0", b"four" * 4, **lies))) as span:
-        (member,) = members(span).values()
+        (member,) = read_entries(span).values()
         assert len(body(span, member).seals[0].places) == kept
 
 
 def test_a_wrong_checksum_is_read_and_sealed_as_it_is_stored() -> None:
     with placed(build(torch_entry("r/data/0", b"four" * 4, crc=1))) as span:
-        (member,) = members(span).values()
+        (member,) = read_entries(span).values()
         assert body(span, member).seals[0].stored == 1 != zlib.crc32(b"four" * 4)
 
 
@@ -402,7 +402,7 @@ def test_refused(case: str) -> None:
 def test_refused_with_a_place_inside_the_file(case: str) -> None:
     data, kind = REFUSED[case]
     with placed(data) as span, pytest.raises(MalformedFile) as caught:
-        [body(span, member) for member in members(span).values()]
+        [body(span, member) for member in read_entries(span).values()]
     assert caught.value.kind == kind
     assert caught.value.at is not None
     assert 0 <= caught.value.at <= len(data)
@@ -410,7 +410,9 @@ def test_refused_with_a_place_inside_the_file(case: str) -> None:
 
 def test_one_header_for_two_entries_is_an_overlap_for_the_directory_alone() -> None:
     with pytest.raises(MalformedFile, match="overlaps another entry"):
-        members(over(build(torch_entry("r/a", b"12345678"), torch_entry("r/b", b"", header_at=0))))
+        read_entries(
+            over(build(torch_entry("r/a", b"12345678"), torch_entry("r/b", b"", header_at=0)))
+        )
 
 
 def test_zipfile_reads_another_archive_than_the_first_when_two_are_joined() -> None:
@@ -421,7 +423,7 @@ def test_zipfile_reads_another_archive_than_the_first_when_two_are_joined() -> N
     assert by_zipfile(a + b)["archive/data/0"] == torch.ones(4).numpy().tobytes()
     assert torch.load(io.BytesIO(a + b))["w"].tolist() == [0, 0, 0, 0]
     with pytest.raises(MalformedFile, match="two archives are joined"):
-        members(over(a + b))
+        read_entries(over(a + b))
 
 
 def test_torch_finds_names_without_regard_to_case() -> None:
@@ -465,7 +467,7 @@ def test_the_directory_size_is_bounded_before_it_is_read() -> None:
             return bytes(n - 98) + _zip64_tail(1 << 40) if at + n == self.size else bytes(n)
 
     with pytest.raises(MalformedFile) as caught:
-        members(whole(Endless()))
+        read_entries(whole(Endless()))
     assert caught.value.kind == "limit"
 
 

@@ -136,7 +136,7 @@ def _opened(span: Span, room: Room) -> "dict[str, partial[Span]]":
     """The members worth a look."""
     if tar.is_tar(span):
         return {name: partial(_itself, body) for name, body in tar.read_members(span).items()}
-    found = zip.members(span)
+    found = zip.read_entries(span)
     return {
         name: partial(_body, span, member, room)
         for name, member in found.items()

@@ -8,7 +8,7 @@ reaches them and the two places of their CRC-32.
 from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
 from ...wire.hdf5 import is_hdf5
-from ...wire.zip import Member, body, is_zip, members
+from ...wire.zip import Member, body, is_zip, read_entries
 from .. import Beside, Checkpoint, Format, reader
 from .config import Config
 from .h5 import checkpoint_of, read_weights
@@ -25,7 +25,7 @@ def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
     if not is_zip(span):
         return None
     try:
-        found = members(span)
+        found = read_entries(span)
     except MalformedFile:
         return None  # torch's reader, which is asked too, says what is wrong with a zip
     if CONFIG not in found or METADATA not in found:

@@ -14,7 +14,7 @@ from ...raw.span import Span, whole
 from ...raw.words import show
 from ...tuples import NamedTuple
 from ...wire.pickle import Decoded, Persistent, decode
-from ...wire.zip import STORED, Member, body, members
+from ...wire.zip import STORED, Member, body, read_entries
 from .legacy import Envelope, envelope
 from .storage import Locate, Storage, claims_of, read_persistent_id
 
@@ -39,7 +39,7 @@ class Archive(NamedTuple):
 
     span: Span
     root: str
-    members: Mapping[str, Member]
+    read_entries: Mapping[str, Member]
     inflated: dict[str, Span]
 
     def record(self, name: str) -> Span:
@@ -58,7 +58,7 @@ def open_archive(span: Span) -> Archive:
     """The directory of a torch zip. All entries share one root folder, as torch's reader
     demands.
     """
-    found = members(span)
+    found = read_entries(span)
     root = next(iter(found), "").partition("/")[0]
     prefix = f"{root}/"
     stray = [name for name in found if not name.startswith(prefix)]
