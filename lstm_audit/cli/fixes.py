@@ -52,7 +52,7 @@ def _planned(
         )
 
 
-def mend(
+def apply_fixes(
     audit: Audit, unsafe: bool, show: bool, aside: bool, declared: tuple[Own, ...] = ()
 ) -> tuple[int, bool]:
     """Carry out the fixes of an audit, or `show` the bytes that they would change (on stderr where
