@@ -100,7 +100,7 @@ def at(lstm: Lstm, message: str, **more: Any) -> Hit:
     return Hit(message, **lstm.identity._asdict(), **more)
 
 
-def mend(case: Case, name: str, value: float | str) -> Fix | None:
+def make_fix(case: Case, name: str, value: float | str) -> Fix | None:
     """The fix that patches this LSTM alone to a target; None where it has no bias of its own to
     write, or none gives what is wanted (an activation lies between 0 and 1).
     """

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from ..lstm.layer import Lstm
 from ..lstm.measure import ACTIVATIONS, Stats, time_scale_of_bias
 from ..tuples import NamedTuple
-from . import Case, Evidence, Hit, at, mend, rounding, rule
+from . import Case, Evidence, Hit, at, make_fix, rounding, rule
 
 
 class Interval(NamedTuple):
@@ -76,7 +76,7 @@ def _judged(case: Case, asked: Asked, stat: str, bounds: Interval) -> Hit | None
         return None
     worst = max(outside, key=bounds.excess)
     bound = bounds.nearest(worst)
-    fix = mend(case, asked.target, bound) if stat != "std" else None
+    fix = make_fix(case, asked.target, bound) if stat != "std" else None
     said = f"the {stat} {asked.what} is {worst:.4g}"
     if stat == "each":
         said = (
@@ -130,7 +130,7 @@ def forget_bias(
     asked = Asked("forget bias", case.measures.gates["f"], case.values.forget, "forget-bias")
     hit = _judged(case, asked, stat, bounds)
     if hit is not None and target is not None:
-        fix = mend(case, "forget-bias", target) if hit.fix else None
+        fix = make_fix(case, "forget-bias", target) if hit.fix else None
         hit = at(case.lstm, hit.message, measured=hit.measured, expected=target, fix=fix)
     if hit is not None:
         yield hit

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ..lstm.forensics.schemes import Init, family
 from ..lstm.measure import sigmoid, time_scale
-from . import Case, Hit, at, mend, rule
+from . import Case, Hit, at, make_fix, rule
 
 ESTIMATE = 0.75
 """Once trained, equal halves show only today's mean: above the middle of 0.5 and 1 it counts as a
@@ -77,7 +77,7 @@ def doubled(case: Case, *, least: float = 1.0) -> Iterator[Hit]:
             message,
             measured=mean,
             expected=value + offset,
-            fix=mend(case, "forget-bias", value),
+            fix=make_fix(case, "forget-bias", value),
         )
     elif not _untouched(init) and value >= ESTIMATE * least:
         message = (
@@ -177,7 +177,7 @@ def one_sided(case: Case) -> Iterator[Hit]:
             f"{start}: the effective bias is {forget.min:.3g} to {forget.max:.3g}; write 0 into "
             f"bias_{other}[f]"
         )
-        fix = mend(case, "forget-bias", init.value)
+        fix = make_fix(case, "forget-bias", init.value)
     else:
         message = (
             f"before training {start}: the effective bias was {init.value:.4g} ± {reach:.3g} "
@@ -260,7 +260,7 @@ def doubled_chrono(case: Case) -> Iterator[Hit]:
     known = init.value is not None and _untouched(init)
     yield at(
         case.lstm, message, measured=scale.p50, expected=init.value,
-        fix=mend(case, "init", f"chrono:{max(3, round(init.value or 0))}") if known else None,
+        fix=make_fix(case, "init", f"chrono:{max(3, round(init.value or 0))}") if known else None,
         severity=None if _untouched(init) else "warning",
     )  # fmt: skip
 
@@ -299,4 +299,4 @@ def zeroed(case: Case) -> Iterator[Hit]:
             f"{measures.activation.mean:.3f}; give it a bias of its own after the loop that "
             "zeroes them"
         )
-        yield at(lstm, message, measured=0.0, expected=1.0, fix=mend(case, "forget-bias", 1.0))
+        yield at(lstm, message, measured=0.0, expected=1.0, fix=make_fix(case, "forget-bias", 1.0))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..lstm.forensics.schemes import Init, family
 from ..lstm.measure import sigmoid
-from . import Case, Hit, at, mend, rounding, rule
+from . import Case, Hit, at, make_fix, rounding, rule
 
 if TYPE_CHECKING:  # loaded when a preset is asked for: most runs ask for none
     from ..lstm.presets import Chosen, Initial, Summary
@@ -67,7 +67,7 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
     message = (
         f"{problem}, which {chosen} does not give{aside}; initialise with {chosen.preset.formula}"
     )
-    fix = mend(case, "init", str(chosen))
+    fix = make_fix(case, "init", str(chosen))
     yield at(lstm, message, measured=case.measures.gates["f"].mean, expected=str(chosen), fix=fix)
 
 

@@ -13,7 +13,7 @@ from ..lstm.forensics.schemes import Init, family
 from ..lstm.layer import Lookalike
 from ..raw.tensor import read_block, whole_block
 from ..targets import Target
-from . import Case, Evidence, Hit, aimed, at, mend, proven, rule
+from . import Case, Evidence, Hit, aimed, at, make_fix, proven, rule
 
 SHORTEST = 4
 """A run of bit-equal floats of this length is no accident."""
@@ -130,7 +130,7 @@ def default_untouched(case: Case) -> Iterator[Hit]:
             f"scale {scale:.3g} "
             f"steps); choose a forget bias before the next training"
         )
-    fix = mend(case, "forget-bias", 1.0) if fresh else None
+    fix = make_fix(case, "forget-bias", 1.0) if fresh else None
     yield at(case.lstm, message, measured=case.measures.gates["f"].mean, fix=fix)
 
 
@@ -166,7 +166,7 @@ def chrono_uncoupled(case: Case) -> Iterator[Hit]:
         f"of {-means[1]:.3g}: cells grow with their time scale; set b_i = −b_f"
     )
     known = init.value is not None and init.state.startswith("fresh")
-    fix = mend(case, "init", f"chrono:{max(3, round(init.value or 0))}") if known else None
+    fix = make_fix(case, "init", f"chrono:{max(3, round(init.value or 0))}") if known else None
     yield at(case.lstm, message, measured=means[0], expected=-means[1], fix=fix)
 
 

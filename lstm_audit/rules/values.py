@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from ..lstm.copies import find_averages
 from ..lstm.layer import GATES
 from ..lstm.measure import ACTIVATIONS
-from . import Case, Evidence, Hit, at, mend, rule
+from . import Case, Evidence, Hit, at, make_fix, rule
 
 OPEN, SHUT = 0.9999, 0.0001
 """Beyond these a gate passes a gradient of less than 1e-4 and cannot learn to move."""
@@ -84,7 +84,7 @@ def saturated(case: Case, *, share: float = 0.05) -> Iterator[Hit]:
             f"{measured:.0%} of "
             f"{len(active)}, more than {share:.0%}; set forget biases between -9 and 9"
         )
-        fix = mend(case, "forget-bias", 3.0 if full > shut else 1.0)
+        fix = make_fix(case, "forget-bias", 3.0 if full > shut else 1.0)
         yield at(case.lstm, message, measured=measured, expected=share, fix=fix)
 
 
@@ -118,7 +118,11 @@ def closed(case: Case, *, below: float = 0.3) -> Iterator[Hit]:
             "with 1"
         )
         yield at(
-            case.lstm, message, measured=mean, expected=below, fix=mend(case, "forget-bias", 1.0)
+            case.lstm,
+            message,
+            measured=mean,
+            expected=below,
+            fix=make_fix(case, "forget-bias", 1.0),
         )
 
 
