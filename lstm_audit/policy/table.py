@@ -24,7 +24,7 @@ def spell_out(
         which = tuple(covers(override, names) for override in fitting)
         if which not in known:
             chosen = [o for o, covering in zip(fitting, which, strict=True) if covering]
-            known[which] = dict(_rules_on(merge(policy.settings, chosen)))
+            known[which] = dict(_rules_on(override_settings(policy.settings, chosen)))
         table[subject] = known[which]
     return table
 
@@ -45,10 +45,12 @@ def covers(override: Override, names: Iterable[str]) -> bool:
 
 def of_whole_file(policy: Policy, path: str) -> Settings:
     """The settings for a file where no layer is looked at."""
-    return merge(policy.settings, [o for o in overrides_for(policy, path) if not o.layers])
+    return override_settings(
+        policy.settings, [o for o in overrides_for(policy, path) if not o.layers]
+    )
 
 
-def merge(settings: Settings, overrides: Iterable[Override]) -> Settings:
+def override_settings(settings: Settings, overrides: Iterable[Override]) -> Settings:
     """The settings under overrides: each replaces the keys that it names, whole, and leaves the
     rest.
     """
