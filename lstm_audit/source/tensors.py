@@ -126,7 +126,7 @@ def read(tensor: PhantomTensor) -> list[WrittenRun]:
     if len(index) > LONG or tensor.storage.size > LONG:
         return [WrittenRun(len(index), UNKNOWN)]
     cells = list(_each_cell(tensor.storage.runs))
-    return merge([WrittenRun(1, *cells[i]) for i in index])
+    return join_runs([WrittenRun(1, *cells[i]) for i in index])
 
 
 def _each_cell(runs: Iterable[WrittenRun]) -> Iterator[tuple[CellValue, SourcePlace | None]]:
@@ -135,7 +135,7 @@ def _each_cell(runs: Iterable[WrittenRun]) -> Iterator[tuple[CellValue, SourcePl
             yield shift(run.cell, k), run.place
 
 
-def merge(runs: Iterable[WrittenRun]) -> list[WrittenRun]:
+def join_runs(runs: Iterable[WrittenRun]) -> list[WrittenRun]:
     """Neighbours that go on as one run, joined."""
     merged: list[WrittenRun] = []
     for run in runs:
@@ -153,13 +153,13 @@ def written(tensor: PhantomTensor, new: Sequence[WrittenRun]) -> list[WrittenRun
     if isinstance(index, range) and is_contiguous(index):
         start = index[0] if index else 0
         before = cut_runs(storage.runs, 0, start)
-        return merge([*before, *new, *cut_runs(storage.runs, start + len(index), storage.size)])
+        return join_runs([*before, *new, *cut_runs(storage.runs, start + len(index), storage.size)])
     if storage.size > LONG:
         return [WrittenRun(storage.size, UNKNOWN, new[0].place if new else None)]
     cells = list(_each_cell(storage.runs))
     for i, cell in zip(index, _each_cell(new), strict=False):
         cells[i] = cell
-    return merge([WrittenRun(1, *cell) for cell in cells])
+    return join_runs([WrittenRun(1, *cell) for cell in cells])
 
 
 def align(*parts: Sequence[WrittenRun]) -> Iterator[list[WrittenRun]]:
@@ -177,7 +177,7 @@ def align(*parts: Sequence[WrittenRun]) -> Iterator[list[WrittenRun]]:
 def map_runs(function: str, *parts: Sequence[WrittenRun]) -> list[WrittenRun]:
     """An elementwise function of several lists of runs."""
     aligned = align(*parts)
-    return merge(
+    return join_runs(
         [WrittenRun(row[0].length, compute(function, *(r.cell for r in row))) for row in aligned]
     )
 
@@ -198,7 +198,7 @@ def join_runs(versions: Sequence[Sequence[WrittenRun]]) -> list[WrittenRun]:
     """What is the same in every version; the rest is unknown, at the place of the last write."""
     if all(list(version) == list(versions[0]) for version in versions):
         return list(versions[0])
-    return merge([_join(row) for row in align(*versions)])
+    return join_runs([_join(row) for row in align(*versions)])
 
 
 def _join(row: Sequence[WrittenRun]) -> WrittenRun:
