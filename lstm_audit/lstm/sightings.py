@@ -69,7 +69,7 @@ class Name(NamedTuple):
     layer: int | None = None
 
 
-def name_of(sighting: Sighting, evaluation: Evaluation) -> Name:
+def find_module(sighting: Sighting, evaluation: Evaluation) -> Name:
     """The module's name: from torch's names of the biases, from the exporter's label, from the
     node's path.
     """

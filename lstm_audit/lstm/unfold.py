@@ -15,7 +15,7 @@ from .cells import find_cells
 from .graph import Evaluation
 from .layer import Identity, Lstm
 from .operators import READINGS, Seen, unknown_lstm
-from .sightings import Sighting, lstm_of, name_of
+from .sightings import Sighting, find_module, lstm_of
 
 MAX_SIGHTINGS = 8192
 """Recurrences and what looks like one, in one file; an unrolled cell counts once a step."""
@@ -83,7 +83,7 @@ def _rows(
     flat: dict[int, Tensor] = {}
     for group in groups:
         first = group[0]
-        name = name_of(first, evaluation)
+        name = find_module(first, evaluation)
         layer = name.layer
         if layer is None:
             among = id(first.scope), name.module, first.direction
@@ -108,7 +108,7 @@ def _with_aliases(
     nodes = dict.fromkeys(other.node.name for other in others if other.node.name)
     tied: dict[Identity, None] = {}
     for other in others:
-        name = name_of(other, evaluation)
+        name = find_module(other, evaluation)
         tied[Identity(name.module, name.layer or 0, other.direction, graph.dialect)] = None
     return lstm._replace(
         aliases=tuple(name for name in nodes if name != group[0].node.name),
