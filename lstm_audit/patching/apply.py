@@ -339,7 +339,7 @@ def _check_output(held: LockedFile, target: str, overwrite: bool) -> None:
         raise NotPatchable(f"{target} is a folder")
     if os.path.lexists(target) and not overwrite:
         raise NotPatchable(f"{target} exists already and is not overwritten")
-    if os.path.lexists(journal.name_of(target)):
+    if os.path.lexists(journal.journal_path(target)):
         raise journal.interrupted(target)
 
 

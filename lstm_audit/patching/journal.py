@@ -40,7 +40,7 @@ new · old bytes are written again · the file holds something else.
 Read = Callable[[int, int], bytes]
 
 
-def name_of(path: str) -> str:
+def journal_path(path: str) -> str:
     """Where the journal of a (resolved) file lies."""
     return files.sidecar(path, TAIL)
 
@@ -141,7 +141,7 @@ def recover(path: str) -> Verdict:
     Raises `Unreadable`: kind `interrupted-patch` when the file holds neither the old nor the new
     bytes (the journal stays), `io` when the file is locked by a patch that is running.
     """
-    if not os.path.lexists(name_of(os.path.realpath(path))):
+    if not os.path.lexists(journal_path(os.path.realpath(path))):
         return "none"
     with files.hold(path) as held:
         found = recover_held(held)
@@ -182,7 +182,9 @@ def _unconfirmed(error: OSError) -> Unreadable:
 
 def _stored(held: LockedFile, on_purpose: bool) -> bytes | None:
     try:
-        return files.read_sidecar(name_of(held.path), held.stat.st_uid, MAX_JOURNAL, on_purpose)
+        return files.read_sidecar(
+            journal_path(held.path), held.stat.st_uid, MAX_JOURNAL, on_purpose
+        )
     except MalformedFile as error:
         raise _foreign("it is no file that this tool wrote") from error
 
@@ -201,7 +203,7 @@ def begin(held: LockedFile, edits: Sequence[Edit]) -> None:
     (`files.sync_folder`).
     """
     data = journal_of(held.identity, edits)
-    name = name_of(held.path)
+    name = journal_path(held.path)
     taken = [said for said in strangers(held.path) if said.startswith(f"{name} ")]
     if taken:
         raise NotPatchable(f"{taken[0]}: leave --in-place out, or have it removed")
@@ -225,7 +227,7 @@ def remove_journal(held: LockedFile) -> tuple[str, ...]:
     returned in a sentence.
     """
     with suppress(FileNotFoundError):
-        os.unlink(name_of(held.path))
+        os.unlink(journal_path(held.path))
     try:
         files.sync_folder(held.path)
     except OSError as error:

@@ -66,7 +66,7 @@ def undo(
     record, and whatever `apply` raises.
     """
     with files.hold(path) as first:
-        recovered = journal.recover_held(first, _is(sidecar, journal.name_of(first.path)))
+        recovered = journal.recover_held(first, _is(sidecar, journal.journal_path(first.path)))
         held = files.looked_at_again(first)
         known = record.load(held.path, _is(sidecar, record.name_of(held.path)))
         kept = _checked(held, known)

@@ -461,7 +461,7 @@ def test_outputs_that_are_none_are_refused(model: Path, output: str | None) -> N
 def test_an_output_over_a_torn_file_is_refused(model: Path) -> None:
     other = model.with_name("out.pt")
     other.write_bytes(BEFORE)
-    Path(journal.name_of(str(other))).write_bytes(b"torn")
+    Path(journal.journal_path(str(other))).write_bytes(b"torn")
     with pytest.raises(Unreadable, match="interrupted"):
         patch(model, mode="output", overwrite=True)
 

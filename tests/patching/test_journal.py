@@ -112,7 +112,7 @@ def test_real_recovery_agrees_with_the_model(tmp_path: Path, state: int) -> None
     path = tmp_path / "model.pt"
     path.write_bytes(file)
     if left is not None:
-        Path(journal.name_of(str(path))).write_bytes(left)
+        Path(journal.journal_path(str(path))).write_bytes(left)
     verdict = journal.recover(str(path))
     assert (verdict == "none") == (left is None)
     assert path.read_bytes() == recovered(file, left)
@@ -149,7 +149,7 @@ def test_bytes_outside_the_edits_are_nobodys_business() -> None:
 def test_refusal_keeps_the_journal_and_the_file(tmp_path: Path) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(bytes(64))
-    Path(journal.name_of(str(path))).write_bytes(JOURNAL)
+    Path(journal.journal_path(str(path))).write_bytes(JOURNAL)
     with pytest.raises(Unreadable, match="does not fit the file") as caught:
         journal.recover(str(path))
     assert caught.value.kind == "interrupted-patch"
@@ -213,7 +213,7 @@ def test_a_journal_that_is_a_link_does_not_count(tmp_path: Path) -> None:
     path, other = tmp_path / "model.pt", tmp_path / "other"
     path.write_bytes(NEW)
     other.write_bytes(JOURNAL)
-    name = journal.name_of(str(path))
+    name = journal.journal_path(str(path))
     os.symlink(other, name)
     assert not journal.hot(str(path))
     assert journal.recover(str(path)) == "none"
@@ -228,7 +228,7 @@ def test_a_journal_that_is_a_link_does_not_count(tmp_path: Path) -> None:
 def test_a_journal_that_is_no_file_of_ours_is_left_alone(tmp_path: Path, planted: str) -> None:
     path = tmp_path / "model.pt"
     path.write_bytes(OLD)
-    name = journal.name_of(str(path))
+    name = journal.journal_path(str(path))
     if planted == "folder":
         os.mkdir(name)
     elif planted == "fifo":
@@ -248,7 +248,7 @@ def test_hot_is_asked_of_the_file_behind_a_link(tmp_path: Path) -> None:
     path.write_bytes(OLD)
     link.symlink_to(path)
     assert not journal.hot(str(link))
-    Path(journal.name_of(str(path))).write_bytes(JOURNAL)
+    Path(journal.journal_path(str(path))).write_bytes(JOURNAL)
     assert journal.hot(str(link))
     assert journal.hot(str(path))
     assert journal.recover(str(link)) == "untouched"
@@ -287,7 +287,7 @@ def test_a_second_journal_is_never_written_over_the_first(tmp_path: Path) -> Non
         with pytest.raises(FileExistsError):
             journal.begin(held, EDITS[:1])
     assert (
-        Path(journal.name_of(str(path))).read_bytes()[-32:]
-        == hashlib.sha256(Path(journal.name_of(str(path))).read_bytes()[:-32]).digest()
+        Path(journal.journal_path(str(path))).read_bytes()[-32:]
+        == hashlib.sha256(Path(journal.journal_path(str(path))).read_bytes()[:-32]).digest()
     )
     assert journal.hot(str(path))

@@ -49,7 +49,7 @@ def planted(model: Path, owner: int) -> Path:
     data = model.read_bytes()
     end = len(data)  # half written: the first of two edits
     edits = [Edit(end - 8, b"EVIL", data[-8:-4], "r"), Edit(end - 4, data[-4:], b"ZZZZ", "r")]
-    name = Path(journal.name_of(str(model)))
+    name = Path(journal.journal_path(str(model)))
     name.write_bytes(journal.journal_of(files.identity_of(os.stat(model)), edits))
     os.chown(name, owner, owner)
     return name
@@ -169,7 +169,7 @@ with files.hold({str(model)!r}) as held:
     os._exit(9)
 """
     subprocess.run([sys.executable, "-c", script], check=False)
-    assert os.stat(journal.name_of(str(model))).st_uid == ALICE
+    assert os.stat(journal.journal_path(str(model))).st_uid == ALICE
 
 
 def test_a_strangers_temporary_file_is_not_swept(model: Path) -> None:

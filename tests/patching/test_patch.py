@@ -999,7 +999,7 @@ def interrupt(path: Path, upto: int) -> bytes:
     edits: tuple[Edit, ...] = plan(str(path), target("forget-bias", 2.0)).files[0].edits
     stat = path.stat()
     identity = stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns
-    Path(journal.name_of(str(path))).write_bytes(journal.journal_of(identity, edits))
+    Path(journal.journal_path(str(path))).write_bytes(journal.journal_of(identity, edits))
     with path.open("r+b") as file:
         for edit in edits[:upto]:
             file.seek(edit.at)

@@ -199,7 +199,7 @@ def test_rolling_back_is_all_that_an_undo_does(model: Path, upto: int) -> None:
 
 def test_a_torn_journal_is_an_interrupted_patch_too(model: Path) -> None:
     write(model, 0, b"one")
-    Path(journal.name_of(str(model))).write_bytes(b"lstm-au")
+    Path(journal.journal_path(str(model))).write_bytes(b"lstm-au")
     assert undo(str(model)).state == "rolled-back"
     assert undo(str(model)).state == "restored"
 
