@@ -40,7 +40,7 @@ class FileEdits(NamedTuple):
     edits: tuple[Edit, ...]
 
 
-def name_of(path: str) -> str:
+def marker_path(path: str) -> str:
     """Where the marker of a checkpoint lies: beside the name that was given, where its other files
     are.
     """
@@ -85,7 +85,7 @@ def marked(path: str, parts: Sequence[FileEdits]) -> Iterator[list[str]]:
 
 
 def _begin(path: str, data: bytes) -> int:
-    name = name_of(path)
+    name = marker_path(path)
     try:
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | files.NO_FOLLOW, 0o600)
     except FileExistsError:
@@ -105,7 +105,7 @@ def _begin(path: str, data: bytes) -> int:
 
 def _in_the_way(path: str) -> AuditError:
     """The place of the marker is taken: by an interrupted patch, or by what does not count."""
-    name = name_of(path)
+    name = marker_path(path)
     taken = [said for said in strangers(path) if said.startswith(f"{name} ")]
     return NotPatchable(f"{taken[0]}: have it removed") if taken else interrupted(path)
 
@@ -132,7 +132,7 @@ class Kept(Unreadable):
 
 def _drop(path: str) -> list[str]:
     """Remove the marker; what the disk would not confirm, in a sentence."""
-    os.unlink(name_of(path))
+    os.unlink(marker_path(path))
     try:
         files.sync_folder(path)
     except OSError as error:
@@ -201,7 +201,7 @@ def recover(path: str, on_purpose: bool = False) -> bool:
     Raises `Unreadable` where another process is at it, or a file holds neither its old bytes nor
     its new ones; then the marker stays.
     """
-    name = name_of(path)
+    name = marker_path(path)
     try:
         fd = os.open(name, os.O_RDWR | os.O_NONBLOCK | files.NO_FOLLOW)
     except OSError:

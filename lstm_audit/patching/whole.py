@@ -137,7 +137,7 @@ def undo_checkpoint(
     """
     path, _ = split_locator(path)
     on_purpose = sidecar is not None and os.path.abspath(sidecar) == os.path.abspath(
-        marker.name_of(path)
+        marker.marker_path(path)
     )
     if marker.recover(path, on_purpose):
         return [Undone(path, "rolled-back", notes=tuple(strangers(path)))]

@@ -122,7 +122,7 @@ def test_a_strangers_marker_does_not_count(tmp_path: Path) -> None:
     shard = tmp_path / "model-00001-of-00002.safetensors"
     data = shard.read_bytes()
     part = marker.FileEdits(shard.name, len(data), (Edit(len(data) - 4, b"EVIL", data[-4:], ""),))
-    name = Path(marker.name_of(str(index)))
+    name = Path(marker.marker_path(str(index)))
     name.write_bytes(marker.written([part]))
     os.chown(name, EVE, EVE)
     assert not hot(str(index))

@@ -148,7 +148,7 @@ def test_a_shard_that_was_written_to_since_keeps_the_marker(index: Path) -> None
     shard = index.parent / "model-00001-of-00002.safetensors"
     data = shard.read_bytes()
     part = marker.FileEdits(shard.name, len(data), (Edit(len(data) - 4, b"1234", b"5678", ""),))
-    Path(marker.name_of(str(index))).write_bytes(marker.written([part]))
+    Path(marker.marker_path(str(index))).write_bytes(marker.written([part]))
     with pytest.raises(Unreadable, match="has been written to since"):
         undo_checkpoint(str(index))
     assert hot(str(index))
@@ -189,14 +189,14 @@ def test_a_marker_names_only_files_beside_the_checkpoint(index: Path, name: str)
 @pytest.mark.parametrize("keep", [0, 10, 60, -1])
 def test_a_marker_that_was_never_finished_is_dropped(index: Path, keep: int) -> None:
     part = marker.FileEdits("model-00001-of-00002.safetensors", 1, (Edit(0, b"1234", b"5678", ""),))
-    Path(marker.name_of(str(index))).write_bytes(marker.written([part])[:keep])
+    Path(marker.marker_path(str(index))).write_bytes(marker.written([part])[:keep])
     assert lstm_audit.audit(index).errors[0].kind == "interrupted-patch"
     assert undo_checkpoint(str(index))[0].state == "rolled-back"
     assert contents(index.parent) == BEFORE
 
 
 def test_a_marker_that_is_too_large_is_refused_unread(index: Path) -> None:
-    name = marker.name_of(str(index))
+    name = marker.marker_path(str(index))
     Path(name).touch()
     os.truncate(name, marker.MAX_MARKER + 1)
     with pytest.raises(AuditError, match="no regular file of at most"):
