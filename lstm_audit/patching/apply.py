@@ -129,7 +129,7 @@ def _pushed(held: LockedFile, edits: tuple[Edit, ...], batch: int) -> Pushed:
 
 
 def _record_beside(held: LockedFile, undo: bool) -> str | None:
-    name = record.name_of(held.path)
+    name = record.record_path(held.path)
     return name if undo and os.path.lexists(name) else None
 
 

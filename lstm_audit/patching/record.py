@@ -69,7 +69,7 @@ class Record(NamedTuple):
         return self.patches[-1].batch if self.patches else 0
 
 
-def name_of(path: str) -> str:
+def record_path(path: str) -> str:
     """Where the undo record of a (resolved) file lies."""
     return path + ".undo.json"
 
@@ -78,7 +78,7 @@ def load(path: str, on_purpose: bool = False) -> Record | None:
     """The record beside a file, or None where there is none that counts (`interrupted.strangers`
     names the others); raises `MalformedFile` for one that cannot be believed.
     """
-    name = name_of(path)
+    name = record_path(path)
     if not os.path.lexists(name):
         return None
     data = files.read_sidecar(name, os.stat(path).st_uid, MAX_RECORD, on_purpose)
@@ -257,14 +257,14 @@ def store(held: LockedFile, record: Record | None) -> None:
     """
     if record is None or not record.patches:
         with suppress(FileNotFoundError):
-            os.unlink(name_of(held.path))
+            os.unlink(record_path(held.path))
         return
     data = written(record)
     with files.temporary(held.path) as temp:
         files.write_at(temp.fd, data, 0)
         clone.dress_sidecar(temp.fd, held)
         files.sync(temp.fd)
-        os.replace(temp.path, name_of(held.path))
+        os.replace(temp.path, record_path(held.path))
 
 
 def tidy(held: LockedFile) -> None:
@@ -280,7 +280,7 @@ def tidy(held: LockedFile) -> None:
 
 def refuse_stranger(held: LockedFile) -> None:
     """Raise where the record's place is taken by one that does not count, or by a link."""
-    name = name_of(held.path)
+    name = record_path(held.path)
     taken = [said for said in strangers(held.path) if said.startswith(f"{name} ")]
     if taken:
         raise NotPatchable(f"{taken[0]}: use --no-undo, or have it removed")
@@ -288,5 +288,7 @@ def refuse_stranger(held: LockedFile) -> None:
 
 def refusal(path: str, why: str) -> AuditError:
     """Undo's answer to a file that is not what the record says it is."""
-    message = f"{os.path.basename(name_of(path))} does not fit the file: {why}; nothing was written"
+    message = (
+        f"{os.path.basename(record_path(path))} does not fit the file: {why}; nothing was written"
+    )
     return NotPatchable(message, kind="changed")

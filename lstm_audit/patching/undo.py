@@ -68,7 +68,7 @@ def undo(
     with files.hold(path) as first:
         recovered = journal.recover_held(first, _is(sidecar, journal.journal_path(first.path)))
         held = files.looked_at_again(first)
-        known = record.load(held.path, _is(sidecar, record.name_of(held.path)))
+        known = record.load(held.path, _is(sidecar, record.record_path(held.path)))
         kept = _checked(held, known)
         notes = (*held.notes, *strangers(held.path))
         if kept and kept.patches and kept == known and _goes_on(recovered, kept.patches[-1]):
@@ -141,7 +141,7 @@ def _take_back(
     else:
         done = _undo_replacing(held, edits, below, verify, progress)
     notes, doubts = (*notes, *_moved(held, top), *done.notes), (*doubts, *done.doubts)
-    name = record.name_of(held.path)
+    name = record.record_path(held.path)
     beside = name if os.path.lexists(name) else None
     applied = Applied(held.path, mode, done.method, edits, beside, notes, doubts)
     return Undone(held.path, "restored", len(below.patches), applied, notes, doubts)

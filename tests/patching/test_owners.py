@@ -89,7 +89,7 @@ def test_the_owners_journal_and_ones_own_count(model: Path, owner: int) -> None:
 
 def test_a_strangers_record_is_named_and_left_alone(model: Path) -> None:
     run("patch", model, "--forget-bias", "2")
-    patched, name = model.read_bytes(), Path(record.name_of(str(model)))
+    patched, name = model.read_bytes(), Path(record.record_path(str(model)))
     assert name.stat().st_uid == ALICE
     os.chown(name, EVE, EVE)
     said = name.read_bytes()
@@ -106,7 +106,7 @@ def test_a_strangers_record_is_named_and_left_alone(model: Path) -> None:
 
 def test_a_record_that_is_a_link_is_not_followed(model: Path, tmp_path: Path) -> None:
     run("patch", model, "--forget-bias", "2")
-    name = Path(record.name_of(str(model)))
+    name = Path(record.record_path(str(model)))
     name.rename(tmp_path / "elsewhere.json")
     name.symlink_to(tmp_path / "elsewhere.json")
     done = run("undo", model)
@@ -153,7 +153,7 @@ def test_a_record_inherits_neither_set_id_bits_nor_the_folders_acl(model: Path) 
     if shutil.which("setfacl"):
         subprocess.run(["setfacl", "-d", "-m", f"u:{EVE}:rw", model.parent], check=False)
     assert run("patch", model, "--forget-bias", "2").exit_code == 0
-    name = Path(record.name_of(str(model)))
+    name = Path(record.record_path(str(model)))
     assert stat.S_IMODE(name.stat().st_mode) == 0o640
     assert "system.posix_acl_access" not in os.listxattr(name)
     assert stat.S_IMODE(model.stat().st_mode) == 0o6750
@@ -183,7 +183,7 @@ def test_a_strangers_temporary_file_is_not_swept(model: Path) -> None:
 @pytest.mark.parametrize("filler", [b"{}", b"[]", b"0"])
 def test_a_record_of_many_values_is_refused_before_it_is_built(model: Path, filler: bytes) -> None:
     run("patch", model, "--forget-bias", "2")
-    name = Path(record.name_of(str(model)))
+    name = Path(record.record_path(str(model)))
     whole = name.read_bytes().rstrip().removesuffix(b"}")
     name.write_bytes(whole + b', "x": [' + b",".join([filler] * record.MAX_VALUES) + b"]}")
     with pytest.raises(MalformedFile, match="values"):
