@@ -11,7 +11,7 @@ from typing import Any
 
 from .conversion import Relation, relate
 from .errors import BadPolicy, Skipped
-from .facts import Audit, Row, number
+from .facts import Audit, Row, json_number
 from .lstm.layer import GATES, Identity
 from .policy.verdict import unjudged
 
@@ -190,7 +190,7 @@ def _pair(pair: LstmPair) -> dict[str, Any]:
         "relation": None if pair.relation is None else pair.relation._asdict(),
         "a": _side(pair.a),
         "b": _side(pair.b),
-        "moved": {gate: number(by) for gate, by in pair.moved.items()},
+        "moved": {gate: json_number(by) for gate, by in pair.moved.items()},
     }
 
 
@@ -198,7 +198,7 @@ def _side(row: Row) -> dict[str, Any]:
     measures = row.measures
     return {
         "hidden_size": row.lstm.hidden_size,
-        "bias": number(measures.gates["f"].mean),
-        "activation": number(measures.activation.mean),
-        "time_scale": number(measures.time_scale.p50),
+        "bias": json_number(measures.gates["f"].mean),
+        "activation": json_number(measures.activation.mean),
+        "time_scale": json_number(measures.time_scale.p50),
     }

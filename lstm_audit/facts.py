@@ -505,7 +505,7 @@ def _getters(facts: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
 def as_json(value: Any) -> Any:
     """A fact as plain JSON values."""
     if isinstance(value, float):
-        return number(value)
+        return json_number(value)
     if isinstance(value, tuple):
         if hasattr(value, "_fields"):
             return {name: as_json(get(value)) for name, get in _getters(type(value))}
@@ -515,7 +515,7 @@ def as_json(value: Any) -> Any:
     return value
 
 
-def number(value: float) -> float | str:
+def json_number(value: float) -> float | str:
     """A float as strict JSON can hold it."""
     if math.isfinite(value):
         return value

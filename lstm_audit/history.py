@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os.path import basename
 from typing import NamedTuple
 
-from .facts import Audit, Json, Row, number
+from .facts import Audit, Json, Row, json_number
 from .lstm.layer import Identity
 
 NUMBER = re.compile(r"\d+")
@@ -71,7 +71,7 @@ def _line_json(line: Line) -> Json:
         "convention": one.convention,
         "points": [
             {
-                name: number(value) if isinstance(value, float) else value
+                name: json_number(value) if isinstance(value, float) else value
                 for name, value in point._asdict().items()
             }
             for point in line.points

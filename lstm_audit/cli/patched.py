@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from ..facts import number
+from ..facts import json_number
 from ..lstm.measure import ACTIVATIONS, of_sorted
 from ..patching.checkpoint import Planned
 from ..patching.edits import Edit
@@ -112,9 +112,9 @@ def _gate_json(gate: GatePlan) -> dict[str, Any]:
         "layer": gate.lstm.layer,
         "direction": gate.lstm.direction,
         "gate": gate.gate,
-        "before": number(of_sorted(sorted(gate.before)).mean),
-        "after": number(of_sorted(sorted(gate.after)).mean),
-        "error": number(gate.error),
+        "before": json_number(of_sorted(sorted(gate.before)).mean),
+        "after": json_number(of_sorted(sorted(gate.after)).mean),
+        "error": json_number(gate.error),
     }
 
 

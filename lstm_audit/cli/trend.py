@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ..errors import BadPolicy
-from ..facts import Audit, number
+from ..facts import Audit, json_number
 from ..fleet import audit_paths
 from ..history import Line, Point, Trend, follow
 from ..pipeline import MAX_SECONDS, Request
@@ -79,7 +79,7 @@ def _csv(trend: Trend) -> str:
         one = line.identity
         place = (_cell(escape(one.module, None)), one.layer, one.direction)
         for point in line.points:
-            numbers = [number(v) if isinstance(v, float) else v for v in point[1:]]
+            numbers = [json_number(v) if isinstance(v, float) else v for v in point[1:]]
             writer.writerow((*place, _cell(escape(point.path, None)), *numbers))
     return out.getvalue()
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import BadPolicy, MalformedFile
-from ..facts import Audit, FileAudit, Finding, number
+from ..facts import Audit, FileAudit, Finding, json_number
 from ..lstm.layer import ROOT
 from ..raw.budget import Budget
 from ..wire.json import MAX_SIZE, parse_json
@@ -143,7 +143,7 @@ def _taken(
 
 
 def _stored(value: Measured) -> Measured:
-    return number(float(value)) if isinstance(value, (int, float)) else value
+    return json_number(float(value)) if isinstance(value, (int, float)) else value
 
 
 def _same(finding: Finding, old: Measured) -> bool:
@@ -247,7 +247,7 @@ def _measured(value: object, place: KeyPlace) -> Measured:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise wrong_type(place, "a number, a string or null", value)
     try:
-        return number(float(value))
+        return json_number(float(value))
     except OverflowError:
         raise wrong_type(place, "a number that a double can hold", value) from None
 

@@ -7,7 +7,7 @@ cell is taken for a formula.
 
 from collections.abc import Iterator
 
-from ..facts import Audit, FileAudit, Finding, Row, number
+from ..facts import Audit, FileAudit, Finding, Row, json_number
 from ..lstm.measure import Measures, Stats
 from . import Look, report
 from .listings import is_lint
@@ -70,13 +70,13 @@ def _numbers(measures: Measures) -> Iterator[float | str]:
         measures.time_scale,
         measures.half_life,
     ):
-        yield from map(number, stats)
+        yield from map(json_number, stats)
 
 
 def _origin(row: Row) -> list[str | float]:
     if row.init is None:
         return [""] * len(ORIGIN)
-    value = "" if row.init.value is None else number(row.init.value)
+    value = "" if row.init.value is None else json_number(row.init.value)
     return [row.init.scheme, value, row.init.state, row.init.confidence]
 
 

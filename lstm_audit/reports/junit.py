@@ -13,7 +13,7 @@ skipped is a case with `skipped`. Times are 0: a report is the same in every run
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, number
+from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, json_number
 from ..lstm.layer import Identity
 from . import Look, report
 from .listings import ranked
@@ -115,7 +115,9 @@ def _told(findings: Sequence[Finding]) -> str:
 def _properties(row: Row) -> tuple[str, ...]:
     """Mean activation and median time scale of the forget gate, every digit."""
     values = {"f_mean": row.measures.activation.mean, "tau_p50": row.measures.time_scale.p50}
-    parts = [f'<property name="{name}" value="{number(value)}"/>' for name, value in values.items()]
+    parts = [
+        f'<property name="{name}" value="{json_number(value)}"/>' for name, value in values.items()
+    ]
     return (f"<properties>{''.join(parts)}</properties>",)
 
 

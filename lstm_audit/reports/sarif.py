@@ -15,7 +15,7 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ..facts import Audit, FileAudit, FileError, Finding, number
+from ..facts import Audit, FileAudit, FileError, Finding, json_number
 from ..lstm.layer import Identity
 from ..rules import RULES
 from ..version import __version__
@@ -182,7 +182,7 @@ def _result(finding: Finding, regions: Mapping[RegionKey, Json], index: int, loo
         "message": {"text": _sentence(finding, look)},
         "locations": [location],
         "properties": {
-            k: number(v) if isinstance(v, float) else v
+            k: json_number(v) if isinstance(v, float) else v
             for k, v in properties.items()
             if v is not None
         },
