@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from . import lattice
 from .bias import Bias, F, Halves, float32, sort_blocks, unfit
 from .fresh import Voucher, fresh, vouch
-from .schemes import Init, family, noted, number, settled, short, unknown
+from .schemes import Init, family, noted, round_figures, settled, short, unknown
 from .trained import trained
 
 __all__ = ["Halves", "Init", "family", "identify", "missed", "short"]
@@ -55,11 +55,11 @@ def _exact_half(bias: Bias) -> Init | None:
         held = value != 0 and len(exact[F]) > 1 and len({*exact[F]}) == 1
         if plain and held and all(len({*block}) > 1 for block in other):
             remark = (
-                f"bias_{half} is exactly 0 but for {number(value)} in the forget gate, which "
+                f"bias_{half} is exactly 0 but for {round_figures(value)} in the forget gate, which "
                 "training would have moved; the other half is drawn, by no law of torch.nn.LSTM"
             )
             return Init(
-                f"one-sided({half}={number(value)})", value, "undetermined", "medium", remark
+                f"one-sided({half}={round_figures(value)})", value, "undetermined", "medium", remark
             )
     return None
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ...tuples import NamedTuple
 from . import lattice, laws
 from .bias import Bias, F, G, I, O
-from .schemes import GATES, Init, number, unknown
+from .schemes import GATES, Init, round_figures, unknown
 
 OTHERS = (I, G, O)
 
@@ -78,12 +78,14 @@ def _constants(bias: Bias) -> Init:
     if not any(a or b for a, b in pairs):
         return CONSTANT.init("zeros", 0.0)
     if len(set(pairs)) == 1 and forget:
-        return CONSTANT.init("all-ones", forget, f"all four gates add up to {number(forget)}")
+        return CONSTANT.init(
+            "all-ones", forget, f"all four gates add up to {round_figures(forget)}"
+        )
     if pairs[F][0] == pairs[F][1] != 0:
         return _doubled(bias, CONSTANT)
     if not forget and len(odd) == 1:
         return _wrong_gate(odd[0], sums[odd[0]], CONSTANT)
-    return CONSTANT.init(f"constant({number(forget)})", forget)
+    return CONSTANT.init(f"constant({round_figures(forget)})", forget)
 
 
 def _drawn(bias: Bias, voucher: Voucher) -> Init:
@@ -96,7 +98,9 @@ def _drawn(bias: Bias, voucher: Voucher) -> Init:
         value = a if b is None else b
         if not value:
             return voucher.unknown("one half is zeroed, the other drawn")
-        return voucher.init("all-ones", value, f"every gate holds {number(value)} in one half")
+        return voucher.init(
+            "all-ones", value, f"every gate holds {round_figures(value)} in one half"
+        )
     match bias.kinds[F]:
         case "UU" | "ZZ":
             return _elsewhere(bias, voucher)
@@ -109,7 +113,7 @@ def _drawn(bias: Bias, voucher: Voucher) -> Init:
         case "CC" if bias.ih[F][0] == bias.hh[F][0]:
             return _doubled(bias, voucher)
     value = bias.ih[F][0] + bias.hh[F][0]
-    return voucher.init(f"constant({number(value)})", value)
+    return voucher.init(f"constant({round_figures(value)})", value)
 
 
 def _contents(bias: Bias, gate: int) -> tuple[str, float | None, float | None]:
@@ -139,22 +143,20 @@ def _elsewhere(bias: Bias, voucher: Voucher) -> Init:
 
 
 def _wrong_gate(gate: int, value: float, voucher: Voucher) -> Init:
-    remark = f"{number(value)} stands in gate {GATES[gate]}, and nothing in the forget gate"
+    remark = f"{round_figures(value)} stands in gate {GATES[gate]}, and nothing in the forget gate"
     return voucher.init(f"wrong-gate({GATES[gate]})", value, remark)
 
 
 def _one_sided(bias: Bias, voucher: Voucher) -> Init:
     half, block = ("ih", bias.ih[F]) if bias.kinds[F][0] == "C" else ("hh", bias.hh[F])
-    remark = (
-        f"bias_{half} holds {number(block[0])} in the forget gate, the other half is still drawn"
-    )
-    return voucher.init(f"one-sided({half}={number(block[0])})", block[0], remark)
+    remark = f"bias_{half} holds {round_figures(block[0])} in the forget gate, the other half is still drawn"
+    return voucher.init(f"one-sided({half}={round_figures(block[0])})", block[0], remark)
 
 
 def _doubled(bias: Bias, voucher: Voucher) -> Init:
     value = bias.ih[F][0]
-    remark = f"both forget halves hold {number(value)}, and they add up"
-    return voucher.init(f"doubled({number(value)})", value, remark)
+    remark = f"both forget halves hold {round_figures(value)}, and they add up"
+    return voucher.init(f"doubled({round_figures(value)})", value, remark)
 
 
 def _shaped(bias: Bias, voucher: Voucher | None) -> Init | None:
@@ -212,7 +214,9 @@ def _law(bias: Bias, values: Sequence[float], coupled: bool, voucher: Voucher) -
     ends = laws.line(values, [4 * bias.epsilon * max(abs(v), 0.01) for v in values])
     if ends:
         return voucher.init(
-            "linspace", None, f"evenly spaced from {number(ends[0])} to {number(ends[1])}"
+            "linspace",
+            None,
+            f"evenly spaced from {round_figures(ends[0])} to {round_figures(ends[1])}",
         )
     distance, steps = laws.log_uniform(values)
     if distance <= laws.KS and (coupled or bias.size >= 8):
@@ -223,7 +227,7 @@ def _law(bias: Bias, values: Sequence[float], coupled: bool, voucher: Voucher) -
         return voucher.init(
             "chrono",
             steps,
-            f"forget biases spread as ln U(T_min−1, T−1) from T_min {number(start)}",
+            f"forget biases spread as ln U(T_min−1, T−1) from T_min {round_figures(start)}",
         )
     if laws.uniform_gate(values, bias.epsilon):
         return voucher.init(

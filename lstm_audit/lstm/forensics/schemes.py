@@ -33,7 +33,7 @@ class Init(NamedTuple):
     evidence: str
 
 
-def number(x: float) -> str:
+def round_figures(x: float) -> str:
     """Three figures: more than training leaves of a constant (its mean is known to k/√(3H))."""
     return f"{x:.3g}"
 
@@ -74,7 +74,7 @@ def short(init: Init) -> str:
     if name == "doubled" and init.state != "fresh":
         word = f"{name}~{argument}"
     elif name == "chrono" and init.value is not None:
-        word = f"{name} T={number(init.value)}"
+        word = f"{name} T={round_figures(init.value)}"
     else:
         word = f"{name} {argument}".rstrip()
     return f"{word} ({init.state})" if init.state.startswith("fresh") else word

@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from . import laws
 from .bias import Bias, F, G, I, O
-from .schemes import GATES, Init, number, unknown
+from .schemes import GATES, Init, round_figures, unknown
 from .trace import SHARP, Law, Trace, fit, looks_flat, rounding, trace_of
 
 
@@ -66,13 +66,16 @@ def _constants(trace: Trace) -> Init | None:
             )
         case "ZCZZ":
             evidence = (
-                f"the forget halves differ by {number(value)} in every unit ({half} was set), the "
+                f"the forget halves differ by {round_figures(value)} in every unit ({half} was set), the "
                 "others not"
             )
-            return trace.init(f"constant({number(value)})", value, "high", evidence)
+            return trace.init(f"constant({round_figures(value)})", value, "high", evidence)
         case "CCCC" if max(levels) - min(levels) <= 1e-3 * value:
             return trace.init(
-                "all-ones", value, "medium", f"the halves of every gate differ by {number(value)}"
+                "all-ones",
+                value,
+                "medium",
+                f"the halves of every gate differ by {round_figures(value)}",
             )
     if trace.word.count("Z") == 3 and "C" in trace.word:
         gate = trace.word.index("C")
@@ -88,7 +91,7 @@ def _half(level: float) -> str:
 def _misplaced(trace: Trace, gate: int, value: float, confidence: str) -> Init:
     name = GATES[gate]
     evidence = (
-        f"the halves of gate {name} differ by {number(value)}, those of the forget gate show "
+        f"the halves of gate {name} differ by {round_figures(value)}, those of the forget gate show "
         "nothing set"
     )
     return trace.init(f"wrong-gate({name})", value, confidence, evidence)
@@ -100,9 +103,7 @@ def _linspace(trace: Trace) -> Init | None:
     if ends is None or (rest != "ZZZ" and "Z" in trace.word[G:]):
         return None
     sign = math.copysign(1.0, gap.mean)
-    evidence = (
-        f"the forget halves differ evenly from {number(sign * ends[0])} to {number(sign * ends[1])}"
-    )
+    evidence = f"the forget halves differ evenly from {round_figures(sign * ends[0])} to {round_figures(sign * ends[1])}"
     sure = rest == "ZZZ" or fit(trace, (G, O)).whole
     return trace.init("linspace", None, "high" if sure else "medium", evidence)
 
@@ -194,10 +195,8 @@ def _shifted(trace: Trace) -> Init | None:
         confidence = "high" if size >= 32 and law.whole else "medium" if size >= 16 else "low"
         if gate != F:
             return _misplaced(trace, gate, value, confidence)
-        evidence = (
-            f"the forget halves differ by {number(value)} and one uniform draw, the others by two"
-        )
-        return trace.init(f"one-sided({half}={number(value)})", value, confidence, evidence)
+        evidence = f"the forget halves differ by {round_figures(value)} and one uniform draw, the others by two"
+        return trace.init(f"one-sided({half}={round_figures(value)})", value, confidence, evidence)
     return None
 
 
@@ -259,10 +258,10 @@ def _set_apart(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
     if gate != F:
         return _misplaced(trace, gate, value, confidence)
     evidence = (
-        f"the forget halves differ by {number(value)} in every unit ({_half(trace.gaps[F].level)} "
+        f"the forget halves differ by {round_figures(value)} in every unit ({_half(trace.gaps[F].level)} "
         "holds more)"
     )
-    return trace.init(f"constant({number(value)})", value, confidence, evidence)
+    return trace.init(f"constant({round_figures(value)})", value, confidence, evidence)
 
 
 def _set_alike(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
@@ -274,10 +273,10 @@ def _set_alike(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
         )
     value = laws.moments(ih)[0]
     evidence = (
-        f"both halves of gate {GATES[gate]} were set alike (today's mean {number(value)}), the "
+        f"both halves of gate {GATES[gate]} were set alike (today's mean {round_figures(value)}), the "
         "others drawn"
     )
-    scheme = f"doubled({number(value)})" if gate == F else f"wrong-gate({GATES[gate]})"
+    scheme = f"doubled({round_figures(value)})" if gate == F else f"wrong-gate({GATES[gate]})"
     return trace.init(scheme, value, confidence, evidence)
 
 
