@@ -300,12 +300,12 @@ class Evaluation:
         constant = self._stored[number]
         if constant.tensor is None or constant.tensor.span.size <= MAX_READ:
             if number not in self._numbers:
-                self._numbers[number] = numbers_of(constant)
+                self._numbers[number] = read_numbers_of(constant)
             return self._numbers[number][first : first + count]
         size = constant.tensor.dtype.itemsize
         span = constant.tensor.span[first * size : (first + count) * size]
         part = constant.tensor._replace(shape=(count,), strides=(1,), span=span)
-        return numbers_of(constant._replace(tensor=part, shape=(count,)))
+        return read_numbers_of(constant._replace(tensor=part, shape=(count,)))
 
     def number(self, cell: int) -> float:
         """What one cell holds."""
@@ -318,7 +318,7 @@ class Evaluation:
         return self._run(number, cell % SPACE, 1)[0]
 
 
-def numbers_of(constant: Constant) -> Sequence[float]:
+def read_numbers_of(constant: Constant) -> Sequence[float]:
     """A stored tensor's numbers, quantised ones as what they stand for; raises beyond `MAX_READ`
     bytes.
     """
@@ -640,7 +640,7 @@ def _constant_of_shape(call: NodeCall) -> Known:
     shape, given = call.whole("", 0), call.node.attributes.get("value")
     if shape is None or any(d < 0 for d in shape) or prod(shape) > MAX_STEPS:
         return None
-    filled = numbers_of(given) if isinstance(given, Constant) else (0.0,)
+    filled = read_numbers_of(given) if isinstance(given, Constant) else (0.0,)
     return call.graph.computed(tuple(shape), [filled[0] if filled else 0.0] * prod(shape))
 
 
