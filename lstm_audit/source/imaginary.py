@@ -283,7 +283,7 @@ def imagine(part: LayerBiases) -> Lstm:
 def _store(part: LayerBiases, half: str, size: int) -> StoredTensor:
     numbers: list[float] = []
     for gate in range(4):
-        numbers += numbers_of(part.gate(half, gate), size)
+        numbers += draw_numbers(part.gate(half, gate), size)
     return store_numbers(numbers)
 
 
@@ -298,7 +298,7 @@ def _finite(number: float) -> float:
     return number if abs(number) < 3.4e38 or number != number else float("inf")
 
 
-def numbers_of(runs: Sequence[WrittenRun], size: int) -> list[float]:
+def draw_numbers(runs: Sequence[WrittenRun], size: int) -> list[float]:
     """The first `size` numbers of runs; an unknown cell gets a draw that no rule speaks about."""
     numbers: list[float] = []
     for run in runs:
@@ -323,7 +323,7 @@ def _lookalikes(parts: FoundLayers) -> Iterable[Lookalike]:
         if known and any(isinstance(run.cell, float) for run in runs):
             layer = int(tail.removeprefix("_l").partition("_")[0] or 0)
             stored = {
-                name: store_numbers(numbers_of(read(bias), len(bias)))
+                name: store_numbers(draw_numbers(read(bias), len(bias)))
                 for name, bias in biases.items()
             }
             direction = "reverse" if tail.endswith("_reverse") else "forward"
