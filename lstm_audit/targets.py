@@ -127,7 +127,7 @@ def _preset(target: Target, lstm: Lstm, values: Values) -> Wish:
     """A named initialisation, reproducible from the seed and the LSTM's name."""
     from .lstm import presets  # 3 ms, and no other target needs it
 
-    chosen = presets.parse(str(target.values[0]))
+    chosen = presets.parse_preset(str(target.values[0]))
     drawn = presets.initial(
         chosen, lstm.hidden_size, target.seed, lstm.module, lstm.layer, lstm.direction
     )
@@ -137,7 +137,7 @@ def _preset(target: Target, lstm: Lstm, values: Values) -> Wish:
 def _check_preset(text: str) -> str:
     from .lstm import presets
 
-    return str(presets.parse(text))
+    return str(presets.parse_preset(text))
 
 
 def _copied(target: Target, lstm: Lstm, values: Values) -> Wish:

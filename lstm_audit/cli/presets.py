@@ -1,6 +1,6 @@
 """`lstm-audit presets`: the named initialisations."""
 
-from ..lstm.presets import PRESETS, Chosen, parse, summary
+from ..lstm.presets import PRESETS, Chosen, parse_preset, summary
 from ..reports.words import digits, fraction
 from .exits import PASS
 from .options import GivenOptions
@@ -42,7 +42,7 @@ HEADS = ("preset", "e.g.", "mean f", "median τ")
 def _parse(text: str) -> Chosen:
     """A name alone is shown by its example."""
     preset = PRESETS.get(text.strip())
-    return Chosen(preset, preset.example) if preset else parse(text)
+    return Chosen(preset, preset.example) if preset else parse_preset(text)
 
 
 def _row(chosen: Chosen, hidden_size: int) -> list[str]:

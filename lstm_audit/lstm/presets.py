@@ -93,7 +93,9 @@ class Chosen:
     arguments: tuple[float, ...] = ()
 
     def __str__(self) -> str:
-        """What `parse` reads back as the same choice; arguments at their defaults are left out."""
+        """What `parse_preset` reads back as the same choice; arguments at their defaults are left
+        out.
+        """
         needed = self.preset.required
         given = (
             self.arguments
@@ -142,7 +144,7 @@ def preset(
     return register
 
 
-def parse(text: str) -> Chosen:
+def parse_preset(text: str) -> Chosen:
     """`NAME` or `NAME:ARGUMENT,…` as a choice; raises `BadPolicy`, which says what was meant and
     how to write it.
     """

@@ -264,14 +264,14 @@ def bound_key(quantity: Quantity, rule: str, *flags: Flag) -> PolicyKey:
 
 
 def _read_preset(value: object, place: KeyPlace) -> str | None:
-    from ..lstm.presets import parse  # 2 ms that only a policy with a preset needs
+    from ..lstm.presets import parse_preset  # 2 ms that only a policy with a preset needs
 
     if value is False:
         return None
     if not isinstance(value, str):
         raise wrong_type(place, "a preset's name or false", value)
     try:
-        return str(parse(value))
+        return str(parse_preset(value))
     except BadPolicy as error:
         raise wrong(place, error.message) from None
 

@@ -53,7 +53,7 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
         return
     from ..lstm import presets
 
-    lstm, init, chosen = case.lstm, case.init, presets.parse(preset)
+    lstm, init, chosen = case.lstm, case.init, presets.parse_preset(preset)
     problem = _uncoupled(case, chosen) or (_unlike(case, chosen) if chosen.preset.random else None)
     if problem is None and not chosen.preset.random:
         problem = _differs(case, presets.initial(chosen, lstm.hidden_size, 0, "", 0, "forward"))

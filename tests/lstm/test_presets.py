@@ -24,7 +24,7 @@ from lstm_audit.lstm.presets import (
     _stream,
     gamma_quantile,
     initial,
-    parse,
+    parse_preset,
     summary,
 )
 
@@ -47,7 +47,7 @@ MANY = 4000
 def drawn(
     text: str, size: int, seed: int = 0, module: str = "lstm", layer: int = 0, way: str = "forward"
 ) -> Initial:
-    return initial(parse(text), size, seed, module, layer, way)
+    return initial(parse_preset(text), size, seed, module, layer, way)
 
 
 def distance(values: list[float], cdf: Callable[[float], float]) -> float:
@@ -104,10 +104,10 @@ def test_a_citation_in_words() -> None:
     ],
 )
 def test_what_is_understood(text: str, arguments: tuple[float, ...], spelled: str) -> None:
-    chosen = parse(text)
+    chosen = parse_preset(text)
     assert chosen.arguments == arguments
     assert str(chosen) == spelled
-    assert parse(str(chosen)) == chosen
+    assert parse_preset(str(chosen)) == chosen
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_is_understood(text: str, arguments: tuple[float, ...], spelled: st
 )
 def test_what_is_refused_and_how_it_is_said(text: str, says: str) -> None:
     with pytest.raises(BadPolicy, match=says):
-        parse(text)
+        parse_preset(text)
 
 
 arguments = st.lists(
@@ -158,10 +158,10 @@ arguments = st.lists(
 )
 def test_any_text_is_a_choice_or_a_bad_policy(text: str) -> None:
     try:
-        chosen = parse(text)
+        chosen = parse_preset(text)
     except BadPolicy:
         return
-    assert parse(str(chosen)) == chosen
+    assert parse_preset(str(chosen)) == chosen
     for size in (0, 1, 2, 5):
         values = initial(chosen, size, 0, text, 0, "forward")
         assert len(values.forget) == size
@@ -348,7 +348,7 @@ def test_every_part_of_the_key_gives_its_own_draw(text: str) -> None:
         for layer in (0, 1, 10)
         for way in ("forward", "reverse")
     ]
-    draws = {initial(parse(text), 4, *key).forget for key in keys}
+    draws = {initial(parse_preset(text), 4, *key).forget for key in keys}
     assert len(draws) == len(keys)
     assert drawn(text, 4) == drawn(text, 4)
 
@@ -379,7 +379,7 @@ def test_what_is_not_random_needs_no_seed(text: str) -> None:
     ],
 )
 def test_a_summary(text: str, activation: float, steps: float) -> None:
-    shown = summary(parse(text), 512)
+    shown = summary(parse_preset(text), 512)
     assert shown.activation == pytest.approx(activation, abs=5e-5)
     assert shown.time_scale == pytest.approx(steps, rel=1e-3)
 

@@ -446,7 +446,7 @@ def test_bounds() -> None:
 def preset_written(text: str, seed: int, hidden: int = 128) -> nn.LSTM:
     """An LSTM with a preset's biases, as a patch writes them: in bias_ih, bias_hh zero."""
     module = nn.LSTM(2, hidden)
-    start = presets.initial(presets.parse(text), hidden, seed, "", 0, "forward")
+    start = presets.initial(presets.parse_preset(text), hidden, seed, "", 0, "forward")
     ih, hh = start.halves or (start.forget, (0.0,) * hidden)
     bias(module, "ih")[hidden : 2 * hidden] = torch.tensor(ih)
     bias(module, "hh")[hidden : 2 * hidden] = torch.tensor(hh)
