@@ -156,7 +156,7 @@ def written(parts: Sequence[FileEdits]) -> bytes:
     return bytes(body) + hashlib.sha256(body).digest()
 
 
-def parse(data: bytes) -> tuple[FileEdits, ...] | None:
+def parse_marker(data: bytes) -> tuple[FileEdits, ...] | None:
     """The parts, or None when the marker was never finished; raises `Unreadable` where its hash is
     right and the rest is not.
     """
@@ -212,7 +212,7 @@ def recover(path: str, on_purpose: bool = False) -> bool:
         if not files.lock(fd):
             raise Unreadable("another process patches this checkpoint: try again when it is done")
         data = files.read_sidecar(name, os.stat(path).st_uid, MAX_MARKER, on_purpose)
-        parts = parse(data or b"")
+        parts = parse_marker(data or b"")
         for part in parts or ():
             take_back(os.path.join(os.path.dirname(path), part.name), part)
         doubts = _drop(path)

@@ -181,7 +181,7 @@ def test_a_patch_that_does_not_read_back_is_taken_back_everywhere(
 def test_a_marker_names_only_files_beside_the_checkpoint(index: Path, name: str) -> None:
     data = marker.written([marker.FileEdits(name, 4, (Edit(0, b"1234", b"5678", ""),))])
     with pytest.raises(Unreadable, match="no file beside the checkpoint"):
-        marker.parse(data)
+        marker.parse_marker(data)
     with pytest.raises(NotPatchable):
         marker.part_of(str(index), "/elsewhere/shard", 4, ())
 
