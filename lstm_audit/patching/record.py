@@ -82,10 +82,10 @@ def load(path: str, on_purpose: bool = False) -> Record | None:
     if not os.path.lexists(name):
         return None
     data = files.read_sidecar(name, os.stat(path).st_uid, MAX_RECORD, on_purpose)
-    return None if data is None else parse(data)
+    return None if data is None else parse_record(data)
 
 
-def parse(data: bytes) -> Record:
+def parse_record(data: bytes) -> Record:
     """The record in `data`, every number of it checked."""
     # what is cheap to count is bounded before it is built; our own records are ASCII
     if not data.isascii() or sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
