@@ -17,7 +17,7 @@ from ..errors import AuditError, MalformedFile
 from ..raw.dtypes import DTYPES
 from ..raw.span import Span
 from ..raw.tensor import MAX_DIMS, Tensor, strides_of
-from ..wire.xml import Element, parse
+from ..wire.xml import Element, parse_xml
 from . import Attribute, Beside, Checkpoint, Constant, Graph, Node, Scope, reader
 
 HEAD = 4096
@@ -65,7 +65,7 @@ def read_openvino(span: Span, beside: Beside) -> Checkpoint | None:
     head = span[: min(span.size, HEAD)].read().lstrip(b"\xef\xbb\xbf \t\r\n")
     if not head.startswith((b"<?xml", b"<net", b"<!")) or b"<net" not in head:
         return None
-    top = parse(span)
+    top = parse_xml(span)
     if top.tag != "net" or top.first("layers") is None:
         return None
     version = top.attributes.get("version", "")

@@ -34,7 +34,7 @@ class Element(NamedTuple):
         return [element for element in self.inside if element.tag == tag]
 
 
-def parse(span: Span) -> Element:
+def parse_xml(span: Span) -> Element:
     """The root element; raises `MalformedFile` for what is no XML, or is too much of it."""
     if span.size > MAX_SIZE:
         raise MalformedFile(
