@@ -47,7 +47,7 @@ def marker_path(path: str) -> str:
     return files.sidecar(path, MARKER_TAIL)
 
 
-def part_of(path: str, file: str, size: int, edits: Sequence[Edit]) -> FileEdits:
+def collect_edits(path: str, file: str, size: int, edits: Sequence[Edit]) -> FileEdits:
     """The part of one file of the checkpoint at `path`; raises `NotPatchable` for a file elsewhere.
 
     Markers are found by the checkpoint, so all its files must be found from there.

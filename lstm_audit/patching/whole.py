@@ -58,7 +58,7 @@ def apply_plan(
         if file.edits:
             files.refuse_writing(file.path)
             size = file.identity[2]
-            parts.append(marker.part_of(planned.home, file.path, size, file.edits))
+            parts.append(marker.collect_edits(planned.home, file.path, size, file.edits))
     with marker.marked(planned.home, parts) as doubts:
         done = list(map(write, planned.files))
         # files that make sense only together
@@ -188,7 +188,7 @@ def _undo_together(
 
 def _part(path: str, name: str, made: tuple[int, Patch]) -> marker.FileEdits:
     size, patch = made
-    return marker.part_of(path, name, size, patch.edits)
+    return marker.collect_edits(path, name, size, patch.edits)
 
 
 def _made(name: str) -> tuple[int, Patch]:

@@ -183,7 +183,7 @@ def test_a_marker_names_only_files_beside_the_checkpoint(index: Path, name: str)
     with pytest.raises(Unreadable, match="no file beside the checkpoint"):
         marker.parse_marker(data)
     with pytest.raises(NotPatchable):
-        marker.part_of(str(index), "/elsewhere/shard", 4, ())
+        marker.collect_edits(str(index), "/elsewhere/shard", 4, ())
 
 
 @pytest.mark.parametrize("keep", [0, 10, 60, -1])
