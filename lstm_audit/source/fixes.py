@@ -13,7 +13,7 @@ from ..errors import MalformedFile
 from ..facts import Finding
 from ..policy.model import Policy
 from .entries import run_file
-from .imaginary import HALVES, LayerBiases, part_of
+from .imaginary import HALVES, LayerBiases, split_layers
 from .lint import judge_left
 from .machine import is_set
 from .syntax import parse_source
@@ -83,7 +83,7 @@ def _prove(text: str, finding: Finding, path: str, policy: Policy) -> bool | Non
     new = [f for f in found if f.code.startswith("LA1") and f.module == finding.module]
     if new or any(f.code == "LA504" for f in found):
         return None
-    parts = [part for part in part_of(left.held).lstms if part.module == finding.module]
+    parts = [part for part in split_layers(left.held).lstms if part.module == finding.module]
     if not parts or not all(map(_keeps_something, parts)):
         return None
     return all(map(_is_single, parts))

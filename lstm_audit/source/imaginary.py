@@ -88,7 +88,7 @@ class FoundLayers(NamedTuple):
     unjudged: tuple[Unjudged, ...]
 
 
-def part_of(held: Sequence[HeldRecurrence]) -> FoundLayers:
+def split_layers(held: Sequence[HeldRecurrence]) -> FoundLayers:
     """The parts of the recurrences that were found."""
     lstms: list[LayerBiases] = []
     grus: list[tuple[HeldRecurrence, str, PhantomTensor]] = []

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..facts import Finding
 from ..policy.model import Policy
 from .entries import Left, run_file
-from .imaginary import Unjudged, judge_parts, part_of
+from .imaginary import Unjudged, judge_parts, split_layers
 from .library import NO_LIBRARY, Library, follow_imports
 from .places import place_findings
 from .remarks import remarks_of
@@ -81,7 +81,7 @@ def _worlds(left: Left) -> Iterator[tuple[str, bool, str]]:
 
 def judge_left(left: Left, path: str, policy: Policy, format_name: str) -> Linted:
     """The findings on what a run has left."""
-    parts = part_of(left.held)
+    parts = split_layers(left.held)
     remarks = remarks_of(left, path)
     findings = place_findings(judge_parts(path, format_name, parts, remarks, policy), parts)
     cut_off = tuple(Unjudged("", place, reason) for place, reason in left.unfinished)
