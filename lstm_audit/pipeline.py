@@ -184,9 +184,9 @@ def _read(span: Span, beside: Beside, inside: str) -> Sequence[MemberPart]:
         checkpoint = formats.read(span, beside)
         if not inside and not checkpoint.files:  # nearly all
             return (MemberPart("", checkpoint),)
-        from .formats.archive import parts_of
+        from .formats.archive import find_parts
 
-        found = parts_of(checkpoint)
+        found = find_parts(checkpoint)
     except UnknownFormat as error:
         from .formats.archive import is_archive, parts  # 2 ms, with tar and gzip
 

@@ -79,7 +79,7 @@ def parts(span: Span, name: str) -> list[MemberPart]:
     return list(_parts(span, name, Room({}), MAX_DEPTH))
 
 
-def parts_of(checkpoint: Checkpoint) -> list[MemberPart]:
+def find_parts(checkpoint: Checkpoint) -> list[MemberPart]:
     """A checkpoint and those inside it; raises `UnknownFormat` where all that it has are bytes of
     other kinds.
     """
