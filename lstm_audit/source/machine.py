@@ -323,11 +323,11 @@ def reachable_tensors(values: Iterable[Value]) -> list[PhantomTensor]:
         if isinstance(value, PhantomTensor):
             found.append(value)
         else:
-            todo += parts_of(value)
+            todo += list_contents(value)
     return found
 
 
-def parts_of(value: Value) -> list[Value]:
+def list_contents(value: Value) -> list[Value]:
     """What a container or an object holds."""
     if isinstance(value, Instance):
         return list(value.attrs.values())
