@@ -5,7 +5,7 @@ from ..pipeline import MAX_SECONDS, Request
 from . import exits
 from .options import GivenOptions
 from .output import emit
-from .runs import allowed_biases, audit_given, draws_units, policy_of
+from .runs import allowed_biases, audit_given, draws_units, read_policy_and_flags
 
 EPILOG = """\b
 Examples:
@@ -37,7 +37,7 @@ def run(given: GivenOptions) -> int:
 def _request(given: GivenOptions) -> Request:
     """The policy in force says what is shown, as in `check`, but nothing asks for an LSTM."""
     if not given.no_init:
-        policy = policy_of(given).having("require-lstm", False)
+        policy = read_policy_and_flags(given).having("require-lstm", False)
         return Request(given.layers, policy, units=draws_units(given), seconds=MAX_SECONDS)
     if given.verify or given.config:
         raise BadPolicy("--verify and --config are about rules, and --no-init leaves the rules out")

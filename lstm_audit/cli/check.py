@@ -15,7 +15,7 @@ from ..reports.words import counted, relative
 from . import exits
 from .options import GivenOptions
 from .output import emit
-from .runs import allowed_biases, audit_given, draws_units, policy_of
+from .runs import allowed_biases, audit_given, draws_units, read_policy_and_flags
 
 EPILOG = """\b
 Examples:
@@ -43,7 +43,7 @@ def run(given: GivenOptions) -> int:
     if given.update_baseline and given.baseline is None:
         raise BadPolicy("--update-baseline needs --baseline FILE")
     _refuse_contradiction(given)
-    policy = policy_of(given)
+    policy = read_policy_and_flags(given)
     request = Request(given.layers, policy, units=draws_units(given), seconds=MAX_SECONDS)
     found, shown = _look(given, request)
     patches, uncertain = _mend(shown, given, policy.conventions)

@@ -4,7 +4,7 @@ from ..policy.describe import describe_policy
 from .exits import PASS
 from .options import GivenOptions
 from .output import say, say_table
-from .runs import policy_of
+from .runs import read_policy_and_flags
 
 EPILOG = """\b
 Exit codes:
@@ -23,7 +23,7 @@ def run(given: GivenOptions) -> int:
     Every key that a verdict of `check` depends on, its value, and the file or flag that it comes
     from.
     """
-    policy = policy_of(given)
+    policy = read_policy_and_flags(given)
     lines = describe_policy(policy)
     if given.as_json:
         from json import dumps

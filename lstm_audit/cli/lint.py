@@ -9,7 +9,7 @@ from ..reports.words import counted, escape
 from . import exits
 from .options import GivenOptions
 from .output import ProgressLine, emit, tell
-from .runs import policy_of
+from .runs import read_policy_and_flags
 
 if TYPE_CHECKING:
     from ..policy.model import Policy
@@ -41,7 +41,7 @@ def run(given: GivenOptions) -> int:
     """
     from ..source.runs import LintRequest, lint_paths  # 117 ms: ast, the rules, json
 
-    policy = policy_of(given).having("require-lstm", False)
+    policy = read_policy_and_flags(given).having("require-lstm", False)
     request = LintRequest(policy, given.markdown, given.exclude, given.stdin_filename, given.jobs)
     if given.fix or given.diff:
         changed = _mend(given, request)

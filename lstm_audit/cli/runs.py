@@ -34,7 +34,7 @@ def audit_given(given: GivenOptions, request: Request) -> Audit:
     return found
 
 
-def policy_of(given: GivenOptions) -> "Policy":
+def read_policy_and_flags(given: GivenOptions) -> "Policy":
     """The file's policy under the flags that were given; raises `BadPolicy`."""
     from ..policy.load import load_policy
 
