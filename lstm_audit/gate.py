@@ -15,7 +15,7 @@ from .errors import BadPolicy
 from .facts import Audit, Finding
 from .fleet import AuditTarget, audit
 from .policy.flags import with_flags
-from .policy.load import PolicyLike, policy_of
+from .policy.load import PolicyLike, make_policy
 from .policy.model import Policy
 from .policy.verdict import Outcome, verdict
 from .step import probe as measure_cells
@@ -72,7 +72,7 @@ def check(
     tolerance, min_activation, max_activation, min_time_scale, select, ignore, fail_on,
     require_lstm. Raises `BadPolicy`.
     """
-    chosen = with_flags(policy_of(policy), **flags)
+    chosen = with_flags(make_policy(policy), **flags)
     result = audit(target, layers=layers, policy=chosen, jobs=jobs, exclude=exclude)
     return Checked(result, chosen, verdict(result, chosen, allow_skipped=allow_skipped))
 
@@ -92,7 +92,7 @@ def lint(
     """
     from .source.runs import LintRequest, lint_bytes, lint_paths  # 117 ms, which a check spares
 
-    chosen = policy_of(policy).having("require-lstm", False)
+    chosen = make_policy(policy).having("require-lstm", False)
     if isinstance(target, str) and "\n" in target:
         result = lint_bytes(target.encode("utf-8", "surrogatepass"), "<source>", "python", chosen)
         return Audit(tuple(file for file in (result.file,) if file is not None))

@@ -10,7 +10,7 @@ from inspect import Parameter, signature
 from typing import Any, NamedTuple
 
 from ..errors import Unreadable
-from ..policy.load import PolicyLike, policy_of
+from ..policy.load import PolicyLike, make_policy
 from ..targets import TARGETS, Target, TargetValue, only_one
 from ..targets import target as make_target
 from .apply import Applied, Mode
@@ -68,7 +68,7 @@ def patch(
     """
     chosen = with_donor(_target(wanted, seed, couple))
     half, patterns = check_place(place), (layers,) if isinstance(layers, str) else tuple(layers)
-    declared = policy_of(policy).conventions
+    declared = make_policy(policy).conventions
     if not isinstance(target, (str, os.PathLike)):
         gates, wrote = patch_module(target, chosen, patterns, half, declared)
         return Patched(gates, wrote=wrote)

@@ -40,7 +40,7 @@ def load_policy(
     return Policy() if path is None else _load(path)
 
 
-def policy_of(given: PolicyLike) -> Policy:
+def make_policy(given: PolicyLike) -> Policy:
     """A policy from whatever a caller may hold."""
     if given is None:
         return Policy()

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 from torch import nn
 
 import lstm_audit
-from lstm_audit.policy.load import policy_of
+from lstm_audit.policy.load import make_policy
 
 H, IN = 8, 5
 F1 = 0.7310585786
@@ -141,7 +141,7 @@ def test_it_is_said_with_the_tensors_that_speak_for_it(name: str) -> None:
 def test_the_draft_reads_it_when_pasted(name: str) -> None:
     module, tensors = SIGHTS[name]
     (skipped,) = audited(tensors).skipped
-    file = audited(tensors, policy_of(draft_of(skipped.detail)))
+    file = audited(tensors, make_policy(draft_of(skipped.detail)))
     assert file.skipped == ()
     (row,) = file.rows
     assert row.lstm.identity.module == module
@@ -156,7 +156,7 @@ def test_a_patch_goes_through_it(name: str, tmp_path: Path) -> None:
     (skipped,) = lstm_audit.audit(tmp_path / "m.pt").files[0].skipped
     policy = draft_of(skipped.detail)
     lstm_audit.patch(tmp_path / "m.pt", forget_bias=3.0, policy=policy)
-    (row,) = lstm_audit.audit(tmp_path / "m.pt", policy=policy_of(policy)).files[0].rows
+    (row,) = lstm_audit.audit(tmp_path / "m.pt", policy=make_policy(policy)).files[0].rows
     assert row.measures.gates["f"].mean == 3.0
     after = torch.load(tmp_path / "m.pt")
     changed = [key for key in tensors if not torch.equal(tensors[key], after[key])]

@@ -10,7 +10,7 @@ from command import CLEAN, DOUBLED, FLAWED, FROZEN, GRU, MODEL, ONE_SIDED, TRUNC
 import lstm_audit
 from lstm_audit import AuditError, assert_forget_gate
 from lstm_audit.errors import BadPolicy, UnknownFormat
-from lstm_audit.gate import check, policy_of
+from lstm_audit.gate import check, make_policy
 from lstm_audit.policy.describe import toml
 from lstm_audit.policy.model import Policy
 
@@ -80,9 +80,9 @@ def test_flags_are_those_of_the_command(flags: dict[str, Any], code: str) -> Non
 def test_a_policy_from_whatever_a_caller_holds(tmp_path: Path) -> None:
     demand: dict[str, Any] = {"forget": {"activation": {"min": 0.8}}}
     (tmp_path / "ci.toml").write_text("forget.activation = { min = 0.8 }\n")
-    for policy in (demand, "ci.toml", tmp_path / "ci.toml", policy_of(demand)):
+    for policy in (demand, "ci.toml", tmp_path / "ci.toml", make_policy(demand)):
         assert [finding.code for finding in check(model(), policy).failures] == ["LA202", "LA202"]
-    assert policy_of(None) == Policy()
+    assert make_policy(None) == Policy()
     with pytest.raises(BadPolicy, match="did you mean 'activation'"):
         check(MODEL, {"forget": {"activatoin": {}}})
     with pytest.raises(BadPolicy):

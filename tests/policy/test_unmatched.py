@@ -16,7 +16,7 @@ import lstm_audit
 from lstm_audit.compare import compare
 from lstm_audit.errors import BadPolicy
 from lstm_audit.facts import Audit
-from lstm_audit.gate import policy_of
+from lstm_audit.gate import make_policy
 from lstm_audit.policy.baseline import Accepted, Baseline, refuse_misplaced
 from lstm_audit.policy.globs import patterns_of
 from lstm_audit.spelling import suggest
@@ -148,7 +148,7 @@ def test_an_override_of_no_file(tmp_path: Path) -> None:
 
 
 def test_an_override_of_files_says_nothing_of_a_model() -> None:
-    policy = policy_of({"override": [{"files": "*.pt", "ignore": ["LA1"]}]})
+    policy = make_policy({"override": [{"files": "*.pt", "ignore": ["LA1"]}]})
     assert lstm_audit.check(nn.LSTM(4, 8), policy).passed
 
 
