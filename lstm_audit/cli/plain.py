@@ -22,14 +22,14 @@ RunCommand = Callable[[], int]
 def understood(words: Sequence[str]) -> RunCommand | None:
     """The run of a command all of whose words are known."""
     form = FORMS.get(words[0]) if words else None
-    given = None if form is None else read(form, words[1:])
+    given = None if form is None else read_words(form, words[1:])
     if given is None:
         return None
     module = import_module(f".{words[0]}", __package__)
     return partial(module.run, given)
 
 
-def read(form: Form, words: Sequence[str]) -> GivenOptions | None:
+def read_words(form: Form, words: Sequence[str]) -> GivenOptions | None:
     """What the words give to a command; None when one of them is not known, or one is missing."""
     found = form.blank()
     spelled = {word: option for option in form.options for word in option.spellings}

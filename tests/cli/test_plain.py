@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import lstm_audit.cli
 from lstm_audit.cli.group import group
 from lstm_audit.cli.options import FORMS, Form, Option, read_count
-from lstm_audit.cli.plain import read, understood
+from lstm_audit.cli.plain import read_words, understood
 
 CLI = Path(lstm_audit.cli.__file__).parent
 COMMANDS = sorted(FORMS)
@@ -80,7 +80,7 @@ def lines(draw: st.DrawFn) -> tuple[str, list[str]]:
 @given(lines())
 def test_what_is_understood_is_what_click_takes_it_for(line: tuple[str, list[str]]) -> None:
     name, words = line
-    known = read(FORMS[name], words)
+    known = read_words(FORMS[name], words)
     if known is None:
         return
     clicks = by_click(name, words)
@@ -92,7 +92,7 @@ def test_what_is_understood_is_what_click_takes_it_for(line: tuple[str, list[str
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_defaults_are_those_of_click(name: str) -> None:
     words = ["report" if argument.choices else "m.pt" for argument in FORMS[name].arguments]
-    known = read(FORMS[name], words)
+    known = read_words(FORMS[name], words)
     assert known is not None
     assert vars(known) == by_click(name, words)
 
@@ -108,7 +108,7 @@ def test_an_option_is_a_row_and_nothing_else(monkeypatch: pytest.MonkeyPatch) ->
     sections = {**form.sections, "Reports": (*form.sections["Reports"], row)}
     monkeypatch.setitem(cast(dict[str, Form], FORMS), "audit", form._replace(sections=sections))
     words = ["--wait", "7", "m.pt"]
-    plain = read(FORMS["audit"], words)
+    plain = read_words(FORMS["audit"], words)
     assert plain is not None
     clicks = by_click("audit", words)
     assert clicks is not None
