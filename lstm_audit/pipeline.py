@@ -181,7 +181,7 @@ def checkpoints_in(path: str) -> list[str]:
 def _read(span: Span, beside: Beside, inside: str) -> Sequence[MemberPart]:
     """The checkpoint, or what an archive holds under `inside`."""
     try:
-        checkpoint = formats.read(span, beside)
+        checkpoint = formats.read_checkpoint(span, beside)
         if not inside and not checkpoint.files:  # nearly all
             return (MemberPart("", checkpoint),)
         from .formats.archive import find_parts

@@ -187,7 +187,7 @@ class Family(NamedTuple):
     is asked first: a pickle is known by two bytes, which a safetensors header of 128 bytes has too.
     """
 
-    read: Reader
+    read_checkpoint: Reader
     formats: tuple[Format, ...]
     weak: bool = False
 
@@ -225,7 +225,7 @@ def _certain(head: bytes) -> tuple[str, ...]:
     return ("safetensors",) if head[8:] == b"{" and head[:1] not in b"P\x80" else ()
 
 
-def read(span: Span, beside: Beside) -> Checkpoint:
+def read_checkpoint(span: Span, beside: Beside) -> Checkpoint:
     """The checkpoint in `span`, by the first reader that claims it; raises `UnknownFormat` when
     none does.
     """

@@ -15,7 +15,7 @@ from ..raw.tensor import Tensor
 from ..raw.tensors import Tensors
 from ..raw.words import MAX_NAME, show
 from ..wire.json import MAX_SIZE, parse_json
-from . import Beside, Checkpoint, Format, read, reader, shape_of
+from . import Beside, Checkpoint, Format, read_checkpoint, reader, shape_of
 
 MAX_SHARDS = 1000
 """Files that one index may hold open at once; the largest published models have a few hundred."""
@@ -135,7 +135,7 @@ def _files(homes: Mapping[str, str], span: Span) -> tuple[str, ...]:
 def _read_shard(name: str, beside: Beside) -> Checkpoint:
     """One shard by whichever reader claims it; its errors get its name."""
     try:
-        return read(beside(name), _no_further)
+        return read_checkpoint(beside(name), _no_further)
     except AuditError as error:
         hint = "; all files that the index names must lie beside it" if error.kind == "io" else ""
         raise type(error)(

@@ -39,7 +39,7 @@ def evidence() -> Evidence:
     model = nn.ModuleDict({f"m{k}": nn.LSTM(16, 128, 2, bidirectional=True) for k in range(25)})
     buffer = io.BytesIO()
     torch.save(model.state_dict(), buffer)
-    checkpoint = formats.read(whole(BytesSource(buffer.getvalue())), _alone)
+    checkpoint = formats.read_checkpoint(whole(BytesSource(buffer.getvalue())), _alone)
     cases = []
     for lstm in find_lstms(checkpoint).lstms:
         values = read_values(lstm)

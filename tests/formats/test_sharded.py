@@ -76,7 +76,7 @@ def test_joins_the_halves_of_one_layer(folder: Path) -> None:
 
 def test_is_found_by_the_table_of_readers(folder: Path) -> None:
     span = whole(FileSource(str(folder / INDEX)))
-    checkpoint = formats.read(span, lambda name: whole(FileSource(str(folder / name))))
+    checkpoint = formats.read_checkpoint(span, lambda name: whole(FileSource(str(folder / name))))
     assert checkpoint.format == "safetensors-sharded"
 
 
@@ -209,7 +209,7 @@ def test_white_space_before_the_index_is_skipped(folder: Path) -> None:
 
 def fake_shards(monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Checkpoint]) -> Checkpoint:
     """An index of shards `x` and `y` whose readers are replaced."""
-    monkeypatch.setattr(sharded, "read", lambda span, beside: make(span.source.name))
+    monkeypatch.setattr(sharded, "read_checkpoint", lambda span, beside: make(span.source.name))
     index = json.dumps({"weight_map": {"a": "x", "b": "y", "lost": "y"}}).encode()
     checkpoint = read_sharded(whole(BytesSource(index)), lambda name: whole(BytesSource(b"", name)))
     assert checkpoint is not None

@@ -80,7 +80,7 @@ def evidence_of(path: Path, opened: ExitStack) -> Evidence:
     def span(name: str) -> Span:
         return whole(opened.enter_context(FileSource(str(path.parent / name))))
 
-    checkpoint = formats.read(span(path.name), span)
+    checkpoint = formats.read_checkpoint(span(path.name), span)
     found = find_lstms(checkpoint)
     return Evidence(
         str(path), checkpoint.format, tuple(map(case_of, found.lstms)), found.skipped, found.lookalikes,

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
 from ...wire import gzip, tar, zip
-from .. import Beside, Checkpoint, MemberPart, read
+from .. import Beside, Checkpoint, MemberPart, read_checkpoint
 from .bystanders import SETTINGS, Opener, Pairs, unpickled_by_loaders
 
 MAX_DEPTH = 3  # a checkpoint in a zip in a tar in a gzip
@@ -165,7 +165,7 @@ def _is_model(name: str) -> bool:
 def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> Iterator[MemberPart]:
     """What one member is: a checkpoint, an archive, or nothing that is read."""
     try:
-        yield from _all_of(name, read(span, _neighbours(name, members)), room, depth)
+        yield from _all_of(name, read_checkpoint(span, _neighbours(name, members)), room, depth)
     except UnknownFormat as error:
         if not is_archive(span):
             if error.kind == "unsupported":
