@@ -26,7 +26,7 @@ from ..raw.tensor import Tensor as StoredTensor
 from ..rules import Case, Evidence, Remark, SettingsTable, judge, subjects_of
 from .cells import CellValue, Draw, values_of
 from .entries import HeldRecurrence
-from .tensors import PhantomStorage, PhantomTensor, WrittenRun, cut_runs, read
+from .tensors import PhantomStorage, PhantomTensor, WrittenRun, cut_runs, read_runs
 from .values import UNKNOWN, Instance, SourcePlace
 
 LARGEST_JUDGED = 4096
@@ -135,7 +135,7 @@ def _part(
     if over or len(ih) != len(hh) or not size:
         return Unjudged(held.name, held.module.place, "its biases have no four gates")
     part = LayerBiases(
-        held, held.name, layer, direction, size, tuple(read(ih)), tuple(read(hh)),
+        held, held.name, layer, direction, size, tuple(read_runs(ih)), tuple(read_runs(hh)),
         ih.storage, hh.storage,
     )  # fmt: skip
     for half in HALVES:
@@ -317,13 +317,13 @@ def _lookalikes(parts: FoundLayers) -> Iterable[Lookalike]:
         tail = name.removeprefix("bias_ih").removeprefix("bias_hh")
         grouped.setdefault((held.name, tail), {})[name] = bias
     for (module, tail), biases in grouped.items():
-        runs = [run for bias in biases.values() for run in read(bias)]
+        runs = [run for bias in biases.values() for run in read_runs(bias)]
         size = min(len(bias) for bias in biases.values()) // 3
         known = not any(run.cell is UNKNOWN for run in runs) and 0 < size <= LARGEST_JUDGED
         if known and any(isinstance(run.cell, float) for run in runs):
             layer = int(tail.removeprefix("_l").partition("_")[0] or 0)
             stored = {
-                name: store_numbers(draw_numbers(read(bias), len(bias)))
+                name: store_numbers(draw_numbers(read_runs(bias), len(bias)))
                 for name, bias in biases.items()
             }
             direction = "reverse" if tail.endswith("_reverse") else "forward"

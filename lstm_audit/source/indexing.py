@@ -21,7 +21,7 @@ from .machine import (
     write_value,
 )
 from .operators import LONGEST_LIST
-from .tensors import LONG, Index, PhantomTensor, numbers_in, read
+from .tensors import LONG, Index, PhantomTensor, numbers_in, read_runs
 from .values import UNKNOWN, Class, Dotted, Instance, Symbol, Value, find_attribute, is_open
 
 CONTAINERS = ("torch.nn.ModuleList", "torch.nn.Sequential", "torch.nn.ParameterList")
@@ -33,7 +33,7 @@ def get_item(m: Machine, owner: Value, index: Value, node: ast.AST | None) -> Va
     if isinstance(owner, PhantomTensor):
         shown = view_at(owner, index)
         # An index of positions copies; a slice shares the memory.
-        return new_tensor(m, read(shown), shown.shape) if _copies(index) else shown
+        return new_tensor(m, read_runs(shown), shown.shape) if _copies(index) else shown
     if isinstance(owner, Instance):
         return _of_module(m, owner, index, node)
     if isinstance(owner, Dotted | Class):

@@ -18,7 +18,7 @@ from .tensors import (
     is_contiguous,
     join_runs,
     make_tensor,
-    read,
+    read_runs,
     stretch,
     written,
 )
@@ -288,7 +288,7 @@ def is_set(run: WrittenRun) -> bool:
 def write_value(m: Machine, tensor: PhantomTensor, value: Value, place: SourcePlace) -> None:
     """Write a number or a tensor; what is open or unknown leaves unknown cells."""
     if isinstance(value, PhantomTensor):
-        write(m, tensor, read(value), place)
+        write(m, tensor, read_runs(value), place)
     elif is_known_number(value) or isinstance(value, bool):
         write(m, tensor, [WrittenRun(1, float(value))], place)
     else:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from .cells import compute
 from .machine import OPEN_END, Machine, new_items, new_table, new_tensor, same
-from .tensors import PhantomTensor, WrittenRun, join_runs, map_runs, read, stretch
+from .tensors import PhantomTensor, WrittenRun, join_runs, map_runs, read_runs, stretch
 from .values import (
     UNKNOWN,
     Class,
@@ -103,7 +103,7 @@ def operate_tensors(m: Machine, name: str, a: Value, b: Value) -> Value:
 
 def _column(value: Value, length: int) -> list[WrittenRun]:
     if isinstance(value, PhantomTensor):
-        return stretch(read(value), length)
+        return stretch(read_runs(value), length)
     if is_number(value) or isinstance(value, bool):
         return [WrittenRun(length, float(value))]
     return [WrittenRun(length, UNKNOWN)]
@@ -115,7 +115,7 @@ def _reopened(run: WrittenRun) -> WrittenRun:
 
 def map_tensor(m: Machine, name: str, tensor: PhantomTensor) -> PhantomTensor:
     """An elementwise function of one tensor."""
-    return new_tensor(m, map_runs(name, read(tensor)), tensor.shape)
+    return new_tensor(m, map_runs(name, read_runs(tensor)), tensor.shape)
 
 
 def _format(text: str, by: Value) -> Value:
@@ -250,5 +250,5 @@ def _among(items: list[Value], value: Value) -> Value:
 
 def invert_cells(m: Machine, tensor: PhantomTensor) -> PhantomTensor:
     """1 / tensor."""
-    runs = [run._replace(cell=compute("reciprocal", run.cell)) for run in read(tensor)]
+    runs = [run._replace(cell=compute("reciprocal", run.cell)) for run in read_runs(tensor)]
     return new_tensor(m, runs, tensor.shape)

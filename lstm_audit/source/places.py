@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from ..facts import Finding
 from .imaginary import FoundLayers, LayerBiases
 from .machine import is_set
-from .tensors import WrittenRun, read
+from .tensors import WrittenRun, read_runs
 from .values import SourcePlace
 
 HALVES = ("ih", "hh")
@@ -113,7 +113,7 @@ def _of_gru(finding: Finding, parts: FoundLayers) -> SourcePlace | None:
     """The write of the constant block, which begins at a quarter."""
     for held, _, bias in parts.grus:
         if held.name == finding.module:
-            runs = [run for run in read(bias) if isinstance(run.cell, float) and run.cell]
+            runs = [run for run in read_runs(bias) if isinstance(run.cell, float) and run.cell]
             if runs:
                 return _last(runs)
     return None

@@ -28,7 +28,7 @@ from .machine import (
 )
 from .operators import LONGEST_LIST, LONGEST_TEXT, bounded_text, reopen
 from .patterns import call_pattern, compile_pattern
-from .tensors import PhantomTensor, read
+from .tensors import PhantomTensor, read_runs
 from .values import (
     UNKNOWN,
     Class,
@@ -671,7 +671,7 @@ def copy_value(m: Machine, value: Value, done: dict[int, Value], depth: int = 0)
 
 
 def _copy_tensor(m: Machine, value: PhantomTensor, done: dict[int, Value]) -> PhantomTensor:
-    made = new_tensor(m, read(value), value.shape)
+    made = new_tensor(m, read_runs(value), value.shape)
     made.leaf, made.parameter = value.leaf, value.parameter
     made.storage.role = value.storage.role
     done[id(value)] = made

@@ -12,7 +12,7 @@ from ..rules import Remark
 from .calls import invoke
 from .entries import HeldRecurrence, Left
 from .machine import STAYS, BranchResult, Machine, Site, StopRun, is_set, run_branch
-from .tensors import PhantomStorage, PhantomTensor, read
+from .tensors import PhantomStorage, PhantomTensor, read_runs
 from .values import Class, Dotted, Function, Instance, ancestry
 
 LAYER = re.compile(r"l(\d+)(_reverse)?\Z")
@@ -52,7 +52,7 @@ def _is_bare(module: Instance, name: str) -> bool:
 
 def _sets_forget(bias: PhantomTensor) -> bool:
     role = bias.storage.role
-    return role is not None and any(map(is_set, role.forget(read(bias))))
+    return role is not None and any(map(is_set, role.forget(read_runs(bias))))
 
 
 def _substrings(sites: Sequence[Site]) -> Iterator[Remark]:

@@ -22,7 +22,7 @@ from .machine import (
     write_value,
 )
 from .operators import map_tensor, operate_tensors
-from .tensors import PhantomTensor, WrittenRun, map_runs, number_in, numbers_in, read
+from .tensors import PhantomTensor, WrittenRun, map_runs, number_in, numbers_in, read_runs
 from .values import UNKNOWN, Symbol, Value, is_number, is_open
 
 Keywords = dict[str, Value]
@@ -72,7 +72,7 @@ def call_method(
     if name in SHAPES:
         return reshape(me, name, args)
     if name in COPIES:
-        return new_tensor(m, read(me), me.shape)
+        return new_tensor(m, read_runs(me), me.shape)
     if name.endswith("_") and not name.startswith("_"):
         return _unlisted(m, me, name, node)
     return UNKNOWN
@@ -88,7 +88,7 @@ def _unlisted(m: Machine, me: PhantomTensor, name: str, node: ast.AST) -> Phanto
     """An in-place method: of a function that is known, or of anything."""
     refuse_on_leaf(m, me, node)
     function = name.removesuffix("_")
-    runs = map_runs(function, read(me)) if function in OF_ONE else [WrittenRun(1, UNKNOWN)]
+    runs = map_runs(function, read_runs(me)) if function in OF_ONE else [WrittenRun(1, UNKNOWN)]
     write(m, me, runs, m.place(node))
     return me
 

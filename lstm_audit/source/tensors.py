@@ -116,7 +116,7 @@ def cut_runs(runs: Iterable[WrittenRun], start: int, stop: int) -> list[WrittenR
     return found
 
 
-def read(tensor: PhantomTensor) -> list[WrittenRun]:
+def read_runs(tensor: PhantomTensor) -> list[WrittenRun]:
     """The runs that the view shows."""
     index = tensor.index
     if tensor.vague:
@@ -210,14 +210,14 @@ def _join(row: Sequence[WrittenRun]) -> WrittenRun:
 
 def number_in(tensor: PhantomTensor) -> float | None:
     """The number that every cell of the view holds, if it is one and the source says it."""
-    values = {run.cell for run in read(tensor)}
+    values = {run.cell for run in read_runs(tensor)}
     value = values.pop() if len(values) == 1 else None
     return value if isinstance(value, float) else None
 
 
 def numbers_in(tensor: PhantomTensor) -> list[float] | None:
     """The numbers of the view, if all are known and there are not too many."""
-    runs = read(tensor)
+    runs = read_runs(tensor)
     if len(tensor) > LONG or not all(isinstance(run.cell, float | Ramp) for run in runs):
         return None
     return [value for run in runs for value in values_of(run.cell, run.length)]

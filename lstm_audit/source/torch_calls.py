@@ -23,7 +23,7 @@ from .machine import (
 from .modules import call_native, make_module
 from .operators import map_tensor, operate_tensors
 from .tensor_methods import BINARY, call_method, draw_runs, ramp_runs
-from .tensors import PhantomTensor, WrittenRun, join_runs, read
+from .tensors import PhantomTensor, WrittenRun, join_runs, read_runs
 from .values import (
     UNKNOWN,
     Dotted,
@@ -209,7 +209,7 @@ def _tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
     """`torch.tensor([...])`: numbers, nested as they may be, copied."""
     value = args[0] if args else UNKNOWN
     if isinstance(value, PhantomTensor):
-        return new_tensor(m, read(value), value.shape)
+        return new_tensor(m, read_runs(value), value.shape)
     place = m.place(node)
     if isinstance(value, int | float):
         cell: CellValue = UNKNOWN
@@ -289,7 +289,7 @@ def _concatenate(m: Machine, args: list[Value], keywords: Keywords, node: ast.AS
     if not parts or any(len(part.shape) != 1 for part in parts):
         return UNKNOWN
     place = m.place(node)
-    runs = [run._replace(place=run.place or place) for part in parts for run in read(part)]
+    runs = [run._replace(place=run.place or place) for part in parts for run in read_runs(part)]
     symbolic = any(is_open(part.shape[0]) for part in parts)
     total = sum(len(part) for part in parts)
     return new_tensor(m, join_runs(runs), (Symbol(total) if symbolic else total,))
@@ -301,7 +301,7 @@ def _stack(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> 
         isinstance(p, PhantomTensor) and p.shape == parts[0].shape for p in parts
     ):
         return UNKNOWN
-    runs = [run for part in parts for run in read(part)]
+    runs = [run for part in parts for run in read_runs(part)]
     return new_tensor(m, join_runs(runs), (len(parts), *parts[0].shape))
 
 
