@@ -20,7 +20,7 @@ MAX_JSON = 16 << 20
 
 
 @reader("keras", Format("keras", ("keras",), ("keras",)))
-def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
+def read_keras_archive(span: Span, beside: Beside) -> Checkpoint | None:
     """A `.keras` file of Keras 3 or tf_keras; None for other zips."""
     if not is_zip(span):
         return None
