@@ -36,7 +36,7 @@ EXPECTED = (*TORCH, "model", "nn")
     Format("torch-export", ("pt2",), ("pt2",)),
     Format("torch-package", TORCH, executes=True),
 )
-def read_archive(span: Span, beside: Beside) -> Checkpoint | None:
+def read_torch_archive(span: Span, beside: Beside) -> Checkpoint | None:
     """torch.save since 1.6, TorchScript, torch.export, torch.package."""
     if not is_zip(span):
         return None
