@@ -15,7 +15,7 @@ from .files import find_sources
 from .fixes import TextEdit, apply_edits, propose_edits
 from .lint import lint_text, names_recurrence
 from .runs import LintRequest, read_source
-from .texts import encoding_of, read_text
+from .texts import encoding_of, read_python
 
 ROUNDS = 4
 """A fix may let the next mistake of a line show itself."""
@@ -80,7 +80,7 @@ def mend_text(text: str, path: str, request: LintRequest, unsafe: bool = False) 
 
 def _edits_of(text: str, path: str, request: LintRequest) -> list[TextEdit]:
     try:
-        parsed = read_text(text.encode("utf-8", "surrogatepass"), "python")
+        parsed = read_python(text.encode("utf-8", "surrogatepass"), "python")
         linted = lint_text(parsed._replace(data=text), path, request.policy)
         return propose_edits(text, linted.findings, path, request.policy)
     except AuditError:

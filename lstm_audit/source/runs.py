@@ -20,7 +20,7 @@ from .imaginary import Unjudged
 from .library import NO_LIBRARY, Library, make_library
 from .lint import lint_text, names_recurrence
 from .syntax import LARGEST_SOURCE
-from .texts import read_text
+from .texts import read_python
 
 LARGEST_READ = 64 << 20
 """Bytes of a file that are looked through for a name; a notebook may hold pictures."""
@@ -146,7 +146,7 @@ def lint_bytes(
     data: bytes, path: str, format_name: str, policy: Policy, library: Library = NO_LIBRARY
 ) -> SourceResult:
     """The bytes of one source; raises `MalformedFile` where they are none."""
-    text = read_text(data, format_name)
+    text = read_python(data, format_name)
     linted = lint_text(text, path, policy, library)
     file = FileAudit(path, text.format, len(data), (), (), linted.findings)
     return SourceResult(file, None, linted.unjudged)

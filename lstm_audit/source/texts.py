@@ -52,7 +52,7 @@ class Text(NamedTuple):
         return codes is None or any(code.startswith(c.upper()) for c in re.split(r"[,\s]+", codes))
 
 
-def read_text(data: bytes, format_name: str) -> Text:
+def read_python(data: bytes, format_name: str) -> Text:
     """The Python text of a file; raises `MalformedFile` for a notebook that is none."""
     if format_name == "notebook":
         return _read_notebook(data)
