@@ -11,7 +11,7 @@ from ...wire.hdf5 import is_hdf5
 from ...wire.zip import Member, body, is_zip, read_entries
 from .. import Beside, Checkpoint, Format, reader
 from .config import Config
-from .h5 import checkpoint_of, read_weights
+from .h5 import checkpoint_of, read_objects
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
@@ -40,7 +40,7 @@ def read_keras_archive(span: Span, beside: Beside) -> Checkpoint | None:
         raise MalformedFile(f"{WEIGHTS} in the archive is no HDF5 file", inner.at)
     config = Config(_text(span, found[CONFIG]), _version(_text(span, found[METADATA])), span.budget)
     try:
-        weights = read_weights(inner)
+        weights = read_objects(inner)
     except MalformedFile as error:
         message = f"{WEIGHTS} in the .keras archive: {error.message}"
         raise MalformedFile(message, error.at, error.kind) from None

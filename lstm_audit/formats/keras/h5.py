@@ -55,7 +55,7 @@ def read_h5(span: Span, beside: Beside) -> Checkpoint | None:
     """An HDF5 file, whatever it is called; None for other bytes."""
     if not is_hdf5(span):
         return None
-    weights = read_weights(span)
+    weights = read_objects(span)
     root = weights.tree.attributes[""]
     version = root.text("keras_version")
     if version is None and MODEL in weights.tree.attributes:
@@ -67,7 +67,7 @@ def read_h5(span: Span, beside: Beside) -> Checkpoint | None:
     return checkpoint_of(weights, config, "keras-h5" if known else "hdf5")
 
 
-def read_weights(span: Span) -> Weights:
+def read_objects(span: Span) -> Weights:
     """The objects of a file, the optimizer's branches left out."""
     left_out: list[str] = []
 

@@ -14,7 +14,7 @@ from ...wire.hdf5 import Tree
 from ...wire.json import MAX_SIZE, parse_json
 from .. import Beside, Checkpoint, Format, reader
 from .config import Config
-from .h5 import Weights, checkpoint_of, read_weights
+from .h5 import Weights, checkpoint_of, read_objects
 
 MAX_SHARDS = 1000
 """Files that one index may hold open at once."""
@@ -70,7 +70,7 @@ def _plain_names(files: object, span: Span) -> list[str]:
 def _read_shard(name: str, beside: Beside) -> Weights:
     """One shard; its errors get its name."""
     try:
-        return read_weights(beside(name))
+        return read_objects(beside(name))
     except AuditError as error:
         hint = "; all files that the index names must lie beside it" if error.kind == "io" else ""
         message = f"shard {show(name)}: {error.message}{hint}"
