@@ -203,14 +203,14 @@ def test_a_wrong_export_config_is_refused(
     monkeypatch.setattr(archive, "body", lambda span, member: body)
     opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()}, {})  # type: ignore[dict-item]
     with pytest.raises(MalformedFile, match=message):
-        export.locate_weight(opened, "w", export.read_weights(opened)[0]["w"])
+        export.locate_weight(opened, "w", export.read_config_weights(opened)[0]["w"])
 
 
 def test_pickled_weights_of_an_export_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     body = whole(BytesSource(b'{"config": {"w": {"use_pickle": true}}}'))
     monkeypatch.setattr(archive, "body", lambda span, member: body)
     opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()}, {})  # type: ignore[dict-item]
-    found, skipped = export.read_weights(opened)
+    found, skipped = export.read_config_weights(opened)
     assert (found, skipped[0].module) == ({}, "w")
 
 

@@ -66,7 +66,7 @@ def read_config(archive: Archive, name: str) -> dict[str, ConfigEntry]:
     return entries
 
 
-def read_weights(archive: Archive) -> tuple[dict[str, ConfigEntry], tuple[Skipped, ...]]:
+def read_config_weights(archive: Archive) -> tuple[dict[str, ConfigEntry], tuple[Skipped, ...]]:
     """What the config lists, by name; pickled weights are skipped."""
     entries = read_config(archive, CONFIG)
     _refuse_two_dtypes(entries)

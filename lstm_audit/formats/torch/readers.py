@@ -69,12 +69,17 @@ def _open(span: Span, beside: Beside) -> Archive:
 
 def _exported(archive: Archive) -> Checkpoint:
     """The weights of a .pt2, which torch.export.load finds by the config."""
-    from .export import OLD_WEIGHTS, locate_weight, payloads, read_weights  # 1 ms, with its JSON
+    from .export import (  # 1 ms, with its JSON
+        OLD_WEIGHTS,
+        locate_weight,
+        payloads,
+        read_config_weights,
+    )
 
     if "data.pkl" in archive.members or OLD_WEIGHTS in archive.members:
         message = "it holds its weights twice, in two formats: each loader would read others"
         raise MalformedFile(message, archive.span.at, "ambiguous")
-    weights, skipped = read_weights(archive)
+    weights, skipped = read_config_weights(archive)
     pickled, raw = payloads(archive)
     return Checkpoint(
         format="torch-export",
