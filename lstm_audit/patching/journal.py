@@ -2,9 +2,9 @@
 changes.
 
 Comes in: edits, before they are made; afterwards whatever a crash left. Goes out: the file as it
-was, or as it was to be. Promise: from every state that a crash can leave behind, `recover` reaches
-the old bytes or the new ones, or refuses and keeps the journal. (The idea is SQLite's: "Atomic
-Commit In SQLite", hot rollback journals.)
+was, or as it was to be. Promise: from every state that a crash can leave behind, `recover_journal`
+reaches the old bytes or the new ones, or refuses and keeps the journal. (The idea is SQLite's:
+"Atomic Commit In SQLite", hot rollback journals.)
 
 Layout, little-endian: magic · device, inode, size, mtime of the target (information) · the edits,
 each (at, length, old, new) · the SHA-256 of all that. A journal whose hash is wrong was never
@@ -134,7 +134,7 @@ class Recovered(NamedTuple):
     doubts: tuple[str, ...] = ()
 
 
-def recover(path: str) -> Verdict:
+def recover_journal(path: str) -> Verdict:
     """Bring the file out of an interrupted in-place patch and say what that took; `none` when there
     was none.
 
@@ -151,7 +151,7 @@ def recover(path: str) -> Verdict:
 
 
 def recover_held(held: LockedFile, on_purpose: bool = False) -> Recovered:
-    """As `recover`, for whoever has the lock."""
+    """As `recover_journal`, for whoever has the lock."""
     journal = _stored(held, on_purpose)
     verdict, edits = judge_journal(
         journal, held.stat.st_size, lambda at, n: files.read_at(held.fd, n, at)

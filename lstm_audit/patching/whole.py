@@ -121,7 +121,7 @@ def plan_recovered(
                 raise
             seen.add(error.path)
             if not marker.recover(error.path):
-                journal.recover(error.path)
+                journal.recover_journal(error.path)
 
 
 def undo_checkpoint(

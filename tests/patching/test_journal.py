@@ -41,7 +41,7 @@ JOURNAL = journal.journal_of((1, 2, len(OLD), 3), EDITS)
 
 
 def recovered(file: bytes, data: bytes | None) -> bytes | None:
-    """What `recover` makes of a file, or None where it refuses; the same decision, over bytes in
+    """What `recover_journal` makes of a file, or None where it refuses; the same decision, over bytes in
     memory.
     """
     verdict, edits = journal.judge_journal(data, len(file), lambda at, n: file[at : at + n])
@@ -113,11 +113,11 @@ def test_real_recovery_agrees_with_the_model(tmp_path: Path, state: int) -> None
     path.write_bytes(file)
     if left is not None:
         Path(journal.journal_path(str(path))).write_bytes(left)
-    verdict = journal.recover(str(path))
+    verdict = journal.recover_journal(str(path))
     assert (verdict == "none") == (left is None)
     assert path.read_bytes() == recovered(file, left)
     assert os.listdir(tmp_path) == ["model.pt"]
-    assert journal.recover(str(path)) == "none"
+    assert journal.recover_journal(str(path)) == "none"
 
 
 @pytest.mark.parametrize(
@@ -151,7 +151,7 @@ def test_refusal_keeps_the_journal_and_the_file(tmp_path: Path) -> None:
     path.write_bytes(bytes(64))
     Path(journal.journal_path(str(path))).write_bytes(JOURNAL)
     with pytest.raises(Unreadable, match="does not fit the file") as caught:
-        journal.recover(str(path))
+        journal.recover_journal(str(path))
     assert caught.value.kind == "interrupted-patch"
     assert path.read_bytes() == bytes(64)
     assert journal.hot(str(path))
@@ -216,7 +216,7 @@ def test_a_journal_that_is_a_link_does_not_count(tmp_path: Path) -> None:
     name = journal.journal_path(str(path))
     os.symlink(other, name)
     assert not journal.hot(str(path))
-    assert journal.recover(str(path)) == "none"
+    assert journal.recover_journal(str(path)) == "none"
     assert strangers(str(path)) == [f"{name} is a link and was left alone"]
     with files.hold(str(path)) as held, pytest.raises(NotPatchable, match="is a link"):
         journal.begin(held, EDITS)
@@ -237,7 +237,7 @@ def test_a_journal_that_is_no_file_of_ours_is_left_alone(tmp_path: Path, planted
         Path(name).touch()
         os.truncate(name, journal.MAX_JOURNAL + 1)
     with pytest.raises(Unreadable):
-        journal.recover(str(path))
+        journal.recover_journal(str(path))
     assert path.read_bytes() == OLD
     assert os.path.lexists(name)
 
@@ -251,7 +251,7 @@ def test_hot_is_asked_of_the_file_behind_a_link(tmp_path: Path) -> None:
     Path(journal.journal_path(str(path))).write_bytes(JOURNAL)
     assert journal.hot(str(link))
     assert journal.hot(str(path))
-    assert journal.recover(str(link)) == "untouched"
+    assert journal.recover_journal(str(link)) == "untouched"
     assert not journal.hot(str(path))
 
 
@@ -275,7 +275,7 @@ def test_a_running_patch_is_not_recovered_from_under_it(tmp_path: Path) -> None:
     with files.hold(str(path)) as held:
         journal.begin(held, EDITS)
         with pytest.raises(Unreadable, match="lock"):
-            journal.recover(str(path))
+            journal.recover_journal(str(path))
         assert journal.hot(str(path))
 
 

@@ -235,7 +235,7 @@ SCENARIOS = [
     Scenario("undo one of two", undo, SECOND, FIRST, (first, lambda p: patch(p, 2)), 1),
     Scenario("undo in place", lambda p: undo(p, mode="in-place"), SECOND, FIRST, (first, lambda p: patch(p, 2)), 1),
     Scenario("undo rolls back", undo, BEFORE, BEFORE, (torn,), 0),
-    Scenario("recover", journal.recover, BEFORE, BEFORE, (torn,), 0),
+    Scenario("recover", journal.recover_journal, BEFORE, BEFORE, (torn,), 0),
 ]  # fmt: skip
 
 GONE_WRONG = 9
@@ -327,7 +327,7 @@ def assert_next_run_is_clean(scenario: Scenario, path: str) -> None:
     """Whatever was left, the same command again completes it, and undo gives back the very first
     bytes.
     """
-    recovered = journal.recover(path)
+    recovered = journal.recover_journal(path)
     assert not journal.hot(path)
     assert Path(path).read_bytes() in (scenario.old, scenario.new), recovered
     if scenario.name.startswith("undo"):
@@ -575,7 +575,7 @@ def bad_after_cut(folder: Path, scenario: Scenario) -> bool:
     """Whether what a power cut left is neither old nor new, or new without a way back."""
     path = str(folder / "model.pt")
     try:
-        journal.recover(path)
+        journal.recover_journal(path)
         if Path(path).read_bytes() not in (scenario.old, scenario.new):
             return True
         if (
@@ -635,7 +635,7 @@ def test_power_cut_while_recovering_from_a_kill(tmp_path: Path, scenario: Scenar
         if not journal.hot(str(folder / "model.pt")):
             continue
         disk = Disk(whole.names, whole.start, whole.events[:killed])
-        traced(folder, journal.recover, disk)
+        traced(folder, journal.recover_journal, disk)
         for state in cut_states(disk, killed):
             states += 1
             assert not bad_after_cut(materialised(tmp_path / "cut", state), scenario)
