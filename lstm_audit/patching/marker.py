@@ -2,8 +2,8 @@
 
 Comes in: the checkpoint's path, and the edits of its files before they are made; afterwards
 whatever a crash left. Goes out: all files as they were. Promise: while only some of the files are
-patched the marker lies there, durable, so that every command refuses the mixture, and `recover`
-takes all of it back from whatever state a crash can leave behind.
+patched the marker lies there, durable, so that every command refuses the mixture, and
+`recover_marker` takes all of it back from whatever state a crash can leave behind.
 
 Each file by itself is written by `apply`, so it holds its old bytes, its new bytes, or has a
 journal of its own. The marker holds both for every file. An undo writes the same marker as the
@@ -195,7 +195,7 @@ def _foreign(why: str) -> Unreadable:
     )
 
 
-def recover(path: str, on_purpose: bool = False) -> bool:
+def recover_marker(path: str, on_purpose: bool = False) -> bool:
     """Take back what an interrupted patch of several files has written; False where there was none.
 
     Raises `Unreadable` where another process is at it, or a file holds neither its old bytes nor

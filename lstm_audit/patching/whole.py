@@ -120,7 +120,7 @@ def plan_recovered(
             if error.path in seen:  # the journal does not count for us
                 raise
             seen.add(error.path)
-            if not marker.recover(error.path):
+            if not marker.recover_marker(error.path):
                 journal.recover_journal(error.path)
 
 
@@ -139,7 +139,7 @@ def undo_checkpoint(
     on_purpose = sidecar is not None and os.path.abspath(sidecar) == os.path.abspath(
         marker.marker_path(path)
     )
-    if marker.recover(path, on_purpose):
+    if marker.recover_marker(path, on_purpose):
         return [Undone(path, "rolled-back", notes=tuple(strangers(path)))]
     names = _newest_files(path)
     if len(names) > 1 and not any(has_journal(os.path.realpath(name)) for name in names):
