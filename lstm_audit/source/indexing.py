@@ -16,8 +16,8 @@ from .machine import (
     new_items,
     new_tensor,
     put,
-    refill,
     refuse_on_leaf,
+    replace_list,
     write_value,
 )
 from .operators import LONGEST_LIST
@@ -240,9 +240,9 @@ def _set_in_list(m: Machine, owner: list[Value], index: Value, value: Value) -> 
     if isinstance(index, int) and not is_open(index) and -len(owner) <= index < len(owner):
         changed = list(owner)
         changed[index] = value
-        refill(m, owner, changed)
+        replace_list(m, owner, changed)
     elif len(owner) < LONGEST_LIST:
-        refill(m, owner, [OPEN_END])
+        replace_list(m, owner, [OPEN_END])
 
 
 def _set_in_module(m: Machine, owner: Instance, index: Value, value: Value, node: ast.AST) -> None:

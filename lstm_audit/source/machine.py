@@ -226,7 +226,7 @@ def delete_key(m: Machine, mapping: Any, key: Value) -> None:
         del mapping[key]
 
 
-def refill(m: Machine, items: list[Value], values: Iterable[Value]) -> None:
+def replace_list(m: Machine, items: list[Value], values: Iterable[Value]) -> None:
     """Replace all of a list."""
     m.journal.append(OldValue(items, None, list(items)))
     items[:] = list(values)
@@ -434,7 +434,7 @@ def _join_outcomes(m: Machine, outcomes: Sequence[BranchResult]) -> None:
         if isinstance(container, PhantomStorage):
             set_runs(m, container, join_runs(versions))
         elif key is None and isinstance(container, list):
-            refill(m, container, _join_items(versions))
+            replace_list(m, container, _join_items(versions))
         else:
             put(m, container, key, join_values(m, versions, str(key)))
 

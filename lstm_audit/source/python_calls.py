@@ -23,7 +23,7 @@ from .machine import (
     new_table,
     new_tensor,
     put,
-    refill,
+    replace_list,
     truth,
 )
 from .operators import LONGEST_LIST, LONGEST_TEXT, bounded_text, reopen
@@ -548,25 +548,25 @@ def _call_list(m: Machine, me: list[Value], name: str, args: list[Value]) -> Val
         return UNKNOWN
     match name:
         case "append" if args:
-            refill(m, me, [*me, args[0]] if OPEN_END not in me else me)
+            replace_list(m, me, [*me, args[0]] if OPEN_END not in me else me)
             return None
         case "extend" if args:
             items = items_of(m, args[0])
-            refill(m, me, [*me, *([OPEN_END] if items is None else items)])
+            replace_list(m, me, [*me, *([OPEN_END] if items is None else items)])
             return None
         case "insert" if len(args) == 2 and isinstance(args[0], int):
-            refill(m, me, [*me[: args[0]], args[1], *me[args[0] :]])
+            replace_list(m, me, [*me[: args[0]], args[1], *me[args[0] :]])
             return None
         case "pop" if me and all(isinstance(a, int) and -len(me) <= a < len(me) for a in args):
             changed = list(me)
             value = changed.pop(*args)
-            refill(m, me, changed)
+            replace_list(m, me, changed)
             return value
         case "reverse":
-            refill(m, me, me[::-1])
+            replace_list(m, me, me[::-1])
             return None
         case "clear":
-            refill(m, me, [])
+            replace_list(m, me, [])
             return None
         case "copy":
             return new_items(m, me)

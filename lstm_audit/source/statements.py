@@ -22,8 +22,8 @@ from .machine import (
     delete_key,
     new_fields,
     put,
-    refill,
     refuse_on_leaf,
+    replace_list,
     run_maybe,
     truth,
     write_value,
@@ -87,7 +87,7 @@ def _assign_operated(m: Machine, node: ast.AugAssign, scope: NameScope) -> froze
         else:
             write_value(m, old, new, m.place(node))
     elif isinstance(old, list) and isinstance(new, list):
-        refill(m, old, new)
+        replace_list(m, old, new)
     else:
         assign(m, node.target, new, scope)
     return STAYS
