@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ..errors import AuditError, BadPolicy, MalformedFile, UnknownFormat
 from ..inputs import STDIN, Input, expand
 from ..lstm.own import Own
-from ..patching.checkpoint import Planned, mapped, plan, refusal, with_donor
+from ..patching.checkpoint import Planned, explain_refusal, mapped, plan, with_donor
 from ..patching.choose import refuse_unmatched
 from ..patching.whole import apply_plan, plan_recovered
 from ..pipeline import checkpoints_in
@@ -213,5 +213,5 @@ def _warnings(planned: Planned, given: GivenOptions) -> Iterator[str]:
     yield from planned.warnings
     if given.in_place and (processes := mapped(planned)):
         yield f"the file is mapped by {', '.join(processes)}, which will see the new values at once"
-    if _only_shows(given) and (reason := refusal(planned)):
+    if _only_shows(given) and (reason := explain_refusal(planned)):
         yield f"the write would be refused: {reason}"

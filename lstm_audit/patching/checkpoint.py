@@ -278,7 +278,7 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def refusal(planned: Planned, replace: bool = True) -> str:
+def explain_refusal(planned: Planned, replace: bool = True) -> str:
     """Why the write of these files would be refused whatever the bytes; empty where it would
     not.
     """
