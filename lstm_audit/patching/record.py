@@ -286,7 +286,7 @@ def refuse_stranger(held: LockedFile) -> None:
         raise NotPatchable(f"{taken[0]}: use --no-undo, or have it removed")
 
 
-def refusal(path: str, why: str) -> AuditError:
+def refuse_undo(path: str, why: str) -> AuditError:
     """Undo's answer to a file that is not what the record says it is."""
     message = (
         f"{os.path.basename(record_path(path))} does not fit the file: {why}; nothing was written"

@@ -110,12 +110,12 @@ def _checked(held: LockedFile, known: Record | None) -> Record | None:
     if known is None:
         return None
     if known.size != held.stat.st_size:
-        raise record.refusal(
+        raise record.refuse_undo(
             held.path, f"it is of a file of {known.size} bytes, and this has {held.stat.st_size}"
         )
     kept = record.without_unmade(known, _reader(held))
     if kept.patches and record.standing(kept.patches[-1], _reader(held)) != "made":
-        raise record.refusal(held.path, "the patched bytes have been written to since")
+        raise record.refuse_undo(held.path, "the patched bytes have been written to since")
     return kept
 
 

@@ -201,5 +201,5 @@ def _made(name: str) -> tuple[int, Patch]:
         top = known.patches[-1]
         read = lambda at, n: files.read_at(held.fd, n, at)  # noqa: E731 # of this file alone
         if known.size != held.stat.st_size or record.standing(top, read) == "neither":
-            raise record.refusal(held.path, "the patched bytes have been written to since")
+            raise record.refuse_undo(held.path, "the patched bytes have been written to since")
         return known.size, top
