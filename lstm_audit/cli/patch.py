@@ -8,7 +8,7 @@ from ..errors import AuditError, BadPolicy, MalformedFile, UnknownFormat
 from ..inputs import STDIN, Input, expand
 from ..lstm.own import Own
 from ..patching.checkpoint import Planned, explain_refusal, mapped, plan, with_donor
-from ..patching.choose import refuse_unmatched
+from ..patching.choose import refuse_unmatched_layers
 from ..patching.whole import apply_plan, plan_recovered
 from ..pipeline import checkpoints_in
 from ..policy.load import load_policy
@@ -113,7 +113,9 @@ def _outcomes(
     planned = [found for _, found in plans if isinstance(found, Planned)]
     if planned:
         matched = {pattern for one in planned for pattern in one.matched}
-        refuse_unmatched(given.layers, matched, [name for one in planned for name in one.addresses])
+        refuse_unmatched_layers(
+            given.layers, matched, [name for one in planned for name in one.addresses]
+        )
     written = set[str]()
     for one, found in plans:
         if isinstance(found, Planned) and found.home in written:

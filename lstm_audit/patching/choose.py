@@ -21,7 +21,7 @@ def choose(found: Found, layers: Sequence[str]) -> list[Lstm]:
             f"{s.module or '(root)'}: {s.detail} ({s.reason})" for s in dict.fromkeys(found.skipped)
         )
         raise NotPatchable(f"no LSTM found{': ' + reasons if reasons else ''}", kind="no-lstm")
-    refuse_unmatched(layers, matching(found, layers), [lstm.address for lstm in found.lstms])
+    refuse_unmatched_layers(layers, matching(found, layers), [lstm.address for lstm in found.lstms])
     return [lstm for lstm in found.lstms if selected(lstm, tuple(layers))]
 
 
@@ -30,7 +30,7 @@ def matching(found: Found, layers: Sequence[str]) -> frozenset[str]:
     return frozenset(p for p in layers if any(selected(lstm, (p,)) for lstm in found.lstms))
 
 
-def refuse_unmatched(
+def refuse_unmatched_layers(
     layers: Sequence[str], matched: Iterable[str], addresses: Sequence[str]
 ) -> None:
     """Raise `BadPolicy` for the first pattern that matched nothing."""
