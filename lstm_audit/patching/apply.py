@@ -178,7 +178,7 @@ def _patch_in_place(
             record.store(held, patch.then(held.stat.st_ino, None))
         write_journaled(held, edits, verify)
     except BaseException as error:
-        doubts = roll_back(held, edits)
+        doubts = roll_back_now(held, edits)
         if patch:
             restore_record(held, patch.now)
         refuse_with(error, doubts)
@@ -272,7 +272,7 @@ def write_journaled(held: LockedFile, edits: Sequence[Edit], verify: Verify | No
         verify(held.path)
 
 
-def roll_back(held: LockedFile, edits: Sequence[Edit]) -> tuple[str, ...]:
+def roll_back_now(held: LockedFile, edits: Sequence[Edit]) -> tuple[str, ...]:
     """What a crash would leave to the next run is done at once, if the machine lets us; what the
     disk would not confirm.
     """

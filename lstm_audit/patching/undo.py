@@ -21,7 +21,7 @@ from .apply import (
     drop_journal,
     make_copy,
     refuse_with,
-    roll_back,
+    roll_back_now,
     sync_name,
     take_the_name,
     write_journaled,
@@ -174,7 +174,7 @@ def _undo_in_place(
     try:
         write_journaled(held, edits, verify)
     except BaseException as error:
-        refuse_with(error, roll_back(held, edits))
+        refuse_with(error, roll_back_now(held, edits))
         raise
     doubts = _store(held, _renewed(below, held.stat.st_ino, None))
     return Done("in-place", (), doubts + drop_journal(held))
