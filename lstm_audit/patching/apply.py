@@ -277,7 +277,7 @@ def roll_back_now(held: LockedFile, edits: Sequence[Edit]) -> tuple[str, ...]:
     disk would not confirm.
     """
     try:
-        journal.roll_back(held.fd, edits)
+        journal.restore_old_bytes(held.fd, edits)
         files.sync(held.fd)
         return journal.remove_journal(held)
     except OSError as worse:

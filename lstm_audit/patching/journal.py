@@ -162,7 +162,7 @@ def recover_held(held: LockedFile, on_purpose: bool = False) -> Recovered:
         raise _foreign("it has been written to since")
     try:
         if verdict == "rolled-back":
-            roll_back(held.fd, edits)
+            restore_old_bytes(held.fd, edits)
         # What reads as all old or all new may be so in memory only: without this a power cut could
         # still tear it
         if verdict != "dropped":
@@ -213,7 +213,7 @@ def begin(held: LockedFile, edits: Sequence[Edit]) -> None:
         files.sync(fd)
 
 
-def roll_back(fd: int, edits: Sequence[Edit]) -> None:
+def restore_old_bytes(fd: int, edits: Sequence[Edit]) -> None:
     """Write the old bytes where they are not; they count once the file is synced, which is left to
     the caller.
     """
