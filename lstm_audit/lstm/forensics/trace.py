@@ -77,7 +77,7 @@ def _moved(kinds: str, gap: str) -> bool:
 
 def _gap(bias: Bias, gate: int) -> Gap:
     d = [b - a for a, b in zip(bias.ih[gate], bias.hh[gate], strict=True)]
-    noise = rounding(bias, gate, LOOSE)
+    noise = bound_rounding(bias, gate, LOOSE)
     mean, std = laws.moments(d)
     within = laws.common(d, noise)
     if within is None:
@@ -92,7 +92,7 @@ def _gap(bias: Bias, gate: int) -> Gap:
     )
 
 
-def rounding(bias: Bias, gate: int, ulps: int) -> list[float]:
+def bound_rounding(bias: Bias, gate: int, ulps: int) -> list[float]:
     """What rounding may have done to each d: in 16 bits the cast alone, else the steps of a long
     training.
     """

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from . import laws
 from .bias import Bias, F, G, I, O
 from .schemes import GATES, Init, round_figures, unknown
-from .trace import SHARP, Law, Trace, fit, looks_flat, rounding, trace_of
+from .trace import SHARP, Law, Trace, bound_rounding, fit, looks_flat, trace_of
 
 
 def trained(bias: Bias) -> Init:
@@ -152,7 +152,9 @@ def _equal(trace: Trace, gate: int) -> bool:
     gap = trace.gaps[gate]
     if trace.bias.coarse:
         return 2 * gap.d.count(0.0) >= len(gap.d)
-    return all(abs(x) <= e for x, e in zip(gap.d, rounding(trace.bias, gate, SHARP), strict=True))
+    return all(
+        abs(x) <= e for x, e in zip(gap.d, bound_rounding(trace.bias, gate, SHARP), strict=True)
+    )
 
 
 def _drawn(trace: Trace) -> Init | None:
