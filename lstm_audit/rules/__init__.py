@@ -124,7 +124,7 @@ def proven(init: Init | None) -> bool:
     return init is not None and init.state == "fresh"
 
 
-def rounding(lstm: Lstm) -> float:
+def coarsest_spacing(lstm: Lstm) -> float:
     """The relative spacing of the coarsest dtype among the biases (`float16+float32` when the
     halves differ).
     """

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from ..lstm.layer import Lstm
 from ..lstm.measure import ACTIVATIONS, Stats, time_scale_of_bias
 from ..tuples import NamedTuple
-from . import Case, Evidence, Hit, at, make_fix, rounding, rule
+from . import Case, Evidence, Hit, at, coarsest_spacing, make_fix, rule
 
 
 class Interval(NamedTuple):
@@ -53,7 +53,7 @@ def _bounds(
 ) -> Interval | None:
     if low is None and high is None:
         return None
-    slack = roundings * rounding(lstm)
+    slack = roundings * coarsest_spacing(lstm)
     return Interval(-math.inf if low is None else low, math.inf if high is None else high, slack)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..lstm.forensics.schemes import Init, family
 from ..lstm.measure import sigmoid
-from . import Case, Hit, at, make_fix, rounding, rule
+from . import Case, Hit, at, coarsest_spacing, make_fix, rule
 
 if TYPE_CHECKING:  # loaded when a preset is asked for: most runs ask for none
     from ..lstm.presets import Chosen, Initial, Summary
@@ -77,13 +77,13 @@ def _uncoupled(case: Case, chosen: "Chosen") -> str | None:
         return None
     i, f = case.values.effective[:2]
     apart = max((abs(a + b) for a, b in zip(i, f, strict=True)), default=0.0)
-    fits = apart <= 2 * rounding(case.lstm) * max(map(abs, f), default=0.0)
+    fits = apart <= 2 * coarsest_spacing(case.lstm) * max(map(abs, f), default=0.0)
     return None if fits else f"the input gate's bias differs from −b_f by up to {apart:.3g}"
 
 
 def _differs(case: Case, start: "Initial") -> str | None:
     """The first unit, from the smallest bias up, that a preset without randomness does not give."""
-    slack = 2 * rounding(case.lstm)
+    slack = 2 * coarsest_spacing(case.lstm)
     for value, wanted in zip(sorted(case.values.forget), sorted(start.forget), strict=True):
         if not abs(value - wanted) <= slack * abs(wanted):
             return f"a unit holds {value:.6g} where {wanted:.6g} was demanded"
@@ -96,7 +96,7 @@ def _unlike(case: Case, chosen: "Chosen") -> str | None:
     """
     from ..lstm.forensics import laws
 
-    slack, samples = 2 * rounding(case.lstm), [case.values.forget]
+    slack, samples = 2 * coarsest_spacing(case.lstm), [case.values.forget]
     if chosen.preset.per_half and case.lstm.two_halves:
         samples = [half[1] for half in case.values.halves.values()]
     law = chosen.preset.law(_grid, case.lstm.hidden_size, *chosen.arguments)
