@@ -108,7 +108,7 @@ class Draft(NamedTuple):
         )
 
 
-def say(names: Sequence[str], why: str, draft: Draft | None) -> str:
+def describe_skip(names: Sequence[str], why: str, draft: Draft | None) -> str:
     """The sentence of a skipped entry."""
     shown = ", ".join(names[:SHOWN]) + (
         f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""

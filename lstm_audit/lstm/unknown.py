@@ -28,7 +28,7 @@ from ..errors import MalformedFile, Skipped
 from ..formats import Checkpoint, shape_of
 from ..tuples import NamedTuple
 from .conventions import UNREADABLE
-from .draft import Draft, say
+from .draft import Draft, describe_skip
 from .kind import claimed_kind, worded_kind
 from .match import paths
 from .siblings import GateNames, families, pairs, stem_of
@@ -85,7 +85,9 @@ def find_unknown(
         said += 1
         if said > MAX_UNKNOWN:
             return
-        yield Skipped(sight.module, "unknown-convention", say(sight.names, sight.why, sight.draft))
+        yield Skipped(
+            sight.module, "unknown-convention", describe_skip(sight.names, sight.why, sight.draft)
+        )
 
 
 def _scene(left: Sequence[str], checkpoint: Checkpoint) -> Scene:
