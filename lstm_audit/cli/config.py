@@ -3,7 +3,7 @@
 from ..policy.describe import describe_policy
 from .exits import PASS
 from .options import GivenOptions
-from .output import say, say_table
+from .output import print_lines, say_table
 from .runs import read_policy_and_flags
 
 EPILOG = """\b
@@ -29,8 +29,10 @@ def run(given: GivenOptions) -> int:
         from json import dumps
 
         keys = [{"key": key, "value": value, "set_by": origin} for key, value, origin in lines]
-        say(dumps({"schema": "lstm-audit/config/1", "file": policy.file, "keys": keys}, indent=2))
+        print_lines(
+            dumps({"schema": "lstm-audit/config/1", "file": policy.file, "keys": keys}, indent=2)
+        )
         return PASS
-    say(f"policy: {policy.file or 'defaults, no configuration file'}")
+    print_lines(f"policy: {policy.file or 'defaults, no configuration file'}")
     say_table(lines, ("key", "value", "set by"))
     return PASS

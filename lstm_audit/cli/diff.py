@@ -21,7 +21,7 @@ from ..reports.words import (
 )
 from . import exits
 from .options import GivenOptions
-from .output import look_of, say, say_table, tell
+from .output import look_of, print_lines, say_table, tell
 
 EPILOG = """\b
 Examples:
@@ -59,7 +59,7 @@ def run(given: GivenOptions) -> int:
     if given.as_json:
         from json import dumps
 
-        say(dumps(comparison.to_dict(), indent=2))
+        print_lines(dumps(comparison.to_dict(), indent=2))
     else:
         _say(comparison)
     return _code(comparison, given.fail_on_change)
@@ -88,18 +88,18 @@ def _say(comparison: Comparison) -> None:
         _say_pairs(comparison.pairs)
     for side, only, skipped in zip("AB", comparison.only, comparison.skipped, strict=True):
         for row in only:
-            say(f"only in {side}: {shown_address(row.lstm)}")
+            print_lines(f"only in {side}: {shown_address(row.lstm)}")
         for skip in skipped:
-            say(f"not judged in {side}: {shown_module(skip.module)}: {skip.detail}")
+            print_lines(f"not judged in {side}: {shown_module(skip.module)}: {skip.detail}")
         if not (comparison.pairs or only or skipped):
-            say(f"no LSTM in {side}")
+            print_lines(f"no LSTM in {side}")
     if not comparison.pairs:
-        say("\nnothing compared: no LSTM is in both")
+        print_lines("\nnothing compared: no LSTM is in both")
         return
     for line in _relations(comparison.pairs):
-        say(line)
+        print_lines(line)
     moved = sum(pair.changed for pair in comparison.pairs)
-    say(f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed")
+    print_lines(f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed")
 
 
 def _relations(pairs: Sequence[LstmPair]) -> list[str]:

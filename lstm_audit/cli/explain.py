@@ -4,7 +4,7 @@ from ..catalogue import find_rules
 from ..policy.convention import MANUAL
 from .exits import PASS
 from .options import GivenOptions
-from .output import say, say_table
+from .output import print_lines, say_table
 
 EPILOG = """\b
 Exit codes:
@@ -25,17 +25,17 @@ def run(given: GivenOptions) -> int:
     The word `convention` prints how to declare a convention of one's own.
     """
     if given.code.strip().lower() == "convention":
-        say(MANUAL)
+        print_lines(MANUAL)
         return PASS
     found = find_rules(given.code)
     if len(found) > 1:
         say_table([(rule.code, rule.name, rule.severity) for rule in found], HEADS)
         return PASS
     (rule,) = found
-    say(f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}")
+    print_lines(f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}")
     if rule.options:
         options = ", ".join(f"{name} = {value!r}" for name, value in rule.options.items())
-        say(f"\nOptions: {options}")
+        print_lines(f"\nOptions: {options}")
     return PASS
 
 

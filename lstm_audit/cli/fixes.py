@@ -16,7 +16,7 @@ from ..patching.whole import apply_plan
 from ..reports import Replacement
 from ..reports.listings import ranked
 from ..targets import Target
-from .output import say, tell
+from .output import print_lines, tell
 from .patched import describe_edits, describe_patch
 
 
@@ -92,7 +92,7 @@ def _show(planned: Planned, aside: bool) -> list[str]:
     text = describe_patch(planned, done=False, undo=[])
     if planned.changes:
         text += "\n" + describe_edits(planned)
-    (tell if aside else say)(text)
+    (tell if aside else print_lines)(text)
     return []
 
 

@@ -108,6 +108,6 @@ def _mend(given: GivenOptions, request: object) -> int:
 
 def print_diff(text: str) -> None:
     """A unified diff on stdout."""
-    from .output import say
+    from .output import print_lines
 
-    say(text)
+    print_lines(text)

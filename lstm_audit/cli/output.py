@@ -29,7 +29,7 @@ SPELLED = str.maketrans(
 """Signs of our own texts, for streams whose encoding lacks them."""
 
 
-def say(text: str) -> None:
+def print_lines(text: str) -> None:
     """Lines on stdout, whatever its encoding: signs that it lacks are spelled out."""
     text = harmless(text)
     if not _can_show(sys.stdout, text):
@@ -83,7 +83,9 @@ def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
     room = look_of(sys.stdout, "never", quiet=False).width
     spare = room - sum(wide) - 2 * (len(wide) - 1)
     most = [None if k != widest else max(wide[k] + spare, NARROWEST) for k in range(len(wide))]
-    say(tabulate(cells, heads, disable_numparse=True, maxcolwidths=most if spare < 0 else None))
+    print_lines(
+        tabulate(cells, heads, disable_numparse=True, maxcolwidths=most if spare < 0 else None)
+    )
 
 
 NARROWEST = 16
@@ -93,7 +95,7 @@ NARROWEST = 16
 def say_indented(text: str) -> None:
     """A paragraph on stdout, indented by two and folded to the terminal."""
     for line in wrap(text, look_of(sys.stdout, "never", quiet=False).width - 2):
-        say(f"  {line}")
+        print_lines(f"  {line}")
 
 
 def _put(data: bytes) -> None:

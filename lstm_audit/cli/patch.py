@@ -16,7 +16,7 @@ from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
 from .manners import hint_horizon
 from .options import MODES, GivenOptions, hint_share
-from .output import ProgressLine, say, tell
+from .output import ProgressLine, print_lines, tell
 from .patched import changes_as_json, describe_edits, describe_patch
 
 EPILOG = """\b
@@ -70,7 +70,7 @@ def run(given: GivenOptions) -> int:
         from json import dumps
 
         files = [outcome.report for outcome in outcomes]
-        say(dumps({"schema": "lstm-audit/patch/1", "files": files}, indent=2))
+        print_lines(dumps({"schema": "lstm-audit/patch/1", "files": files}, indent=2))
     codes = [outcome.code for outcome in outcomes] or [exits.NOTHING]
     if not outcomes:
         tell(f"no LSTM in {len(inputs)} files")
@@ -175,9 +175,9 @@ def _carry_out(planned: Planned, given: GivenOptions) -> PatchResult:
         except AuditError as error:
             return _refuse(planned.path, error)
     if not given.as_json:
-        say(describe_patch(planned, done=not shows, undo=undo))
+        print_lines(describe_patch(planned, done=not shows, undo=undo))
         if given.diff:
-            say(describe_edits(planned))
+            print_lines(describe_edits(planned))
     for doubt in doubts:
         tell(f"{planned.path}: not certain: {doubt}")
     would = (given.diff or given.check) and planned.changes

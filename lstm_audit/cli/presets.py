@@ -4,7 +4,7 @@ from ..lstm.presets import PRESETS, Chosen, parse_preset, summary
 from ..reports.words import digits, fraction
 from .exits import PASS
 from .options import GivenOptions
-from .output import say, say_indented, say_table
+from .output import print_lines, say_indented, say_table
 
 EPILOG = """\b
 Exit codes:
@@ -28,9 +28,9 @@ def run(given: GivenOptions) -> int:
         Chosen(preset, preset.example) for preset in PRESETS.values()
     ]
     say_table([_row(one, given.hidden_size) for one in chosen], HEADS)
-    say("")
+    print_lines("")
     for preset in dict.fromkeys(one.preset for one in chosen):
-        say(preset.syntax)
+        print_lines(preset.syntax)
         say_indented(preset.formula)
         say_indented(str(preset.citation or preset.source))
     return PASS

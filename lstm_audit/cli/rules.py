@@ -6,7 +6,7 @@ from ..catalogue import every_rule, find_rules
 from ..rules import Rule
 from .exits import PASS
 from .options import GivenOptions
-from .output import say, say_table
+from .output import print_lines, say_table
 
 EPILOG = """\b
 Exit codes:
@@ -29,14 +29,14 @@ def run(given: GivenOptions) -> int:
     if given.as_json:
         from json import dumps
 
-        say(dumps([_entry(rule) for rule in dict.fromkeys(rules)], indent=2))
+        print_lines(dumps([_entry(rule) for rule in dict.fromkeys(rules)], indent=2))
         return PASS
     rows = [
         (rule.code, rule.name, rule.severity, rule.sections[""].split("\n")[0])
         for rule in dict.fromkeys(rules)
     ]
     say_table(rows, ("code", "name", "severity", "what it sees"))
-    say("\n`lstm-audit explain CODE` prints a rule's manual.")
+    print_lines("\n`lstm-audit explain CODE` prints a rule's manual.")
     return PASS
 
 

@@ -2,7 +2,7 @@
 
 from .exits import PASS
 from .options import GivenOptions
-from .output import say
+from .output import print_lines
 
 EPILOG = """\b
 Exit codes:
@@ -24,5 +24,5 @@ def run(given: GivenOptions) -> int:
 
     from ..schemas import SCHEMAS
 
-    say(dumps(SCHEMAS[given.what](), indent=2))
+    print_lines(dumps(SCHEMAS[given.what](), indent=2))
     return PASS

@@ -13,7 +13,7 @@ from ..reports.terminal import shorten
 from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
 from . import exits
 from .options import GivenOptions
-from .output import ProgressLine, look_of, refuse_overwriting, say, say_table, tell, write
+from .output import ProgressLine, look_of, print_lines, refuse_overwriting, say_table, tell, write
 
 EPILOG = """\b
 Examples:
@@ -109,10 +109,10 @@ def _say(trend: Trend) -> None:
         room = look_of(sys.stdout, "never", quiet=False).width - sum(wide[:4]) - EVENTS
         names = shorten(names, max(room, NARROWEST), "…")
         say_table([[name, *row] for name, row in zip(names, rows, strict=True)], HEADS)
-        say("")
+        print_lines("")
     steps = [step for _, step in trend.files]
     extent = f", steps {steps[0]} to {steps[-1]}" if len(steps) > 1 else ""
-    say(f"{counted(len(trend.files), 'checkpoint')}{extent}, {counted(len(rows), 'LSTM')}")
+    print_lines(f"{counted(len(trend.files), 'checkpoint')}{extent}, {counted(len(rows), 'LSTM')}")
 
 
 def _row(line: Line) -> list[str]:

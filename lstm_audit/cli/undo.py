@@ -12,7 +12,7 @@ from ..patching.whole import undo_checkpoint
 from ..reports.words import counted
 from . import exits
 from .options import GivenOptions
-from .output import say, tell
+from .output import print_lines, tell
 from .patch import refuse_stdin
 from .patched import near_path
 
@@ -83,7 +83,7 @@ def _report(undone: Undone, quiet: bool) -> int:
         tell(f"{near_path(undone.path)}: not certain: {doubt}")
     if not quiet:
         left = f"; {counted(undone.remaining, 'undo step')} left" if undone.remaining else ""
-        say(f"{near_path(undone.path)}: {SAID[undone.state]}{left}")
+        print_lines(f"{near_path(undone.path)}: {SAID[undone.state]}{left}")
     if undone.doubts:
         return exits.UNREADABLE
     return exits.NOTHING if undone.state == "nothing" else exits.PASS
