@@ -231,7 +231,7 @@ def recover_marker(path: str, on_purpose: bool = False) -> bool:
 Standing = Literal["old", "new", "neither"]
 
 
-def standing(held: LockedFile, part: FileEdits) -> Standing:
+def compare_part(held: LockedFile, part: FileEdits) -> Standing:
     """What the file holds, as far as the part is concerned."""
     if held.stat.st_size == part.size:
         now = [files.read_at(held.fd, len(edit.old), edit.at) for edit in part.edits]
@@ -247,13 +247,13 @@ def take_back(file: str, part: FileEdits) -> None:
     with it. Raises `Unreadable` where it holds neither the old nor the new ones.
     """
     with files.hold(file, write=False) as held:
-        if standing(held, part) == "old" and not has_journal(held.path):
+        if compare_part(held, part) == "old" and not has_journal(held.path):
             record.tidy(held)
             return
     with files.hold(file) as first:
         journal.recover_held(first)
         held = files.looked_at_again(first)
-        found = standing(held, part)
+        found = compare_part(held, part)
         if found == "neither":
             raise _foreign(f"{part.name} has been written to since")
         if found == "new":
