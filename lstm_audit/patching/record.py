@@ -200,7 +200,7 @@ def _base64(data: bytes) -> str:
     return binascii.b2a_base64(data, newline=False).decode("ascii")
 
 
-def standing(patch: Patch, read: Read) -> Literal["made", "not made", "neither"]:
+def compare_patch(patch: Patch, read: Read) -> Literal["made", "not made", "neither"]:
     """What the file says of a patch: it holds all of its new bytes, all of its old ones, or
     something else.
     """
@@ -216,7 +216,7 @@ def without_unmade(record: Record, read: Read) -> Record:
     undone already.
     """
     patches = list(record.patches)
-    while patches and standing(patches[-1], read) == "not made":
+    while patches and compare_patch(patches[-1], read) == "not made":
         patches.pop()
     return Record(record.file, record.size, tuple(patches))
 
@@ -230,7 +230,7 @@ def fitting(record: Record | None, held: LockedFile, read: Read) -> tuple[Record
         return empty, []
     if record.size == held.stat.st_size:
         kept = without_unmade(record, read)
-        if not kept.patches or standing(kept.patches[-1], read) == "made":
+        if not kept.patches or compare_patch(kept.patches[-1], read) == "made":
             return kept, []
     return empty, [
         "the file was written to since it was last patched: the earlier undo record no longer "

@@ -114,7 +114,7 @@ def _checked(held: LockedFile, known: Record | None) -> Record | None:
             held.path, f"it is of a file of {known.size} bytes, and this has {held.stat.st_size}"
         )
     kept = record.without_unmade(known, _reader(held))
-    if kept.patches and record.standing(kept.patches[-1], _reader(held)) != "made":
+    if kept.patches and record.compare_patch(kept.patches[-1], _reader(held)) != "made":
         raise record.refuse_undo(held.path, "the patched bytes have been written to since")
     return kept
 

@@ -200,6 +200,6 @@ def _made(name: str) -> tuple[int, Patch]:
         assert known is not None  # it is how the file was chosen
         top = known.patches[-1]
         read = lambda at, n: files.read_at(held.fd, n, at)  # noqa: E731 # of this file alone
-        if known.size != held.stat.st_size or record.standing(top, read) == "neither":
+        if known.size != held.stat.st_size or record.compare_patch(top, read) == "neither":
             raise record.refuse_undo(held.path, "the patched bytes have been written to since")
         return known.size, top
