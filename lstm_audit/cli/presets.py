@@ -1,6 +1,6 @@
 """`lstm-audit presets`: the named initialisations."""
 
-from ..lstm.presets import PRESETS, Chosen, parse_preset, summary
+from ..lstm.presets import PRESETS, Chosen, parse_preset, summarise_preset
 from ..reports.words import digits, fraction
 from .exits import PASS
 from .options import GivenOptions
@@ -46,7 +46,7 @@ def _parse(text: str) -> Chosen:
 
 
 def _row(chosen: Chosen, hidden_size: int) -> list[str]:
-    start = summary(chosen, hidden_size)
+    start = summarise_preset(chosen, hidden_size)
     return [
         chosen.preset.syntax,
         str(chosen),

@@ -241,7 +241,7 @@ def _stream(seed: int, module: str, layer: int, direction: str) -> Uniform:
     return uniform
 
 
-def summary(chosen: Chosen, hidden_size: int) -> Summary:
+def summarise_preset(chosen: Chosen, hidden_size: int) -> Summary:
     """What a preset starts at, without a seed: a random one is shown by its evenly spaced
     quantiles.
     """

@@ -57,7 +57,9 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
     problem = _uncoupled(case, chosen) or (_unlike(case, chosen) if chosen.preset.random else None)
     if problem is None and not chosen.preset.random:
         problem = _differs(case, presets.initial(chosen, lstm.hidden_size, 0, "", 0, "forward"))
-    if problem is None or _remembered(init, chosen, presets.summary(chosen, lstm.hidden_size)):
+    if problem is None or _remembered(
+        init, chosen, presets.summarise_preset(chosen, lstm.hidden_size)
+    ):
         return
     aside = (
         f" (the biases look {init.scheme}, {init.state})"

@@ -25,7 +25,7 @@ from lstm_audit.lstm.presets import (
     gamma_quantile,
     initial,
     parse_preset,
-    summary,
+    summarise_preset,
 )
 
 NAMES = [
@@ -379,7 +379,7 @@ def test_what_is_not_random_needs_no_seed(text: str) -> None:
     ],
 )
 def test_a_summary(text: str, activation: float, steps: float) -> None:
-    shown = summary(parse_preset(text), 512)
+    shown = summarise_preset(parse_preset(text), 512)
     assert shown.activation == pytest.approx(activation, abs=5e-5)
     assert shown.time_scale == pytest.approx(steps, rel=1e-3)
 
@@ -387,7 +387,7 @@ def test_a_summary(text: str, activation: float, steps: float) -> None:
 @pytest.mark.parametrize("chosen", EXAMPLES, ids=str)
 def test_a_summary_is_what_many_seeds_give(chosen: Chosen) -> None:
     values = initial(chosen, MANY, 3, "lstm", 0, "forward").forget
-    shown = summary(chosen, MANY)
+    shown = summarise_preset(chosen, MANY)
     assert shown.activation == pytest.approx(math.fsum(map(sigmoid, values)) / MANY, abs=0.02)
     assert shown.time_scale == pytest.approx(sorted(map(time_scale, values))[MANY // 2], rel=0.06)
 
