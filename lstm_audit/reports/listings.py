@@ -15,7 +15,7 @@ from ..tuples import NamedTuple
 from .words import counted
 
 
-def summary(audit: Audit) -> list[str]:
+def summarise_run(audit: Audit) -> list[str]:
     """The parts of the one line that closes a report: files, LSTMs, findings, and whatever was not
     judged.
     """

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..facts import Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
 from . import Look, report
-from .listings import FindingGroup, group_findings, sparkline, summary
+from .listings import FindingGroup, group_findings, sparkline, summarise_run
 from .remedies import commands, shell
 from .words import (
     PATH_LIMIT,
@@ -36,7 +36,7 @@ SIGNS = {"error": "❌", "warning": "⚠️", "info": "ℹ️"}
 @report("markdown")
 def markdown(audit: Audit, look: Look) -> str:
     """The summary, what could not be read, then each file."""
-    parts = [f"### lstm-audit: {' · '.join(summary(audit))}", *_errors(audit)]
+    parts = [f"### lstm-audit: {' · '.join(summarise_run(audit))}", *_errors(audit)]
     for file in audit.files:
         parts += _file(file, look)
     return "\n\n".join(_bounded(parts)) + "\n"

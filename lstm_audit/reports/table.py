@@ -21,7 +21,7 @@ from .listings import (
     FindingGroup,
     group_findings,
     sparkline,
-    summary,
+    summarise_run,
     worst_of,
 )
 from .overview import closing_of, statistics_text, table_of_inits, table_of_rules, table_of_worst
@@ -91,7 +91,7 @@ Filled = tuple[Column, list[str]]
 def table(audit: Audit, look: Look) -> str:
     """One row an LSTM, grouped by file."""
     look = look._replace(width=max(look.width, NARROWEST))
-    closing = wrap(signs_of(look).separator.join(summary(audit)), look.width)
+    closing = wrap(signs_of(look).separator.join(summarise_run(audit)), look.width)
     blocks = [
         *_overview(audit, look),
         *([] if _is_long(audit, look) else _file_blocks(audit, look)),

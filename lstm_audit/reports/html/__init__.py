@@ -16,7 +16,7 @@ from ...lstm.forensics.schemes import short
 from ...lstm.layer import GATES
 from ...version import __version__
 from .. import Look, report
-from ..listings import group_findings, summary, tally, worst_of
+from ..listings import group_findings, summarise_run, tally, worst_of
 from ..remedies import commands, shell
 from ..words import (
     PATH_LIMIT,
@@ -78,7 +78,7 @@ def _head(audit: Audit, look: Look) -> Iterator[str]:
     if look.closing:
         state = look.closing.split(":")[0].split(" ")[0].lower()
         yield f'<p class="verdict {markup(state)}">{markup(look.closing)}</p>'
-    yield f'<p class="muted">{markup(" · ".join(summary(audit)))}</p>'
+    yield f'<p class="muted">{markup(" · ".join(summarise_run(audit)))}</p>'
     if look.command:
         yield f'<pre class="fix">{markup(look.command, PATH_LIMIT)}</pre>'
     yield f'<p class="muted">lstm-audit {markup(__version__)}</p></header>'
