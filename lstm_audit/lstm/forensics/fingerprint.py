@@ -1,7 +1,7 @@
 """Which initialiser made this bias, and has training moved it since.
 
 In: the two bias halves of one recurrence, four gates each in the order i, f, g, o. Out: an `Init`.
-It promises to answer for any numbers whatever, and to say `unknown` rather than guess.
+It promises to answer for any numbers whatever, and to say `name_no_law` rather than guess.
 """
 
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from . import lattice
 from .bias import Bias, F, Halves, float32, sort_blocks, unfit
 from .fresh import Voucher, fresh, vouch
-from .schemes import Init, family, noted, round_figures, settled, short, unknown
+from .schemes import Init, family, name_no_law, noted, round_figures, settled, short
 from .trained import trained
 
 __all__ = ["Halves", "Init", "family", "identify", "missed", "short"]
@@ -32,7 +32,7 @@ def identify(ih: Halves, hh: Halves, dtype: str) -> Init:
     )  # lists, for what is equal to what is asked a lot
     refusal = unfit(ih, hh)
     if refusal:
-        return unknown(refusal)
+        return name_no_law(refusal)
     bias = sort_blocks(ih, hh, dtype)
     voucher = vouch(bias)
     proven = voucher is not None and voucher.state == "fresh"

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from ...tuples import NamedTuple
 from . import lattice, laws
 from .bias import Bias, F, G, I, O
-from .schemes import GATES, Init, round_figures, unknown
+from .schemes import GATES, Init, name_no_law, round_figures
 
 OTHERS = (I, G, O)
 
@@ -32,7 +32,7 @@ class Voucher(NamedTuple):
         )
 
     def unknown(self, remark: str) -> Init:
-        return unknown(f"{remark}; {self.reason}", self.state, self.confidence)
+        return name_no_law(f"{remark}; {self.reason}", self.state, self.confidence)
 
 
 CONSTANT = Voucher(

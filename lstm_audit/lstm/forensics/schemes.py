@@ -2,8 +2,8 @@
 say it.
 
 In: what `fresh` or `trained` worked out. Out: a frozen `Init`. It promises that a name is only ever
-said at certain, high or medium confidence; whatever is weaker leaves as `unknown`, the name kept as
-a hint.
+said at certain, high or medium confidence; whatever is weaker leaves as `name_no_law`, the name
+kept as a hint.
 """
 
 from typing import Annotated
@@ -21,8 +21,8 @@ class Init(NamedTuple):
 
     `scheme` is a family with its argument where it has one: `pytorch-default`, `zeros`,
     `constant(1)`, `doubled(1)`, `one-sided(hh=3)`, `all-ones`, `wrong-gate(g)`, `chrono`,
-    `doubled-chrono`, `uniform-gate`, `linspace`, `unknown`. `value` is the number behind it (the
-    constant; for `chrono` its T_max in steps). `state` is `fresh`, `fresh?`, `trained` or
+    `doubled-chrono`, `uniform-gate`, `linspace`, `name_no_law`. `value` is the number behind it
+    (the constant; for `chrono` its T_max in steps). `state` is `fresh`, `fresh?`, `trained` or
     `undetermined`; `confidence` is certain, high, medium or low.
     """
 
@@ -38,7 +38,7 @@ def round_figures(x: float) -> str:
     return f"{x:.3g}"
 
 
-def unknown(evidence: str, state: str = "undetermined", confidence: str = "low") -> Init:
+def name_no_law(evidence: str, state: str = "undetermined", confidence: str = "low") -> Init:
     """No law is named. The state stays undetermined unless freshness was proven: an unlisted law
     looks moved.
     """
@@ -51,7 +51,7 @@ def settled(init: Init) -> Init:
     """
     if init.confidence != "low" or init.scheme == "unknown":
         return init
-    return unknown(f"perhaps {init.scheme}: {init.evidence}")
+    return name_no_law(f"perhaps {init.scheme}: {init.evidence}")
 
 
 def noted(init: Init, remark: str) -> Init:
@@ -65,7 +65,7 @@ def family(init: Init) -> str:
 
 def short(init: Init) -> str:
     """The word for a table: `default (fresh)`, `one-sided hh=3`, `doubled~1.8`, `chrono T=784`,
-    `unknown`.
+    `name_no_law`.
 
     The tilde: once trained, equal halves keep no trace of their common value, so the mean is only
     today's.

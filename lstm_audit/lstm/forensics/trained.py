@@ -1,6 +1,6 @@
 """Initialisations that training has moved: what the difference of the halves still says.
 
-In: a `Bias` that is not fresh. Out: an `Init`, `unknown` where nothing is certain enough. It
+In: a `Bias` that is not fresh. Out: an `Init`, `name_no_law` where nothing is certain enough. It
 promises to judge by d = bias_hh − bias_ih alone, and never to call the forget gate doubled unless
 its halves are equal to rounding.
 
@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from . import laws
 from .bias import Bias, F, G, I, O
-from .schemes import GATES, Init, round_figures, unknown
+from .schemes import GATES, Init, name_no_law, round_figures
 from .trace import SHARP, Law, Trace, bound_rounding, fit, looks_flat, trace_of
 
 
@@ -26,7 +26,7 @@ def trained(bias: Bias) -> Init:
     for step in LADDER:
         if answer := step(trace):
             return answer
-    return unknown(
+    return name_no_law(
         f"no listed pattern in the difference of the halves ({trace.word}){_sides(trace)}"
     )
 
@@ -35,7 +35,7 @@ def _single_bias(trace: Trace) -> Init | None:
     """Keras and ONNX know one bias; a converter writes zeros for the other, and d is just ∓b."""
     for name, half in (("bias_ih", trace.bias.ih), ("bias_hh", trace.bias.hh)):
         if not any(any(block) for block in half):
-            return unknown(f"{name} is 0 everywhere: a single bias, its halves say nothing")
+            return name_no_law(f"{name} is 0 everywhere: a single bias, its halves say nothing")
     return None
 
 
@@ -47,7 +47,7 @@ def _too_coarse(trace: Trace) -> Init | None:
         if g.kind != "R"
     )
     return (
-        unknown(f"stored too coarsely in {trace.bias.held} to compare the halves")
+        name_no_law(f"stored too coarsely in {trace.bias.held} to compare the halves")
         if any(blurred)
         else None
     )
@@ -61,7 +61,7 @@ def _constants(trace: Trace) -> Init | None:
     value, half = abs(levels[F]), _half(levels[F])
     match trace.word:
         case "ZZZZ":
-            return unknown(
+            return name_no_law(
                 "equal halves: zeros, or every gate set alike in both", confidence="high"
             )
         case "ZCZZ":
@@ -116,7 +116,7 @@ def _coupled(trace: Trace) -> Init | None:
     ):
         return None
     if not f.one_sign() or trace.bias.size < 8:
-        return unknown(
+        return name_no_law(
             "b_i = −b_f with both signs: the uniform gate, or chrono drawn twice", confidence="high"
         )
     distance, steps = laws.log_uniform([abs(x) for x in f.d])
@@ -142,7 +142,7 @@ def _twin_chrono(trace: Trace) -> Init | None:
             "both, or split"
         )
         return trace.init("doubled-chrono", None, "medium", evidence)
-    return unknown("the halves of i and f are equal, those of g and o are not")
+    return name_no_law("the halves of i and f are equal, those of g and o are not")
 
 
 def _equal(trace: Trace, gate: int) -> bool:
@@ -165,7 +165,7 @@ def _drawn(trace: Trace) -> Init | None:
         return None
     law, size = fit(trace, range(4)), trace.bias.size
     if size >= 12 and law.fits and max(map(abs, trace.gaps[F].d)) <= trace.bias.bound * 1.0001:
-        return unknown(
+        return name_no_law(
             "the forget halves differ by one draw's width: one of them may have been zeroed"
         )
     if size >= 8 and law.fits and law.whole:
@@ -175,7 +175,7 @@ def _drawn(trace: Trace) -> Init | None:
         )
     if size >= 8 and law.fits:
         why = "a decayed default, or another bound" if law.scale < 1 else "another bound"
-        return unknown(
+        return name_no_law(
             f"the halves are random at {law.scale:.2f} of the default's spread: "
             f"{why}{_sides(trace)}"
         )
@@ -228,7 +228,7 @@ def _lone_forget(trace: Trace) -> Init | None:
     """Only the forget halves differ."""
     if trace.word != "ZRZZ":
         return None
-    return _forget_chrono(trace) or unknown(
+    return _forget_chrono(trace) or name_no_law(
         "only the forget halves differ, by no listed law", confidence="medium"
     )
 
@@ -245,13 +245,13 @@ def _settled_gate(trace: Trace) -> Init | None:
     )
     blurred = trace.bias.coarse and constant
     if not law.fits or not (law.whole or (0.25 <= law.scale < 1 and not blurred)):
-        return unknown(
+        return name_no_law(
             f"the halves of gate {GATES[gate]} agree, those of the others follow no listed law"
         )
     certain = law.whole and not (blurred and size < 16)
     confidence = "low" if not certain else "high" if size >= 16 else "medium"
     if size < 8 and (gate != F or constant or size < 4 or min(map(abs, trace.bias.ih[F])) <= 0.02):
-        return unknown("fewer than 8 units: too few to tell")
+        return name_no_law("fewer than 8 units: too few to tell")
     return (_set_apart if constant else _set_alike)(trace, gate, law, confidence)
 
 
@@ -270,7 +270,7 @@ def _set_alike(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
     """Halves equal to rounding, and not because decay has eaten them both: they were set alike."""
     ih = trace.bias.ih[gate]
     if not _equal(trace, gate) or sorted(map(abs, ih))[len(ih) // 2] < 0.02:
-        return unknown(
+        return name_no_law(
             f"the halves of gate {GATES[gate]} are nearly equal: decay, or a zeroed gate"
         )
     value = laws.moments(ih)[0]
