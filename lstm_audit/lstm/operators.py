@@ -109,10 +109,10 @@ def _input(
     if not name:
         return None
     value = evaluation.value(scope, name)
-    return value if value is not None else unknown(evaluation, scope, node, name)
+    return value if value is not None else explain_unknown(evaluation, scope, node, name)
 
 
-def unknown(evaluation: Evaluation, scope: Scope, node: Node, name: str) -> Skipped:
+def explain_unknown(evaluation: Evaluation, scope: Scope, node: Node, name: str) -> Skipped:
     """Why the value of a bias is not known."""
     spot = evaluation.locate(scope, name)
     if spot.constant is not None:
