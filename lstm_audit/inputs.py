@@ -16,7 +16,7 @@ from .formats import all_formats
 from .policy.globs import file_matches
 from .raw.budget import Budget
 from .raw.source import FileSource, OpenSource
-from .raw.span import whole
+from .raw.span import span_all
 from .tuples import NamedTuple
 
 NET_HEAD = 4096
@@ -249,7 +249,7 @@ def _is_of_net(folder: str, name: str) -> bool:
     path = os.path.join(folder, name.removesuffix(".bin") + ".xml")
     try:
         with FileSource(path) as source:
-            return b"<net" in whole(source)[: min(source.size, NET_HEAD)].read()
+            return b"<net" in span_all(source)[: min(source.size, NET_HEAD)].read()
     except AuditError:
         return False
 
@@ -288,6 +288,6 @@ def _shards_of(path: str) -> tuple[str, ...] | None:
 
     try:
         with open_source(path) as source:
-            return shard_names(whole(source))
+            return shard_names(span_all(source))
     except AuditError as error:
         return () if isinstance(error, MalformedFile) else None

@@ -23,7 +23,7 @@ from .lstm.measure import measure, read_values
 from .policy.globs import matches, matches_module
 from .raw.budget import Budget
 from .raw.source import OpenSource
-from .raw.span import Span, whole
+from .raw.span import Span, span_all
 from .tuples import NamedTuple
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
                 raise interrupted(name)
             readable = stack.enter_context(spooled_stdin()) if name == STDIN else name
             sources.append(stack.enter_context(open_source(readable, budget)))
-            return whole(sources[-1])
+            return span_all(sources[-1])
 
         file, inside = split_locator(path)
         span = open_span(file)

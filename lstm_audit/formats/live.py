@@ -14,7 +14,7 @@ from ..errors import MalformedFile, Skipped, UnknownFormat
 from ..raw.budget import Budget
 from ..raw.dtypes import DTYPES, DType
 from ..raw.source import BytesSource
-from ..raw.span import whole
+from ..raw.span import span_all
 from ..raw.tensor import MAX_DIMS, Tensor, strides_of, view
 from ..raw.tensors import hold_tensors
 from ..raw.words import MAX_NAME
@@ -299,7 +299,7 @@ def _add_tensor(
     except _NoDataError as error:
         if shape is not None:
             dtype = DType(f"{_dtype_name(value)} without readable data", 1)
-            got.tensors[name] = Tensor(dtype, shape, strides_of(shape), whole(BytesSource(b"")))
+            got.tensors[name] = Tensor(dtype, shape, strides_of(shape), span_all(BytesSource(b"")))
         # of a matrix the shape is enough: only vectors, and what has no shape, are missed
         if shape is None or sum(size != 1 for size in shape) <= 1:
             said = f", shape {shape}" if shape else ""
@@ -429,7 +429,7 @@ def _view(
 ) -> Tensor:
     try:
         return view(
-            dtype, shape, strides, whole(source), offset, big_endian=big_endian, negated=negated
+            dtype, shape, strides, span_all(source), offset, big_endian=big_endian, negated=negated
         )
     except MalformedFile:
         raise _NoDataError(

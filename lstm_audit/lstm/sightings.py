@@ -14,7 +14,7 @@ from ..errors import Skipped
 from ..formats import Constant, Graph, Node, Scope
 from ..raw.dtypes import DTYPES
 from ..raw.source import BytesSource
-from ..raw.span import whole
+from ..raw.span import span_all
 from ..raw.tensor import Block, Tensor
 from .graph import NOTHING, SPACE, Cells, Evaluation
 from .layer import GATES, Lstm, Term
@@ -191,7 +191,7 @@ def _block(tensor: Tensor, start: int, run: range, flat: dict[int, Tensor], numb
 def _computed(numbers: Sequence[float]) -> Block:
     """Numbers that a graph calculates: judged, and never written, for they have no place."""
     source = BytesSource(struct.pack(f"<{len(numbers)}d", *numbers), "computed by the graph")
-    tensor = Tensor(DTYPES["float64"], (len(numbers),), (1,), whole(source))
+    tensor = Tensor(DTYPES["float64"], (len(numbers),), (1,), span_all(source))
     return Block(tensor, 0, 0, len(numbers))
 
 

@@ -77,7 +77,7 @@ class Span:
 
         Whoever makes them has paid for them with `budget.hold`.
         """
-        return whole(BytesSource(data, self.source.name + label, self.source.budget))
+        return span_all(BytesSource(data, self.source.name + label, self.source.budget))
 
     @property
     def seals(self) -> tuple[Seal, ...]:
@@ -122,6 +122,6 @@ def _known(seal: Seal) -> Seal:
     return seal
 
 
-def whole(source: Source) -> Span:
+def span_all(source: Source) -> Span:
     """The span of everything in a source."""
     return Span(source, 0, source.size)

@@ -18,7 +18,7 @@ from lstm_audit.lstm.find import find_lstms
 from lstm_audit.lstm.measure import measure, read_values
 from lstm_audit.pipeline import init_of
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import Span, whole
+from lstm_audit.raw.span import Span, span_all
 from lstm_audit.rules import RULES, Case, Evidence, Setting, judge, subjects_of
 
 POLICIES: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
@@ -39,7 +39,7 @@ def evidence() -> Evidence:
     model = nn.ModuleDict({f"m{k}": nn.LSTM(16, 128, 2, bidirectional=True) for k in range(25)})
     buffer = io.BytesIO()
     torch.save(model.state_dict(), buffer)
-    checkpoint = formats.read_checkpoint(whole(BytesSource(buffer.getvalue())), _alone)
+    checkpoint = formats.read_checkpoint(span_all(BytesSource(buffer.getvalue())), _alone)
     cases = []
     for lstm in find_lstms(checkpoint).lstms:
         values = read_values(lstm)

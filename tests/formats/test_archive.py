@@ -12,7 +12,7 @@ from command import CLEAN, MODEL, run
 import lstm_audit
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire import gzip as wire_gzip
 from lstm_audit.wire import tar as wire_tar
 
@@ -129,7 +129,7 @@ def test_members_are_those_of_tarfile(form: int) -> None:
     long = "d" * 90 + "/" + "n" * 80
     members = {"a": b"1", long: b"22" * 300, "empty": b"", "ü/x": b"3" * 512}
     raw = tarred(members, form)
-    found = wire_tar.read_members(whole(BytesSource(raw)))
+    found = wire_tar.read_members(span_all(BytesSource(raw)))
     assert {name: body.read() for name, body in found.items()} == members
 
 
@@ -137,18 +137,18 @@ def test_a_name_twice_is_refused() -> None:
     both = tarred({"a": b"1"}).rstrip(b"\0") + b"\0" * 511
     both = both[: len(both) // 512 * 512] + tarred({"a": b"2"})
     with pytest.raises(MalformedFile, match="twice"):
-        wire_tar.read_members(whole(BytesSource(both)))
+        wire_tar.read_members(span_all(BytesSource(both)))
 
 
 def test_an_endless_gzip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_gzip, "MAX_INFLATED", 1000)
-    assert len(wire_gzip.inflate(whole(BytesSource(gzip.compress(bytes(1000)))))) == 1000
+    assert len(wire_gzip.inflate(span_all(BytesSource(gzip.compress(bytes(1000)))))) == 1000
     with pytest.raises(MalformedFile, match="unpack it first"):
-        wire_gzip.inflate(whole(BytesSource(gzip.compress(bytes(1001)))))
+        wire_gzip.inflate(span_all(BytesSource(gzip.compress(bytes(1001)))))
 
 
 def test_members_of_gzip_that_follow_one_another_are_one_stream() -> None:
     raw = gzip.compress(b"one ") + gzip.compress(b"two") + bytes(100)
-    assert wire_gzip.inflate(whole(BytesSource(raw))).read() == gzip.decompress(raw) == b"one two"
+    assert wire_gzip.inflate(span_all(BytesSource(raw))).read() == gzip.decompress(raw) == b"one two"
     with pytest.raises(MalformedFile, match="too early"):
-        wire_gzip.inflate(whole(BytesSource(gzip.compress(bytes(5000))[:-10])))
+        wire_gzip.inflate(span_all(BytesSource(gzip.compress(bytes(5000))[:-10])))

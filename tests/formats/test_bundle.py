@@ -15,7 +15,7 @@ import lstm_audit
 from lstm_audit.errors import AuditError, MalformedFile
 from lstm_audit.raw.checksums import crc32c, masked
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire import sstable
 
 H, IN = 4, 3
@@ -151,7 +151,7 @@ def test_a_missing_data_file_is_said(tmp_path: Path) -> None:
 
 def test_entries_are_those_that_were_written() -> None:
     entries = [(f"key/{k:03d}".encode(), bytes([k]) * k) for k in range(60)]
-    found = list(sstable.entries(whole(BytesSource(table(entries)))))
+    found = list(sstable.entries(span_all(BytesSource(table(entries)))))
     assert [(entry.key, entry.value.read()) for entry in found] == entries
 
 
@@ -161,7 +161,7 @@ def test_entries_are_those_that_were_written() -> None:
 )
 def test_keys_must_ascend(entries: list[tuple[bytes, bytes]], message: str) -> None:
     with pytest.raises(MalformedFile, match=message):
-        list(sstable.entries(whole(BytesSource(table(entries)))))
+        list(sstable.entries(span_all(BytesSource(table(entries)))))
 
 
 def test_every_wrong_byte_of_a_block_is_seen(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from command import MODEL
 import lstm_audit
 from lstm_audit.errors import AuditError, MalformedFile
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire.msgpack import Raw, unpack
 
 msgpack = pytest.importorskip("msgpack", reason="msgpack is the reference here: .[references]")
@@ -54,12 +54,12 @@ def test_values_are_those_of_msgpack(value: object) -> None:
             return [opened(part) for part in found]
         return {k: opened(v) for k, v in found.items()} if isinstance(found, dict) else found
 
-    assert opened(unpack(whole(BytesSource(raw)))) == value
+    assert opened(unpack(span_all(BytesSource(raw)))) == value
 
 
 def test_raw_bytes_are_a_place() -> None:
     raw = msgpack.packb([b"abc", msgpack.ExtType(5, b"de")])
-    first, second = unpack(whole(BytesSource(raw)))
+    first, second = unpack(span_all(BytesSource(raw)))
     assert (first.span.read(), first.extension) == (b"abc", None)
     assert (second.span.read(), second.extension) == (b"de", 5)
 
@@ -71,7 +71,7 @@ def test_raw_bytes_are_a_place() -> None:
 )  # fmt: skip
 def test_what_lies_is_refused(raw: bytes) -> None:
     with pytest.raises(MalformedFile):
-        unpack(whole(BytesSource(raw)))
+        unpack(span_all(BytesSource(raw)))
 
 
 def test_mutants_give_values_or_refusals() -> None:
@@ -82,7 +82,7 @@ def test_mutants_give_values_or_refusals() -> None:
         for _ in range(rng.randrange(1, 4)):
             mutant[rng.randrange(len(mutant))] = rng.randrange(256)
         try:
-            unpack(whole(BytesSource(bytes(mutant[: rng.randrange(len(mutant)) or None]))))
+            unpack(span_all(BytesSource(bytes(mutant[: rng.randrange(len(mutant)) or None]))))
         except MalformedFile:
             continue
 

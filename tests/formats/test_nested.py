@@ -12,7 +12,7 @@ import torch
 import lstm_audit
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire.pickle import decode
 
 
@@ -129,7 +129,7 @@ def test_joblib_mutants(tmp_path: Path) -> None:
         for _ in range(rng.randrange(1, 4)):
             mutant[rng.randrange(len(mutant))] = rng.randrange(256)
         try:
-            decode(whole(BytesSource(bytes(mutant))))
+            decode(span_all(BytesSource(bytes(mutant))))
         except MalformedFile:
             continue
 

@@ -10,7 +10,7 @@ import torch
 import lstm_audit
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire import npy
 
 
@@ -93,7 +93,7 @@ def test_objects_are_never_decoded(tmp_path: Path) -> None:
     ],
 )
 def test_headers_are_those_that_numpy_reads(array: np.ndarray) -> None:
-    header = npy.read_header(whole(BytesSource(saved(array))))
+    header = npy.read_header(span_all(BytesSource(saved(array))))
     assert header is not None
     assert header.shape == array.shape
     assert np.dtype(header.descr) == array.dtype
@@ -105,12 +105,12 @@ def headed(text: bytes) -> bytes:
 
 
 def test_a_header_is_never_evaluated() -> None:
-    assert npy.read_header(whole(BytesSource(headed(b"__import__('os').abort()")))) is None
+    assert npy.read_header(span_all(BytesSource(headed(b"__import__('os').abort()")))) is None
     huge = b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"9" * 41 + b",), }"
     with pytest.raises(MalformedFile, match="beyond any file"):
-        npy.read_header(whole(BytesSource(headed(huge))))
+        npy.read_header(span_all(BytesSource(headed(huge))))
 
 
 def test_a_header_without_end_is_refused() -> None:
     with pytest.raises(MalformedFile):
-        npy.read_header(whole(BytesSource(npy.MAGIC + b"\2\0" + b"\xff" * 4)))
+        npy.read_header(span_all(BytesSource(npy.MAGIC + b"\2\0" + b"\xff" * 4)))

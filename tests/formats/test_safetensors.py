@@ -24,7 +24,7 @@ from lstm_audit.formats import safetensors as ours
 from lstm_audit.formats.safetensors import read_safetensors
 from lstm_audit.raw.budget import Budget
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import Span, whole
+from lstm_audit.raw.span import Span, span_all
 from lstm_audit.raw.tensor import read_block, whole_block
 from lstm_audit.wire.json import MAX_SIZE
 
@@ -54,7 +54,7 @@ class Placed(BytesSource):
 
 
 def read(raw: bytes) -> Checkpoint | None:
-    return read_safetensors(whole(Placed(raw)), beside)
+    return read_safetensors(span_all(Placed(raw)), beside)
 
 
 def refusal(raw: bytes) -> MalformedFile:
@@ -382,13 +382,13 @@ def test_names_the_tensor_and_its_place() -> None:
 
 def test_places_are_absolute_inside_a_larger_span() -> None:
     raw = save({"a": torch.arange(4.0)})
-    span = whole(Placed(b"#" * 100 + raw))[100:]
+    span = span_all(Placed(b"#" * 100 + raw))[100:]
     checkpoint = read_safetensors(span, beside)
     assert checkpoint is not None
     assert checkpoint.tensors["a"].span.start == 100 + len(raw) - 16
     assert read_block(whole_block(checkpoint.tensors["a"])) == [0, 1, 2, 3]
     with pytest.raises(MalformedFile) as caught:
-        read_safetensors(whole(Placed(b"#" * 100 + pack('{"a":7}')))[100:], beside)
+        read_safetensors(span_all(Placed(b"#" * 100 + pack('{"a":7}')))[100:], beside)
     assert caught.value.at == 100 + 8 + 1
 
 
@@ -419,7 +419,7 @@ def test_a_header_beyond_the_cap_is_not_read(length: int) -> None:
             return (struct.pack("<Q", length) + b"{" + bytes(16))[at : at + n]
 
     with pytest.raises(MalformedFile) as caught:
-        read_safetensors(whole(Sparse()), beside)
+        read_safetensors(span_all(Sparse()), beside)
     assert caught.value.kind == "limit"
 
 
@@ -432,7 +432,7 @@ def test_reads_the_header_and_nothing_else() -> None:
             reads.append((at, n))
             return super().read(at, n)
 
-    checkpoint = read_safetensors(whole(Counting(raw)), beside)
+    checkpoint = read_safetensors(span_all(Counting(raw)), beside)
     assert checkpoint is not None
     assert len(checkpoint.tensors) == 20
     assert len(reads) == 2
@@ -496,7 +496,7 @@ def test_only_audit_errors_escape(noise: bytes, length: int) -> None:
 
 
 def test_a_small_file_is_read_in_microseconds() -> None:
-    span = whole(BytesSource(save({f"lstm.bias_ih_l{k}": torch.zeros(8) for k in range(16)})))
+    span = span_all(BytesSource(save({f"lstm.bias_ih_l{k}": torch.zeros(8) for k in range(16)})))
     read_safetensors(span, beside)
     best = min(_seconds(span) for _ in range(30))
     assert best < 1e-3, "some 50 microseconds on an idle machine"

@@ -15,7 +15,7 @@ from lstm_audit.formats import Checkpoint, sharded
 from lstm_audit.formats.sharded import read_sharded, shard_names
 from lstm_audit.raw.budget import Budget
 from lstm_audit.raw.source import BytesSource, FileSource
-from lstm_audit.raw.span import Span, whole
+from lstm_audit.raw.span import Span, span_all
 from lstm_audit.raw.tensor import read_block, whole_block
 from lstm_audit.wire.json import MAX_SIZE
 
@@ -33,9 +33,9 @@ def read(path: Path, opened: list[str] | None = None) -> Checkpoint | None:
     def beside(name: str) -> Span:
         if opened is not None:
             opened.append(name)
-        return whole(FileSource(os.path.join(path.parent, name)))
+        return span_all(FileSource(os.path.join(path.parent, name)))
 
-    return read_sharded(whole(FileSource(str(path))), beside)
+    return read_sharded(span_all(FileSource(str(path))), beside)
 
 
 def refusal(path: Path, opened: list[str] | None = None) -> AuditError:
@@ -75,15 +75,15 @@ def test_joins_the_halves_of_one_layer(folder: Path) -> None:
 
 
 def test_is_found_by_the_table_of_readers(folder: Path) -> None:
-    span = whole(FileSource(str(folder / INDEX)))
-    checkpoint = formats.read_checkpoint(span, lambda name: whole(FileSource(str(folder / name))))
+    span = span_all(FileSource(str(folder / INDEX)))
+    checkpoint = formats.read_checkpoint(span, lambda name: span_all(FileSource(str(folder / name))))
     assert checkpoint.format == "safetensors-sharded"
 
 
 def test_names_the_shards_without_opening_them(folder: Path) -> None:
     path = write_index(folder, {"a": "z", "b": "y", "c": "z"})
-    assert shard_names(whole(FileSource(str(path)))) == ("y", "z")
-    assert shard_names(whole(FileSource(str(folder / A)))) is None
+    assert shard_names(span_all(FileSource(str(path)))) == ("y", "z")
+    assert shard_names(span_all(FileSource(str(folder / A)))) is None
 
 
 HOSTILE = [
@@ -100,7 +100,7 @@ def test_opens_nothing_outside_its_folder(folder: Path, name: str) -> None:
     assert isinstance(error, MalformedFile)
     assert error.message.isprintable()
     with pytest.raises(MalformedFile):
-        shard_names(whole(FileSource(str(folder / INDEX))))
+        shard_names(span_all(FileSource(str(folder / INDEX))))
 
 
 @pytest.mark.parametrize("name", ["model.bin", "..hidden", "a b", "é.bin", "a..b"])
@@ -198,7 +198,7 @@ def test_leaves_a_large_file_alone_without_reading_it() -> None:
         def read(self, at: int, n: int) -> bytes:
             raise AssertionError("it is too large to be an index")
 
-    assert shard_names(whole(Large())) is None
+    assert shard_names(span_all(Large())) is None
 
 
 def test_white_space_before_the_index_is_skipped(folder: Path) -> None:
@@ -211,7 +211,7 @@ def fake_shards(monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Checkpoin
     """An index of shards `x` and `y` whose readers are replaced."""
     monkeypatch.setattr(sharded, "read_checkpoint", lambda span, beside: make(span.source.name))
     index = json.dumps({"weight_map": {"a": "x", "b": "y", "lost": "y"}}).encode()
-    checkpoint = read_sharded(whole(BytesSource(index)), lambda name: whole(BytesSource(b"", name)))
+    checkpoint = read_sharded(span_all(BytesSource(index)), lambda name: span_all(BytesSource(b"", name)))
     assert checkpoint is not None
     return checkpoint
 

@@ -18,11 +18,11 @@ from lstm_audit.lstm.conventions import CONVENTIONS
 from lstm_audit.lstm.kind import weigh_shape
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.raw.tensor import read_block, whole_block
 from lstm_audit.wire.pickle import Call, Global, Persistent, PickledBytes
 
-FLOATS = whole(BytesSource(bytes(range(64))))
+FLOATS = span_all(BytesSource(bytes(range(64))))
 UTILS = "torch._utils"
 
 
@@ -199,7 +199,7 @@ def test_a_wrong_export_config_is_refused(
     config: bytes, message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     meta = b'{"dtype": 7, "sizes": [{"as_int": 2}], "strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}}'
-    body = whole(BytesSource(config.replace(b"META", meta)))
+    body = span_all(BytesSource(config.replace(b"META", meta)))
     monkeypatch.setattr(archive, "body", lambda span, member: body)
     opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()}, {})  # type: ignore[dict-item]
     with pytest.raises(MalformedFile, match=message):
@@ -207,7 +207,7 @@ def test_a_wrong_export_config_is_refused(
 
 
 def test_pickled_weights_of_an_export_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
-    body = whole(BytesSource(b'{"config": {"w": {"use_pickle": true}}}'))
+    body = span_all(BytesSource(b'{"config": {"w": {"use_pickle": true}}}'))
     monkeypatch.setattr(archive, "body", lambda span, member: body)
     opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()}, {})  # type: ignore[dict-item]
     found, skipped = export.read_config_weights(opened)

@@ -23,7 +23,7 @@ from lstm_audit.lstm.find import find_lstms
 from lstm_audit.lstm.measure import read_values, sigmoid
 from lstm_audit.pipeline import audit_file
 from lstm_audit.raw.source import FileSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 
@@ -334,7 +334,7 @@ def parameters(tensors: Mapping[str, Any], pattern: str) -> dict[str, Any]:
 def units(file: str) -> dict[str, tuple[Any, Any]]:
     """Every LSTM of a file by its address, with its per-unit values."""
     with FileSource(str(FIXTURES / file)) as source:
-        found = find_lstms(formats.read_checkpoint(whole(source), lambda name: pytest.fail(f"opens {name}")))
+        found = find_lstms(formats.read_checkpoint(span_all(source), lambda name: pytest.fail(f"opens {name}")))
         return {lstm.address: (lstm, read_values(lstm)) for lstm in found.lstms}
 
 

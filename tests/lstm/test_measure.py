@@ -24,7 +24,7 @@ from lstm_audit.lstm.measure import (
 )
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.raw.tensor import Block, contiguous
 
 FLOATS = st.floats(-1e6, 1e6).map(lambda value: round(value, 9))  # of 1e-237, numpy's variance is 0
@@ -108,7 +108,7 @@ def test_the_ends_of_the_time_scale() -> None:
 def lstm_of(forget: list[float], offset: float = 0.0, function: str = "sigmoid") -> Lstm:
     """A single-bias LSTM in memory, all of whose gates hold the same."""
     raw = DTYPES["float64"].encode(forget)
-    tensor = contiguous(DTYPES["float64"], (len(forget),), whole(BytesSource(raw)))
+    tensor = contiguous(DTYPES["float64"], (len(forget),), span_all(BytesSource(raw)))
     gates = {gate: (Term("b", "bias", Block(tensor, 0, 0, len(forget))),) for gate in GATES}
     return Lstm(
         "", 0, "forward", "made", len(forget), "float64", gates, ("bias",), (), offset, function

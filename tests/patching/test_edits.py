@@ -18,7 +18,7 @@ from lstm_audit.patching import edits as edits_module
 from lstm_audit.patching.edits import Change, Edit
 from lstm_audit.raw import checksums
 from lstm_audit.raw.source import BytesSource, FileSource
-from lstm_audit.raw.span import Seal, Span, whole
+from lstm_audit.raw.span import Seal, Span, span_all
 
 
 class Memory:
@@ -54,30 +54,30 @@ def crc(data: bytes) -> bytes:
 
 
 def test_change_becomes_one_edit_with_the_old_bytes() -> None:
-    span = whole(Memory(b"0123456789"))
+    span = span_all(Memory(b"0123456789"))
     assert edits_of([Change(span[2:4], b"ab", "why")]) == (Edit(2, b"23", b"ab", "why"),)
 
 
 def test_nothing_to_do_gives_no_edits() -> None:
-    span = whole(Memory(b"0123456789")).sealed(7, 0)
+    span = span_all(Memory(b"0123456789")).sealed(7, 0)
     assert edits_of([Change(span[2:4], b"23", "why")]) == ()
     assert edits_of([]) == ()
 
 
 def test_edits_are_sorted_and_disjoint() -> None:
-    span = whole(Memory(bytes(20)))
+    span = span_all(Memory(bytes(20)))
     edits = edits_of([Change(span[k : k + 2], b"xy", "r") for k in (12, 4, 8, 0)])
     assert [e.at for e in edits] == [0, 4, 8, 12]
 
 
 def test_aliases_are_written_once() -> None:
-    span = whole(Memory(bytes(8)))
+    span = span_all(Memory(bytes(8)))
     edits = edits_of([Change(span[0:4], b"abcd", "one"), Change(span[0:4], b"abcd", "two")])
     assert edits == (Edit(0, bytes(4), b"abcd", "one; two"),)
 
 
 def test_overlaps_that_agree_are_joined() -> None:
-    span = whole(Memory(b"01234567"))
+    span = span_all(Memory(b"01234567"))
     edits = edits_of(
         [
             Change(span[2:6], b"cdef", "r"),
@@ -90,7 +90,7 @@ def test_overlaps_that_agree_are_joined() -> None:
 
 @pytest.mark.parametrize("other", [b"abcX", b"\0\0\0\0"])
 def test_contradiction_is_refused_even_with_a_side_that_wants_no_change(other: bytes) -> None:
-    span = whole(Memory(bytes(8)))
+    span = span_all(Memory(bytes(8)))
     changes = [Change(span[0:4], b"abcd", "one"), Change(span[0:4], other, "two")]
     for order in (changes, changes[::-1]):
         with pytest.raises(NotPatchable, match="two values are wanted") as caught:
@@ -99,27 +99,27 @@ def test_contradiction_is_refused_even_with_a_side_that_wants_no_change(other: b
 
 
 def test_overlap_that_contradicts_is_refused() -> None:
-    span = whole(Memory(bytes(8)))
+    span = span_all(Memory(bytes(8)))
     with pytest.raises(NotPatchable, match="two values are wanted"):
         edits_of([Change(span[0:4], b"abcd", "one"), Change(span[3:6], b"xyz", "two")])
 
 
 def test_bytes_without_a_place_are_refused_with_the_reason() -> None:
-    span = whole(BytesSource(bytes(8)))
+    span = span_all(BytesSource(bytes(8)))
     with pytest.raises(NotPatchable, match=r"lstm:l0.*no place"):
         edits_of([Change(span[0:4], b"abcd", "lstm:l0")])
 
 
 def test_another_length_is_refused() -> None:
     with pytest.raises(NotPatchable, match="do not fit"):
-        edits_of([Change(whole(Memory(bytes(8)))[0:4], b"abc", "r")])
+        edits_of([Change(span_all(Memory(bytes(8)))[0:4], b"abc", "r")])
 
 
 def test_each_file_gets_its_own_edits() -> None:
     one, two = Memory(bytes(4)), Memory(b"wxyz")
-    changes = [Change(whole(one), b"abcd", "r"), Change(whole(two), b"wxyz", "r")]
+    changes = [Change(span_all(one), b"abcd", "r"), Change(span_all(two), b"wxyz", "r")]
     assert edits_module.edits_of(changes) == {one: (Edit(0, bytes(4), b"abcd", "r"),)}
-    changes.append(Change(whole(two)[2:3], b"?", "r"))
+    changes.append(Change(span_all(two)[2:3], b"?", "r"))
     with pytest.raises(NotPatchable, match="two values"):
         edits_module.edits_of(changes)
     assert set(edits_module.edits_of([changes[0], changes[2]])) == {one, two}
@@ -129,7 +129,7 @@ def sealed_file(body: bytes) -> tuple[bytes, Span]:
     """A record with its CRC in front of it and behind it."""
     data = crc(body) + body + crc(body)
     source = Memory(data)
-    return data, whole(source)[4 : 4 + len(body)].sealed(zlib.crc32(body), 0, 4 + len(body))
+    return data, span_all(source)[4 : 4 + len(body)].sealed(zlib.crc32(body), 0, 4 + len(body))
 
 
 def test_checksum_is_updated_in_all_its_places() -> None:
@@ -155,7 +155,7 @@ def test_a_zip_in_a_zip_is_sealed_from_the_inside_out() -> None:
     inner = random.Random(2).randbytes(400)
     record = crc(inner) + b"between" + inner + b"behind"
     data = b"header" + record + crc(record)
-    span = whole(Memory(data))[6 : 6 + len(record)].sealed(zlib.crc32(record), 6 + len(record))
+    span = span_all(Memory(data))[6 : 6 + len(record)].sealed(zlib.crc32(record), 6 + len(record))
     span = span[11 : 11 + len(inner)].sealed(zlib.crc32(inner), 6)
     edits = edits_of([Change(span[200:204], b"1234", "r")])
     after = made(data, edits)
@@ -168,7 +168,7 @@ def test_two_records_under_one_outer_seal() -> None:
     a, b = bytes(50), bytes(range(60))
     record = a + crc(a) + b + crc(b)
     data = record + crc(record)
-    outer = whole(Memory(data))[: len(record)].sealed(zlib.crc32(record), len(record))
+    outer = span_all(Memory(data))[: len(record)].sealed(zlib.crc32(record), len(record))
     first = outer[0:50].sealed(zlib.crc32(a), 50)
     second = outer[54:114].sealed(zlib.crc32(b), 114)
     after = made(
@@ -180,14 +180,14 @@ def test_two_records_under_one_outer_seal() -> None:
 
 def test_checksums_that_were_switched_off_stay_off() -> None:
     data = bytes(4) + b"body"
-    span = whole(Memory(data))[4:8].sealed(0, 0)
+    span = span_all(Memory(data))[4:8].sealed(0, 0)
     assert edits_of([Change(span, b"BODY", "r")]) == (Edit(4, b"body", b"BODY", "r"),)
 
 
 def test_a_wrong_checksum_stays_as_wrong_as_it_was() -> None:
     wrong = zlib.crc32(b"body") ^ 0x1234
     data = struct.pack("<I", wrong) + b"body"
-    after = made(data, edits_of([Change(whole(Memory(data))[4:8].sealed(wrong, 0), b"BODY", "r")]))
+    after = made(data, edits_of([Change(span_all(Memory(data))[4:8].sealed(wrong, 0), b"BODY", "r")]))
     assert struct.unpack("<I", after[:4])[0] == zlib.crc32(b"BODY") ^ 0x1234
 
 
@@ -196,7 +196,7 @@ def test_checksum_that_is_not_where_it_should_be_is_refused(place: int) -> None:
     data = crc(b"body") + b"body"
     with pytest.raises(NotPatchable, match="not stored where") as caught:
         edits_of(
-            [Change(whole(Memory(data))[4:8].sealed(zlib.crc32(b"body"), place), b"BODY", "r")]
+            [Change(span_all(Memory(data))[4:8].sealed(zlib.crc32(b"body"), place), b"BODY", "r")]
         )
     assert caught.value.at == place
 
@@ -224,8 +224,8 @@ def test_checksum_inside_changed_bytes_is_refused() -> None:
     data = crc(b"body") + b"body"
     source = Memory(data)
     changes = [
-        Change(whole(source)[4:8].sealed(zlib.crc32(b"body"), 0), b"BODY", "r"),
-        Change(whole(source)[2:4], b"zz", "hostile"),
+        Change(span_all(source)[4:8].sealed(zlib.crc32(b"body"), 0), b"BODY", "r"),
+        Change(span_all(source)[2:4], b"zz", "hostile"),
     ]
     with pytest.raises(NotPatchable, match="inside bytes that something else changes"):
         edits_of(changes)
@@ -245,7 +245,7 @@ def test_only_the_slice_and_its_checksums_are_read(tmp_path: Path) -> None:
     stored = 0x12345678
     path.open("r+b").write(struct.pack("<I", stored))
     with Counted(str(path)) as source:
-        span = whole(source)[8 : 1 << 33].sealed(stored, 0)
+        span = span_all(source)[8 : 1 << 33].sealed(stored, 0)
         edits = edits_of([Change(span[1 << 20 : (1 << 20) + 8], b"forgets!", "r")])
     assert [e.at for e in edits] == [0, 8 + (1 << 20)]
     assert sum(reads) == 8 + 4
@@ -279,9 +279,9 @@ def test_a_checksum_in_another_file_is_updated_there_and_so_is_the_one_above_it(
     table = rng.randbytes(30) + masked(tensor) + rng.randbytes(20)
     index = table + masked(table) + b"footer"
     data_file, index_file = Memory(data), Memory(index)
-    block = whole(index_file)[: len(table)]
+    block = span_all(index_file)[: len(table)]
     block = block.sealed(struct.unpack("<I", masked(table))[0], len(table), kind="masked-crc32c")
-    span = whole(data_file)[6:].sealed(
+    span = span_all(data_file)[6:].sealed(
         struct.unpack("<I", masked(tensor))[0], block[30:34], kind="masked-crc32c"
     )
     changes = [Change(span[k : k + 8], b"forgets!", "r") for k in (100, 4000, 8992)]
@@ -298,11 +298,11 @@ def test_a_checksum_that_can_only_be_summed_whole(kind: str) -> None:
     body = random.Random(6).randbytes(1001)
     stored = checksums.KINDS[kind].of(body)
     data = struct.pack("<I", stored) + body
-    span = whole(Memory(data))[4:].sealed(stored, 0, kind=kind)
+    span = span_all(Memory(data))[4:].sealed(stored, 0, kind=kind)
     changes = [Change(span[10:14], b"abcd", "r"), Change(span[900:904], b"efgh", "r")]
     after = made(data, edits_of(changes))
     assert struct.unpack("<I", after[:4])[0] == checksums.KINDS[kind].of(after[4:])
-    wrong = whole(Memory(struct.pack("<I", stored ^ 1) + body))[4:].sealed(stored ^ 1, 0, kind=kind)
+    wrong = span_all(Memory(struct.pack("<I", stored ^ 1) + body))[4:].sealed(stored ^ 1, 0, kind=kind)
     with pytest.raises(NotPatchable, match="wrong already"):
         edits_of([Change(wrong[10:14], b"abcd", "r")])
 
@@ -315,7 +315,7 @@ def test_any_changes_leave_every_checksum_true(data: st.DataObject) -> None:
     record = before + crc(inner) + inner + behind
     file = record + crc(record)
     start = len(before) + 4
-    span = whole(Memory(file))[: len(record)].sealed(zlib.crc32(record), len(record))
+    span = span_all(Memory(file))[: len(record)].sealed(zlib.crc32(record), len(record))
     span = span[start : start + len(inner)].sealed(zlib.crc32(inner), len(before))
     wanted = bytearray(inner)
     changes = []

@@ -17,7 +17,7 @@ from lstm_audit.errors import NotPatchable
 from lstm_audit.patching import edits
 from lstm_audit.patching.edits import Change, Edit, edits_of
 from lstm_audit.raw.source import FileSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire.hdf5 import read_hdf5
 
 
@@ -64,7 +64,7 @@ def test_h5py_reads_the_change(tmp_path: Path, fill: Any, new: bytes, libver: st
     data = path.read_bytes()
     wanted[4 : 4 + len(new)] = new
     with FileSource(str(path)) as source:
-        span = read_hdf5(whole(source)).datasets["bias"].locate()
+        span = read_hdf5(span_all(source)).datasets["bias"].locate()
         before = span.read()
         new = new[: span.size - 4]
         found = edits_of([Change(span[4 : 4 + len(new)], new, "test")]).get(span.source, ())
@@ -87,7 +87,7 @@ def test_a_checksum_that_was_wrong_before_is_not_made_right(tmp_path: Path) -> N
     data[at] ^= 1
     path.write_bytes(data)
     with FileSource(str(path)) as source:
-        span = read_hdf5(whole(source)).datasets["bias"].locate()
+        span = read_hdf5(span_all(source)).datasets["bias"].locate()
         with pytest.raises(NotPatchable, match="fletcher32 of these bytes is wrong already"):
             edits_of([Change(span[4:8], b"1234", "test")])
 
@@ -98,6 +98,6 @@ def test_what_is_summed_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         summed(file)
     monkeypatch.setattr(edits, "MAX_SUMMED", 8)
     with FileSource(str(path)) as source:
-        span = read_hdf5(whole(source)).datasets["bias"].locate()
+        span = read_hdf5(span_all(source)).datasets["bias"].locate()
         with pytest.raises(NotPatchable, match="at most 8 are summed"):
             edits_of([Change(span[4:8], b"1234", "test")])

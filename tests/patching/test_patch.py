@@ -45,7 +45,7 @@ from lstm_audit.patching.undo import undo
 from lstm_audit.patching.whole import apply_plan
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.raw.tensor import view
 from lstm_audit.targets import target
 
@@ -550,7 +550,7 @@ def test_touches_agrees_with_every_element(data: st.DataObject) -> None:
         DTYPES["float16"],
         shape,
         strides,
-        whole(BytesSource(bytes(200))),
+        span_all(BytesSource(bytes(200))),
         data.draw(st.integers(0, 10)),
     )
     index = np.indices(shape).reshape(len(shape), -1)

@@ -12,10 +12,10 @@ from lstm_audit.patching.edits import Change
 from lstm_audit.patching.plan import GatePlan
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.raw.tensor import Tensor, whole_block
 
-SPAN = whole(BytesSource(bytes(16)))
+SPAN = span_all(BytesSource(bytes(16)))
 BIAS = Term("b", "m.bias", whole_block(Tensor(DTYPES["float32"], (4,), (1,), SPAN)))
 NONE = dict.fromkeys(GATES, ())
 CHOSEN = Lstm("m", 0, "forward", "onnx", 4, "float32", {**NONE, "f": (BIAS,)})

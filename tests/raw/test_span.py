@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lstm_audit.errors import MalformedFile, Unreadable
 from lstm_audit.raw.source import BytesSource, FileSource
-from lstm_audit.raw.span import Seal, Span, whole
+from lstm_audit.raw.span import Seal, Span, span_all
 from lstm_audit.registry import Registry, module_names
 
 DATA = bytes(range(200))
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> str:
 
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)), min_size=1, max_size=5))
 def test_a_slice_of_a_slice_knows_its_place(cuts: list[tuple[int, int]]) -> None:
-    span, wanted = whole(BytesSource(DATA)), DATA
+    span, wanted = span_all(BytesSource(DATA)), DATA
     for a, b in cuts:
         if a <= b <= len(wanted):
             span, wanted = span[a:b], wanted[a:b]
@@ -37,7 +37,7 @@ def test_a_slice_of_a_slice_knows_its_place(cuts: list[tuple[int, int]]) -> None
 
 
 def test_open_ends() -> None:
-    span = whole(BytesSource(DATA))[10:]
+    span = span_all(BytesSource(DATA))[10:]
     assert span[:5].read() == DATA[10:15]
     assert span[5:].read() == DATA[15:]
     assert span[:].read() == DATA[10:]
@@ -46,13 +46,13 @@ def test_open_ends() -> None:
 
 def test_only_a_files_bytes_have_a_place(path: str) -> None:
     with FileSource(path) as source:
-        assert whole(source)[3:][4:].at == 7
-    assert whole(BytesSource(DATA))[3:].at is None
+        assert span_all(source)[3:][4:].at == 7
+    assert span_all(BytesSource(DATA))[3:].at is None
 
 
 def test_checksums_are_inherited_innermost_first(path: str) -> None:
     with FileSource(path) as source:
-        outer = whole(source)[10:100].sealed(1, 150)
+        outer = span_all(source)[10:100].sealed(1, 150)
         inner = outer[5:50].sealed(2, 160, 170)
         assert list(map(described, inner[1:2].seals)) == [
             (15, 45, 2, [160, 170]),
@@ -68,7 +68,7 @@ def described(seal: Seal) -> tuple[int, int, int, list[int]]:
 
 def test_a_place_of_an_inner_checksum_is_under_the_outer_ones(path: str) -> None:
     with FileSource(path) as source:
-        outer = whole(source)[10:100].sealed(1, 150)
+        outer = span_all(source)[10:100].sealed(1, 150)
         (seal, _) = outer[5:50].sealed(2, 60).seals
         assert [described(found) for found in seal.places[0].seals] == [(10, 90, 1, [150])]
 

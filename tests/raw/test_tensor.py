@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import Span, whole
+from lstm_audit.raw.span import Span, span_all
 from lstm_audit.raw.tensor import (
     MAX_GATHER,
     Block,
@@ -30,7 +30,7 @@ LARGEST = {name: torch.finfo(getattr(torch, name)).max for name in WRITTEN}
 
 
 def memory(data: bytes) -> Span:
-    return whole(BytesSource(data))
+    return span_all(BytesSource(data))
 
 
 def raw_of(tensor: torch.Tensor) -> bytes:
@@ -170,7 +170,7 @@ def test_a_wide_stride_is_read_element_by_element() -> None:
     source = Counting(b"")
     source.size = 1 << 40
     step = MAX_GATHER
-    tensor = view(DTYPES["float32"], (5,), (step,), whole(source))
+    tensor = view(DTYPES["float32"], (5,), (step,), span_all(source))
     assert read_block(whole_block(tensor)) == [0.0, *(float(k * step) for k in range(1, 5))]
     assert reads == [4] * 5
 

@@ -29,7 +29,7 @@ from lstm_audit.lstm.forensics.fingerprint import identify
 from lstm_audit.lstm.layer import Lstm
 from lstm_audit.lstm.measure import measure, read_values
 from lstm_audit.raw.source import FileSource
-from lstm_audit.raw.span import Span, whole
+from lstm_audit.raw.span import Span, span_all
 from lstm_audit.reports.remedies import pattern
 from lstm_audit.rules import (
     RULES,
@@ -78,7 +78,7 @@ def evidence_of(path: Path, opened: ExitStack) -> Evidence:
     """One file before the rules."""
 
     def span(name: str) -> Span:
-        return whole(opened.enter_context(FileSource(str(path.parent / name))))
+        return span_all(opened.enter_context(FileSource(str(path.parent / name))))
 
     checkpoint = formats.read_checkpoint(span(path.name), span)
     found = find_lstms(checkpoint)

@@ -6,7 +6,7 @@ import pytest
 
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire import flatbuffer
 from lstm_audit.wire.flatbuffer import Flat, Table, root
 
@@ -40,7 +40,7 @@ def made() -> bytearray:
 
 
 def read(data: bytes) -> Table:
-    return root(Flat(whole(BytesSource(bytes(data)))))
+    return root(Flat(span_all(BytesSource(bytes(data)))))
 
 
 def test_fields_of_every_kind() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.checksums import fletcher32, lookup3
 from lstm_audit.raw.source import BytesSource, FileSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire.hdf5 import Tree, is_hdf5, read_hdf5
 
 TORCH_NAMES = {
@@ -32,7 +32,7 @@ FILTERS: tuple[dict[str, Any], ...] = (
 
 
 def read(data: bytes) -> Tree:
-    return read_hdf5(whole(BytesSource(data)))
+    return read_hdf5(span_all(BytesSource(data)))
 
 
 def written(path: Path, fill: Callable[[Any], None], **options: Any) -> Path:
@@ -44,7 +44,7 @@ def written(path: Path, fill: Callable[[Any], None], **options: Any) -> Path:
 def compare(path: Path) -> Tree:
     """Every dataset has h5py's type, shape, values and place; every text h5py's."""
     with FileSource(str(path)) as source, h5py.File(path) as file:
-        tree = read_hdf5(whole(source))
+        tree = read_hdf5(span_all(source))
         seen = {"": file}
         file.visititems(lambda name, found: seen.__setitem__(name, found))
         assert set(tree.datasets) == {
@@ -164,7 +164,7 @@ def test_types_that_are_no_numbers_are_named(tmp_path: Path) -> None:
 def test_behind_a_user_block(tmp_path: Path, size: int) -> None:
     path = written(tmp_path / "a.h5", model, userblock_size=size)
     compare(path)
-    assert is_hdf5(whole(BytesSource(path.read_bytes())))
+    assert is_hdf5(span_all(BytesSource(path.read_bytes())))
 
 
 def test_compact_data_lies_in_the_header_under_its_checksum(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_compact_data_lies_in_the_header_under_its_checksum(tmp_path: Path) -> N
     for libver in ("earliest", "latest"):
         path = written(tmp_path / f"{libver}.h5", fill, libver=libver)
         with FileSource(str(path)) as source:
-            dataset = read_hdf5(whole(source)).datasets["bias"]
+            dataset = read_hdf5(span_all(source)).datasets["bias"]
             span = dataset.locate()
             assert dataset.storage == "compact"
             assert span.read() == np.arange(5, dtype="f4").tobytes()
@@ -203,7 +203,7 @@ def test_one_plain_chunk_has_a_place_and_several_have_none(tmp_path: Path) -> No
         path = written(tmp_path / f"{libver}.h5", fill, libver=libver)
         with FileSource(str(path)) as source:
             spans = {
-                name: found.locate() for name, found in read_hdf5(whole(source)).datasets.items()
+                name: found.locate() for name, found in read_hdf5(span_all(source)).datasets.items()
             }
             placed = {name for name, span in spans.items() if span.at is not None}
             assert placed == {"one", "roomy", "summed"}
@@ -256,7 +256,7 @@ def test_two_names_of_one_array_are_one_place_and_soft_links_none(tmp_path: Path
 
 def test_a_branch_that_is_not_entered_is_not_read(tmp_path: Path) -> None:
     data = bytearray(written(tmp_path / "a.h5", lambda file: model(file, 2)).read_bytes())
-    wanted = read_hdf5(whole(BytesSource(bytes(data))), lambda path: path != "layers/lstm_0")
+    wanted = read_hdf5(span_all(BytesSource(bytes(data))), lambda path: path != "layers/lstm_0")
     assert {name.split("/")[1] for name in wanted.datasets} == {"lstm_1"}
 
 

@@ -22,7 +22,7 @@ from hdf5_mutants import mutant
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.dtypes import DTYPES
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire.hdf5 import (
     Tree,
     attributes,
@@ -40,7 +40,7 @@ TESTS = Path(__file__).parents[1]
 
 
 def read(data: bytes) -> Tree:
-    return read_hdf5(whole(BytesSource(data)))
+    return read_hdf5(span_all(BytesSource(data)))
 
 
 def drain(data: bytes) -> dict[str, str]:

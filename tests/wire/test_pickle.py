@@ -23,14 +23,14 @@ from command import untraced
 
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.source import BytesSource, FileSource
-from lstm_audit.raw.span import Span, whole
+from lstm_audit.raw.span import Span, span_all
 from lstm_audit.wire.pickle import Call, Decoded, Global, Opaque, Persistent, PickledBytes, decode
 from lstm_audit.wire.pickle import window as pickle_window
 from lstm_audit.wire.pickle.window import FIRST_WINDOW
 
 
 def over(data: bytes) -> Span:
-    return whole(BytesSource(data))
+    return span_all(BytesSource(data))
 
 
 def value_of(data: bytes) -> Any:
@@ -264,7 +264,7 @@ def test_legacy_files_are_five_pickles_in_a_row(tmp_path: Path) -> None:
     with FileSource(path) as source:
         decoded, at = [], 0
         for _ in range(5):
-            decoded.append(decode(whole(source), at))
+            decoded.append(decode(span_all(source), at))
             at = decoded[-1].end
     assert decoded[0].value == 0x1950A86A20F9469CFC6C
     assert decoded[1].value == 1001
@@ -301,7 +301,7 @@ class Counting(BytesSource):
 
 def test_raw_bytes_and_what_follows_the_pickle_are_not_read() -> None:
     source = Counting(pickle.dumps([bytes(3_000_000) for _ in range(20)], 3) + bytes(5_000_000))
-    decoded = decode(whole(source))
+    decoded = decode(span_all(source))
     assert [chunk.stop - chunk.start for chunk in decoded.value] == [3_000_000] * 20
     assert sum(source.reads) < 25 * FIRST_WINDOW
 
@@ -372,7 +372,7 @@ def test_places_in_errors_are_absolute(tmp_path: Path) -> None:
     path = tmp_path / "x"
     path.write_bytes(b"....\x80\x02N\xff.")
     with FileSource(str(path)) as source:
-        for span, start in (whole(source), 4), (whole(source)[4:], 0):
+        for span, start in (span_all(source), 4), (span_all(source)[4:], 0):
             with pytest.raises(MalformedFile) as caught:
                 decode(span, start)
             assert caught.value.at == 7

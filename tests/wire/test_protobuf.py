@@ -7,13 +7,13 @@ from onnx_models import block, number, raw, varint
 
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire import protobuf
 from lstm_audit.wire.protobuf import BYTES, EIGHT, FOUR, VARINT, Wire
 
 
 def wire(data: bytes) -> Wire:
-    return Wire(whole(BytesSource(data)))
+    return Wire(span_all(BytesSource(data)))
 
 
 def fields(data: bytes) -> list[tuple[int, int, int, int]]:
@@ -59,7 +59,7 @@ def test_a_long_payload_is_skipped_and_many_small_fields_cost_one_read(
             return super().read(at, n)
 
     source = Counting(number(1, 1) * 1000 + block(2, bytes(10 << 20)) + number(3, 3))
-    w = Wire(whole(source))
+    w = Wire(span_all(source))
     assert [field[0] for field in w.fields(0, source.size)][-2:] == [2, 3]
     assert source.reads == 2
     assert source.most == protobuf.WINDOW

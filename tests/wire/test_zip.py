@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from lstm_audit.errors import AuditError, MalformedFile
 from lstm_audit.raw.source import BytesSource, FileSource
-from lstm_audit.raw.span import Span, whole
+from lstm_audit.raw.span import Span, span_all
 from lstm_audit.wire import zip as archive
 from lstm_audit.wire.zip import Member, body, is_zip, read_entries
 
@@ -32,11 +32,11 @@ def placed(data: bytes) -> Iterator[Span]:
         file.write(data)
         file.flush()
         with FileSource(file.name) as source:
-            yield whole(source)
+            yield span_all(source)
 
 
 def over(data: bytes) -> Span:
-    return whole(BytesSource(data))
+    return span_all(BytesSource(data))
 
 
 def contents(data: bytes) -> dict[str, bytes]:
@@ -264,7 +264,7 @@ def test_only_the_directory_and_the_headers_are_read() -> None:
             return super().read(at, n)
 
     data = saved({"w": torch.zeros(1_000_000)})
-    span = whole(Watched(data))
+    span = span_all(Watched(data))
     stored = body(span, read_entries(span)["archive/data/0"])
     assert stored.size == 4_000_000
     assert len(reads) == 2
@@ -467,7 +467,7 @@ def test_the_directory_size_is_bounded_before_it_is_read() -> None:
             return bytes(n - 98) + _zip64_tail(1 << 40) if at + n == self.size else bytes(n)
 
     with pytest.raises(MalformedFile) as caught:
-        read_entries(whole(Endless()))
+        read_entries(span_all(Endless()))
     assert caught.value.kind == "limit"
 
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from ...errors import MalformedFile, Skipped, UnknownFormat
 from ...raw.budget import Budget
 from ...raw.dtypes import DTYPES, DType
-from ...raw.span import whole
+from ...raw.span import span_all
 from ...raw.tensor import Tensor, strides_of
 from .. import Checkpoint, Claim
 from .cells import claim_cell, name_activation
@@ -144,7 +144,7 @@ def _tensor(variable: Any, sources: dict[int, VariableSource], budget: Budget) -
     for axis in shape:
         size *= axis
     source = sources.setdefault(id(variable), VariableSource(size, variable, budget))
-    return Tensor(dtype, shape, strides_of(shape), whole(source))
+    return Tensor(dtype, shape, strides_of(shape), span_all(source))
 
 
 def _activation(found: LiveCell, version: str) -> str | Skipped | None:

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from ...errors import MalformedFile
 from ...raw.source import BytesSource
-from ...raw.span import Span, whole
+from ...raw.span import Span, span_all
 from ...raw.words import show
 from ...tuples import NamedTuple
 from ...wire.pickle import Decoded, Persistent, decode
@@ -109,7 +109,7 @@ def _remembered(raw: bytes) -> Decoded:
     """Nothing changes a decoded value, and its chunks are counted from the span's start, so that it
     can be shared.
     """
-    return _decode(whole(BytesSource(raw)))
+    return _decode(span_all(BytesSource(raw)))
 
 
 def _decode(span: Span) -> Decoded:
