@@ -214,7 +214,7 @@ WITHOUT_ERRORS = ("csv", "jsonl")
 """Formats of rows alone: what could not be read is said on stderr."""
 
 
-def write(text: str, path: str | None) -> None:
+def write_text(text: str, path: str | None) -> None:
     """A text for other programs: to a file, or to stdout."""
     if path is not None:
         _write(path, text)

@@ -13,7 +13,15 @@ from ..reports.terminal import shorten
 from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
 from . import exits
 from .options import GivenOptions
-from .output import ProgressLine, look_of, print_lines, refuse_overwriting, say_table, tell, write
+from .output import (
+    ProgressLine,
+    look_of,
+    print_lines,
+    refuse_overwriting,
+    say_table,
+    tell,
+    write_text,
+)
 
 EPILOG = """\b
 Examples:
@@ -43,7 +51,7 @@ def run(given: GivenOptions) -> int:
     trend = follow(audit)
     text = {"json": _json, "csv": _csv, "html": _html}.get(given.trend_format)
     if text is not None:
-        write(text(trend), given.output)
+        write_text(text(trend), given.output)
     elif given.output:
         raise BadPolicy("--output takes --format json, csv or html; the table is for a terminal")
     else:
