@@ -238,7 +238,7 @@ def set_runs(m: Machine, storage: PhantomStorage, runs: list[WrittenRun]) -> Non
     storage.runs = runs
 
 
-def write(
+def write_cells(
     m: Machine, tensor: PhantomTensor, runs: Sequence[WrittenRun], place: SourcePlace
 ) -> None:
     """Write cells through a view."""
@@ -288,11 +288,11 @@ def is_set(run: WrittenRun) -> bool:
 def write_value(m: Machine, tensor: PhantomTensor, value: Value, place: SourcePlace) -> None:
     """Write a number or a tensor; what is open or unknown leaves unknown cells."""
     if isinstance(value, PhantomTensor):
-        write(m, tensor, read_runs(value), place)
+        write_cells(m, tensor, read_runs(value), place)
     elif is_known_number(value) or isinstance(value, bool):
-        write(m, tensor, [WrittenRun(1, float(value))], place)
+        write_cells(m, tensor, [WrittenRun(1, float(value))], place)
     else:
-        write(m, tensor, [WrittenRun(1, UNKNOWN)], place)
+        write_cells(m, tensor, [WrittenRun(1, UNKNOWN)], place)
 
 
 def refuse_on_leaf(m: Machine, tensor: PhantomTensor, node: ast.AST) -> None:
@@ -307,7 +307,7 @@ def refuse_on_leaf(m: Machine, tensor: PhantomTensor, node: ast.AST) -> None:
 def blur(m: Machine, values: Iterable[Value], place: SourcePlace) -> None:
     """A foreign call was given these: every tensor that it can reach is unknown from now on."""
     for tensor in reachable_tensors(values):
-        write(m, tensor, [WrittenRun(1, UNKNOWN)], place)
+        write_cells(m, tensor, [WrittenRun(1, UNKNOWN)], place)
 
 
 def reachable_tensors(values: Iterable[Value]) -> list[PhantomTensor]:

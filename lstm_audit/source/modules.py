@@ -26,7 +26,7 @@ from .machine import (
     new_table,
     new_tensor,
     put,
-    write,
+    write_cells,
     write_value,
 )
 from .tensors import PhantomTensor, Role, WrittenRun
@@ -386,7 +386,7 @@ def reset_parameters(
         bound = 1 / math.sqrt(hidden) if is_number(hidden) and hidden > 0 else 0.0
         for tensor in own_parameters(me).values():
             cell = Draw("uniform", m.number(), -bound, bound)
-            write(m, tensor, [WrittenRun(len(tensor), cell)], m.place(node))
+            write_cells(m, tensor, [WrittenRun(len(tensor), cell)], m.place(node))
     return None
 
 
@@ -422,7 +422,7 @@ def _load_state_dict(
     given = args[0] if args else keywords.get("state_dict", UNKNOWN)
     for name, tensor in walk_parameters(me):
         if not isinstance(given, dict):
-            write(m, tensor, [WrittenRun(1, UNKNOWN)], m.place(node))
+            write_cells(m, tensor, [WrittenRun(1, UNKNOWN)], m.place(node))
         elif name in given:
             write_value(m, tensor, given[name], m.place(node))
     return UNKNOWN

@@ -18,7 +18,7 @@ from .machine import (
     new_items,
     new_tensor,
     refuse_on_leaf,
-    write,
+    write_cells,
     write_value,
 )
 from .operators import map_tensor, operate_tensors
@@ -89,7 +89,7 @@ def _unlisted(m: Machine, me: PhantomTensor, name: str, node: ast.AST) -> Phanto
     refuse_on_leaf(m, me, node)
     function = name.removesuffix("_")
     runs = map_runs(function, read_runs(me)) if function in OF_ONE else [WrittenRun(1, UNKNOWN)]
-    write(m, me, runs, m.place(node))
+    write_cells(m, me, runs, m.place(node))
     return me
 
 
@@ -146,7 +146,7 @@ def _uniform(
     refuse_on_leaf(m, me, node)
     low = args[0] if args else keywords.get("from", keywords.get("a", 0.0))
     high = args[1] if len(args) > 1 else keywords.get("to", keywords.get("b", 1.0))
-    write(m, me, draw_runs(m, "uniform", low, high, len(me)), m.place(node))
+    write_cells(m, me, draw_runs(m, "uniform", low, high, len(me)), m.place(node))
     return me
 
 
@@ -156,7 +156,7 @@ def _normal(
     refuse_on_leaf(m, me, node)
     mean = args[0] if args else keywords.get("mean", 0.0)
     std = args[1] if len(args) > 1 else keywords.get("std", 1.0)
-    write(m, me, draw_runs(m, "normal", mean, std, len(me)), m.place(node))
+    write_cells(m, me, draw_runs(m, "normal", mean, std, len(me)), m.place(node))
     return me
 
 
@@ -198,7 +198,7 @@ def _index_fill(
     if len(args) == 3 and args[0] in (0, -1) and len(me.shape) == 1:
         write_value(m, view_at(me, args[1]), args[2], m.place(node))
     else:
-        write(m, me, [WrittenRun(1, UNKNOWN)], m.place(node))
+        write_cells(m, me, [WrittenRun(1, UNKNOWN)], m.place(node))
     return me
 
 
@@ -210,7 +210,7 @@ def _index_add(
         shown = view_at(me, args[1])
         write_value(m, shown, operate_tensors(m, "add", shown, args[2]), m.place(node))
     else:
-        write(m, me, [WrittenRun(1, UNKNOWN)], m.place(node))
+        write_cells(m, me, [WrittenRun(1, UNKNOWN)], m.place(node))
     return me
 
 
@@ -365,7 +365,7 @@ def _masked_fill(
     m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
     refuse_on_leaf(m, me, node)
-    write(m, me.blurred(), [WrittenRun(1, UNKNOWN)], m.place(node))
+    write_cells(m, me.blurred(), [WrittenRun(1, UNKNOWN)], m.place(node))
     return me
 
 

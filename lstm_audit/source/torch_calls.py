@@ -17,7 +17,7 @@ from .machine import (
     blur,
     new_tensor,
     put,
-    write,
+    write_cells,
     write_value,
 )
 from .modules import call_native, make_module
@@ -111,16 +111,16 @@ def _initialise(
             write_value(m, tensor, float(word == "ones"), m.place(node))
         case "uniform":
             low, high = _pair(rest, keywords, ("a", 0.0), ("b", 1.0))
-            write(m, tensor, draw_runs(m, "uniform", low, high, len(tensor)), m.place(node))
+            write_cells(m, tensor, draw_runs(m, "uniform", low, high, len(tensor)), m.place(node))
         case "normal":
             mean, std = _pair(rest, keywords, ("mean", 0.0), ("std", 1.0))
-            write(m, tensor, draw_runs(m, "normal", mean, std, len(tensor)), m.place(node))
+            write_cells(m, tensor, draw_runs(m, "normal", mean, std, len(tensor)), m.place(node))
         case "calculate_gain":
             return UNKNOWN
         case word:
             if len(tensor.shape) < 2 and word in NEEDS_MATRIX:
                 raise Raised("ValueError")
-            write(m, tensor, [WrittenRun(1, UNKNOWN)], m.place(node))
+            write_cells(m, tensor, [WrittenRun(1, UNKNOWN)], m.place(node))
     return tensor
 
 
