@@ -71,7 +71,7 @@ def marked(path: str, parts: Sequence[FileEdits]) -> Iterator[list[str]]:
     Yields a list, to which is added what the disk would not confirm.
     """
     doubts: list[str] = []
-    fd = _begin(path, written(parts))
+    fd = _begin(path, pack_marker(parts))
     try:
         try:
             yield doubts
@@ -143,7 +143,7 @@ def _drop(path: str) -> list[str]:
     return []
 
 
-def written(parts: Sequence[FileEdits]) -> bytes:
+def pack_marker(parts: Sequence[FileEdits]) -> bytes:
     """The marker's bytes; raises `NotPatchable` where they are too many."""
     import hashlib
 

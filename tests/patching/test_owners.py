@@ -123,7 +123,7 @@ def test_a_strangers_marker_does_not_count(tmp_path: Path) -> None:
     data = shard.read_bytes()
     part = marker.FileEdits(shard.name, len(data), (Edit(len(data) - 4, b"EVIL", data[-4:], ""),))
     name = Path(marker.marker_path(str(index)))
-    name.write_bytes(marker.written([part]))
+    name.write_bytes(marker.pack_marker([part]))
     os.chown(name, EVE, EVE)
     assert not hot(str(index))
     assert run("undo", index).exit_code == 4

@@ -148,7 +148,7 @@ def test_a_shard_that_was_written_to_since_keeps_the_marker(index: Path) -> None
     shard = index.parent / "model-00001-of-00002.safetensors"
     data = shard.read_bytes()
     part = marker.FileEdits(shard.name, len(data), (Edit(len(data) - 4, b"1234", b"5678", ""),))
-    Path(marker.marker_path(str(index))).write_bytes(marker.written([part]))
+    Path(marker.marker_path(str(index))).write_bytes(marker.pack_marker([part]))
     with pytest.raises(Unreadable, match="has been written to since"):
         undo_checkpoint(str(index))
     assert hot(str(index))
@@ -179,7 +179,7 @@ def test_a_patch_that_does_not_read_back_is_taken_back_everywhere(
 
 @pytest.mark.parametrize("name", ["../x", "/etc/passwd", "a/../../x", "", "nul\0"])
 def test_a_marker_names_only_files_beside_the_checkpoint(index: Path, name: str) -> None:
-    data = marker.written([marker.FileEdits(name, 4, (Edit(0, b"1234", b"5678", ""),))])
+    data = marker.pack_marker([marker.FileEdits(name, 4, (Edit(0, b"1234", b"5678", ""),))])
     with pytest.raises(Unreadable, match="no file beside the checkpoint"):
         marker.parse_marker(data)
     with pytest.raises(NotPatchable):
@@ -189,7 +189,7 @@ def test_a_marker_names_only_files_beside_the_checkpoint(index: Path, name: str)
 @pytest.mark.parametrize("keep", [0, 10, 60, -1])
 def test_a_marker_that_was_never_finished_is_dropped(index: Path, keep: int) -> None:
     part = marker.FileEdits("model-00001-of-00002.safetensors", 1, (Edit(0, b"1234", b"5678", ""),))
-    Path(marker.marker_path(str(index))).write_bytes(marker.written([part])[:keep])
+    Path(marker.marker_path(str(index))).write_bytes(marker.pack_marker([part])[:keep])
     assert lstm_audit.audit(index).errors[0].kind == "interrupted-patch"
     assert undo_checkpoint(str(index))[0].state == "rolled-back"
     assert contents(index.parent) == BEFORE
