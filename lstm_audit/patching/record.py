@@ -163,7 +163,7 @@ def digest(edits: tuple[Edit, ...]) -> str:
     return hashlib.sha256(packed(edits)).hexdigest()
 
 
-def written(record: Record) -> bytes:
+def pack_record(record: Record) -> bytes:
     """The record as JSON."""
     from json import dumps  # 12 ms, as in `wire.json`
 
@@ -259,7 +259,7 @@ def store(held: LockedFile, record: Record | None) -> None:
         with suppress(FileNotFoundError):
             os.unlink(record_path(held.path))
         return
-    data = written(record)
+    data = pack_record(record)
     with files.temporary(held.path) as temp:
         files.write_at(temp.fd, data, 0)
         clone.dress_sidecar(temp.fd, held)
