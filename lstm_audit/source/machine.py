@@ -18,9 +18,9 @@ from .tensors import (
     is_contiguous,
     join_runs,
     make_tensor,
+    overwrite_runs,
     read_runs,
     stretch,
-    written,
 )
 from .values import (
     UNKNOWN,
@@ -250,7 +250,7 @@ def write_cells(
         m.tick(3 + len(tensor.storage.runs) // 4)
         new = [run._replace(place=place) for run in stretch(runs, len(tensor))]
         before = tensor.storage.runs
-        set_runs(m, tensor.storage, written(tensor, new))
+        set_runs(m, tensor.storage, overwrite_runs(tensor, new))
         if tensor.storage.role is not None:
             notice_wipe(m, tensor.storage.role, before, tensor.storage.runs, place)
 

@@ -147,7 +147,7 @@ def join_runs(runs: Iterable[WrittenRun]) -> list[WrittenRun]:
     return merged
 
 
-def written(tensor: PhantomTensor, new: Sequence[WrittenRun]) -> list[WrittenRun]:
+def overwrite_runs(tensor: PhantomTensor, new: Sequence[WrittenRun]) -> list[WrittenRun]:
     """The runs of the whole storage after a write of `new` through the view."""
     storage, index = tensor.storage, tensor.index
     if isinstance(index, range) and is_contiguous(index):
