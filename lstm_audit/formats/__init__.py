@@ -187,7 +187,7 @@ class Family(NamedTuple):
     is asked first: a pickle is known by two bytes, which a safetensors header of 128 bytes has too.
     """
 
-    read_checkpoint: Reader
+    read: Reader
     formats: tuple[Format, ...]
     weak: bool = False
 

@@ -685,7 +685,7 @@ def _pair(call: NodeCall) -> tuple[KnownTensor, KnownTensor] | None:
     return _fit(call, x, y)
 
 
-def _arithmetic(how: Callable[[float, float], float]) -> "Rule":
+def _arithmetic(how: Callable[[float, float], float]) -> "NodeRule":
     def calculate(call: NodeCall) -> Known:
         pair = _pair(call)
         if pair is None:

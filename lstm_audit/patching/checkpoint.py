@@ -105,7 +105,7 @@ def plan_fix(path: str, fix: Fix, declared: tuple[Own, ...] = ()) -> Planned:
 
 def _plan(
     path: str,
-    subject: "Subject",
+    subject: "OpenCheckpoint",
     chosen: Sequence[Lstm],
     target: Target,
     place: BiasPlace,
@@ -149,7 +149,7 @@ def plan_each(
 
 
 def _files_of_fix(
-    subject: "Subject", lstms: Mapping[Identity, Lstm], fix: Fix
+    subject: "OpenCheckpoint", lstms: Mapping[Identity, Lstm], fix: Fix
 ) -> tuple[FilePlan, ...]:
     chosen = [lstms[one] for one in fix.identities if one in lstms]
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from .cells import compute
 from .machine import OPEN_END, Machine, new_items, new_table, new_tensor, same
-from .tensors import PhantomTensor, WrittenRun, join_runs, map_runs, read_runs, stretch
+from .tensors import PhantomTensor, WrittenRun, map_runs, merge_neighbours, read_runs, stretch
 from .values import (
     UNKNOWN,
     Class,
@@ -97,7 +97,7 @@ def operate_tensors(m: Machine, name: str, a: Value, b: Value) -> Value:
     runs = map_runs(name, *columns)
     if open_number:
         # A constant changed by an open number is unknown; a draw keeps its law with open bounds.
-        runs = join_runs([_reopened(run) for run in runs])
+        runs = merge_neighbours([_reopened(run) for run in runs])
     return new_tensor(m, runs, shape)
 
 

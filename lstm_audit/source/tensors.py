@@ -75,7 +75,7 @@ class PhantomTensor:
     def __len__(self) -> int:
         return len(self.index)
 
-    def view(self, index: Index, shape: tuple[int, ...] | None = None) -> "Tensor":
+    def view(self, index: Index, shape: tuple[int, ...] | None = None) -> "PhantomTensor":
         """Another view of the same storage."""
         shown = PhantomTensor(
             self.storage, index, (len(index),) if shape is None else shape, self.leaf
@@ -83,7 +83,7 @@ class PhantomTensor:
         shown.vague = self.vague
         return shown
 
-    def blurred(self) -> "Tensor":
+    def blurred(self) -> "PhantomTensor":
         """Some cells of this view, nobody knows which."""
         shown = self.view(self.index, self.shape)
         shown.vague = True
@@ -126,7 +126,7 @@ def read_runs(tensor: PhantomTensor) -> list[WrittenRun]:
     if len(index) > LONG or tensor.storage.size > LONG:
         return [WrittenRun(len(index), UNKNOWN)]
     cells = list(_each_cell(tensor.storage.runs))
-    return join_runs([WrittenRun(1, *cells[i]) for i in index])
+    return merge_neighbours([WrittenRun(1, *cells[i]) for i in index])
 
 
 def _each_cell(runs: Iterable[WrittenRun]) -> Iterator[tuple[CellValue, SourcePlace | None]]:
@@ -135,7 +135,7 @@ def _each_cell(runs: Iterable[WrittenRun]) -> Iterator[tuple[CellValue, SourcePl
             yield shift(run.cell, k), run.place
 
 
-def join_runs(runs: Iterable[WrittenRun]) -> list[WrittenRun]:
+def merge_neighbours(runs: Iterable[WrittenRun]) -> list[WrittenRun]:
     """Neighbours that go on as one run, joined."""
     merged: list[WrittenRun] = []
     for run in runs:
@@ -153,13 +153,15 @@ def overwrite_runs(tensor: PhantomTensor, new: Sequence[WrittenRun]) -> list[Wri
     if isinstance(index, range) and is_contiguous(index):
         start = index[0] if index else 0
         before = cut_runs(storage.runs, 0, start)
-        return join_runs([*before, *new, *cut_runs(storage.runs, start + len(index), storage.size)])
+        return merge_neighbours(
+            [*before, *new, *cut_runs(storage.runs, start + len(index), storage.size)]
+        )
     if storage.size > LONG:
         return [WrittenRun(storage.size, UNKNOWN, new[0].place if new else None)]
     cells = list(_each_cell(storage.runs))
     for i, cell in zip(index, _each_cell(new), strict=False):
         cells[i] = cell
-    return join_runs([WrittenRun(1, *cell) for cell in cells])
+    return merge_neighbours([WrittenRun(1, *cell) for cell in cells])
 
 
 def align(*parts: Sequence[WrittenRun]) -> Iterator[list[WrittenRun]]:
@@ -177,7 +179,7 @@ def align(*parts: Sequence[WrittenRun]) -> Iterator[list[WrittenRun]]:
 def map_runs(function: str, *parts: Sequence[WrittenRun]) -> list[WrittenRun]:
     """An elementwise function of several lists of runs."""
     aligned = align(*parts)
-    return join_runs(
+    return merge_neighbours(
         [WrittenRun(row[0].length, compute(function, *(r.cell for r in row))) for row in aligned]
     )
 
@@ -198,7 +200,7 @@ def join_runs(versions: Sequence[Sequence[WrittenRun]]) -> list[WrittenRun]:
     """What is the same in every version; the rest is unknown, at the place of the last write."""
     if all(list(version) == list(versions[0]) for version in versions):
         return list(versions[0])
-    return join_runs([_join(row) for row in align(*versions)])
+    return merge_neighbours([_join(row) for row in align(*versions)])
 
 
 def _join(row: Sequence[WrittenRun]) -> WrittenRun:

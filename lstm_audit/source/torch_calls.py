@@ -23,7 +23,7 @@ from .machine import (
 from .modules import call_native, make_module
 from .operators import map_tensor, operate_tensors
 from .tensor_methods import BINARY, call_method, draw_runs, ramp_runs
-from .tensors import PhantomTensor, WrittenRun, join_runs, read_runs
+from .tensors import PhantomTensor, WrittenRun, merge_neighbours, read_runs
 from .values import (
     UNKNOWN,
     Dotted,
@@ -222,7 +222,7 @@ def _tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
     runs = [
         WrittenRun(1, float(item) if is_known_number(item) else UNKNOWN, place) for item in items
     ]
-    return new_tensor(m, join_runs(runs))
+    return new_tensor(m, merge_neighbours(runs))
 
 
 def _unknown_rows(m: Machine, items: list[Value], node: ast.AST) -> Value:
@@ -292,7 +292,7 @@ def _concatenate(m: Machine, args: list[Value], keywords: Keywords, node: ast.AS
     runs = [run._replace(place=run.place or place) for part in parts for run in read_runs(part)]
     symbolic = any(is_open(part.shape[0]) for part in parts)
     total = sum(len(part) for part in parts)
-    return new_tensor(m, join_runs(runs), (Symbol(total) if symbolic else total,))
+    return new_tensor(m, merge_neighbours(runs), (Symbol(total) if symbolic else total,))
 
 
 def _stack(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
@@ -302,7 +302,7 @@ def _stack(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> 
     ):
         return UNKNOWN
     runs = [run for part in parts for run in read_runs(part)]
-    return new_tensor(m, join_runs(runs), (len(parts), *parts[0].shape))
+    return new_tensor(m, merge_neighbours(runs), (len(parts), *parts[0].shape))
 
 
 def _draw_between(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:

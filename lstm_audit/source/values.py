@@ -81,7 +81,9 @@ class NameScope:
 
     __slots__ = ("globals", "me", "names", "outer", "owner", "shared", "yields")
 
-    def __init__(self, outer: "Scope | None", names: Fields, owner: "Class | None" = None) -> None:
+    def __init__(
+        self, outer: "NameScope | None", names: Fields, owner: "Class | None" = None
+    ) -> None:
         self.outer = outer
         self.names = names
         self.owner = owner

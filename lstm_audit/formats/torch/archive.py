@@ -39,7 +39,7 @@ class Archive(NamedTuple):
 
     span: Span
     root: str
-    read_entries: Mapping[str, Member]
+    members: Mapping[str, Member]
     inflated: dict[str, Span]
 
     def record(self, name: str) -> Span:

@@ -55,8 +55,9 @@ def _exact_half(bias: Bias) -> Init | None:
         held = value != 0 and len(exact[F]) > 1 and len({*exact[F]}) == 1
         if plain and held and all(len({*block}) > 1 for block in other):
             remark = (
-                f"bias_{half} is exactly 0 but for {round_figures(value)} in the forget gate, which "
-                "training would have moved; the other half is drawn, by no law of torch.nn.LSTM"
+                f"bias_{half} is exactly 0 but for {round_figures(value)} in the forget gate, "
+                "which training would have moved; the other half is drawn, "
+                "by no law of torch.nn.LSTM"
             )
             return Init(
                 f"one-sided({half}={round_figures(value)})", value, "undetermined", "medium", remark

@@ -149,8 +149,9 @@ def _wrong_gate(gate: int, value: float, voucher: Voucher) -> Init:
 
 def _one_sided(bias: Bias, voucher: Voucher) -> Init:
     half, block = ("ih", bias.ih[F]) if bias.kinds[F][0] == "C" else ("hh", bias.hh[F])
-    remark = f"bias_{half} holds {round_figures(block[0])} in the forget gate, the other half is still drawn"
-    return voucher.init(f"one-sided({half}={round_figures(block[0])})", block[0], remark)
+    figures = round_figures(block[0])
+    remark = f"bias_{half} holds {figures} in the forget gate, the other half is still drawn"
+    return voucher.init(f"one-sided({half}={figures})", block[0], remark)
 
 
 def _doubled(bias: Bias, voucher: Voucher) -> Init:

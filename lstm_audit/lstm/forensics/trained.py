@@ -66,8 +66,8 @@ def _constants(trace: Trace) -> Init | None:
             )
         case "ZCZZ":
             evidence = (
-                f"the forget halves differ by {round_figures(value)} in every unit ({half} was set), the "
-                "others not"
+                f"the forget halves differ by {round_figures(value)} in every unit "
+                f"({half} was set), the others not"
             )
             return trace.init(f"constant({round_figures(value)})", value, "high", evidence)
         case "CCCC" if max(levels) - min(levels) <= 1e-3 * value:
@@ -91,8 +91,8 @@ def _half(level: float) -> str:
 def _misplaced(trace: Trace, gate: int, value: float, confidence: str) -> Init:
     name = GATES[gate]
     evidence = (
-        f"the halves of gate {name} differ by {round_figures(value)}, those of the forget gate show "
-        "nothing set"
+        f"the halves of gate {name} differ by {round_figures(value)}, those of the forget gate "
+        "show nothing set"
     )
     return trace.init(f"wrong-gate({name})", value, confidence, evidence)
 
@@ -103,7 +103,8 @@ def _linspace(trace: Trace) -> Init | None:
     if ends is None or (rest != "ZZZ" and "Z" in trace.word[G:]):
         return None
     sign = math.copysign(1.0, gap.mean)
-    evidence = f"the forget halves differ evenly from {round_figures(sign * ends[0])} to {round_figures(sign * ends[1])}"
+    first, last = (round_figures(sign * end) for end in ends)
+    evidence = f"the forget halves differ evenly from {first} to {last}"
     sure = rest == "ZZZ" or fit(trace, (G, O)).whole
     return trace.init("linspace", None, "high" if sure else "medium", evidence)
 
@@ -197,8 +198,9 @@ def _shifted(trace: Trace) -> Init | None:
         confidence = "high" if size >= 32 and law.whole else "medium" if size >= 16 else "low"
         if gate != F:
             return _misplaced(trace, gate, value, confidence)
-        evidence = f"the forget halves differ by {round_figures(value)} and one uniform draw, the others by two"
-        return trace.init(f"one-sided({half}={round_figures(value)})", value, confidence, evidence)
+        figures = round_figures(value)
+        evidence = f"the forget halves differ by {figures} and one uniform draw, the others by two"
+        return trace.init(f"one-sided({half}={figures})", value, confidence, evidence)
     return None
 
 
@@ -260,8 +262,8 @@ def _set_apart(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
     if gate != F:
         return _misplaced(trace, gate, value, confidence)
     evidence = (
-        f"the forget halves differ by {round_figures(value)} in every unit ({_half(trace.gaps[F].level)} "
-        "holds more)"
+        f"the forget halves differ by {round_figures(value)} in every unit "
+        f"({_half(trace.gaps[F].level)} holds more)"
     )
     return trace.init(f"constant({round_figures(value)})", value, confidence, evidence)
 
@@ -275,8 +277,8 @@ def _set_alike(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
         )
     value = laws.moments(ih)[0]
     evidence = (
-        f"both halves of gate {GATES[gate]} were set alike (today's mean {round_figures(value)}), the "
-        "others drawn"
+        f"both halves of gate {GATES[gate]} were set alike (today's mean {round_figures(value)}), "
+        "the others drawn"
     )
     scheme = f"doubled({round_figures(value)})" if gate == F else f"wrong-gate({GATES[gate]})"
     return trace.init(scheme, value, confidence, evidence)
