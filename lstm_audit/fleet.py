@@ -6,13 +6,13 @@ inputs, and one broken file never hides another.
 
 import gc
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import UnknownFormat
 from .facts import Audit, FileAudit, FileError
-from .inputs import STDIN, Input, expand, is_remote, label
+from .inputs import STDIN, Input, Progress, expand, is_remote, label
 from .pipeline import EVERYTHING, MAX_SECONDS, Request, Results, audit_input, audit_object
 from .policy.globs import patterns_of
 
@@ -25,9 +25,6 @@ FILES_A_COLLECTION = 16
 """Files after which the collector looks at what they left: only a hostile one leaves more than a
 few kilobytes.
 """
-
-Progress = Callable[[int, int], None]
-"""Called with (files done, files in all) after every file."""
 
 AuditTarget = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any] | Any
 

@@ -14,6 +14,7 @@ from os.path import basename
 from typing import NamedTuple
 
 from .facts import Audit, Json, Row, json_number
+from .lstm.find import natural
 from .lstm.layer import Identity
 
 NUMBER = re.compile(r"\d+")
@@ -94,12 +95,6 @@ def follow(audit: Audit) -> Trend:
     )
     paths = (file.path for file in files)
     return Trend(tuple(zip(paths, steps, strict=True)), tuple(lines))
-
-
-def natural(path: str) -> list[tuple[int, int, str]]:
-    """A key that orders epoch_9 before epoch_10."""
-    parts = re.split(r"(\d+)", path)
-    return [(1, int(p), "") if p.isdecimal() and p.isascii() else (0, 0, p) for p in parts]
 
 
 def steps_of(paths: Sequence[str]) -> list[int]:

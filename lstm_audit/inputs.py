@@ -7,7 +7,7 @@ before anything is read.
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
 
@@ -32,6 +32,9 @@ MAX_SPOOLED = 2 << 30
 """Bytes of standard input that are kept in a temporary file: it can only be read from the start."""
 
 SPOOLED_AT_ONCE = 1 << 20
+
+Progress = Callable[[int, int], None]
+"""Called with (files done, files in all) after every file."""
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://")
 

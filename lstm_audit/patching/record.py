@@ -11,7 +11,7 @@ everywhere. It is dropped by whoever looks next.
 
 import binascii
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
@@ -22,7 +22,7 @@ from ..wire import json
 from . import clone, files
 from .edits import Edit
 from .files import LockedFile
-from .journal import packed
+from .journal import Read, packed
 
 SCHEMA = "lstm-audit/undo/1"
 MAX_RECORD = 32 << 20
@@ -34,8 +34,6 @@ MAX_VALUES = 500_000
 MAX_PATCHES = 10_000
 
 THE_RECORD = "the undo record (.undo.json)"
-
-Read = Callable[[int, int], bytes]
 
 
 class Patch(NamedTuple):

@@ -119,7 +119,7 @@ def _checked(held: LockedFile, known: Record | None) -> Record | None:
     return kept
 
 
-def _reader(held: LockedFile) -> record.Read:
+def _reader(held: LockedFile) -> journal.Read:
     return lambda at, n: files.read_at(held.fd, n, at)
 
 

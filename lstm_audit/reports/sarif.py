@@ -13,9 +13,8 @@ byteLength, where the file has one.
 import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
-from ..facts import Audit, FileAudit, FileError, Finding, json_number
+from ..facts import Audit, FileAudit, FileError, Finding, Json, json_number
 from ..lstm.layer import Identity
 from ..rules import RULES
 from ..version import __version__
@@ -24,7 +23,6 @@ from .listings import ranked
 from .remedies import commands, remedy
 from .words import PATH_LIMIT, dumps, escape, relative, shown_place, utf8
 
-Json = dict[str, Any]
 RegionKey = tuple[str, Identity | None]
 """A path, and which LSTM."""
 

@@ -30,6 +30,7 @@ from .values import (
     Dotted,
     Function,
     Instance,
+    Keywords,
     Method,
     NameScope,
     Partial,
@@ -37,8 +38,6 @@ from .values import (
     ancestry,
     find_attribute,
 )
-
-Keywords = dict[str, Value]
 
 
 def call_value(

@@ -36,6 +36,7 @@ from .values import (
     Dotted,
     Function,
     Instance,
+    Keywords,
     SourcePlace,
     Symbol,
     Value,
@@ -44,8 +45,6 @@ from .values import (
     is_number,
     is_open,
 )
-
-Keywords = dict[str, Value]
 
 GATES = {"LSTM": 4, "LSTMCell": 4, "GRU": 3, "GRUCell": 3, "RNN": 1, "RNNCell": 1}
 LARGEST_HIDDEN = 1 << 16

@@ -35,6 +35,7 @@ from .values import (
     Dotted,
     Function,
     Instance,
+    Keywords,
     Partial,
     Value,
     ancestry,
@@ -44,7 +45,6 @@ from .values import (
     is_open,
 )
 
-Keywords = dict[str, Value]
 NOWHERE = ast.Pass(lineno=1, col_offset=0)
 
 STANDARD = frozenset(

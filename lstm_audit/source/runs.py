@@ -7,13 +7,13 @@ recurrence costs a search of its bytes.
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 from ..errors import AuditError
 from ..facts import Audit, FileAudit, FileError, Finding
-from ..inputs import STDIN
+from ..inputs import STDIN, Progress
 from ..policy.model import Policy
 from .files import SourceInput, find_sources
 from .imaginary import Unjudged
@@ -53,9 +53,6 @@ class Lint(NamedTuple):
     audit: Audit
     unjudged: tuple[tuple[str, Unjudged], ...]
     sources: int
-
-
-Progress = Callable[[int, int], None]
 
 
 def lint_paths(

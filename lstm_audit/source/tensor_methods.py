@@ -23,9 +23,7 @@ from .machine import (
 )
 from .operators import map_tensor, operate_tensors
 from .tensors import PhantomTensor, WrittenRun, map_runs, number_in, numbers_in, read_runs
-from .values import UNKNOWN, Symbol, Value, is_number, is_open
-
-Keywords = dict[str, Value]
+from .values import UNKNOWN, Keywords, Symbol, Value, is_number, is_open
 
 SAME = frozenset(
     {

@@ -28,6 +28,7 @@ from .values import (
     UNKNOWN,
     Dotted,
     Instance,
+    Keywords,
     Symbol,
     Value,
     is_known_number,
@@ -35,7 +36,6 @@ from .values import (
     is_open,
 )
 
-Keywords = dict[str, Value]
 LARGEST = 1 << 31
 
 

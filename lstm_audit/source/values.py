@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 Value = Any
 """A Python number, text, list, dict and so on, or one of the types below."""
 
+Keywords = dict[str, Value]
+"""The keyword arguments of a call."""
+
 
 class Unknown:
     """The one value of which nothing is known."""

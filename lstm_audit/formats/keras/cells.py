@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from ...errors import Skipped
+from ...raw.tensors import Shape
 from .. import Claim
 from .config import Config, DifferentCells, find_activation
 
@@ -28,7 +29,6 @@ _ROLES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
 _RECURRENT = ("lstm", "rnn", "cell", "gru")
 """What some name on the path of a recurrent layer contains."""
 
-Shape = tuple[int, ...]
 Shapes = Mapping[str, Shape]
 NameCells = Callable[[str], str]
 """The model's own name of the layer in a folder, "" where the file does not tell (before Keras
