@@ -149,6 +149,8 @@ def test_an_endless_gzip_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_members_of_gzip_that_follow_one_another_are_one_stream() -> None:
     raw = gzip.compress(b"one ") + gzip.compress(b"two") + bytes(100)
-    assert wire_gzip.inflate(span_all(BytesSource(raw))).read() == gzip.decompress(raw) == b"one two"
+    assert (
+        wire_gzip.inflate(span_all(BytesSource(raw))).read() == gzip.decompress(raw) == b"one two"
+    )
     with pytest.raises(MalformedFile, match="too early"):
         wire_gzip.inflate(span_all(BytesSource(gzip.compress(bytes(5000))[:-10])))

@@ -76,7 +76,9 @@ def test_joins_the_halves_of_one_layer(folder: Path) -> None:
 
 def test_is_found_by_the_table_of_readers(folder: Path) -> None:
     span = span_all(FileSource(str(folder / INDEX)))
-    checkpoint = formats.read_checkpoint(span, lambda name: span_all(FileSource(str(folder / name))))
+    checkpoint = formats.read_checkpoint(
+        span, lambda name: span_all(FileSource(str(folder / name)))
+    )
     assert checkpoint.format == "safetensors-sharded"
 
 
@@ -211,7 +213,9 @@ def fake_shards(monkeypatch: pytest.MonkeyPatch, make: Callable[[str], Checkpoin
     """An index of shards `x` and `y` whose readers are replaced."""
     monkeypatch.setattr(sharded, "read_checkpoint", lambda span, beside: make(span.source.name))
     index = json.dumps({"weight_map": {"a": "x", "b": "y", "lost": "y"}}).encode()
-    checkpoint = read_sharded(span_all(BytesSource(index)), lambda name: span_all(BytesSource(b"", name)))
+    checkpoint = read_sharded(
+        span_all(BytesSource(index)), lambda name: span_all(BytesSource(b"", name))
+    )
     assert checkpoint is not None
     return checkpoint
 

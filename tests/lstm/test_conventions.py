@@ -334,7 +334,9 @@ def parameters(tensors: Mapping[str, Any], pattern: str) -> dict[str, Any]:
 def units(file: str) -> dict[str, tuple[Any, Any]]:
     """Every LSTM of a file by its address, with its per-unit values."""
     with FileSource(str(FIXTURES / file)) as source:
-        found = find_lstms(formats.read_checkpoint(span_all(source), lambda name: pytest.fail(f"opens {name}")))
+        found = find_lstms(
+            formats.read_checkpoint(span_all(source), lambda name: pytest.fail(f"opens {name}"))
+        )
         return {lstm.address: (lstm, read_values(lstm)) for lstm in found.lstms}
 
 

@@ -187,7 +187,9 @@ def test_checksums_that_were_switched_off_stay_off() -> None:
 def test_a_wrong_checksum_stays_as_wrong_as_it_was() -> None:
     wrong = zlib.crc32(b"body") ^ 0x1234
     data = struct.pack("<I", wrong) + b"body"
-    after = made(data, edits_of([Change(span_all(Memory(data))[4:8].sealed(wrong, 0), b"BODY", "r")]))
+    after = made(
+        data, edits_of([Change(span_all(Memory(data))[4:8].sealed(wrong, 0), b"BODY", "r")])
+    )
     assert struct.unpack("<I", after[:4])[0] == zlib.crc32(b"BODY") ^ 0x1234
 
 
@@ -302,7 +304,9 @@ def test_a_checksum_that_can_only_be_summed_whole(kind: str) -> None:
     changes = [Change(span[10:14], b"abcd", "r"), Change(span[900:904], b"efgh", "r")]
     after = made(data, edits_of(changes))
     assert struct.unpack("<I", after[:4])[0] == checksums.KINDS[kind].of(after[4:])
-    wrong = span_all(Memory(struct.pack("<I", stored ^ 1) + body))[4:].sealed(stored ^ 1, 0, kind=kind)
+    wrong = span_all(Memory(struct.pack("<I", stored ^ 1) + body))[4:].sealed(
+        stored ^ 1, 0, kind=kind
+    )
     with pytest.raises(NotPatchable, match="wrong already"):
         edits_of([Change(wrong[10:14], b"abcd", "r")])
 

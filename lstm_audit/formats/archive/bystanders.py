@@ -64,7 +64,7 @@ def _serialized(span: Span) -> Iterator[Span]:
     if span.size > json.MAX_SIZE or span[: min(span.size, 1)].read() != b"{":
         return
     try:
-        settings = json.parse(span.read(), span.budget, SETTINGS, span.at)
+        settings = json.parse_json(span.read(), span.budget, SETTINGS, span.at)
     except MalformedFile as error:
         if error.kind == "limit":
             raise
