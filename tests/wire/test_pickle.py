@@ -569,7 +569,7 @@ KILLERS = """
 import resource, sys, threading
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
 from lstm_audit.raw.source import BytesSource
-from lstm_audit.raw.span import whole
+from lstm_audit.raw.span import span_all
 from lstm_audit.wire.pickle import decode
 cases = [
     b"\\x80\\x02Nr\\xff\\xff\\xff\\x7f.",
@@ -579,7 +579,7 @@ cases = [
 ]
 def all_of_them():
     for case in cases:
-        decode(whole(BytesSource(case)))
+        decode(span_all(BytesSource(case)))
     print("alive", flush=True)
 threading.stack_size(256 << 10)
 thread = threading.Thread(target=all_of_them)
