@@ -11,8 +11,8 @@ from command import CLEAN, MODEL, TRUNCATED, real, run
 
 import lstm_audit
 from lstm_audit.cli.trend import over_time
-from lstm_audit.lstm.find import natural
 from lstm_audit.history import steps_of
+from lstm_audit.lstm.find import natural
 
 
 @pytest.fixture
