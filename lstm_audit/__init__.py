@@ -20,6 +20,9 @@ from .version import __version__ as __version__
 TYPE_CHECKING = not __name__
 
 if TYPE_CHECKING:
+    from .activity import Activity as Activity
+    from .activity import GateActivity as GateActivity
+    from .activity import gates as gates
     from .errors import AuditError as AuditError
     from .errors import BadPolicy as BadPolicy
     from .errors import MalformedFile as MalformedFile
@@ -48,6 +51,7 @@ else:
     # Each name is imported when it is used. A type checker must not see this function: it would
     # take every misspelled name for one of ours.
     _HOMES = {
+        "activity": ("Activity", "GateActivity", "gates"),
         "errors": (
             "AuditError", "BadPolicy", "MalformedFile", "MissingFile", "MissingPackage",
             "NotPatchable", "Skipped", "UnknownFormat", "Unreadable",
@@ -73,8 +77,8 @@ else:
 
 
 __all__ = [
-    "Audit", "AuditError", "BadPolicy", "Checked", "FileAudit", "FileError", "Finding",
-    "MalformedFile", "MissingFile", "MissingPackage", "NotPatchable", "Patched", "Policy", "Probe",
-    "Row", "Skipped", "UnknownFormat", "Unreadable", "__version__",
-    "assert_forget_gate", "audit", "check", "lint", "patch", "probe",
+    "Activity", "Audit", "AuditError", "BadPolicy", "Checked", "FileAudit", "FileError", "Finding",
+    "GateActivity", "MalformedFile", "MissingFile", "MissingPackage", "NotPatchable", "Patched",
+    "Policy", "Probe", "Row", "Skipped", "UnknownFormat", "Unreadable", "__version__",
+    "assert_forget_gate", "audit", "check", "gates", "lint", "patch", "probe",
 ]  # fmt: skip

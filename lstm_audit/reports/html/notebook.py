@@ -17,8 +17,12 @@ RULE = re.compile(r"([^{}@;]+)\{(?=[^{}]*\})")
 def fragment(page: str) -> str:
     """The page without its frame."""
     inside = page.partition("<main>")[2].rpartition("</main>")[0]
-    inside = re.sub(r' id="[^"]*"', "", inside)  # another cell may show the same
-    return f'<div class="{SCOPE[1:]}"><style>{scoped(CSS)}</style>{inside}</div>'
+    return within(re.sub(r' id="[^"]*"', "", inside))  # another cell may show the same
+
+
+def within(content: str) -> str:
+    """Some HTML with the style sheet that it needs."""
+    return f'<div class="{SCOPE[1:]}"><style>{scoped(CSS)}</style>{content}</div>'
 
 
 def scoped(css: str) -> str:

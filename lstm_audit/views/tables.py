@@ -1,0 +1,43 @@
+"""Plain tables for results that have no report of their own.
+
+Comes in: headings and rows of text. Goes out: the table as text, or as HTML for a notebook.
+Promise: no line of text is wider than asked for, as far as the first column can give way; every
+cell of HTML is escaped.
+"""
+
+from collections.abc import Sequence
+
+from ..reports.html.notebook import within
+from ..reports.terminal import GAP, columns_wide, shorten
+from ..reports.words import markup
+
+NARROWEST = 12
+"""Columns that names have at least."""
+
+
+def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
+    """Names to the left, shortened where there is no room; everything else to the right."""
+    wide = [max(map(columns_wide, column)) for column in zip(heads, *rows, strict=True)]
+    room = width - sum(wide[1:]) - GAP * (len(wide) - 1)
+    names = shorten([row[0] for row in rows], max(room, NARROWEST), "…")
+    wide[0] = max(map(columns_wide, [heads[0], *names]))
+    lines = [heads, ["-" * n for n in wide]]
+    lines += [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
+    return "\n".join(_line(line, wide) for line in lines)
+
+
+def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
+    blank = [" " * (n - columns_wide(cell)) for cell, n in zip(cells, wide, strict=True)]
+    parts = [cells[0] + blank[0], *(b + c for b, c in zip(blank[1:], cells[1:], strict=True))]
+    return (" " * GAP).join(parts).rstrip()
+
+
+def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in the package's own style, for a cell of a notebook."""
+    head = "".join(f"<th>{markup(name)}</th>" for name in heads)
+    body = "".join(
+        f'<tr><td class="path">{markup(row[0])}</td>'
+        f"{''.join(f'<td>{markup(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
+    return within(f"<table><tr>{head}</tr>{body}</table>")
