@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import Skipped, UnknownFormat
-from .facts import Json, number
+from .facts import Json, json_number
 from .lstm.layer import Direction, Identity
 from .lstm.measure import time_scale as time_scale_of_bias
 from .recompute import Calls, Steps, record_calls, steps_of_call
@@ -121,9 +121,9 @@ def _as_json(one: GateActivity) -> Json:
         "layer": one.layer,
         "direction": one.direction,
         "steps": one.steps,
-        "saturated": number(one.saturated),
-        "shut": number(one.shut),
-        **{name: list(map(number, values)) for name, values in units.items()},
+        "saturated": json_number(one.saturated),
+        "shut": json_number(one.shut),
+        **{name: list(map(json_number, values)) for name, values in units.items()},
     }
 
 
