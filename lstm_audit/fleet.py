@@ -41,6 +41,7 @@ def audit(
     exclude: str | Iterable[str] = (),
     progress: Progress | None = None,
     probe: bool = False,
+    download: bool = False,
 ) -> Audit:
     """Audit checkpoints, or a live object.
 
@@ -53,12 +54,13 @@ def audit(
     or any `concurrent.futures.Executor` does: dask's `Client.get_executor()`, mpi4py's, loky's,
     ray's. Nothing is executed and nothing is written; but `probe` runs one step of every cell of a
     live module, says where the weights alone give a wrong number, and measures what is skipped.
+    `download` reads the whole of what a web server does not serve by ranges.
 
     Raises `BadPolicy` when a path does not exist or a pattern matches nothing, `UnknownFormat` for
     an object that holds no tensors. A file that cannot be read is no exception but an entry of
     `Audit.errors`.
     """
-    request = Request(patterns_of(layers), policy, numbers_only, units)
+    request = Request(patterns_of(layers), policy, numbers_only, units, download=download)
     if isinstance(target, (str, bytes, os.PathLike)):
         target = [target]
     if isinstance(target, Sequence):

@@ -54,13 +54,15 @@ class Input(NamedTuple):
     folder.
 
     `stands_for_shards`: it is an index, and the shards that it names are not audited by themselves.
-    `problem`: what kept a folder from being listed; then there is nothing to read.
+    `problem`: what kept a folder from being listed; then there is nothing to read. `facts`: size
+    and version, as far as the listing of what lies elsewhere says them.
     """
 
     path: str
     named: bool
     stands_for_shards: bool = False
     problem: str = ""
+    facts: tuple[int, str] | None = None
 
     @property
     def expected(self) -> bool:
@@ -68,7 +70,7 @@ class Input(NamedTuple):
         return (
             self.named
             or self.stands_for_shards
-            or os.path.splitext(self.path)[1].lower().removeprefix(".") in _suffixes()
+            or os.path.splitext(label(self.path))[1].lower().removeprefix(".") in _suffixes()
         )
 
 
@@ -152,18 +154,29 @@ def label(path: str) -> str:
 
 
 def _expand_remote(locator: str) -> Iterator[Input]:
-    """A file, or those of a folder or a wildcard, where an index stands for its shards."""
-    from .raw.remote import find  # what local files never need
+    """A file, or those of a folder or a wildcard: what several files hold together is one input, as
+    in a folder that is walked.
+    """
+    from .raw.remote import find  # 40 ms, which local files need not pay
 
-    names = find(locator)
-    if names is None:
+    found = find(locator)
+    if found is None:
         yield Input(locator, named=True)
         return
-    indexes = {name: shards_beside(name) for name in names if name.endswith(INDEX)}
-    shards = {shard for named in indexes.values() for shard in named}
-    for name in names:
-        if name not in shards:
-            yield Input(name, named=False, stands_for_shards=bool(indexes.get(name)))
+    folders: dict[str, list[str]] = {}
+    for there in found:
+        folder, _, name = there.locator.rpartition("/")
+        folders.setdefault(folder, []).append(name)
+    shards = {shard for there in found for shard in shards_beside(there.locator)}
+    for there in found:
+        folder, _, name = there.locator.rpartition("/")
+        names = folders[folder]
+        below = [VARIABLES] if f"{folder}/{VARIABLES}" in folders else []
+        of_net = name.endswith(".bin") and name.removesuffix(".bin") + ".xml" in names
+        if there.locator in shards or of_net or _is_part(name, names, below):
+            continue
+        stands = name.endswith(INDEX) and bool(shards_beside(there.locator))
+        yield Input(there.locator, named=False, stands_for_shards=stands, facts=there.facts)
 
 
 @contextmanager
@@ -268,19 +281,31 @@ def _unlisted(closed: list[OSError]) -> Iterator[Input]:
         )
 
 
-def open_source(path: str, budget: Budget | None = None) -> OpenSource:
-    """A local file, or one that lies elsewhere; `budget` is its checkpoint's, if that has one."""
+def open_source(path: str, budget: Budget | None = None, download: bool = False) -> OpenSource:
+    """A local file, or one that lies elsewhere; `budget` is its checkpoint's, if that has one.
+    `download`: read the whole of what a server does not serve by ranges.
+    """
     if not is_remote(path):
         return FileSource(path, budget)
-    from .raw.remote import RemoteSource  # 40 ms, which local files need not pay
+    from .raw.remote import open_remote  # 40 ms, which local files need not pay
 
-    return RemoteSource(path, label(path), budget)
+    return open_remote(path, label(path), budget, download)
+
+
+def sibling(path: str, name: str) -> str:
+    """The path of a file in the folder of another. A query goes along: one token may open all files
+    of a store.
+    """
+    if not is_remote(path):
+        return os.path.join(os.path.dirname(path), name)
+    place, mark, query = path.partition("?")
+    return f"{place.rpartition('/')[0]}/{name}{mark}{query}"
 
 
 def shards_beside(path: str) -> list[str]:
     """The files that an index names; none for any other file."""
-    names = _shards_of(path) if path.endswith(INDEX) else None
-    return [os.path.join(os.path.dirname(path), name) for name in names or ()]
+    names = _shards_of(path) if path.partition("?")[0].endswith(INDEX) else None
+    return [sibling(path, name) for name in names or ()]
 
 
 def _shards_of(path: str) -> tuple[str, ...] | None:

@@ -15,11 +15,20 @@ from . import formats
 from .errors import AuditError, MalformedFile, NotPatchable, UnknownFormat
 from .facts import FileAudit, FileError, Finding, Row, facts_of, sort_skipped, units_of
 from .formats import Beside, Checkpoint, MemberPart
-from .inputs import STDIN, Input, label, open_source, split_locator, spooled_stdin
+from .inputs import (
+    STDIN,
+    Input,
+    is_remote,
+    label,
+    open_source,
+    sibling,
+    split_locator,
+    spooled_stdin,
+)
 from .interrupted import hot, interrupted
 from .lstm.find import Found, find_lstms
 from .lstm.layer import Lstm
-from .lstm.measure import measure, read_values
+from .lstm.measure import announce, measure, read_values
 from .policy.globs import matches, matches_module
 from .raw.budget import Budget
 from .raw.source import OpenSource
@@ -50,7 +59,8 @@ class Request(NamedTuple):
     """What is asked of every file: which layers, which policy's rules, whether numbers alone are
     wanted, and whether those of each unit are kept.
 
-    `seconds` of computing end a file as a last resort (0: nothing does). It takes a signal, so only
+    `download`: see `opened`. `seconds` of computing end a file as a last resort (0: nothing does).
+    It takes a signal, so only
     a process of our own asks for it, never a caller's.
     """
 
@@ -59,6 +69,7 @@ class Request(NamedTuple):
     numbers_only: bool = False
     units: bool = False
     seconds: float = 0.0
+    download: bool = False
 
 
 EVERYTHING = Request()
@@ -114,10 +125,10 @@ def deadline(seconds: float) -> Iterator[None]:
 
 def beside(path: str, name: str) -> str:
     """The path of a file in the folder of another; see `formats.Beside`."""
-    folder, own = os.path.split(path)
     if name.startswith("*"):
+        own = os.path.basename(path.partition("?")[0] if is_remote(path) else path)
         name = os.path.splitext(own)[0] + name[1:]
-    return os.path.join(folder, name)
+    return sibling(path, name)
 
 
 class Opened(NamedTuple):
@@ -142,10 +153,11 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
+def opened(path: str, despite_journal: bool = False, download: bool = False) -> Iterator[Opened]:
     """Read a checkpoint and keep its files open; raises an `AuditError` when that fails.
 
-    `path` may name a checkpoint inside an archive: `agent.zip!policy.pth`.
+    `path` may name a checkpoint inside an archive: `agent.zip!policy.pth`. `download`: what a
+    server does not serve by ranges is read whole, into a temporary file.
 
     A file with the journal of an interrupted patch is refused, unless it is the patch itself that
     reads it back.
@@ -161,7 +173,7 @@ def opened(path: str, despite_journal: bool = False) -> Iterator[Opened]:
             if hot(name) and not despite_journal:
                 raise interrupted(name)
             readable = stack.enter_context(spooled_stdin()) if name == STDIN else name
-            sources.append(stack.enter_context(open_source(readable, budget)))
+            sources.append(stack.enter_context(open_source(readable, budget, download)))
             return span_all(sources[-1])
 
         file, inside = split_locator(path)
@@ -212,13 +224,13 @@ def _of_many(request: Request) -> Request:
 
 def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:
     """A file's one checkpoint; raises an `AuditError` when it cannot be read, or has several."""
-    with opened(path) as file:
+    with opened(path, download=request.download) as file:
         return _judge(path, file.sources, file.checkpoint, request)
 
 
 def _audit_parts(path: str, request: Request) -> Results:
     """Each of a file's checkpoints; raises an `AuditError` when it cannot be read at all."""
-    with opened(path) as file:
+    with opened(path, download=request.download) as file:
         named = label(path)
         return tuple(_audit_part(named, file.sources, part, request) for part in file.parts)
 
@@ -263,6 +275,8 @@ def _judge(
     found = _within(everything, request.layers)
     lstms = [lstm for lstm in found.lstms if selected(lstm, request.layers)]
     _bound(lstms)
+    if any(source.far for source in sources):
+        announce(lstms)
     values = [read_values(lstm) for lstm in lstms]
     measures = [measure(lstm, read) for lstm, read in zip(lstms, values, strict=True)]
     skipped = sort_skipped(found.skipped)

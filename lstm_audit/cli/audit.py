@@ -38,7 +38,19 @@ def _request(given: GivenOptions) -> Request:
     """The policy in force says what is shown, as in `check`, but nothing asks for an LSTM."""
     if not given.no_init:
         policy = read_policy_and_flags(given).having("require-lstm", False)
-        return Request(given.layers, policy, units=draws_units(given), seconds=MAX_SECONDS)
+        return Request(
+            given.layers,
+            policy,
+            units=draws_units(given),
+            seconds=MAX_SECONDS,
+            download=given.download,
+        )
     if given.verify or given.config:
         raise BadPolicy("--verify and --config are about rules, and --no-init leaves the rules out")
-    return Request(given.layers, numbers_only=True, units=draws_units(given), seconds=MAX_SECONDS)
+    return Request(
+        given.layers,
+        numbers_only=True,
+        units=draws_units(given),
+        seconds=MAX_SECONDS,
+        download=given.download,
+    )

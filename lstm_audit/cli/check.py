@@ -44,7 +44,9 @@ def run(given: GivenOptions) -> int:
         raise BadPolicy("--update-baseline needs --baseline FILE")
     _refuse_contradiction(given)
     policy = read_policy_and_flags(given)
-    request = Request(given.layers, policy, units=draws_units(given), seconds=MAX_SECONDS)
+    request = Request(
+        given.layers, policy, units=draws_units(given), seconds=MAX_SECONDS, download=given.download
+    )
     found, shown = _look(given, request)
     patches, uncertain = _mend(shown, given, policy.conventions)
     if patches and not given.diff:

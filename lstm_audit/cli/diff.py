@@ -48,7 +48,7 @@ def run(given: GivenOptions) -> int:
          not be judged
       4  neither side has an LSTM
     """
-    request = Request(given.layers, numbers_only=True, units=True)
+    request = Request(given.layers, numbers_only=True, units=True, download=given.download)
     sides = audit_paths([given.a], request), audit_paths([given.b], request)
     for side in sides:
         _refuse_unclear(side)

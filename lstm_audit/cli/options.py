@@ -161,7 +161,12 @@ LAYERS = Option(
     complete="layers",
 )
 JOBS = Option(
-    "jobs", ("-j", "--jobs"), "Processes; 0 means one a core.", read_count, metavar="N", default=1
+    "jobs",
+    ("-j", "--jobs"),
+    "Processes, threads for URLs; 0 means one a core.",
+    read_count,
+    metavar="N",
+    default=1,
 )
 EXCLUDE = Option(
     "exclude",
@@ -176,7 +181,12 @@ SHOW_IGNORED = Option(
     ("--show-ignored",),
     "List on stderr the files of a folder that are no checkpoints.",
 )
-RUN = (LAYERS, EXCLUDE, JOBS, SHOW_IGNORED)
+DOWNLOAD = Option(
+    "download",
+    ("--download",),
+    "Of a web server that serves no ranges, read files whole, into a temporary file.",
+)
+RUN = (LAYERS, EXCLUDE, JOBS, SHOW_IGNORED, DOWNLOAD)
 
 CONFIG = Option(
     "config",
@@ -454,6 +464,7 @@ FORMS: Mapping[str, Form] = {
             "Options": (
                 LAYERS._replace(help="Only LSTMs that match the glob; repeatable."),
                 Option("as_json", ("--json",), "The comparison as JSON."),
+                DOWNLOAD,
                 Option("fail_on_change", ("--fail-on-change",), "Exit 1 when anything differs."),
                 Option(
                     "match",
@@ -469,7 +480,7 @@ FORMS: Mapping[str, Form] = {
     "trend": Form(
         (PATHS,),
         {
-            "What to follow": (LAYERS, JOBS),
+            "What to follow": (LAYERS, JOBS, DOWNLOAD),
             "Options": (
                 Option(
                     "trend_format",

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..errors import BadPolicy
 from ..facts import Audit
-from ..inputs import shards_beside
+from ..inputs import is_remote, shards_beside
 from ..interrupted import sidecars
 from ..reports import REPORTS, Digest, Look, digest_of
 from ..reports.remedies import shell
@@ -229,6 +229,7 @@ def refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Sequen
     if not outputs:
         return
     paths = [file.path for file in audit.files] + [error.path for error in audit.errors]
+    paths = [path for path in paths if not is_remote(path)]
     paths += [shard for path in paths for shard in shards_beside(path)]
     taken = {os.path.realpath(path): "is one of the inputs" for path in (*paths, *kept) if path}
     for path in paths:

@@ -4,9 +4,10 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from ..errors import AuditError, BadPolicy, MalformedFile, UnknownFormat
+from ..errors import AuditError, BadPolicy, MalformedFile, NotPatchable, UnknownFormat
 from ..inputs import STDIN, Input, expand
 from ..lstm.own import Own
+from ..patching.byhand import refuse_remote
 from ..patching.checkpoint import Planned, explain_refusal, mapped, plan, with_donor
 from ..patching.choose import refuse_unmatched_layers
 from ..patching.whole import apply_plan, plan_recovered
@@ -56,6 +57,11 @@ def run(given: GivenOptions) -> int:
     if len(modes) > 1:
         raise BadPolicy(f"{' and '.join(modes)} exclude each other")
     refuse_stdin(given.paths)
+    try:
+        refuse_remote(given.paths, target.words)
+    except NotPatchable as error:
+        tell(error.message)
+        return exits.UNREADABLE
     inputs = expand(given.paths)
     if given.output and (len(given.paths) > 1 or not inputs[0].named):
         raise BadPolicy("--output takes one FILE")

@@ -62,7 +62,7 @@ def run(given: GivenOptions) -> int:
 
 
 def _audit(given: GivenOptions) -> Audit:
-    request = Request(given.layers, numbers_only=True, seconds=MAX_SECONDS)
+    request = Request(given.layers, numbers_only=True, seconds=MAX_SECONDS, download=given.download)
     progress = ProgressLine(given.quiet)
     audit = audit_paths(given.paths, request, given.jobs, progress)
     progress.end()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ..errors import AuditError, BadPolicy
-from ..inputs import Input, expand
+from ..inputs import Input, expand, is_remote, label
 from ..interrupted import sidecars
 from ..patching.undo import Undone
 from ..patching.whole import undo_checkpoint
@@ -46,6 +46,9 @@ def run(given: GivenOptions) -> int:
       4  nothing to undo
     """
     refuse_stdin(given.paths)
+    for path in filter(is_remote, given.paths):
+        tell(f"{label(path)}: what lies elsewhere was not patched from here: nothing to undo")
+        return exits.UNREADABLE
     inputs = expand(given.paths)
     if given.sidecar is not None:
         _refuse_foreign(given.sidecar, inputs)

@@ -6,7 +6,7 @@ each once, and never another index.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import AuditError, MalformedFile, UnknownFormat
@@ -157,7 +157,16 @@ def _lazy(homes: Mapping[str, str], shards: Mapping[str, Checkpoint]) -> Tensors
     def shape(name: str, file: str) -> tuple[int, ...]:
         return shape_of(shards[file].tensors, name)
 
-    return Tensors(homes, build, shape)
+    def announce(names: Iterable[str]) -> None:
+        by_shard: dict[str, list[str]] = {}
+        for name in names:
+            by_shard.setdefault(homes[name], []).append(name)
+        for file, inside in by_shard.items():
+            tensors = shards[file].tensors
+            if isinstance(tensors, Tensors) and tensors.announce is not None:
+                tensors.announce(inside)
+
+    return Tensors(homes, build, shape, announce)
 
 
 def _merge(homes: Mapping[str, str], shards: Mapping[str, Checkpoint]) -> Checkpoint:

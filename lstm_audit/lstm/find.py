@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import MalformedFile, Skipped
 from ..formats import Checkpoint, Graph, shape_of
 from ..raw.tensor import Tensor
+from ..raw.tensors import Tensors
 from ..tuples import NamedTuple
 from .cut import FACTORS, MAX_BIAS, cut
 from .extra import doubt_lookalikes, weigh_extras
@@ -145,7 +146,7 @@ def _apply(
     """
     outcomes: list[GroupResult] = []
     taken: set[str] = set()
-    for group in match(row, names, checkpoint):
+    for group in _announced(match(row, names, checkpoint), checkpoint.tensors):
         if group.module in settled and "recurrent" not in group.first:
             taken.update(group.parts.values())
             continue
@@ -157,6 +158,21 @@ def _apply(
                 outcomes += _lookalike(group, checkpoint.tensors, outcome.reason)
             taken.update(group.parts.values(), group.spare, mirrored(group, checkpoint.tensors))
     return outcomes, taken
+
+
+def _announced(groups: Iterator[Group], tensors: Mapping[str, Tensor]) -> Iterable[Group]:
+    """The groups, once a reader that can fetch ahead was told whose biases will be asked for."""
+    announce = tensors.announce if isinstance(tensors, Tensors) else None
+    if announce is None:  # a local file
+        return groups
+    found = list(groups)
+    announce(
+        name
+        for group in found
+        for (_, key), name in group.parts.items()
+        if group.convention.slots[key].role in ("bias", *FACTORS)
+    )
+    return found
 
 
 def _bound(count: int) -> None:

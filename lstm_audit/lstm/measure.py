@@ -7,12 +7,13 @@ activations, never the activation of the mean.
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from math import dist, exp, log1p, sqrt
 from operator import add, sub
 
 from ..activations import parse_activation
+from ..raw.span import Span, span_all
 from ..raw.tensor import Block, read_block, read_numbers, whole_block
 from ..tuples import NamedTuple
 from .layer import GATES, Lstm, Term
@@ -75,6 +76,20 @@ class Measures(NamedTuple):
     def __repr__(self) -> str:
         bias, active = self.gates["f"].mean, self.activation.mean
         return f"<Measures: forget bias {bias:.4g}, activation {active:.4g}>"
+
+
+def announce(lstms: Iterable[Lstm]) -> None:
+    """Say to sources that are far which biases will be read, so that they come in one batch."""
+    far: dict[int, tuple[Span, list[tuple[int, int]]]] = {}
+    for lstm in lstms:
+        for term in (term for gate in GATES for term in lstm.gates[gate]):
+            for tensor in (term.block.tensor, term.mask and term.mask.tensor, term.log_scale):
+                if tensor is not None and tensor.span.source.far:
+                    span = tensor.span
+                    _, places = far.setdefault(id(span.source), (span_all(span.source), []))
+                    places.append((span.start, span.size))
+    for span, places in far.values():
+        span.announce(places)
 
 
 def read_values(lstm: Lstm) -> Values:

@@ -14,6 +14,7 @@ from ..policy.load import PolicyLike, make_policy
 from ..targets import TARGETS, Target, TargetValue, only_one
 from ..targets import target as make_target
 from .apply import Applied, Mode
+from .byhand import refuse_remote
 from .checkpoint import Planned, with_donor
 from .live import patch_module
 from .plan import GatePlan, check_place
@@ -72,6 +73,7 @@ def patch(
     if not isinstance(target, (str, os.PathLike)):
         gates, wrote = patch_module(target, chosen, patterns, half, declared)
         return Patched(gates, wrote=wrote)
+    refuse_remote([os.fspath(target)], chosen.words)
     planned = plan_recovered(os.fspath(target), chosen, patterns, half, declared=declared)
     if not planned.changes and output is None:
         return Patched(planned.gates, planned)

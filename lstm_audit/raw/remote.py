@@ -4,60 +4,103 @@ Comes in: a locator such as `s3://bucket/model.pt`. Goes out: a `RemoteSource`, 
 locator with a wildcard or a folder means. Promise: only ranges are asked for, what is asked for
 together is fetched together, and no credential of a locator reaches a message.
 
-The file systems are fsspec's; tokens, endpoints and offline behaviour are those of its libraries.
+The plan of reads: the first request brings the head, which of a small model is the whole file; a
+read near the end brings the tail, where zips have their directory; what the readers announce
+(`prefetch`) comes at once, neighbours in one request. So a checkpoint of any size takes three
+round trips: head, tail, biases.
 """
 
-import random
+import tempfile
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self, TypeVar
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Any, Self
 
-from ..errors import BadPolicy, NotPatchable, Unreadable
+from ..errors import NotPatchable, Unreadable
+from ..tuples import NamedTuple
 from .budget import Budget
+from .source import FileSource
+from .stores import (
+    NO_RANGES,
+    WEB,
+    Facts,
+    Place,
+    attempt,
+    file_system,
+    open_store,
+    save,
+    version_of,
+)
 
-BLOCK = 1 << 15
-"""Bytes of a block: a header, a directory or a layer's biases mostly fit into one."""
+BLOCK = 1 << 13
+"""Bytes of a block: what is announced is fetched in whole ones."""
 
-MAX_CACHED = 256
+HEAD = TAIL = 1 << 16
+"""Bytes that come with the first request, and with a read near the end: a header of 300 tensors, a
+directory of 600. They cost less than another round trip.
+"""
+
+AHEAD = 1 << 15
+"""Bytes that are fetched from a place that nobody announced: the next ones are mostly asked for
+next.
+"""
+
+BEHIND = 1 << 14
+"""Bytes before such a place that come along: HDF5 writes a bias, then what leads to the next."""
+
+MAX_GAP = 1 << 15
+"""Bytes between two places that are fetched with them: cheaper than one more request."""
+
+MAX_CACHED = 1 << 10
 """Blocks of one file that are kept: 8 MiB."""
 
-MAX_GAP = 1
-"""Blocks between two that are needed which are fetched with them: cheaper than one more request."""
 
-TRIES = 4
-PAUSE = 0.25
-"""Seconds before the second try; doubled for each further one, and stretched at random by up to as
-much again, so that a thousand readers do not come back at once.
-"""
+class There(NamedTuple):
+    """A file that a folder or a wildcard means, with what the listing says of it already."""
 
-TIMEOUT = 60
-"""Seconds for one request."""
-
-RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP states after which the same range may be asked for again (RFC 9110, 15)."""
-
-EXTRAS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hub"}
-"""Which extra of this package brings a scheme; `remote` brings the others."""
-
-T = TypeVar("T")
+    locator: str
+    facts: Facts | None
 
 
-def find(locator: str) -> list[str] | None:
+def find(locator: str) -> list[There] | None:
     """The files that a locator means: of a wildcard or a folder all below it, else None: itself."""
     scheme = locator.partition("://")[0]
     wild = any(sign in locator.partition("?")[0] for sign in "*[")
-    if scheme in ("http", "https") and not wild:
+    if scheme in WEB and not wild:
         return None  # a web server has no folders
-    files, path = _file_system(locator)
+    files, path = file_system(locator)
     if wild:
-        found = _tried(locator, lambda: files.glob(path))
-    elif _tried(locator, lambda: files.isdir(path)):
-        found = _tried(locator, lambda: files.find(path))
+        found = attempt(lambda: files.glob(path, detail=True))
+    elif attempt(lambda: files.isdir(path)):
+        found = attempt(lambda: files.find(path, detail=True))
     else:
         return None
-    return sorted(files.unstrip_protocol(name) for name in found)
+    there = (
+        There(files.unstrip_protocol(name), _facts_of(info))
+        for name, info in found.items()
+        if info.get("type") != "directory"
+    )
+    return sorted(there)
+
+
+def _facts_of(info: dict[str, Any]) -> Facts | None:
+    size, version = info.get("size"), version_of(info)
+    return Facts(size, version) if isinstance(size, int) and version else None
+
+
+def open_remote(
+    locator: str, name: str, budget: Budget | None = None, download: bool = False
+) -> "RemoteSource | Downloaded":
+    """A file by ranges; the whole of it where the server serves none and `download` was asked
+    for.
+    """
+    try:
+        return RemoteSource(locator, name, budget)
+    except Unreadable as error:
+        if not download or not error.message.startswith(NO_RANGES):
+            raise
+    return Downloaded(locator, name, budget)
 
 
 class RemoteSource:
@@ -66,21 +109,17 @@ class RemoteSource:
     """
 
     placed = False
+    far = True
 
     def __init__(self, locator: str, name: str, budget: Budget | None = None) -> None:
         self.name = name
         self.budget = budget or Budget()
-        self._locator = locator
-        self._files, self._path = _file_system(locator)
+        self._store = open_store(locator)
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
-        info = self._info(BLOCK)
-        if not isinstance(info.get("size"), int):
-            raise Unreadable("the server does not say how long the file is")
-        self.size: int = info["size"]
-        self._version = _version(info)
-        if "head" in info:
-            self._blocks[0] = info["head"]
+        self.facts, head = attempt(lambda: self._store.look(HEAD))
+        self.size = self.facts.size
+        self._keep(0, head)
 
     def read(self, at: int, n: int) -> bytes:
         """Exactly `n` bytes from `at`."""
@@ -89,25 +128,30 @@ class RemoteSource:
             return b""
         first, last = at // BLOCK, (at + n - 1) // BLOCK
         with self._lock:
-            self._fetch(range(first, last + 1))
+            if any(k not in self._blocks for k in range(first, last + 1)):
+                self._fetch([self._around(at, n)], most=last - first + 1 + MAX_CACHED)
             data = b"".join(self._blocks[k] for k in range(first, last + 1))
             self._forget()
         return data[at - first * BLOCK : at - first * BLOCK + n]
 
     def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Fetch these (place, length) together, as far as they can be kept."""
-        wanted = {
-            k
-            for at, n in ranges
-            if n > 0
-            for k in range(at // BLOCK, min(at + n - 1, self.size - 1) // BLOCK + 1)
-        }
+        places = [(at, min(at + n, self.size)) for at, n in ranges if n > 0 and at < self.size]
         with self._lock:
-            self._fetch(sorted(wanted)[:MAX_CACHED])
+            self._fetch(places)
+
+    def _around(self, at: int, n: int) -> Place:
+        """What is fetched for a read that nobody announced."""
+        if at + n > self.size - TAIL:
+            return min(at, max(0, self.size - TAIL)), self.size
+        return max(0, at - BEHIND), min(max(at + n, at + AHEAD), self.size)
 
     def settle(self) -> None:
         """Raise `Unreadable` (kind `changed`) if the file is another one than at opening."""
-        if _version(self._info(1)) != self._version:
+        if self._store.is_held:
+            return
+        facts, _ = attempt(lambda: self._store.look(1))
+        if facts != self.facts:
             raise Unreadable("the file changed while it was being read; try again", kind="changed")
 
     def close(self) -> None:
@@ -116,12 +160,8 @@ class RemoteSource:
 
     @property
     def identity(self) -> tuple[int, int, int, int]:
-        """There is none that a patch could hold on to; raises `NotPatchable` with what to do."""
-        name = self.name.rpartition("/")[2]
-        raise NotPatchable(
-            f"a file that lies elsewhere is not patched: download it ({name}), "
-            f"`lstm-audit patch {name} …`, and upload it again"
-        )
+        """There is none that a patch could hold on to; raises `NotPatchable`."""
+        raise NotPatchable("a file that lies elsewhere is not patched: download it")
 
     def __enter__(self) -> Self:
         return self
@@ -129,132 +169,63 @@ class RemoteSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _info(self, n: int) -> dict[str, Any]:
-        """What the store says of the file; of the web it is said beside the first `n` bytes."""
-        if self._locator.startswith(("http://", "https://")):
-            return _tried(self._locator, lambda: _ask_web(self._files, self._path, n))
-        info: dict[str, Any] = _tried(self._locator, lambda: self._files.info(self._path))
-        return info
+    def _fetch(self, places: Sequence[Place], most: int = MAX_CACHED) -> None:
+        """Make sure of the blocks of these places, `most` of them; what is missing comes in one
+        batch.
+        """
+        wanted = {k for start, stop in places for k in range(start // BLOCK, -(-stop // BLOCK))}
+        missing = sorted(wanted - self._blocks.keys())[:most]
+        if missing:
+            left = _joined(missing, self.size)
+            attempt(lambda: self._fetch_left(left))
 
-    def _fetch(self, blocks: Sequence[int]) -> None:
-        """Make sure of these blocks; those that are missing come in one batch of ranges."""
-        missing = [k for k in blocks if k not in self._blocks]
-        if not missing:
-            return
-        runs = _runs(missing)
-        starts = [first * BLOCK for first, _ in runs]
-        ends = [min((last + 1) * BLOCK, self.size) for _, last in runs]
-        paths = [self._path] * len(runs)
-        got = _tried(self._locator, lambda: self._files.cat_ranges(paths, starts, ends))
-        for (first, last), start, end, data in zip(runs, starts, ends, got, strict=True):
-            if len(data) != end - start:
-                message = f"{len(data)} bytes came where {end - start} were asked for"
-                raise Unreadable(message, kind="changed")
-            for k in range(first, last + 1):
-                at = (k - first) * BLOCK
-                self._blocks[k] = bytes(data[at : at + BLOCK])
+    def _fetch_left(self, left: list[Place]) -> None:
+        """Fetch what is still left, and take it off the list; raises the first error that came."""
+        wanted = list(left)
+        failures = []
+        for place, data in zip(wanted, self._store.fetch(wanted), strict=True):
+            if isinstance(data, Exception):
+                failures.append(data)
+            else:
+                self._keep(place[0], data)
+                left.remove(place)
+        if failures:
+            raise failures[0]
+
+    def _keep(self, start: int, data: bytes) -> None:
+        """Cut into blocks what begins at one; the last is whole only where the file ends."""
+        for at in range(0, len(data), BLOCK):
+            block = data[at : at + BLOCK]
+            if len(block) == BLOCK or start + at + len(block) == self.size:
+                self._blocks[(start + at) // BLOCK] = block
 
     def _forget(self) -> None:
         while len(self._blocks) > MAX_CACHED:
             self._blocks.popitem(last=False)
 
 
-def _ask_web(files: Any, url: str, n: int) -> dict[str, Any]:
-    """Size, version and first bytes in one request. A server that knows no ranges answers 200, and
-    then nothing of the body is read: it could be the whole of a large file.
+class Downloaded(FileSource):
+    """The whole of a file that is served in no other way, in a temporary file that has no name any
+    more. It is no place that could be patched.
     """
-    from fsspec.asyn import sync  # an extra, see below
 
-    async def ask() -> dict[str, Any]:
-        session = await files.set_session()
-        headers = {"Range": f"bytes=0-{n - 1}", "Accept-Encoding": "identity"}
-        async with session.get(files.encode_url(url), headers=headers) as answer:
-            answer.raise_for_status()
-            size = answer.headers.get("Content-Range", "").rpartition("/")[2]
-            if answer.status != 206 or not size.isdigit():
-                raise Unreadable(
-                    "the server serves no ranges: download the file and audit it there"
-                )
-            head = await answer.content.read(n) if int(size) else b""
-            while len(head) < min(n, int(size)) and (more := await answer.content.read(n)):
-                head += more
-            if len(head) != min(n, int(size)):
-                raise Unreadable(f"{len(head)} bytes came where {n} were asked for", kind="changed")
-            said = {key: answer.headers.get(key) for key in ("ETag", "Last-Modified")}
-        return {"size": int(size), "head": head, **said}
+    placed = False
 
-    found: dict[str, Any] = sync(files.loop, ask)
-    return found
+    def __init__(self, locator: str, name: str, budget: Budget | None = None) -> None:
+        with tempfile.TemporaryFile() as file:
+            attempt(lambda: save(locator, file))
+            super().__init__(f"/dev/fd/{file.fileno()}", budget)
+        self.name = name
+        self.facts = Facts(self.size, "")
+
+    @property
+    def identity(self) -> tuple[int, int, int, int]:
+        """There is none that a patch could hold on to; raises `NotPatchable`."""
+        raise NotPatchable("a file that lies elsewhere is not patched: download it")
 
 
-def _runs(blocks: Sequence[int]) -> list[tuple[int, int]]:
-    """Neighbouring blocks as (first, last), small gaps between them included."""
-    runs: list[tuple[int, int]] = []
-    for k in blocks:
-        if runs and k - runs[-1][1] <= MAX_GAP + 1:
-            runs[-1] = runs[-1][0], k
-        else:
-            runs.append((k, k))
-    return runs
-
-
-def _version(info: dict[str, Any]) -> tuple[object, ...]:
-    """What tells one version of a file from another, as far as the store says it."""
-    keys = ("size", "ETag", "etag", "generation", "Last-Modified", "LastModified", "mtime", "oid")
-    return tuple(str(info.get(key)) for key in keys)
-
-
-def _file_system(locator: str) -> tuple[Any, str]:
-    """fsspec's file system of a scheme, and the path in it."""
-    scheme = locator.partition("://")[0]
-    try:
-        import fsspec  # an extra: local files never need it
-
-        options = {} if scheme not in ("http", "https") else {"client_kwargs": _client()}
-        files, path = fsspec.core.url_to_fs(locator, use_listings_cache=False, **options)
-    except ImportError:
-        extra = EXTRAS.get(scheme, "remote")
-        message = f"reading {scheme}:// needs `pip install 'lstm-audit[{extra}]'`"
-        raise BadPolicy(message) from None
-    except ValueError:
-        raise BadPolicy(f"nothing here reads {scheme}://") from None
-    return files, path
-
-
-def _client() -> dict[str, Any]:
-    import aiohttp  # part of the same extra
-
-    return {"timeout": aiohttp.ClientTimeout(total=TIMEOUT)}
-
-
-def _tried(locator: str, ask: Callable[[], T]) -> T:
-    """The answer, after a few tries where a refusal may pass. The libraries' own texts are not
-    repeated: they hold the locator, and with it what may be secret.
-    """
-    for left in reversed(range(TRIES)):
-        try:
-            return ask()
-        except Unreadable:
-            raise
-        except FileNotFoundError:
-            raise Unreadable("there is no such file") from None
-        except PermissionError:
-            raise Unreadable("access is denied: are the credentials there?") from None
-        except Exception as error:  # noqa: BLE001 # every library raises its own kinds
-            if not left or not _may_pass(error):
-                raise Unreadable(f"cannot read: {_kind(error)}") from None
-        time.sleep(PAUSE * 2 ** (TRIES - 1 - left) * (1 + random.random()))  # noqa: S311 # a pause
-    raise AssertionError("the last try returns or raises")
-
-
-def _may_pass(error: Exception) -> bool:
-    """Whether the same question may be answered later."""
-    status = getattr(error, "status", None)
-    if isinstance(status, int):
-        return status in RETRIED
-    return isinstance(error, OSError | TimeoutError) or "Client" in type(error).__name__
-
-
-def _kind(error: Exception) -> str:
-    status = getattr(error, "status", None)
-    return f"HTTP {status}" if isinstance(status, int) else type(error).__name__
+def _joined(blocks: Sequence[int], size: int) -> list[Place]:
+    """The places of sorted blocks, neighbours and small gaps between them in one."""
+    cuts = [k for k, (a, b) in enumerate(pairwise(blocks), 1) if (b - a - 1) * BLOCK > MAX_GAP]
+    runs = [blocks[a:b] for a, b in pairwise([0, *cuts, len(blocks)])]
+    return [(run[0] * BLOCK, min((run[-1] + 1) * BLOCK, size)) for run in runs]

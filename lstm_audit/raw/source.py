@@ -18,7 +18,8 @@ class Source(Protocol):
     """Something with a size from which a range of bytes can be read.
 
     `placed` says that an offset here is a place in a file that could be written to; `budget` is the
-    account of the checkpoint that it belongs to.
+    account of the checkpoint that it belongs to. `far`: what is about to be read should be said
+    beforehand, all at once (`RemoteSource.prefetch`), because each read is a round trip.
     """
 
     @property
@@ -27,6 +28,8 @@ class Source(Protocol):
     def size(self) -> int: ...
     @property
     def placed(self) -> bool: ...
+    @property
+    def far(self) -> bool: ...
     @property
     def budget(self) -> Budget: ...
     def read(self, at: int, n: int) -> bytes: ...
@@ -57,6 +60,7 @@ class FileSource:
     """
 
     placed = True
+    far = False
 
     def __init__(self, path: str, budget: Budget | None = None) -> None:
         self.name = path
@@ -121,6 +125,7 @@ class BytesSource:
     """
 
     placed = False
+    far = False
 
     def __init__(self, data: bytes, name: str = "memory", budget: Budget | None = None) -> None:
         self.name = name

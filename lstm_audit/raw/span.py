@@ -4,8 +4,9 @@ Comes in: a `Source`. Goes out: `Span`, a bounds-checked slice that reads lazily
 absolute place through any nesting. Promise: an absolute offset is computed here and nowhere else.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Any
 
 from ..errors import MalformedFile
 from ..tuples import NamedTuple
@@ -101,6 +102,14 @@ class Span:
     def read(self) -> bytes:
         """The bytes themselves; the caller has bounded `size`."""
         return self.source.read(self.start, self.size)
+
+    def announce(self, places: Iterable[tuple[int, int]]) -> None:
+        """Say what will be read of these bytes, (offset, size) each: a source that is far fetches
+        it at once; others have nothing to do.
+        """
+        if self.source.far:
+            source: Any = self.source  # what is far has `prefetch`
+            source.prefetch((self.start + at, size) for at, size in places)
 
     def sealed_by(self, look: Sealer) -> "Span":
         """The same bytes under one more, inner checksum, looked up when it is asked for."""

@@ -5,7 +5,7 @@ mapping from names to tensors. Promise: a tensor that nobody asks for costs noth
 which is asked of every weight, no more than the container's word for it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from .tensor import Tensor
@@ -14,21 +14,25 @@ Claimed = TypeVar("Claimed")
 """What a container says of one tensor before it is located."""
 
 Shape = tuple[int, ...]
+Announce = Callable[[Iterable[str]], None]
 
 
 class Tensors(Mapping[str, Tensor], Generic[Claimed]):
     """`build` locates a tensor; `shape` gives the shape that is claimed of it, or None where the
-    claim alone does not tell.
+    claim alone does not tell. `announce` is told the names that are about to be asked for, where
+    that lets a reader fetch them together.
     """
 
-    __slots__ = ("_build", "_built", "_claims", "_shape", "_shapes")
+    __slots__ = ("_build", "_built", "_claims", "_shape", "_shapes", "announce")
 
     def __init__(
         self,
         claims: Mapping[str, Claimed],
         build: Callable[[str, Claimed], Tensor],
         shape: Callable[[str, Claimed], Shape | None] | None = None,
+        announce: Announce | None = None,
     ) -> None:
+        self.announce = announce
         self._claims = claims
         self._build = build
         self._shape = shape

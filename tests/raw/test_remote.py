@@ -1,19 +1,20 @@
 """Files that lie elsewhere: fsspec's memory, and a web server of our own that also lies."""
 
-import threading
+import subprocess
+import sys
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
-from command import CLEAN, MODEL, run
+from command import CLEAN, MODEL, run, untraced
+from large import SUFFIX, WRITERS, write_safetensors
+from web import LIES, Web, serving
 
 import lstm_audit
 from lstm_audit.errors import AuditError, BadPolicy, Unreadable
 from lstm_audit.inputs import is_remote, label
-from lstm_audit.raw import remote
-from lstm_audit.raw.remote import BLOCK, RemoteSource, find
+from lstm_audit.raw import stores
+from lstm_audit.raw.remote import BLOCK, RemoteSource
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec reads what lies elsewhere: .[remote]")
 
@@ -81,7 +82,7 @@ def test_reads_are_ranges_of_blocks(memory) -> None:
 
 def test_patch_is_refused_with_what_to_do(memory) -> None:
     locator = put(memory, "/m.pt", MODEL.read_bytes())
-    with pytest.raises(AuditError, match=r"download m\.pt"):
+    with pytest.raises(AuditError, match=r"lstm-audit patch m.pt --forget-bias 2"):
         lstm_audit.patch(locator, forget_bias=2.0)
 
 
@@ -106,99 +107,173 @@ def test_an_unknown_scheme_is_a_usage_error() -> None:
     assert run("audit", "nothing-of-the-kind://x/y").exit_code == 2
 
 
-class Server(BaseHTTPRequestHandler):
-    """Serves ranges of one file, and lies as it is told."""
-
-    data: ClassVar[bytes] = b""
-    lie: ClassVar[str] = ""
-    failures: ClassVar[int] = 0
-    requests: ClassVar[list[str]] = []
-    etag: ClassVar[str] = '"one"'
-
-    def log_message(self, *_: object) -> None: ...
-
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
-
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, body: bool) -> None:
-        cls = type(self)
-        cls.requests.append(f"{self.command} {self.headers.get('Range', '')}")
-        if cls.failures and body:
-            cls.failures -= 1
-            self.send_response(503)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        data, wanted = cls.data, self.headers.get("Range")
-        status = 200
-        if wanted and cls.lie != "no ranges":
-            start, _, stop = wanted.removeprefix("bytes=").partition("-")
-            data = data[int(start) : int(stop or len(data)) + 1]
-            status = 206
-        if cls.lie == "short" and body:
-            data = data[:-1]
-        self.send_response(status)
-        if cls.lie != "no ranges":
-            self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(len(data)))
-        self.send_header("ETag", cls.etag)
-        if status == 206:
-            self.send_header("Content-Range", f"bytes 0-1/{len(cls.data)}")
-        self.end_headers()
-        if body:
-            self.wfile.write(data)
-
-
 @pytest.fixture
-def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     pytest.importorskip("aiohttp", reason="fsspec's web files need aiohttp: .[remote]")
-    monkeypatch.setattr(remote, "PAUSE", 0.01)
-    for name, value in {
-        "data": MODEL.read_bytes(),
-        "lie": "",
-        "failures": 0,
-        "requests": [],
-    }.items():
-        monkeypatch.setattr(Server, name, value)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://user:pa55@127.0.0.1:{server.server_port}/m.pt?token=5ecret"
-    server.shutdown()
-    server.server_close()
+    monkeypatch.setattr(stores, "PAUSE", 0.01)
+    (tmp_path / "m.pt").write_bytes(MODEL.read_bytes())
+    with serving(tmp_path) as server:
+        yield server
 
 
-def test_a_web_server(web: str) -> None:
-    found = lstm_audit.audit(web)
+SECRET = {"user": "user:pa55", "query": "X-Amz-Signature=5ecret"}
+
+
+def hides(text: object) -> bool:
+    return not any(word in str(text) for word in ("pa55", "5ecret", "user:"))
+
+
+def test_a_web_server(web: Web) -> None:
+    found = lstm_audit.audit(web.url("m.pt", **SECRET))
     assert [r.measures for r in found.rows] == [r.measures for r in lstm_audit.audit(MODEL).rows]
-    assert "5ecret" not in str(found.to_dict())
-    assert "pa55" not in str(found.to_dict())
-    assert len(Server.requests) <= 4, Server.requests
+    assert hides(found)
+    assert web.requests == 1  # all of a small file comes with its head
+    assert web.queries == ["X-Amz-Signature=5ecret"]
+    assert web.authorization == ["Basic dXNlcjpwYTU1"]
 
 
-def test_a_refusal_that_passes_is_asked_again(web: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Server, "failures", 2)
-    assert len(lstm_audit.audit(web).rows) == 4
-    monkeypatch.setattr(Server, "failures", 99)
-    (error,) = lstm_audit.audit(web).errors
-    assert error.kind == "io"
-    assert "5ecret" not in error.message
+@pytest.mark.parametrize("kind", WRITERS)
+def test_a_gigabyte_takes_few_requests_and_round_trips(kind: str, web: Web) -> None:
+    """Four LSTMs, whose numbers tell that the right bytes were read."""
+    if kind == "h5":
+        pytest.importorskip("h5py", reason="h5py writes the large file: .[references]")
+    path = WRITERS[kind](web.folder / f"large{SUFFIX[kind]}")
+    assert path.stat().st_size > 1 << 30
+    assert path.stat().st_blocks * 512 < 16 << 20
+    found = lstm_audit.audit(web.url(path.name))
+    here = lstm_audit.audit(path)
+    assert [row.measures for row in found.rows] == [row.measures for row in here.rows]
+    assert len(found.rows) == 4
+    assert web.requests <= 6, web.asked
+    assert web.bytes <= 512 << 10
+    web.forget()
+    web.latency = 0.05  # what is under way together is one round
+    lstm_audit.audit(web.url(path.name))
+    assert len(web.rounds) <= 4, web.rounds
 
 
-@pytest.mark.parametrize(("lie", "kind"), [("no ranges", "io"), ("short", "changed")])
+def test_a_refusal_that_passes_is_asked_again(web: Web) -> None:
+    web.failures[:] = [503, 429, 500]
+    assert len(lstm_audit.audit(web.url("m.pt")).rows) == 4
+    assert web.requests == 4
+    web.failures[:] = [503] * 99
+    web.forget()
+    (error,) = lstm_audit.audit(web.url("m.pt", **SECRET)).errors
+    assert (error.kind, error.message) == ("io", "cannot read: HTTP 503")
+    assert web.requests == stores.TRIES
+    assert hides(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"), [(404, "no such file"), (403, "credentials"), (400, "400")]
+)
+def test_a_refusal_that_stays_is_said_at_once(web: Web, status: int, words: str) -> None:
+    web.failures[:] = [status] * 9
+    (error,) = lstm_audit.audit(web.url("m.pt", **SECRET)).errors
+    assert words in error.message
+    assert web.requests == 1
+    assert hides(error)
+
+
+def test_a_server_says_when_to_come_back(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[float] = []
+    monkeypatch.setattr(stores.time, "sleep", waited.append)
+    web.headers["Retry-After"] = "7"
+    web.failures[:] = [429]
+    assert lstm_audit.audit(web.url("m.pt")).rows
+    web.headers["Retry-After"] = "7777777"
+    web.failures[:] = [429]
+    assert lstm_audit.audit(web.url("m.pt")).rows
+    assert waited == [7.0, stores.LONGEST_PAUSE]
+
+
+KINDS = {
+    "no ranges": "io",
+    "short": "io",
+    "long": "changed",
+    "other place": "changed",
+    "changes": "changed",
+    "shrinks": "changed",
+    "no size": "io",
+    "zipped": "io",
+    "drips": "io",
+    "never": "io",
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
 def test_a_server_that_lies_is_an_error(
-    web: str, lie: str, kind: str, monkeypatch: pytest.MonkeyPatch
+    web: Web, lie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Server, "lie", lie)
-    (error,) = lstm_audit.audit(web).errors
-    assert error.kind in (kind, "io")
-    assert "5ecret" not in error.message
+    """A file that takes several requests, so that there is a second answer to lie in."""
+    monkeypatch.setattr(stores, "TIMEOUT", 0.4)
+    monkeypatch.setattr(stores, "TRIES", 2)
+    fsspec.filesystem("http").clear_instance_cache()
+    path = write_safetensors(web.folder / "large.safetensors")
+    web.lie = lie
+    (error,) = lstm_audit.audit(web.url(path.name, **SECRET)).errors
+    assert error.kind == KINDS[lie], error
+    assert hides(error)
+    assert web.bytes < 1 << 22
+    fsspec.filesystem("http").clear_instance_cache()
 
 
-def test_a_file_that_is_not_there(web: str) -> None:
-    assert find(web) is None
-    result = run("audit", web.replace("http://", "http://").replace("127.0.0.1", "127.0.0.1"))
+def test_one_file_that_fails_is_no_others(web: Web) -> None:
+    (web.folder / "b.pt").write_bytes(b"PK\3\4 nothing")
+    names = ["m.pt", "b.pt", "missing.pt", "m.pt?2"]
+    found = lstm_audit.audit([web.url(name) for name in names], jobs=4)
+    assert [len(file.rows) for file in found.files] == [4, 4]
+    assert [error.path.rpartition("/")[2] for error in found.errors] == ["b.pt", "missing.pt"]
+
+
+def test_an_empty_file(web: Web) -> None:
+    (web.folder / "empty.pt").write_bytes(b"")
+    (error,) = lstm_audit.audit(web.url("empty.pt")).errors
+    assert error.kind == "empty"
+
+
+def test_without_ranges_it_is_read_whole_on_demand(web: Web) -> None:
+    web.lie = "no ranges"
+    url = web.url("m.pt", **SECRET)
+    (error,) = lstm_audit.audit(url).errors
+    assert "--download" in error.message
+    result = run("audit", "--download", "-f", "json", url)
     assert result.exit_code == 0
-    assert "5ecret" not in result.stdout
+    assert hides(result.stdout)
+    assert '"lstms": 4' in result.stdout
+    assert len(lstm_audit.audit(url, download=True).rows) == 4
+    web.lie = ""
+    web.forget()
+    lstm_audit.audit(url, download=True)
+    assert "bytes=0-" in web.asked[0]  # what serves ranges is still read by ranges
+
+
+def test_an_index_and_its_shards(web: Web) -> None:
+    folder = next(path.parent for path in CLEAN.rglob("*.index.json"))
+    for path in folder.iterdir():
+        (web.folder / path.name).write_bytes(path.read_bytes())
+    (index,) = web.folder.glob("*.index.json")
+    found = lstm_audit.audit(web.url(index.name, **SECRET))
+    assert [r.measures for r in found.rows] == [r.measures for r in lstm_audit.audit(folder).rows]
+    assert set(web.queries) == {SECRET["query"]}  # a token that opens one opens all
+
+
+def test_a_patch_is_refused_with_the_three_lines(web: Web) -> None:
+    for words in (("patch", "--forget-bias", "1"), ("undo",)):
+        result = run(*words, web.url("m.pt", **SECRET))
+        assert result.exit_code == 3 if words[0] == "patch" else result.exit_code in (2, 3)
+        assert hides(result.stderr + result.stdout)
+    said = run("patch", "--forget-bias", "1", web.url("m.pt", **SECRET))
+    lines = [line.strip() for line in (said.stderr + said.stdout).splitlines()]
+    assert any(line.startswith("curl -fLO ") for line in lines)
+    assert "lstm-audit patch m.pt --forget-bias 1" in lines
+    assert any(line.startswith("curl -fT m.pt ") for line in lines)
+
+
+def test_fsspec_is_never_imported_for_local_files(tmp_path: Path) -> None:
+    code = "import sys; sys.argv[:] = sys.argv[:1] + ['audit', sys.argv[1]]\nfrom lstm_audit.cli import _run\n_run()\nassert not {'fsspec', 'aiohttp', 'asyncio', 'lstm_audit.raw.remote'} & set(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(CLEAN)], capture_output=True, text=True, env=untraced()
+    )
+    assert done.returncode == 0, done.stderr
+    assert "LSTM" in done.stdout

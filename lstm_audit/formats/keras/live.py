@@ -39,6 +39,7 @@ class VariableSource(NamedTuple):
     budget: Budget
     name: str = "memory"
     placed: bool = False
+    far: bool = False
 
     def read(self, at: int, n: int) -> bytes:
         """Exactly `n` bytes from `at`; a `Span` has checked the bounds."""

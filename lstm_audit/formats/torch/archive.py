@@ -5,7 +5,7 @@ the records are those that torch's reader (caffe2/serialize/inline_container.cc)
 file is refused.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 
 from ...errors import MalformedFile
@@ -13,7 +13,7 @@ from ...raw.source import BytesSource
 from ...raw.span import Span, span_all
 from ...raw.words import show
 from ...tuples import NamedTuple
-from ...wire.pickle import Decoded, Persistent, decode
+from ...wire.pickle import Call, Decoded, Persistent, decode
 from ...wire.zip import STORED, Member, body, read_entries
 from .legacy import Envelope, envelope
 from .storage import Locate, Storage, claims_of, read_persistent_id
@@ -30,6 +30,10 @@ DECISIVE = ("data.pkl", CONFIG)
 
 SPECIAL = frozenset({"data.pkl", "constants.pkl", "byteorder", "version", ".data/version"})
 """Records by whose names torch decides what an archive is and how to read it."""
+
+
+MOST_ANNOUNCED = 1 << 16
+"""Bytes of a storage that are fetched before they are asked for; a bias has fewer."""
 
 
 class Archive(NamedTuple):
@@ -136,6 +140,20 @@ def _locator(archive: Archive, folder: str, suffix: str) -> Locate:
         return Storage(claim.dtype, span, big_endian)
 
     return locate
+
+
+def announce_storages(archive: Archive, calls: Iterable[Call], folder: str = "data") -> None:
+    """Say that the storages of these tensors will be read, each with its header in the archive. A
+    reference that is none is refused later, where the tensor is located.
+    """
+    places = []
+    for call in calls:
+        pid = getattr(call.args[0] if call.args else None, "pid", None)
+        key = pid[2] if type(pid) is tuple and len(pid) > 2 else None
+        member = archive.members.get(f"{folder}/{key}")
+        if member is not None:
+            places.append((member.header_at, min(member.limit - member.header_at, MOST_ANNOUNCED)))
+    archive.span.announce(places)
 
 
 def _byteorder(archive: Archive) -> bytes:

@@ -4,6 +4,7 @@ Comes in: a span. Goes out: a `Checkpoint`, or None when it is not torch's. Prom
 decides; a file that is torch's but broken is an error, never somebody else's.
 """
 
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from ...errors import MalformedFile, Skipped, UnknownFormat
@@ -13,7 +14,7 @@ from ...raw.tensors import Tensors
 from ...wire.pickle import Call, decode
 from ...wire.zip import is_zip
 from .. import Beside, Checkpoint, Format, Trailing, reader
-from .archive import CONFIG, Archive, open_archive, open_pickle
+from .archive import CONFIG, Archive, announce_storages, open_archive, open_pickle
 from .dialect import contents
 from .legacy import Envelope, envelope, is_legacy, open_legacy
 from .rebuild import claimed_shape, no_storage, rebuild
@@ -51,7 +52,9 @@ def read_torch_archive(span: Span, beside: Beside) -> Checkpoint | None:
         return None
     if "constants.pkl" in archive.members:
         return _scripted(archive)
-    return _checkpoint("torch-zip", open_pickle(archive), imports_beside(archive, MAIN))
+    announce = partial(announce_storages, archive) if span.source.far else None
+    opened = open_pickle(archive)
+    return _checkpoint("torch-zip", opened, imports_beside(archive, MAIN), announce=announce)
 
 
 def _open(span: Span, beside: Beside) -> Archive:
@@ -134,10 +137,15 @@ def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
 
 
 def _checkpoint(
-    name: str, opened: Envelope, beside: Pairs, end: str = "the pickle's end"
+    name: str,
+    opened: Envelope,
+    beside: Pairs,
+    end: str = "the pickle's end",
+    announce: Callable[[Iterable[Call]], None] | None = None,
 ) -> Checkpoint:
     """`end` is the last thing that torch reads; what stands behind it is harmless, and noted.
-    `beside` is what other pickles of the file would import.
+    `beside` is what other pickles of the file would import. `announce` is told which tensors will
+    be asked for.
     """
     found = contents(opened)
 
@@ -147,9 +155,13 @@ def _checkpoint(
     def shape(name: str, call: Call) -> tuple[int, ...] | None:
         return claimed_shape(call)
 
+    def announce_named(names: Iterable[str]) -> None:
+        if announce is not None:
+            announce(found.tensors[name] for name in names)
+
     return Checkpoint(
         format=name,
-        tensors=Tensors(found.tensors, build, shape),
+        tensors=Tensors(found.tensors, build, shape, announce_named if announce else None),
         claims=found.claims,
         skipped=tuple(found.skipped),
         globals=tuple(beside | imports_of(opened)),

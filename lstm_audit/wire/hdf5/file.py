@@ -8,6 +8,8 @@ and meets no block twice.
 Layouts: HDF5 File Format Specification, version 4.0 (sections are named where they are read).
 """
 
+from collections.abc import Iterable
+
 from ...errors import MalformedFile
 from ...raw.checksums import lookup3
 from ...raw.span import Span
@@ -28,6 +30,9 @@ MAX_CHECKED = 4 << 20
 
 MAX_INFLATED = 64 << 20
 """Bytes of chunks of one file that are put together, all datasets together."""
+
+AROUND = 1 << 14
+"""Bytes before and behind an object that are fetched with it from a source that is far."""
 
 SIZES = (2, 4, 8)
 """Bytes that an address or a length may take."""
@@ -85,6 +90,14 @@ class File:
         if self.read_bytes > MAX_READ:
             raise self.fail(f"over {MAX_READ} bytes of structures are pointed at", 0, "limit")
         return self.span[at : at + size].read()
+
+    def announce(self, addresses: Iterable[int]) -> None:
+        """Say that the objects at these addresses will be read. What belongs to an object, and the
+        small data that was written before it, mostly lie around it.
+        """
+        if self.span.source.far:
+            inside = (at for at in addresses if at < self.span.size)
+            self.span.announce((max(0, at - AROUND), 2 * AROUND) for at in inside)
 
     def cursor(self, at: int, size: int) -> "Cursor":
         """A walk over `size` bytes at the address `at`."""

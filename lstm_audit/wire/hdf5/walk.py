@@ -59,6 +59,7 @@ def read_hdf5(span: Span, enter: Enter = lambda path: True) -> Tree:
             links = _add_object(file, tree, path, at)
             met += len(links)
             _bound(file, met, depth, path)
+            file.announce(address for _, address in links)
             prefix = f"{path}/" if path else ""
             todo += [(prefix + name, address, depth + 1) for name, address in reversed(links)]
     return tree

@@ -1,0 +1,397 @@
+"""How a file that lies elsewhere is asked for: over the web, of S3, of any other store of fsspec.
+
+Comes in: a locator. Goes out: a `Store` of that one file, which gives ranges of it. Promise: only
+reading is asked for, and asked again only where a refusal may pass, a few times, with pauses that
+differ; what an answer says of itself (place, size, version) is held against what was asked; and no
+text of a library, which would hold the locator and its secrets, leaves this module.
+
+The file systems are fsspec's; tokens, endpoints and offline behaviour are those of its libraries.
+"""
+
+import asyncio
+import inspect
+import random
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
+
+from ..errors import BadPolicy, Unreadable
+from ..tuples import NamedTuple
+
+TRIES = 4
+PAUSE = 0.25
+"""Seconds before the second try; doubled for each further one, and stretched at random by up to as
+much again, so that a thousand readers do not come back at once.
+"""
+
+LONGEST_PAUSE = 10.0
+"""Seconds that are waited at most when a server says itself when to come back (Retry-After)."""
+
+TIMEOUT = 60.0
+"""Seconds for one request, its body included: a server that drips is given up."""
+
+SILENCE = 20.0
+"""Seconds to connect, or between two pieces of a body."""
+
+PATIENCE = 120.0
+"""Seconds after the first refusal of a request in which it is made again."""
+
+TOGETHER = 16
+"""Ranges of one file that are under way at once."""
+
+RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
+"""HTTP states after which the same range may be asked for again (RFC 9110, 15)."""
+
+EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hub", "az": "azure"}
+EXTRAS |= dict.fromkeys(("abfs", "abfss", "adl"), "azure")
+"""Which extra of this package brings a scheme; `remote` brings the others."""
+
+NO_RANGES = "the server serves no ranges"
+"""How the message begins when only the whole file can be had."""
+
+T = TypeVar("T")
+Place = tuple[int, int]
+"""A range: its first byte, and the one behind its last."""
+
+
+class Facts(NamedTuple):
+    """What the store says of the file: its size, and what tells this version from another (empty:
+    nothing does).
+    """
+
+    size: int
+    version: str
+
+
+class Store(Protocol):
+    """One file that lies elsewhere.
+
+    `look` gives its facts, with its first `n` bytes where they come in the same answer (else
+    none). `fetch` gives ranges, or the errors that came in their place. `is_held`: each answer
+    was held against the first one's version, so that nothing need be asked at the end.
+    """
+
+    is_held: bool
+
+    def look(self, n: int) -> tuple[Facts, bytes]: ...
+    def fetch(self, places: Sequence[Place]) -> list[bytes | Exception]: ...
+
+
+def open_store(locator: str) -> Store:
+    """The store of a locator; raises `BadPolicy` with the extra that is missing for it."""
+    files, path = file_system(locator)
+    scheme = locator.partition("://")[0]
+    if scheme in WEB:
+        return Answering(files.loop, Web(files, path).ask)
+    if scheme in ("s3", "s3a") and hasattr(files, "_call_s3"):
+        return Answering(files.loop, Bucket(files, path).ask)
+    return Listing(files, path)
+
+
+WEB = ("http", "https")
+
+
+class Answer(NamedTuple):
+    """What came for one range: where it begins, the size and the version of the whole file, its
+    bytes.
+    """
+
+    start: int
+    size: int
+    version: str
+    data: bytes
+
+
+Ask = Callable[[int, int], Coroutine[Any, Any, Answer]]
+"""Asks for the bytes from the first place up to the second."""
+
+
+class Answering:
+    """A store each of whose answers says which file it is of."""
+
+    is_held = True
+
+    def __init__(self, loop: Any, ask: Ask) -> None:
+        self._loop, self._ask = loop, ask
+        self._facts: Facts | None = None
+
+    def look(self, n: int) -> tuple[Facts, bytes]:
+        """The facts and the first bytes, in one request."""
+        answer: Answer = _wait(self._loop, self._ask(0, n))
+        self._facts = Facts(answer.size, answer.version)
+        _hold(answer, self._facts, 0, min(n, answer.size))
+        return self._facts, answer.data
+
+    def fetch(self, places: Sequence[Place]) -> list[bytes | Exception]:
+        """The ranges, some at a time."""
+        found: list[bytes | Exception] = _wait(self._loop, self._gather(places))
+        return found
+
+    async def _gather(self, places: Sequence[Place]) -> list[bytes | BaseException]:
+        gate = asyncio.Semaphore(TOGETHER)
+
+        async def one(start: int, stop: int) -> bytes:
+            async with gate:
+                answer = await self._ask(start, stop)
+            assert self._facts is not None
+            _hold(answer, self._facts, start, stop)
+            return answer.data
+
+        return await asyncio.gather(*(one(*place) for place in places), return_exceptions=True)
+
+
+def _hold(answer: Answer, facts: Facts, start: int, stop: int) -> None:
+    """Raise `Unreadable` where an answer is not of the range, or not of the file, that was asked
+    for.
+    """
+    if (answer.size, answer.version) != facts:
+        raise Unreadable("the file changed while it was being read; try again", kind="changed")
+    if answer.start != start or len(answer.data) != stop - start:
+        came = f"{len(answer.data)} bytes from {answer.start} came"
+        raise Unreadable(f"{came} where {stop - start} from {start} were asked for", kind="changed")
+
+
+class Web:
+    """A file on a web server."""
+
+    def __init__(self, files: Any, url: str) -> None:
+        self._files, self._url = files, url
+
+    async def ask(self, start: int, stop: int) -> Answer:
+        """One range. A server that knows none answers 200, and then nothing of the body is read: it
+        could be the whole of a large file.
+        """
+        session = await self._files.set_session()
+        headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
+        async with session.get(self._files.encode_url(self._url), headers=headers) as answer:
+            said = answer.headers
+            if answer.status == 416 and said.get("Content-Range") == "bytes */0":
+                return Answer(start, 0, _version_of_web(said), b"")
+            answer.raise_for_status()
+            _, _, place = said.get("Content-Range", "").partition("bytes ")
+            first, size = place.partition("-")[0], place.rpartition("/")[2]
+            if answer.status != 206 or not (size.isdigit() and first.isdigit()):
+                raise Unreadable(f"{NO_RANGES}: --download reads the file whole, into a temporary")
+            if said.get("Content-Encoding", "identity") != "identity":
+                raise Unreadable(f"{NO_RANGES} of the file itself, but of a compressed form of it")
+            wanted = min(stop, int(size)) - start
+            data = await _read(answer.content, wanted)
+        return Answer(int(first), int(size), _version_of_web(said), data)
+
+
+async def _read(stream: Any, wanted: int) -> bytes:
+    """So many bytes, and one more where there are more: enough to see that there are."""
+    data = b""
+    while len(data) <= wanted and (more := await stream.read(wanted + 1 - len(data))):
+        data += more
+    return data
+
+
+def _version_of_web(headers: Any) -> str:
+    return headers.get("ETag") or headers.get("Last-Modified") or ""
+
+
+class Bucket:
+    """An object of S3: `GetObject` says size and version beside every range."""
+
+    def __init__(self, files: Any, path: str) -> None:
+        self._files = files
+        self._path = path
+        bucket, key, version = files.split_path(path)
+        self._object = {"Bucket": bucket, "Key": key, **files.req_kw}
+        self._object |= {"VersionId": version} if version else {}
+
+    async def ask(self, start: int, stop: int) -> Answer:
+        """One range."""
+        place = f"bytes={start}-{stop - 1}"
+        try:
+            answer = await self._files._call_s3("get_object", Range=place, **self._object)
+        except Exception as error:  # botocore's is no part of what is imported here
+            if _status(error) != 416:
+                raise
+            info = await self._files._info(self._path, refresh=True)  # an empty object
+            return Answer(start, info["size"], str(info.get("ETag")), b"")
+        async with answer["Body"] as body:
+            data = await body.read()
+        first, _, size = answer["ContentRange"].removeprefix("bytes ").partition("/")
+        return Answer(int(first.partition("-")[0]), int(size), answer["ETag"], data)
+
+
+class Listing:
+    """Any other store of fsspec: it says what a file is when it is asked for that alone."""
+
+    is_held = False
+
+    def __init__(self, files: Any, path: str) -> None:
+        self._files, self._path = files, path
+        fresh = "refresh" in inspect.signature(files.info).parameters
+        self._fresh = {"refresh": True} if fresh else {}
+
+    def look(self, n: int) -> tuple[Facts, bytes]:
+        """The facts; the bytes take another request."""
+        info = self._files.info(self._path, **self._fresh)
+        if not isinstance(info.get("size"), int):
+            raise Unreadable("the server does not say how long the file is")
+        return Facts(info["size"], version_of(info)), b""
+
+    def fetch(self, places: Sequence[Place]) -> list[bytes | Exception]:
+        """The ranges, as many at once as the library sees fit."""
+        starts, ends = [start for start, _ in places], [stop for _, stop in places]
+        paths = [self._path] * len(places)
+        got = self._files.cat_ranges(paths, starts, ends, on_error="return")
+        return [self._held(data, *place) for data, place in zip(got, places, strict=True)]
+
+    @staticmethod
+    def _held(data: Any, start: int, stop: int) -> bytes | Exception:
+        if isinstance(data, Exception):
+            return data
+        if len(data) != stop - start:
+            came = f"{len(data)} bytes came where {stop - start} were asked for"
+            return Unreadable(came, kind="changed")
+        return bytes(data)
+
+
+SAYING = ("ETag", "etag", "generation", "blob_id", "oid", "content_md5", "md5Hash", "checksum")
+"""Keys of fsspec's infos that name a version, by store."""
+
+DATING = ("LastModified", "last_modified", "updated", "mtime", "created")
+"""The same of those that date one, where nothing names it."""
+
+
+def version_of(info: dict[str, Any]) -> str:
+    """What tells one version of a file from another, as far as the store says it."""
+    for keys in (SAYING, DATING):
+        said = [str(info[key]) for key in keys if info.get(key) is not None]
+        if said:
+            return " ".join(said)
+    return ""
+
+
+def file_system(locator: str) -> tuple[Any, str]:
+    """fsspec's file system of a scheme, and the path in it."""
+    scheme = locator.partition("://")[0]
+    try:
+        import fsspec  # an extra: local files never need it
+
+        options = {} if scheme not in WEB else {"client_kwargs": _client()}
+        files, path = fsspec.core.url_to_fs(locator, use_listings_cache=False, **options)
+    except ImportError:
+        extra = EXTRAS.get(scheme, "remote")
+        message = f"reading {scheme}:// needs `pip install 'lstm-audit[{extra}]'`"
+        raise BadPolicy(message) from None
+    except ValueError:
+        raise BadPolicy(f"nothing here reads {scheme}://") from None
+    return files, path
+
+
+MAX_DOWNLOADED = 16 << 30
+"""Bytes of a file that is downloaded whole: a server may send without end."""
+
+
+def save(locator: str, file: Any) -> None:
+    """Write the whole of a file that a web server serves in no other way."""
+    files, url = file_system(locator)
+    file.seek(0)
+    file.truncate()
+    _wait(files.loop, _save(files, url, file))
+
+
+async def _save(files: Any, url: str, file: Any) -> None:
+    import aiohttp  # part of the same extra
+
+    session = await files.set_session()
+    patient = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
+    headers = {"Accept-Encoding": "identity"}
+    async with session.get(files.encode_url(url), headers=headers, timeout=patient) as answer:
+        answer.raise_for_status()
+        async for piece in answer.content.iter_chunked(1 << 20):
+            if file.tell() + len(piece) > MAX_DOWNLOADED:
+                raise Unreadable(f"over {MAX_DOWNLOADED >> 30} GiB came", kind="limit")
+            file.write(piece)
+    file.flush()
+
+
+def _client() -> dict[str, Any]:
+    import aiohttp  # part of the same extra
+
+    limits = {"total": TIMEOUT, "sock_connect": SILENCE, "sock_read": SILENCE}
+    return {"timeout": aiohttp.ClientTimeout(**limits)}
+
+
+def _wait(loop: Any, work: Coroutine[Any, Any, Any]) -> Any:
+    """What comes of a coroutine in the thread in which fsspec talks to the world."""
+
+    async def run() -> Any:
+        return await work
+
+    from fsspec.asyn import sync  # part of the same extra
+
+    return sync(loop, run)
+
+
+def attempt(ask: Callable[[], T]) -> T:
+    """The answer, after a few tries where a refusal may pass. The libraries' own texts are not
+    repeated: they hold the locator, and with it what may be secret.
+    """
+    started = time.monotonic()
+    for left in reversed(range(TRIES)):
+        try:
+            return ask()
+        except Unreadable:
+            raise
+        except FileNotFoundError:
+            raise Unreadable("there is no such file") from None
+        except PermissionError:
+            raise Unreadable("access is denied: are the credentials there?") from None
+        except Exception as error:  # noqa: BLE001 # every library raises its own kinds
+            late = time.monotonic() - started > PATIENCE
+            if not left or late or not _may_pass(error):
+                raise Unreadable(f"cannot read: {_kind(error)}") from None
+            pause = PAUSE * 2 ** (TRIES - 1 - left) * (1 + random.random())  # noqa: S311 # a pause
+            time.sleep(max(pause, _asked_pause(error)))
+    raise AssertionError("the last try returns or raises")
+
+
+def _asked_pause(error: Exception) -> float:
+    """What the server itself asks for (Retry-After in seconds), within bounds."""
+    headers = getattr(error, "headers", None) or {}
+    said = str(headers.get("Retry-After", ""))
+    return min(float(said), LONGEST_PAUSE) if said.isascii() and said.isdigit() else 0.0
+
+
+def _status(error: Exception) -> int | None:
+    """The HTTP state behind an error: aiohttp's, huggingface_hub's and gcsfs's, botocore's."""
+    said = getattr(error, "status", None)
+    said = getattr(error, "code", None) if said is None else said
+    if isinstance(said, int):
+        return said
+    answer = getattr(error, "response", None)
+    if isinstance(answer, dict):
+        said = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    else:
+        said = getattr(answer, "status_code", None)
+    return said if isinstance(said, int) else None
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the same question may be answered later."""
+    status = _status(error)
+    if status is not None:
+        return status in RETRIED
+    return isinstance(error, OSError | TimeoutError) or "Client" in type(error).__name__
+
+
+REFUSALS = {
+    401: ": are the credentials there?",
+    403: ": are the credentials there?",
+    404: ": there is no such file",
+    410: ": there is no such file",
+}
+
+
+def _kind(error: Exception) -> str:
+    """What may be said of an error: its HTTP state, or its type."""
+    status = _status(error)
+    if status is not None:
+        return f"HTTP {status}{REFUSALS.get(status, '')}"
+    return "it takes too long" if isinstance(error, TimeoutError) else type(error).__name__
