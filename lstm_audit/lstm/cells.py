@@ -27,10 +27,11 @@ from .operators import COUPLED_INPUT, Seen, skipped
 from .sightings import Sighting, Terms
 
 MAX_CHAIN = 16
+"""Elementwise operations from a gate's bias to its product."""
+
 COST = 32
 """Steps that one operation of a chain counts for: it is slower than moving a number."""
 
-"""Elementwise operations from a gate's bias to its product."""
 
 PROBES = (-40.0, -2.9, -2.0, -0.6, -0.3, 0.0, 0.2, 0.5, 1.0, 2.2, 2.9, 40.0)
 CLOSE = 1e-5
@@ -61,6 +62,15 @@ STORED = frozenset({"Constant", "Widen", "Cast", "Identity"})
 """What may stand between a stored number and its use."""
 
 
+# Strategy. Start from the end: an LSTM's new state goes through a tanh and is multiplied by the
+# output gate. So every Tanh node is a candidate; its input must be a sum of two products, and in
+# one of the products a factor must itself be a tanh: that product is I * tanh(g), the other F * c.
+# A GRU's h' = (1 - z) * n + z * h has a sum of two products too, but no tanh behind the sum.
+#
+# Which factor is the gate is decided by what the chain above it does, not by names: the chain must
+# squash all numbers into 0 to 1. A spelled-out hard sigmoid is recognised by probing, that is, by
+# sending numbers through the operations and looking at what comes out. Probing needs no knowledge
+# of how an exporter spells it.
 class Gate(NamedTuple):
     """A chain of elementwise operations: the name that enters it, and what it does to a number."""
 
@@ -106,6 +116,8 @@ def _readers(scope: Scope) -> Mapping[str, list[Node]]:
     return readers
 
 
+# Products and factors are tried in both orders, since addition and multiplication commute and
+# exporters use both. The first order in which the write product has a tanh is the cell.
 def _wire(
     evaluation: Evaluation, scope: Scope, tanh: Node, readers: Mapping[str, list[Node]]
 ) -> Wiring | None:
@@ -156,6 +168,9 @@ def _through(evaluation: Evaluation, scope: Scope, name: str) -> Node | None:
     return node
 
 
+# The chain is walked from the product inwards and may be followed too far: "Add 3" may belong to
+# the hard sigmoid or to the bias. So the longest chain is tried first and shortened from its inner
+# end until what remains is a known shape.
 def _gate(evaluation: Evaluation, scope: Scope, name: str) -> Gate | None:
     """The chain that ends in `name`, if it squashes numbers into 0 to 1.
 
@@ -282,6 +297,8 @@ def _attribute(node: Node, name: str, default: float) -> float:
     return float(given) if isinstance(given, int | float) else default
 
 
+# Twelve probes: both saturated ends, points either side of the corners of the common hard sigmoids
+# (±2.5, ±3), and some in the middle. A line is fitted through two points and must meet all twelve.
 def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> ActivationShape | None:
     """What a chain is: a sigmoid, or a line between 0 and 1; None for everything else."""
     if len(chain) == 1 and chain[0].op == "Sigmoid":
@@ -303,6 +320,8 @@ def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> Activa
     )
 
 
+# A coupled cell (CIFG, Greff et al. 2017) computes the input gate as 1 - f. The graph shows it as a
+# Sub of 1 and the very node that ends f's chain.
 def _complement(evaluation: Evaluation, scope: Scope, name: str, kept: Gate) -> str:
     """ "i" where the writing gate is 1 minus the keeping one (CIFG)."""
     node = _maker(evaluation, scope, name)
@@ -371,6 +390,9 @@ def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> 
     )
 
 
+# A summand that is one stored number for all units is no bias of the layer: it is the framework's
+# own forget_bias. It is told by the cells (all the same one), never by the values: a bias that
+# happens to be constant has different cells.
 def _offset(evaluation: Evaluation, value: KnownTensor) -> tuple[float, KnownTensor]:
     """What is added to every unit alike: one stored number, as TensorFlow's cells add 1 to f."""
     alike = [term for term in value.terms if len(term) > 1 and term[0] == term[-1]]
@@ -381,6 +403,8 @@ def _offset(evaluation: Evaluation, value: KnownTensor) -> tuple[float, KnownTen
     return sum(evaluation.number(term[0]) for term in alike), value._replace(terms=rest)
 
 
+# torch's exporter keeps bias_ih and bias_hh apart; which is which cannot be told by position once a
+# graph was optimised, so names that say so win.
 def _terms(evaluation: Evaluation, value: KnownTensor) -> Terms:
     """Two summands are what comes from x and from h, unless their names say otherwise; one is b."""
     if len(value.terms) != 2:

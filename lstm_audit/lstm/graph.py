@@ -58,6 +58,10 @@ WHOLE_NUMBERS = {
 Cells = Sequence[int]
 
 
+# Why summands and not sums. A bias in ONNX is often `Concat(Slice(bias_ih), ...) + Concat(...)`: if
+# the sum were computed, the result would be a number without a place. Kept as two lists of cells,
+# each element still says which bytes it came from; sums are taken only where a number is wanted. A
+# range as a list of cells costs nothing, however long it is: moving a whole weight is free.
 class KnownTensor(NamedTuple):
     """A known tensor: its shape, and its summands as cells in C order."""
 
@@ -151,6 +155,9 @@ class Evaluation:
         found = self._known[spot.key]
         return found if isinstance(found, KnownTensor) else None
 
+    # The work list of the module's docstring. A spot on the stack is looked at twice: first its
+    # needs are pushed above it, then, when they are known, it is computed. It is "open" in between;
+    # meeting an open spot with needs still missing can only mean that one of its needs needs it.
     def _settle(self, first: Spot) -> None:
         stack = [first]
         while stack:
@@ -182,6 +189,12 @@ class Evaluation:
             )
             raise MalformedFile(message, kind="limit")
 
+    # A name can be bound in four ways, tried in this order: an argument of the function or body
+    # that the scope is; a constant of the scope; the output of one of its nodes (through a call,
+    # the name inside the body that is called); and, where nothing of these is so, a name of the
+    # scope around. ONNX lets bodies of If and Loop see outer names (ONNX IR, "Graphs"); functions
+    # do not, so they have no outer scope here. The walk can pass many calls: after a few hops each
+    # costs a step.
     def locate(self, scope: Scope, name: str) -> Spot:
         """Where a name is made: here, in a scope around it, in the call that binds it, in the body
         that returns it.
@@ -207,6 +220,8 @@ class Evaluation:
                 scope = scope.outer
         return Spot((id(scope), name), scope)
 
+    # SSA is a promise of the format that a file may break. Two makers of one name would let a
+    # runtime and this evaluator choose differently, so that is an error and not a matter of order.
     def makers(self, scope: Scope) -> dict[str, tuple[int, int]]:
         """By name, the number of the node that makes it and of the output; two makers are
         refused.
@@ -260,6 +275,8 @@ class Evaluation:
             ins.append(self._known.get(self.locate(spot.scope, name).key) if name else None)
         return rule(NodeCall(spot.node, spot.output, ins, self, spot.scope))
 
+    # A stored tensor gets a number, and its elements the cells from number * SPACE on. Cells of two
+    # tensors can never meet, and the origin of a cell is one division.
     def store(self, constant: Constant) -> KnownTensor | None:
         """A stored tensor as a value; None where its numbers cannot be had."""
         if constant.tensor is None and constant.numbers is None:
@@ -295,6 +312,8 @@ class Evaluation:
                 return self._run(number, cells[0] % SPACE, len(cells))
         return [self.number(cell) for cell in cells]
 
+    # A tensor of up to MAX_READ is read whole, once, since neighbours will be asked for next; from
+    # a longer one (an embedding of which one row is sliced) only the run is.
     def _run(self, number: int, first: int, count: int) -> Sequence[float]:
         """A run of one stored tensor: a short one is read once, of a long one the run alone."""
         constant = self._stored[number]
@@ -416,6 +435,10 @@ def _constant(call: NodeCall) -> Known:
     return None
 
 
+# The heart of "x = 0, h = 0": a matrix product of something unknown contributes nothing but its
+# bias, because what is unknown is either x, h or a function of them that is 0 there. Where the
+# input is known not to be 0 the product would have to be computed: that is not done, and the value
+# is unknown.
 def _product(call: NodeCall) -> Known:
     """MatMul(x, W) and Gemm(x, W, b) of an unknown x, or of zeros: the bias, or nothing; W is never
     read.
@@ -433,6 +456,8 @@ def _product(call: NodeCall) -> Known:
     return KnownTensor((width,), ())
 
 
+# Summand k of the result joins summand k of the parts; a part with fewer summands has NOTHING
+# there, a cell that counts as 0. So [a1 + a2, b] becomes [a1, b] + [a2, nothing].
 def _concat(call: NodeCall) -> Known:
     parts = [call.value(k) for k in range(len(call.ins))]
     known = [part for part in parts if part is not None and part.shape]
@@ -483,6 +508,8 @@ def _squeeze(call: NodeCall) -> Known:
     return value._replace(shape=shape)
 
 
+# Exporters reshape with the batch and time axes in front, which shapes here leave out: a value that
+# fits only by its last axis is taken for one whose leading axes are unknown.
 def _reshape(call: NodeCall) -> Known:
     """0 keeps a size, -1 is what is left; with unknown leading axes only the last size must fit."""
     value = call.value(0)
@@ -499,6 +526,8 @@ def _reshape(call: NodeCall) -> Known:
     return value._replace(shape=shape[-1:]) if shape and shape[-1] == value.size else None
 
 
+# A vector, whatever its rank, only moves its one long axis; a real permutation computes the place
+# of every element.
 def _transpose(call: NodeCall) -> Known:
     value = call.value(0)
     if value is None:
@@ -644,6 +673,8 @@ def _constant_of_shape(call: NodeCall) -> Known:
     return call.graph.computed(tuple(shape), [filled[0] if filled else 0.0] * prod(shape))
 
 
+# Broadcasting of two known values. Only repetition in whole is supported: in cells a repeated value
+# is the same cell again, so patching one would change them all, as in the real model.
 def _fit(call: NodeCall, x: KnownTensor, y: KnownTensor) -> tuple[KnownTensor, KnownTensor] | None:
     """Both in the shape of the larger one; only a scalar, or what equals its last axes, can be
     repeated.
@@ -701,6 +732,8 @@ def _arithmetic(how: Callable[[float, float], float]) -> "NodeRule":
     return calculate
 
 
+# Quantised biases (int8 with a scale) are computed values: they have no single byte to patch,
+# except where float16 is only widened, which `Widen` handles as the same cells.
 def _dequantize(call: NodeCall) -> Known:
     """(x - zero point) * scale; what is only widened from half is the same cells."""
     x, scale, zero = call.value(0), call.value(1), call.value(2)

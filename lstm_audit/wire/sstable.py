@@ -38,6 +38,12 @@ def is_table(span: Span) -> bool:
     return span.size >= FOOTER and span[span.size - 8 : span.size].read() == MAGIC
 
 
+# The table is read from its end: the footer holds two handles (where a block starts, and its size),
+# of the index of metadata and of the index. The index is itself a block whose values are handles of
+# the data blocks. So there are exactly two levels, and a block is entered only by its handle.
+#
+# Sizes come from the file and spans check them; the number of entries is bounded because a block's
+# entries can be as short as three bytes while each makes objects of some hundred.
 def entries(span: Span) -> Iterator[Entry]:
     """Every entry in the order of keys; raises `MalformedFile` for what a reader would refuse."""
     if span.size > MAX_TABLE:
@@ -81,6 +87,9 @@ def _block(span: Span, start: int, size: int) -> Iterator[Entry]:
     yield from _walk(raw[:-1], sealed)
 
 
+# An entry is three varints (bytes shared with the key before, own bytes of the key, bytes of the
+# value), then the own bytes and the value. The restart points at the end of a block let a reader
+# jump into the middle; whoever walks all of it needs only to know where they begin.
 def _walk(raw: bytes, block: Span) -> Iterator[Entry]:
     """Keys share a prefix with the one before them; restart points are not needed to walk all."""
     end = len(raw) - 4 - 4 * int.from_bytes(raw[-4:], "little") if len(raw) >= 4 else -1

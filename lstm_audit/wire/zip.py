@@ -42,6 +42,19 @@ _CENTRAL = Struct("<4s4x2H4x3L4H2x2L")
 _LOCAL = Struct("<4s2x2H4xL8x2H")
 
 
+# Strategy. A zip file can be read in two ways: from its end (the central directory, as zipfile and
+# miniz do) or from its start (local header after local header, as streaming readers do). Attacks on
+# scanners live in the difference. Here the directory is read, and then everything that another
+# reader might trust instead is held against it:
+#
+# - the end record is found at the very end only, with no comment, so that there is one candidate;
+# - all records touch, so that nothing can hide between them or before the first of them;
+# - each body lies between its header and the next one, so that no two entries share bytes;
+# - a local header must repeat method, flags and name (checked when its body is asked for);
+# - names are unique under the loosest comparison any reader makes (ASCII case is ignored).
+#
+# What fails one of these is `ambiguous`: not proven hostile, but not certain to mean to torch what
+# it means here. torch.save's own archives pass all of them.
 class Member(NamedTuple):
     """One entry of the directory; places count from the archive's start.
 
@@ -81,6 +94,8 @@ def is_zip(span: Span) -> bool:
     return span.size >= 4 and span[:4].read() == b"PK\3\4"
 
 
+# One read of the tail finds the end records and, for most files, the whole directory too. The
+# directory of an archive that is larger is a second read; the bodies are never read here.
 def read_entries(span: Span) -> dict[str, Member]:
     """The entries by name, in directory order.
 
@@ -97,6 +112,8 @@ def read_entries(span: Span) -> dict[str, Member]:
     return _bounded(span, _entries(span, directory, end), end.at)
 
 
+# The local header is held against the directory only now: reading all of them would cost one read
+# an entry, and the audit asks for the pickle and the biases alone.
 def body(span: Span, member: Member) -> Span:
     """The contents of a member of the archive in `span`.
 
@@ -124,6 +141,8 @@ def body(span: Span, member: Member) -> Span:
         raise _fault(
             span, f"{member.name!r} overlaps what follows it", member.header_at, "ambiguous"
         )
+    # The size of the extra field may differ between the two headers (torch pads the local one so
+    # that tensors begin at multiples of 64), so the body's place comes from the local header alone.
     stored = span[header_end + extra_size : end]
     if method == STORED:
         if not member.crc or not member.size or span.at is None:
@@ -144,6 +163,9 @@ def _fault(span: Span, message: str, at: int, kind: str = "malformed") -> Malfor
     return MalformedFile(message, span.place(at), kind)
 
 
+# The 16- and 32-bit fields of the end record cannot hold large values: 0xFFFF or 0xFFFFFFFF there
+# means "see the zip64 record". torch writes the zip64 records always, even for small archives, so
+# both forms must be read, and where both give a number the numbers must agree.
 def _end(span: Span, tail: bytes) -> _End:
     """The place of the directory; it must touch the end records, and they each other and the end of
     the span.
@@ -157,6 +179,9 @@ def _end(span: Span, tail: bytes) -> _End:
     if tail[-42:-38] == b"PK\6\7":
         end = _end64(span, tail, end)
         stop -= _LOCATOR.size + _END64.size
+    # The check on which all others rest: the directory ends exactly where the first end record
+    # begins. If it does not, either bytes were prepended (a self-extracting archive) or archives
+    # were joined, and zipfile, miniz and this reader would each compute other places.
     if end.at + end.size != stop:
         raise _moved(span, "directory", end.at + end.size, stop)
     if end.size > MAX_DIRECTORY or end.entries > MAX_ENTRIES:
@@ -226,6 +251,8 @@ def _end64(span: Span, tail: bytes, end: _End) -> _End:
     return _End(entries, size, start)
 
 
+# One loop with one bounds check an entry, over a directory that is in memory. An entry is kept as
+# plain tuples until its limit is known: a directory may have a million of them.
 def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
     """Every entry in turn; where its body must end is not known yet."""
     entries: list[_Entry] = []
@@ -251,6 +278,8 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
             raise _fault(
                 span, f"{name!r} is encrypted or lies in another file", end.at + at, "unsupported"
             )
+        # miniz calls an entry a folder by its attribute as well as by its name, and then gives no
+        # contents for it; a file that says both would be read here and skipped there.
         if (size or stored) and (attributes & FOLDER or name.endswith("/")):
             message = (
                 f"{name!r} is a folder by its name or attribute, and has contents, which torch "
@@ -277,6 +306,9 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
     return entries
 
 
+# Names are compared and printed. A NUL ends a name for C readers, a backslash is a separator on
+# Windows, a control character could rewrite a terminal's line: each of them makes two names out of
+# one.
 def _name(span: Span, raw: bytes, at: int) -> str:
     """A name that every reader reads alike: valid UTF-8, no control character (NUL ends it for
     some), no backslash.
@@ -300,6 +332,8 @@ def _name(span: Span, raw: bytes, at: int) -> str:
     return name
 
 
+# The values in the field have no tags: they stand in a fixed order, and only those are there whose
+# 32-bit twin was too large. So the number of twins at 0xFFFFFFFF tells which value is which.
 def _zip64_sizes(span: Span, extra: bytes, claimed: list[int], at: int) -> list[int]:
     """Size, stored size and header place, each from the zip64 field where it was too large for 32
     bits (4.5.3).
@@ -322,6 +356,8 @@ def _extra_fields(extra: bytes) -> list[tuple[int, bytes]]:
     return fields
 
 
+# The last of the structural checks, and the reason that it comes last: an entry's limit is where
+# the next header in the file stands, and headers need not be in the directory's order.
 def _bounded(span: Span, entries: list[_Entry], directory_at: int) -> dict[str, Member]:
     """The entries by name with their limits, once no two share a name or a byte and the first is at
     0.
@@ -365,6 +401,10 @@ def _twice(names: list[str]) -> str:
     return ""
 
 
+# A patch must renew every copy of the CRC that a reader might check. There are up to three: the
+# directory's, the local header's, and that of a data descriptor behind the body (bit 3 of the
+# flags), where the header's is 0. The descriptor may come without its signature (4.3.9.3); such a
+# one cannot be told from the padding and is left alone.
 def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
     """The CRC-32 of a body, kept in the directory and either behind the body or in the local header
     (4.3.9).
@@ -382,6 +422,8 @@ def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
     return Seal(stored, member.crc, tuple(span[a : a + SEAL_SIZE] for a in at))
 
 
+# zlib would go on for as long as the stream does: the size that the directory claims is asked for,
+# and one byte more, which must not come. Memory is thus paid for before it is taken.
 def _inflated(span: Span, stored: Span, member: Member) -> Span:
     """The deflated body, which must give exactly the size that the directory claims."""
     import zlib

@@ -72,6 +72,10 @@ class Chunk(NamedTuple):
     corner: tuple[int, ...]
 
 
+# Chunked data is the one storage in which elements may not lie as they are: filters, padding at the
+# edges, any order of chunks. Two cases are told apart. One chunk over everything, with at most a
+# checksum behind it, is a place in the file and can be patched. Everything else is put together in
+# memory and can be judged only: writing it back would mean compressing it anew, to another size.
 def locate_chunks(dataset: Chunked, fill: Callable[[], bytearray]) -> Span:
     """The elements of a chunked dataset."""
     grid = _read_grid(dataset)
@@ -129,6 +133,8 @@ def _chunks(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
         yield chunk
 
 
+# The kinds of index are tried by number. Extensible arrays and version 2 trees index datasets with
+# an unlimited axis; no weight has one, so they are refused by name and not read.
 def _indexed(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
     if grid.indexed == TREE:
         found: list[Chunk] = []
@@ -244,6 +250,8 @@ def _place(dataset: Chunked, grid: Grid, chunk: Chunk) -> Span:
     return elements[: count_elements(dataset.shape) * dataset.itemsize]
 
 
+# Chunks at the edge of a dataset are stored whole, with rows that reach beyond it: each row is cut
+# to what the dataset has left along the last axis.
 def _scatter(dataset: Chunked, grid: Grid, chunk: Chunk, raw: bytes, elements: bytearray) -> None:
     """Copy a chunk row by row to its elements' places; what reaches beyond the dataset is
     dropped.

@@ -20,6 +20,11 @@ MANAGED, TINY = 0, 2
 """How an object is kept, bits 4 and 5 of its heap ID."""
 
 
+# A fractal heap is one address space of offsets, spread over blocks whose sizes double row by row
+# (III.G). Instead of computing the row and column of an offset for every object, as the library
+# does, all direct blocks are listed once, with the range of offsets that each covers; an object is
+# then found by its range. A heap of links has a handful of blocks, and the file's steps bound the
+# rest.
 class Heap(NamedTuple):
     """A fractal heap: its direct blocks as (offset in the heap, size, address), and the widths of a
     heap ID's parts.
@@ -57,6 +62,8 @@ def dense_records(file: File, heap: int, tree: int, heap_id: slice) -> Iterator[
         yield _object(file, opened, record[heap_id], heap)
 
 
+# Free-space management, statistics and "huge" objects of the header are passed over: they say
+# nothing about where a managed object lies.
 def _open_heap(file: File, at: int) -> Heap:
     """The heap's header and all of its blocks (III.G)."""
     head = file.checked_block(
@@ -91,6 +98,8 @@ def _open_heap(file: File, at: int) -> Heap:
     return Heap(tuple(blocks), offset_width, length_width)
 
 
+# The blocks of a row come one after another in the heap's offsets, whether or not they exist in the
+# file: an absent child (the undefined address) still takes its share of the offsets.
 def _add_blocks(
     file: File, table: _Table, at: int, rows: int, base: int, blocks: list[tuple[int, int, int]]
 ) -> None:

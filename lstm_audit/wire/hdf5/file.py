@@ -40,6 +40,16 @@ SIZES = (2, 4, 8)
 _SUPERBLOCK = 96  # bytes that hold any version with sizes of 8
 
 
+# Strategy of the HDF5 reader. The format is a graph of structures that point at each other by
+# absolute address, and every pointer is a number in the file. The C library trusts many of them:
+# mutants crashed and hung it. Here three rules hold everywhere:
+#
+# - a structure is read by `cursor` or `checked_block`, whose sizes are spent from one budget;
+# - a structure that can be reached by a pointer is entered in `seen` (`visit`): a second arrival is
+# refused, so that no walk can loop and no two parents can share a child;
+# - anything that repeats (messages, links, records, chunks) takes steps, before it is built.
+#
+# With those, each module below can be written as straight recursive descent.
 class File:
     """One file being read: its bytes from the signature on, its sizes, and what is left to
     spend.
@@ -162,6 +172,8 @@ def is_hdf5(span: Span) -> bool:
     return _find_signature(span) is not None
 
 
+# The format allows a user block of 512 bytes, 1024, and so on doubled, before the signature (II.A).
+# Places are tried in that order and the first match counts, as the library does.
 def _find_signature(span: Span) -> int | None:
     for at in USER_BLOCKS:
         if at + len(SIGNATURE) > span.size:
@@ -188,6 +200,8 @@ def _read_superblock(file: File) -> int:
     return _old_superblock(file, head, version) if version < 2 else _new_superblock(file, head)
 
 
+# Versions 0 and 1 have no checksum. They carry the sizes of B-tree nodes, which only a writer
+# needs, and the root as a symbol table entry, of which the second address is that of the header.
 def _old_superblock(file: File, head: Cursor, version: int) -> int:
     head.take(4)
     _set_sizes(file, head)
@@ -216,6 +230,9 @@ def _set_sizes(file: File, head: Cursor) -> None:
     file.undefined = (1 << 8 * file.address_size) - 1
 
 
+# Some tools prepend a user block without updating the base address, and h5py still opens such
+# files: addresses then count from the signature all the same. A base that is no possible place of a
+# signature is refused.
 def _check_end(file: File, base: int, end: int) -> None:
     """Addresses count from the signature: `base` is its place in the file, or was before a user
     block came.

@@ -30,6 +30,10 @@ HARD, SOFT = 0, 1
 Link = tuple[str, int]
 
 
+# Two generations. An old group (before 1.8, and h5py's default still) is a symbol table: a B-tree
+# of nodes whose entries point into a heap of names. A new one keeps its links as messages in the
+# header, until there are more than eight; then they move into dense storage. An object header may
+# carry either; a file may mix both.
 def read_links(file: File, messages: Sequence[Message]) -> list[Link]:
     """Every hard link of a group, old or new; none for a dataset."""
     links: list[Link] = []
@@ -98,6 +102,8 @@ def _add_symbols(
             links.append((_name(file, names[offset : max(end, 0)], at), address))
 
 
+# The heap's data segment lies elsewhere and is NUL-terminated text. One NUL more is put behind it,
+# so that a last name without its end is cut there and not searched for beyond.
 def _local_heap(file: File, at: int) -> bytes:
     """The data segment of a local heap (III.D)."""
     head = file.cursor(at, 8 + 2 * file.length_size + file.address_size)

@@ -60,6 +60,10 @@ class Message(NamedTuple):
         return sealed[at - self.block.start : at - self.block.start + size]
 
 
+# An object's header is a list of blocks: the first one at its address, the others named by
+# continuation messages in those before. Version 1 has 8-byte message heads and no checksum; version
+# 2 has 4-byte heads (6 with creation order) and a lookup3 behind every block. The header of most
+# objects fits the first read of some 320 bytes.
 def read_messages(file: File, at: int) -> list[Message]:
     """Every message of the header at the address `at`, padding left out."""
     file.visit(at, "object header")
@@ -136,6 +140,8 @@ def _messages_in(
         yield Message(kind, flags, cursor.take(size), at, block)
 
 
+# The whole block is held against its checksum before a message of it is believed. That a patch can
+# later renew the checksum rests on the same numbers: `Message.place` seals the bytes with it.
 def _open_block(file: File, block: HeaderBlock, head: Cursor) -> Cursor:
     """The messages' bytes: from what was read already where that holds them, checked where they
     have a checksum.

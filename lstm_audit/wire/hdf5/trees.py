@@ -19,6 +19,14 @@ Leaf = Callable[[bytes, int, bytes], None]
 """Called with the key left of a child, the child's address, and the key right of it."""
 
 
+# A version 1 node holds keys and children in turns: key 0, child 0, key 1, ..., child n-1, key n;
+# child k covers what lies between keys k and k+1. What a key is depends on the tree (an offset into
+# a heap of names, or the corner of a chunk), so keys stay bytes here. Children of level 0 are the
+# leaves: symbol table nodes or chunks. Sibling pointers are passed over: the parent lists them all,
+# and following both would be a second way to the same node.
+#
+# Depth needs no bound of its own: levels must descend one by one and a level is one byte, so that
+# the recursion ends after 255 calls whatever the file says.
 def walk_tree(
     file: File, at: int, kind: int, key_size: int, leaf: Leaf, below: int | None = None
 ) -> None:
@@ -43,6 +51,10 @@ def walk_tree(
         left = right
 
 
+# A version 2 tree has no sizes in its nodes. How many records a node may hold follows from the node
+# size, and how wide the counts beside the child pointers are follows from how many records *could*
+# stand below. So the widths are computed level by level from the leaves up, as the library's
+# H5B2__hdr_init does; one byte of disagreement and every pointer would be read askew.
 class _Layout(NamedTuple):
     """What the header of a version 2 tree says of its nodes: bytes, bytes a record, and by level
     how many records a node holds, and a whole subtree.
@@ -71,6 +83,8 @@ def tree_records(file: File, at: int, smallest: int) -> list[bytes]:
     layout = _lay_out(file, node_size, record_size, depth)
     records: list[bytes] = []
     nodes = [] if root == file.undefined else [(root, count, depth)]
+    # A work list instead of recursion: the tree is wide and no caller depends on the order of the
+    # records.
     for place, used, level in nodes:  # children are appended on the way
         if used > layout.most[level]:
             raise file.fail("a B-tree node claims more records than it can hold", place)

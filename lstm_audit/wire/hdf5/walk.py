@@ -43,6 +43,9 @@ class Tree(NamedTuple):
     refused: dict[str, MalformedFile]
 
 
+# A stack, not recursion, and the root is the first entry. Objects are known by address: a second
+# name of a dataset is an alias (Keras writes none, but tied weights saved by hand do), while a
+# group that is met again is not entered twice, which is what ends a circle of links.
 def read_hdf5(span: Span, enter: Enter = lambda path: True) -> Tree:
     """Walk a file; raises `MalformedFile` when its structure is broken."""
     file = File(span)

@@ -38,6 +38,18 @@ MAX_TUPLE_KEYS = (
 BINPUT, BINGET = 0x71, 0x68
 
 
+# Strategy. A pickle is a program for a stack machine, and this is that machine with every opcode
+# that touches the outside world taken out. Three things keep it safe:
+#
+# 1. No opcode calls, imports or hashes anything of the file's choosing. GLOBAL, REDUCE, NEWOBJ and
+# BUILD make small records (`Global`, `Call`) that say what *would* have happened; the readers of
+# torch's dialect recognise the few that they know, by name, and ignore the others.
+# 2. Work is bounded by opcodes, not by bytes: each takes one step of the file's budget, and what a
+# single opcode may build (a long integer, a set, a dict key) has a bound of its own below.
+# 3. Memory is bounded because raw bytes stay in the file: only texts, numbers and containers that
+# the opcodes themselves spell out come into memory, through a window that slides over the file.
+#
+# Recursion is never used, neither here nor by whoever walks the value: depth is the file's choice.
 def decode(
     span: Span,
     start: int = 0,
@@ -70,6 +82,8 @@ def mentions(span: Span) -> tuple[Global, ...]:
     return tuple(m.globals.values())
 
 
+# The steps are handed out by `repeat`, whose `next` costs less than counting in Python would; what
+# is left of it afterwards is what was not spent.
 def _obey(m: "_Machine") -> Decoded:
     collecting = gc.isenabled()
     # millions of new containers and no garbage: collections would only traverse them, again and
@@ -85,6 +99,8 @@ def _obey(m: "_Machine") -> Decoded:
             gc.enable()
 
 
+# Errors inside a step carry no place: a step knows only positions in the window. `_run` holds the
+# window and is therefore the one spot that can say where in the file it was.
 class _OpcodeError(Exception):
     """An opcode that cannot be obeyed; `_run` adds the place."""
 
@@ -125,6 +141,12 @@ window.
 """
 
 
+# A step that finds its argument cut off by the window's end raises before it has changed the
+# machine. The loop then moves the window so that it begins at that opcode and runs the same step
+# again. That is why `at` is the place of the opcode, and is advanced only by what the step returns.
+#
+# IndexError and struct.error are ambiguous (an empty stack, or a window that ended): the widths
+# tell the two apart. A step whose argument lies whole in the window can only have missed the stack.
 def _run(m: _Machine, ticks: "repeat[None]") -> Decoded:
     """Obey opcode after opcode; the only place that turns a failure into an error with its place.
 
@@ -172,6 +194,9 @@ def _finish(m: _Machine, at: int) -> Decoded:
     return Decoded(m.stack.pop(), named, referred, tuple(m.loads), m.base + at + 1)
 
 
+# The table of steps has 256 rows, so that an unknown opcode is a row like any other and the loop
+# has no test for it. Opcodes that exist and are refused are named in the message: a user can look
+# them up in pickletools, and knows that the file is not torch's.
 def _unknown(m: _Machine, at: int) -> int:
     code = m.data[at - 1]
     if code in _UNWRITTEN:
@@ -209,6 +234,10 @@ _uint64 = Struct("<Q").unpack_from
 _float64 = Struct(">d").unpack_from
 
 
+# The opcodes follow, in the groups of Lib/pickletools.py. Numbers are little-endian except
+# BINFLOAT, which is big-endian. Each step takes the machine and the place behind the opcode, and
+# returns the place of the next opcode.
+
 # Control
 
 
@@ -219,6 +248,9 @@ def _proto(m: _Machine, at: int) -> int:
     return at + 1
 
 
+# FRAME (protocol 4) promises that so many bytes follow without another frame. A reader of streams
+# may fetch them at once; this one has random access, and only refuses a promise that the file
+# cannot keep.
 @_opcode(0x95, 8)
 def _frame(m: _Machine, at: int) -> int:
     """A hint for readers of streams; its length must be possible, and means nothing else."""
@@ -240,6 +272,8 @@ def _mark(m: _Machine, at: int) -> int:
     return at
 
 
+# The marks are kept as heights of the stack, not as objects on it: a mark can then never be taken
+# for a value, and finding the last one does not search the stack.
 def _since_mark(m: _Machine) -> list[Any]:
     """Take what was pushed since the last mark off the stack."""
     if not m.marks:
@@ -250,6 +284,9 @@ def _since_mark(m: _Machine) -> list[Any]:
     return taken
 
 
+# The one opcode whose meaning depends on what is on top. CPython's C machine, which torch's files
+# meet in practice, and its Python machine agree on this; reading it as "drop a value" alone would
+# let a file show one value to this program and another to torch.
 @_opcode(0x30)
 def _pop(m: _Machine, at: int) -> int:
     """POP takes a mark off if one is on top (Modules/_pickle.c, load_pop)."""
@@ -282,6 +319,9 @@ def _long_binput(m: _Machine, at: int) -> int:
     return at + 4
 
 
+# MEMOIZE numbers its entries by how many there are, so a file that mixes it with BINPUT can
+# overwrite an entry. That is what CPython does as well, and so the dict, not a list, is the right
+# model.
 @_opcode(0x94)
 def _memoize(m: _Machine, at: int) -> int:
     m.memo[len(m.memo)] = m.stack[-1]
@@ -343,6 +383,7 @@ def _long4(m: _Machine, at: int) -> int:
     return _long(m, at + 4, _uint32(m.data, at)[0])
 
 
+# int.from_bytes is linear, but printing or multiplying the number later is not: hence the bound.
 def _long(m: _Machine, at: int, size: int) -> int:
     if size > MAX_LONG:
         raise _OpcodeError(f"an integer of {size} bytes", "limit")
@@ -390,6 +431,8 @@ def _binunicode8(m: _Machine, at: int) -> int:
     return _text(m, at + 8, _uint64(m.data, at)[0])
 
 
+# Protocol 2 files that Python 2 wrote hold names and raw array bytes under the same opcode. Latin-1
+# maps every byte to one character and back, so nothing is lost by guessing text first.
 def _old_text(m: _Machine, at: int, size: int) -> int:
     """A Python 2 `str`: most often text, sometimes raw bytes, which latin-1 keeps apart."""
     raw = _payload(m, at, size)
@@ -410,6 +453,8 @@ def _binstring(m: _Machine, at: int) -> int:
     return _old_text(m, at + 4, _uint32(m.data, at)[0])
 
 
+# The bytes are not read: the value is where they lie. A tensor inside a pickle keeps its place in
+# the file and can be patched, and a claim of 4 GB costs nothing until somebody reads it.
 def _chunk(m: _Machine, at: int, size: int) -> int:
     if size > m.reach - at:
         raise _OpcodeError(f"{size} bytes are claimed, and {m.reach - at} are left", "truncated")
@@ -486,6 +531,8 @@ def _appends(m: _Machine, at: int) -> int:
     return _extend(m.stack[-1], values, at)
 
 
+# A list subclass or a set arrives as a `Call` that is extended afterwards, exactly as pickle would
+# call `append` on it; the values are kept beside the call for whoever knows the class.
 def _extend(target: Any, values: list[Any], at: int) -> int:
     if type(target) is list:
         target.extend(values)
@@ -500,6 +547,8 @@ def _extend(target: Any, values: list[Any], at: int) -> int:
 _SET, _FROZENSET = Global("builtins", "set"), Global("builtins", "frozenset")
 
 
+# A `Call` with its slots takes some two hundred bytes for one opcode of one byte; the usual limit
+# of steps would let a file of a few megabytes take a gigabyte.
 @_opcode(0x8F)
 def _empty_set(m: _Machine, at: int) -> int:
     m.sets += 1
@@ -567,6 +616,11 @@ def _set_items(m: _Machine, flat: list[Any], at: int) -> int:
 _CONSTANT_KEYS = {bool, type(None), float, Global, PickledBytes}
 
 
+# The trap of dict keys: hash() and == of a key run over all of it. A str caches its hash but
+# compares in full; a tuple caches nothing (before Python 3.14), so a doubled tuple of depth 30
+# hashes a billion leaves; an int near a multiple of 2^61-1 collides with any other on purpose. Keys
+# that may be dear are boxed (`Opaque`) and compare by identity: two equal ones become two entries,
+# which is harmless, since no reader asks for such a key.
 def _cheap(value: Any) -> bool:
     """Whether hashing and comparing takes bounded time: no depth, no length, no 2^61-1 to collide
     by.
@@ -601,6 +655,8 @@ each of these calls is remembered, for it may be thrown away before the pickle e
 """
 
 
+# One object a name: two mentions of one global are then the same object, and comparing them by
+# identity is enough for the readers and for `watched`.
 def _mention(m: _Machine, module: str, name: str) -> None:
     if len(module) > MAX_NAME or len(name) > MAX_NAME:
         raise _OpcodeError(f"a global's name has over {MAX_NAME} characters", "limit")
@@ -621,6 +677,8 @@ def _global(m: _Machine, at: int) -> int:
     return end + 1
 
 
+# GLOBAL's names end in a newline and have no length before them: without a bound the search would
+# run through the whole file, window by window, for every one of them.
 def _line_end(m: _Machine, at: int) -> int:
     longest = 4 * MAX_NAME  # bytes of a name in UTF-8
     end = m.data.find(b"\n", at, at + longest + 1)
@@ -645,6 +703,8 @@ def _stack_global(m: _Machine, at: int) -> int:
 _CALL = Global("operator", "call")
 
 
+# A call with arguments is by far the commonest (every tensor is one), so the two usual forms are
+# told apart here without the checks of the general one.
 @_opcode(0x52)
 def _reduce(m: _Machine, at: int) -> int:
     """What would be called with what; calling the result of a call is mentioned as `operator.call`
@@ -692,6 +752,8 @@ def _newobj_ex(m: _Machine, at: int) -> int:
     return _called(m, at, function, args, keywords)
 
 
+# BUILD on a dict is what torch leaves where an OrderedDict with attributes was saved by an old
+# pickler: its `_metadata` (versions of modules) is set on the dict object, and none of its entries.
 @_opcode(0x62)
 def _build(m: _Machine, at: int) -> int:
     """Give an object its state. On a dict (torch's `_metadata` on a converted OrderedDict) it
@@ -710,6 +772,9 @@ def _build(m: _Machine, at: int) -> int:
     return at
 
 
+# joblib (NumpyArrayWrapper) writes an array's bytes straight behind the pickled wrapper, in the
+# middle of the opcodes. The machine must know the wrapper to be able to step over them; how many
+# bytes there are follows from the wrapper's state alone.
 def _array_behind(m: _Machine, at: int, wrapper: Call, state: Any) -> int:
     """joblib's wrapper, with the elements of its array behind it in the stream."""
     from .joblib import MAX_PADDING, Unclear, array_of, padding_of, replace  # 0.9 ms
@@ -730,6 +795,9 @@ def _array_behind(m: _Machine, at: int, wrapper: Call, state: Any) -> int:
     return at + array.size
 
 
+# torch's legacy format passes the class of a whole module through the persistent id, with its
+# source text, so that it can warn when the source has changed (torch/serialization.py,
+# persistent_id).
 @_opcode(0x51)
 def _binpersid(m: _Machine, at: int) -> int:
     """In legacy torch files ('module', class, source file, source) stands for the class."""
