@@ -26,6 +26,10 @@ Factors = Mapping[tuple[str, str], str]
 """(role, half) to the name of a factor."""
 
 
+# By now the cell is an LSTM and H is known, so cutting is arithmetic: gate k of a stacked bias is
+# the elements kH to (k+1)H in the row's order, or every fourth from k on where gates are
+# interleaved. All that can still go wrong is a bias whose length, type or neighbours contradict H;
+# each of these is a reason of its own, because users mend them in different ways.
 def cut(
     group: Group, hidden: int, tensors: TensorsByName, claim: Claim | None = None
 ) -> Lstm | Skipped:
@@ -55,6 +59,8 @@ def cut(
     return lstm._replace(activation_function=activation, notes=lstm.notes + claim.notes)
 
 
+# Asked before anything is cut, in the order in which a person would want to know: parametrized (no
+# stored bias at all), a type that cannot be read, a factor that is no factor, and size.
 def _refusal(group: Group, tensors: TensorsByName) -> Skipped | None:
     """A bias whose values cannot be had from its stored elements."""
     if name := group.first.get("refuse"):
@@ -77,6 +83,8 @@ def _refusal(group: Group, tensors: TensorsByName) -> Skipped | None:
     return None
 
 
+# The input weight is a second opinion on H, and the only one that is independent of the recurrent
+# weight: a checkpoint whose layers were renumbered by hand shows here first.
 def _disagreement(group: Group, hidden: int, tensors: TensorsByName) -> Skipped | None:
     """An input weight whose gate axis does not fit H: the group's tensors do not belong
     together.
@@ -113,6 +121,9 @@ def _factors(group: Group) -> Factors:
     return {(slot.role, slot.half): name for slot, name in slots if slot.role in FACTORS}
 
 
+# A term keeps three blocks together: the bias, the mask or scale that multiplies it, and a second
+# stored copy that a patch must write too. They are cut alike, so gate g of all three belongs
+# together.
 def _terms(
     group: Group, part: SlotPart, hidden: int, tensors: TensorsByName, factors: Factors
 ) -> list[tuple[str, Term]] | None:
@@ -150,6 +161,8 @@ def _doubled_terms(
     ]
 
 
+# At most one axis may be longer than 1: some frameworks store a bias as (1, 4H), (4H, 1) or, under
+# convolutions, (1, 4H, 1, 1); a real matrix is no bias.
 def _slices(
     group: Group, slot: Slot, gate: str, hidden: int, tensor: Tensor
 ) -> dict[str, Block] | None:

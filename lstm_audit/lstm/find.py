@@ -59,11 +59,19 @@ class Found(NamedTuple):
     lookalikes: tuple[Lookalike, ...] = ()
 
 
+# The order of the steps is the order of trust. Names of optimizers and averaged copies go first,
+# since they repeat every name of the model. Then the rows of the table, each over what the rows
+# before it left: a name has one meaning, and earlier rows are the narrower ones. What remains is
+# weighed in three ways: does it enter the gate of an LSTM that was found (`extra`), is it a
+# recurrence of no known convention (`unknown`), or was it something a reader had to give up on
+# (`_relevant`). Only then are second names of one storage merged, because merging needs all rows.
 def find_lstms(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Found:
     """Every LSTM of a checkpoint; raises `MalformedFile` when a tensor that matters is broken.
 
     `declared` are the user's own conventions, which are asked first.
     """
+    # Each row is first asked by one substring test over all names joined: most rows of the table
+    # leave a file without having looked at a single name.
     names, skipped = drop_trainer_state(checkpoint)
     outcomes: list[GroupResult] = []
     everything = "\n".join(names)
@@ -100,6 +108,8 @@ def find_lstms(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Foun
     return _with_graphs(found, checkpoint.graphs) if checkpoint.graphs else found
 
 
+# Weighing unknown tensors against each other is linear in their number but slow a tensor; only
+# files of mixtures of experts come near the limit, and their names are telling.
 def _worth_a_look(names: Sequence[str]) -> Sequence[str]:
     """The names among which an LSTM of no known convention is looked for: all, or of a great many
     those with a word of recurrences in them.
@@ -135,6 +145,9 @@ def _with_graphs(found: Found, graphs: Sequence[Graph]) -> Found:
     return found._replace(lstms=tuple(sorted(lstms, key=report_order)), skipped=tuple(skipped))
 
 
+# Quantising a model dynamically leaves the float cell's attribute names behind (biases without
+# weights) in a module that was read already by its packed weights: those leftovers are taken
+# silently, anything else would be reported twice.
 def _apply(
     row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
 ) -> tuple[list[GroupResult], set[str]]:
@@ -219,6 +232,9 @@ def _lookalike(group: Group, tensors: Mapping[str, Tensor], kind: str) -> Iterat
         yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
 
 
+# A reader that cannot read a tensor (a class it does not know, a quantised storage) does not know
+# whether that tensor matters. It matters if a row would have placed it: then the recurrence that it
+# belongs to must not be judged by the rest of its tensors.
 def _relevant(checkpoint: Checkpoint) -> Iterator[tuple[Skipped, GroupKey | None]]:
     """Of what a reader could not read, that which a convention names, with the recurrence whose
     bias it is. Of a weight the shape is enough, where there is one.
@@ -261,6 +277,9 @@ def _first_placed(name: str) -> tuple[GroupKey, bool] | None:
     return None
 
 
+# Tied modules, and containers that list a module under two names, give one storage several names.
+# Identity is that of the storage and of all factors: two LSTMs may share a bias and have masks of
+# their own, and those are two facts.
 def _merge_aliases(lstms: Iterable[Lstm], tensors: Mapping[str, Tensor]) -> Iterator[Lstm]:
     """One row for each stored bias: the first name in the report's order stands, the others are its
     aliases.

@@ -24,6 +24,19 @@ LEAST_GATES = 3
 """Gates of an LSTM with a weight a gate: four, or three where the input gate is coupled."""
 
 
+# Strategy. Two witnesses, shapes and claims, are heard one after the other.
+#
+# The shapes first: the recurrent weight multiplies the hidden state, so one of its sizes is H and
+# the other is the number of gates times H. 4H x H is an LSTM, 3H x H a GRU, H x H a plain RNN. The
+# bias is never asked: 12 elements are 4 gates of 3 units or 3 gates of 4.
+#
+# Then the claim, if the container has one (a class name, a mode, a config). It may agree, or turn a
+# verdict into a conflict; it never turns a refusal into an LSTM, except where there is no recurrent
+# weight at all. A class of the author's own (`worded_kind`) weighs less than a framework's class:
+# MyLSTM may be a GRU by its shapes, and then somebody must look.
+#
+# Everything that is not certain gets a name (`ambiguous`, `conflicting-evidence`, `missing-data`)
+# that ends in the report as a `Skipped` with its evidence in words.
 class RecurrenceKind(NamedTuple):
     """`name` is lstm, or the reason of a `Skipped`; `hidden_size` holds for lstm; `detail` is the
     evidence in words.
@@ -34,6 +47,8 @@ class RecurrenceKind(NamedTuple):
     detail: str = ""
 
 
+# The early answers None ("no recurrence at all, say nothing") are for groups whose names only look
+# like it: mirrored names without the mirror, and biases joined to a longer word.
 def decide_kind(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
     """The kind of a group; None when it is no recurrence at all."""
     if group.convention.mirror and not mirrored(group, checkpoint.tensors):
@@ -110,6 +125,8 @@ def _refuse_doubt(group: Group, kind: RecurrenceKind, checkpoint: Checkpoint) ->
     return kind
 
 
+# A state dict of biases alone is what `strict=False` loading and adapters leave. It is said, never
+# guessed: the same four names are those of a GRU and an RNN.
 def _of_biases(group: Group, claim: Claim | None) -> RecurrenceKind:
     """Without a recurrent weight the length of a bias decides nothing; the module's class may."""
     said = claimed_kind(claim) if claim is not None else ""
@@ -145,6 +162,8 @@ def _of_shapes(
     )
 
 
+# The order of the tests matters: placeholders first (they have the shape (0,)), then what the row
+# itself vouches for, then one weight a gate, a joint weight, and last the usual stacked one.
 def weigh_shape(
     convention: Convention,
     shape: tuple[int, ...],
@@ -184,6 +203,9 @@ def _joint(rows: int, columns: int, shape: tuple[int, ...]) -> RecurrenceKind:
     return RecurrenceKind("lstm", rows // 4)
 
 
+# With a projection (LSTMP, Sak et al. 2014) the recurrent weight is (4H, P) and H is a quarter of
+# the rows. P may be anything up to H, so (4H, P) without the projection's weight beside it cannot
+# be told from something else: it is said to be missing.
 def _fused(
     convention: Convention, rows: int, columns: int, projected: bool, input_rows: int | None
 ) -> RecurrenceKind:

@@ -34,6 +34,11 @@ name does not fit.
 """
 
 
+# Strategy. Matching is by whole names against one expression a row: a head (the module's path) and
+# a tail (what the framework calls the tensor). A name that fits gives two things, the recurrence it
+# belongs to and the part of it that it is; names with the same recurrence are one group. Nothing is
+# looked up by a shared prefix and no shape is asked: shapes are the business of step two, so that a
+# row can be written, and tested, from names alone.
 class ConventionRow(NamedTuple):
     """A convention, and how it reads a name."""
 
@@ -76,6 +81,8 @@ class Group(NamedTuple):
         return f"{self.module}.{tail}" if self.module else tail
 
 
+# Rows are made at import, expressions only when a name first needs one: a file of torch's needs two
+# of them, and compiling all at import would be paid by every start.
 def row_of(convention: Convention) -> ConventionRow:
     """A built-in convention as a row. Its expression is compiled when a name first needs it."""
 
@@ -94,6 +101,8 @@ def row_of(convention: Convention) -> ConventionRow:
 ROWS: tuple[ConventionRow, ...] = tuple(map(row_of, CONVENTIONS))
 
 
+# The marks are plain texts, one of which every name of the row contains: `in` is far cheaper than a
+# failed expression, and most names of a checkpoint belong to no recurrence.
 def match(row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint) -> Iterator[Group]:
     """The names that fit the row, as groups that have everything the row requires."""
     convention = row.convention
@@ -108,11 +117,17 @@ def match(row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint) -> I
             groups[key].parts[part] = name
     for key, group in groups.items():
         groups[key] = group._replace(spare=_drop_computed(convention, group.parts))
+    # AWD-LSTM's weight drop registers the raw weight on the wrapper, one level above the module
+    # that has the rest: the group would be split in two, and neither half would be complete.
     for slot, child in convention.beside.items():
         _adopt(groups, ("", slot), child)
+    # torch.ao's dynamically quantised LSTM keeps its cells in one list, whose numbers do not say
+    # layer and direction. That needs the whole stack, so it is done when all groups are there.
     if "?P<cell>" in convention.tail:
         groups = _unfold_cells(groups, checkpoint)
     for group in groups.values():
+        # A group without what its row requires is dropped in silence here: its names go on to the
+        # next row, and what no row takes is looked at by `unknown`, which does not stay silent.
         if {key for _, key in group.parts}.issuperset(convention.required):
             yield group._replace(first=_firsts(convention, group.parts))
 
@@ -125,6 +140,8 @@ def paths(name: str) -> Iterator[str]:
     yield ""
 
 
+# A claimed row's names (Keras's `kernel`, `recurrent_kernel`, `bias`) say nothing but the part: two
+# cells that end up under one key would be mixed, bias of one with weight of the other.
 def _apart(groups: Mapping[GroupKey, Group], key: GroupKey, name: str) -> GroupKey:
     """The key, or one of its own for a second folder under the same: cells that are told apart by
     their number alone.
@@ -185,6 +202,7 @@ def _parse(convention: Convention, match: re.Match[str]) -> tuple[GroupKey, Slot
     return (module, layer, "reverse" if backward else "forward"), (gate, key)
 
 
+# `weight` is then weight_orig * weight_mask: both are there, and counting both would double a bias.
 def _drop_computed(convention: Convention, parts: dict[SlotPart, str]) -> tuple[str, ...]:
     """torch.nn.utils.prune keeps the masked tensor as an attribute, which a pickled module has
     beside `_orig`: the names that were dropped.
@@ -215,6 +233,9 @@ def _unfold_cells(groups: dict[GroupKey, Group], checkpoint: Checkpoint) -> dict
     return unfolded
 
 
+# Three witnesses, in order: the module's own fact (a live or pickled module says `bidirectional`),
+# the widths (above a bidirectional layer the input is twice H), and otherwise nobody: then the
+# direction is `unknown`, and step two refuses to judge.
 def _directions(cells: Sequence[Group], checkpoint: Checkpoint) -> int | None:
     """1 or 2; None when the input is as wide as the hidden state and both would fit."""
     claim = checkpoint.claims.get(cells[0].module)

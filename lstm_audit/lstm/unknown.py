@@ -52,6 +52,12 @@ JOINT_HINTS = ("gate", "lstm", "cell", "rnn", "recurr", "ifgo", "ifog", "ijfo", 
 """Texts without one of which a name is none of these: most names cost no expression."""
 
 
+# Strategy. The looks go from the strongest evidence to the weakest, each over the names that are
+# still unexplained, and a module is spoken of once. Each look asks for two things of different
+# nature, since either alone is found in models without a recurrence: transformers have 4H x H
+# matrices (the feed-forward layer), attention has families of equal shapes (q, k, v, o), GRUs have
+# gates by name, and gated convolutions have 4H channels. The tests of real architectures in
+# tests/lstm/test_architectures.py are what every threshold below was tried on.
 class Sight(NamedTuple):
     """What was seen in a module: the tensors that speak for it, why, and how to read it."""
 
@@ -70,6 +76,8 @@ class Scene(NamedTuple):
     shape: Callable[[str], tuple[int, ...]]
 
 
+# `done` and `above` grow while sights come in: the looks are generators, so that a later look sees
+# what an earlier one has explained.
 def find_unknown(
     left: Sequence[str], checkpoint: Checkpoint, spoken: Iterable[str]
 ) -> Iterator[Skipped]:
@@ -134,6 +142,9 @@ def _unreadable(left: Sequence[str]) -> Iterator[Sight]:
                 yield Sight(module, tuple(names), entry.why)
 
 
+# Of the gates' weights one must multiply the hidden state. With two families it is the square one;
+# with one family only (a joint weight) both x and h must fit in, and all four gates must be there:
+# three equal matrices and a vector are too common.
 def _per_gate(found: Sequence[GateNames], scene: Scene) -> Iterator[Sight]:
     """A tensor a gate: all families of one module together."""
     modules: dict[str, list[GateNames]] = {}
@@ -160,6 +171,8 @@ def _vector(scene: Scene, family: GateNames) -> bool:
     return sum(size != 1 for size in scene.shape(family.members["f"])) <= 1
 
 
+# A bias a gate has H elements, which settles it; without biases H is the one size that all of the
+# gates' weights share.
 def _hidden_of(parts: Sequence[GateNames], matrices: Sequence[GateNames], scene: Scene) -> int:
     """H: the length of a gate's bias, else what the weights of all gates have in common."""
     for part in parts:
@@ -203,6 +216,9 @@ def _paired(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
         yield Sight(pair.module, names, why, Draft.of_pair(pair, axis, left, scene.shape))
 
 
+# Four gates, or five with a highway gate (Zhang et al. 2016). A GRU's three and an RNN's one are
+# the reason why the factor is compared exactly. Linear layers in pairs (a feed-forward block) are
+# 4H x H and H x 4H: their first axes differ, so they fail here.
 def _gate_axis(x: tuple[int, ...], h: tuple[int, ...], said: bool) -> int | None:
     """The axis along which both weights hold four gates (five, with a highway's); with a projection
     there are more rows, and something must say LSTM.
@@ -217,6 +233,10 @@ def _gate_axis(x: tuple[int, ...], h: tuple[int, ...], said: bool) -> int | None
     return None
 
 
+# The weakest look, and the one with most conditions: one weight (4H, in + H) has the shape of many
+# layers. A name must say gates, or a module must say LSTM; a GRU's words beside it veto; a cell has
+# one such weight, so a second one beside it vetoes too; and a small one (under 32 rows) needs more
+# than a name.
 def _joint(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     """One weight over x and h, under names that say so."""
     for name in left:
@@ -278,6 +298,8 @@ def _bias_of(name: str, size: int, scene: Scene) -> str:
     return other if other and scene.shape(other) == (size,) else ""
 
 
+# ConvLSTM implementations keep one convolution a layer in a list. The chain of sizes is telling:
+# cell k's input is what cell k-1 gives out (H below) and its own H, and its output 4H.
 def _stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     """Convolutions of a list whose sizes chain as cells do: 4H against H below and H of its own."""
     lists: dict[tuple[str, str], dict[int, str]] = {}
@@ -305,6 +327,8 @@ def _stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
                 yield Sight(f"{module}.{k}", (name,), why, draft)
 
 
+# Last: what says LSTM by class or path and was read by nobody. Framework classes are believed as
+# they are; a name of the author's needs a weight of 4H against H as well.
 def _claimed(
     checkpoint: Checkpoint, scene: Scene, done: set[str], above: set[str]
 ) -> Iterator[Sight]:

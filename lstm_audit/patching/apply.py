@@ -32,6 +32,18 @@ That path is a temporary file, or in `in-place` the file itself, whose journal i
 """
 
 
+# The two ways to write, and where a crash may fall:
+#
+# replace                                     in-place
+#   1 copy to a temporary name, edit it         1 journal: content, sync
+#   2 read it back, verify, sync it             2 undo record
+#   3 undo record, sync of the folder           3 sync of the folder
+#   4 rename over the old name                  4 write the bytes, sync, verify
+#   5 sync of the folder                        5 remove the journal, sync of the folder
+#
+# Before step 4 of either the old file is untouched. After the rename, or after the sync of step 4,
+# the new one stands. Within step 4 of in-place the journal brings the old bytes back. What may fail
+# afterwards (the last sync) cannot be undone any more and is told as a doubt, not as a failure.
 class Applied(NamedTuple):
     """What was done. `path` is the file that now has the new bytes; `undo` its undo record, if one
     was written. `doubts` say what the disk would not confirm, and what it then may hold.
@@ -84,6 +96,8 @@ def apply(
         return Applied(held.path, mode, done.method, edits, beside, notes, done.doubts)
 
 
+# A plan is made on one state of the file and carried out on another, later one: size, inode and
+# mtime must be the same, and so must all bytes that are going to be replaced.
 def check_ready(held: LockedFile, edits: Sequence[Edit], identity: FileIdentity) -> None:
     """Raise unless this is the file that was planned on, whole, and the edits are edits of it."""
     if has_journal(held.path):
@@ -108,6 +122,9 @@ def check_holds(fd: int, places: Sequence[tuple[int, bytes]]) -> None:
             )
 
 
+# The record goes first and is then wrong until the rename: it names a patch that has not happened.
+# That way round is harmless, because the file's bytes tell; a patched file without a record could
+# never be undone.
 class Pushed(NamedTuple):
     """The undo record as it is, and with this patch on top once its inode and mtime are known."""
 
@@ -160,6 +177,8 @@ def _patch_replacing(
                 record.store(held, patch.then(new.st_ino, new.st_mtime_ns))
                 files.sync_folder(held.path)
             take_the_name(held, temp)
+        # BaseException, because KeyboardInterrupt is the likeliest visitor here; its arrival behind
+        # the rename is the one state in which restoring the record would be wrong.
         except BaseException:
             # an interrupt may arrive behind the rename: then the record is needed
             if patch and not is_file(held.path, new):
@@ -189,6 +208,9 @@ def _patch_in_place(
 # ---- the steps
 
 
+# Owner, mode and extended attributes are copied before the sync, so that the file which takes the
+# name is complete: a crash between rename and chown would leave a root-owned or world-readable
+# model.
 def make_copy(
     held: LockedFile,
     temp: Temp,
@@ -228,6 +250,8 @@ def _write(fd: int, edits: Sequence[Edit]) -> None:
     check_holds(fd, [(e.at, e.new) for e in edits])
 
 
+# Checked once more, as late as possible: whoever wrote to the old file since the copy was made
+# would lose that write to the rename. What remains is the window of one system call.
 def take_the_name(held: LockedFile, temp: Temp) -> None:
     """From here on the new bytes stand."""
     files.check_unchanged(held, held.identity)
@@ -272,6 +296,8 @@ def write_journaled(held: LockedFile, edits: Sequence[Edit], verify: Verify | No
         verify(held.path)
 
 
+# A failed write in place is not left to the next run: the old bytes go back at once. If that fails
+# too the journal stays, and the error says `interrupted-patch`.
 def roll_back_now(held: LockedFile, edits: Sequence[Edit]) -> tuple[str, ...]:
     """What a crash would leave to the next run is done at once, if the machine lets us; what the
     disk would not confirm.
@@ -343,6 +369,8 @@ def _check_output(held: LockedFile, target: str, overwrite: bool) -> None:
         raise journal.interrupted(target)
 
 
+# link() fails where the name exists, rename() replaces it: without --overwrite the first is wanted.
+# File systems without hard links (FAT, some network mounts) get a rename after all.
 def _publish(temp: str, target: str, overwrite: bool) -> None:
     """Give the finished file its name; a link fails where a rename would overwrite what came in
     between.

@@ -97,6 +97,8 @@ def unpacked(body: bytes) -> tuple[Edit, ...]:
     return tuple(edits)
 
 
+# Pure, so that the property tests can try every mixture without a disk. Bytes are compared one by
+# one because a disk may write any part of a sector, not because it usually does.
 def judge_journal(journal: bytes | None, size: int, read: Read) -> tuple[Verdict, tuple[Edit, ...]]:
     """What is to be done about a journal, given the target's size and bytes; touches nothing.
 
@@ -124,6 +126,19 @@ def judge_journal(journal: bytes | None, size: int, read: Read) -> tuple[Verdict
     return ("rolled-back" if mixed else "refused"), edits
 
 
+# The state machine, by what a crash leaves on disk:
+#
+#   journal              target                 verdict       what is done
+#   ------------------   --------------------   -----------   -----------------------------------
+#   none                 any                    none          nothing
+#   hash wrong           old (never touched)    dropped       the journal is removed
+#   whole                all bytes old          untouched     synced, the journal is removed
+#   whole                all bytes new          finished      synced, the journal is removed
+#   whole                old and new mixed      rolled-back   old bytes written, synced, removed
+#   whole                anything else          refused       nothing; the journal stays
+#
+# The trap is in the fourth and third rows: what reads as all new may stand in the page cache only.
+# Without a sync before the journal goes, a power cut could tear the file with no journal left.
 class Recovered(NamedTuple):
     """What was done about a journal, the edits that were interrupted, as far as they are known, and
     what the disk would not confirm.
@@ -150,6 +165,8 @@ def recover_journal(path: str) -> Verdict:
     return found.verdict
 
 
+# The journal is looked at only under the file's lock: a live patch has a hot journal too, and
+# rolling that back under its feet would be the very damage that journals are there to prevent.
 def recover_held(held: LockedFile, on_purpose: bool = False) -> Recovered:
     """As `recover_journal`, for whoever has the lock."""
     journal = _stored(held, on_purpose)
@@ -198,6 +215,9 @@ def _foreign(why: str) -> Unreadable:
     return Unreadable(message, kind="interrupted-patch")
 
 
+# Order is the whole point: contents, then sync of the journal, then (by the caller) sync of the
+# folder that names it; only then may a byte of the target change. Missing the folder's sync, a
+# power cut could keep the changed target and lose the journal's name.
 def begin(held: LockedFile, edits: Sequence[Edit]) -> None:
     """Write the journal; it counts once the folder is synced, which is left to the caller
     (`files.sync_folder`).
@@ -213,6 +233,8 @@ def begin(held: LockedFile, edits: Sequence[Edit]) -> None:
         files.sync(fd)
 
 
+# Bytes that are old already are not written again: a rollback after a torn write touches only what
+# was torn, and one that is itself interrupted can simply be run again.
 def restore_old_bytes(fd: int, edits: Sequence[Edit]) -> None:
     """Write the old bytes where they are not; they count once the file is synced, which is left to
     the caller.

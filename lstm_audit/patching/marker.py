@@ -32,6 +32,14 @@ HASH = 32
 MAX_MARKER = 64 << 20
 
 
+# Why a marker beside the journals. A sharded checkpoint is patched file by file, and each file is
+# atomic by itself; a crash between two files leaves each of them whole and the checkpoint mixed.
+# The marker names all the edits of all the files before the first of them is written, and is
+# removed after the last. As long as it lies there every command refuses the checkpoint.
+#
+# Recovery always goes backward. Going forward would need everything that verified the patch; going
+# back needs only bytes that the marker holds. So the way out is the same from any state, and it can
+# be interrupted and repeated: a file that has its old bytes is passed over.
 class FileEdits(NamedTuple):
     """The edits of one file, by its name beside the checkpoint."""
 
@@ -63,6 +71,8 @@ def _stays_below(name: str) -> bool:
     return bool(name) and not os.path.isabs(name) and ".." not in name.split(os.sep)
 
 
+# The body's failure, whatever it is (KeyboardInterrupt too), takes back what was written; if that
+# fails as well the marker is kept and named in the error, since it is now the only witness.
 @contextmanager
 def marked(path: str, parts: Sequence[FileEdits]) -> Iterator[list[str]]:
     """The marker, durable and locked while the body runs, and gone when it succeeds. If the body
@@ -84,6 +94,8 @@ def marked(path: str, parts: Sequence[FileEdits]) -> Iterator[list[str]]:
         os.close(fd)
 
 
+# O_EXCL is the lock between two patches of one checkpoint: who creates the name has it. The flock
+# beside it tells a crashed owner (the lock is gone) from a live one.
 def _begin(path: str, data: bytes) -> int:
     name = marker_path(path)
     try:
@@ -156,6 +168,8 @@ def pack_marker(parts: Sequence[FileEdits]) -> bytes:
     return bytes(body) + hashlib.sha256(body).digest()
 
 
+# As with a journal a wrong hash means "never finished, nothing was touched"; a right hash over
+# something else means that another program wrote it, and it is left alone.
 def parse_marker(data: bytes) -> tuple[FileEdits, ...] | None:
     """The parts, or None when the marker was never finished; raises `Unreadable` where its hash is
     right and the rest is not.
@@ -173,6 +187,8 @@ def parse_marker(data: bytes) -> tuple[FileEdits, ...] | None:
         raise _foreign(str(error)) from error
 
 
+# Names are checked to stay below the checkpoint's folder: the marker is read from a folder that may
+# have been downloaded, and must not be able to point at other files.
 def _parts(body: bytes, at: int) -> Iterator[FileEdits]:
     while at < len(body):
         name_size, size, edits_size = PART.unpack_from(body, at)
@@ -195,6 +211,9 @@ def _foreign(why: str) -> Unreadable:
     )
 
 
+# A marker is believed only if its owner is the user or the file's owner (`believed`): in a shared
+# folder anybody could otherwise plant one, and have this program "restore" bytes of their choice.
+# `on_purpose` is for the user who names it.
 def recover_marker(path: str, on_purpose: bool = False) -> bool:
     """Take back what an interrupted patch of several files has written; False where there was none.
 
@@ -242,6 +261,10 @@ def compare_part(held: LockedFile, part: FileEdits) -> Standing:
     return "neither"
 
 
+# Two holds: the first, for reading, settles the usual case in which this file was never reached.
+# The second recovers a journal that the crash left, and must look again afterwards, since that may
+# have changed what the file holds. The bytes are taken back under a new journal, as a patch would
+# write them.
 def take_back(file: str, part: FileEdits) -> None:
     """Bring one file to its old bytes, in place and under a journal of its own, and its undo record
     with it. Raises `Unreadable` where it holds neither the old nor the new ones.

@@ -36,6 +36,10 @@ MAX_PATCHES = 10_000
 THE_RECORD = "the undo record (.undo.json)"
 
 
+# The record is a stack, since patches can be undone one by one, newest first. Each entry holds old
+# and new bytes: the new ones prove, before anything is written, that the file is as the patch left
+# it; the digest guards the record itself against an editor's slip. Inode and mtime are hints for a
+# message; bytes decide.
 class Patch(NamedTuple):
     """One patch of the stack.
 
@@ -209,6 +213,9 @@ def compare_patch(patch: Patch, read: Read) -> Literal["made", "not made", "neit
     return "neither"
 
 
+# Three crashes leave the same trace, a newest patch that the file does not hold: before the write,
+# during an undo after it, and a rename that the disk lost. All are mended the same way, by dropping
+# it.
 def without_unmade(record: Record, read: Read) -> Record:
     """The record less the newest patches that the file does not hold: they were interrupted, or
     undone already.
@@ -219,6 +226,9 @@ def without_unmade(record: Record, read: Read) -> Record:
     return Record(record.file, record.size, tuple(patches))
 
 
+# Patching goes on top of what is known to be true of the file. If the newest patch's bytes are no
+# longer there, somebody else wrote (training went on, say): older entries would restore bytes into
+# a file they do not fit, so the whole stack is given up, loudly.
 def fitting(record: Record | None, held: LockedFile, read: Read) -> tuple[Record, list[str]]:
     """The stack that a new patch goes on top of; a record of what the file used to be is given up,
     with a note.
@@ -249,6 +259,8 @@ def pushed(
     )
 
 
+# Replaced whole, by the same temporary-and-rename as a model, and given the model's owner: a record
+# that root left in a user's folder could not be removed by the user's next undo.
 def store(held: LockedFile, record: Record | None) -> None:
     """Replace the record, durably up to the name (`files.sync_folder` does that); an empty one is
     removed.

@@ -34,6 +34,9 @@ from .record import Patch, Record
 UndoState = Literal["restored", "rolled-back", "dropped", "nothing"]
 
 
+# An undo is a patch whose edits are inverse and whose record shrinks; the differences are in the
+# order. A patch writes its record before the bytes, an undo after them: in either case a crash
+# leaves the longer record, whose newest entry the bytes then confirm or deny.
 class Undone(NamedTuple):
     """What was done.
 
@@ -89,6 +92,9 @@ def _is(sidecar: str | None, name: str) -> bool:
     return sidecar is not None and os.path.abspath(sidecar) == os.path.abspath(name)
 
 
+# An interrupted in-place patch that was just rolled back *is* an undo in the user's eyes: taking
+# back one more patch would go one too far. But if what was interrupted was an undo of the newest
+# patch, rolling back has restored the patch, and the user still wants it undone.
 def _goes_on(recovered: journal.Recovered, top: Patch) -> bool:
     """Whether to take back `top` now: not when rolling back an interrupted patch was already what
     was asked for.
@@ -193,6 +199,8 @@ def _store(held: LockedFile, below: Record) -> tuple[str, ...]:
     return ()
 
 
+# The entry below describes the file "as the patch left it"; after this undo that is a new inode and
+# time. Without the renewal the next undo would warn of a file that was moved.
 def _renewed(below: Record, inode: int, mtime_ns: int | None) -> Record:
     """The file as this undo leaves it is the file as the patch below left it."""
     if not below.patches:
