@@ -27,6 +27,11 @@ HINT = (
 )
 
 
+# Strategy. Only what stands in the LSTM's own module, or one level below it, can enter its gates;
+# what is there and unexplained is weighed by its shape. H could be a peephole or a bias of one
+# gate, 3H peepholes, 4H a bias of all of them; a norm rescales everything. Names that are known to
+# enter no gate at x = 0, h = 0, c = 0 (peepholes multiply c; dropout masks; statistics) are in the
+# table HARMLESS. If what is left can be added for certain it becomes a term, else the row goes.
 class Extra(NamedTuple):
     """A tensor, or a norm, that may enter the gate.
 
@@ -157,6 +162,9 @@ def _harmless(text: str, what: str) -> bool:
     return any(entry.what == what and re.search(entry.name, text) for entry in HARMLESS)
 
 
+# A norm of a vector of zeros is its beta, whatever gamma is: with x = 0 and h = 0 and no bias
+# inside, the normed sum is 0 before the affine part. That holds only where the LSTM has no bias of
+# its own before the norm, which is why the first test is for gates without terms.
 def _explain(lstm: Lstm, extras: Sequence[Extra], tensors: Mapping[str, Tensor]) -> Lstm | None:
     """The LSTM with what is certain; None where it is not.
 

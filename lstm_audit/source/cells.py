@@ -22,6 +22,10 @@ STRATA = 64
 """Draws are spread evenly over this many units, so that no test of a law fails by bad luck."""
 
 
+# Cells are symbolic, and equality is what they are for: two draws of one law are different values
+# unless they are the same draw at the same index. So `w + noise - noise` is w, a copied bias is
+# known to be a copy, and two calls of `uniform_` are known to differ, without a number being drawn.
+# Numbers come last, when a rule that was made for files wants bytes to look at.
 class Draw(NamedTuple):
     """A draw: `law` uniform in [a, b) or normal (mean a, deviation b), at index `at` of it."""
 
@@ -94,6 +98,8 @@ OF_TWO = frozenset({"add", "sub", "mul", "div", "pow", "min", "max"})
 OF_ONE = frozenset(FUNCTIONS) - OF_TWO
 
 
+# Simplified are only identities that hold for floats bit by bit (x + 0, x * 1, x - x, 0 * x for
+# finite x): what programs write to build chrono and its kin. Everything else stays an expression.
 def compute(function: str, *parts: CellValue) -> CellValue:
     """A function of cells: a number where all are numbers, else an expression of bounded size."""
     numbers = [part for part in parts if isinstance(part, float)]
@@ -163,6 +169,9 @@ def _value(function: str, numbers: tuple[float, ...]) -> float:
         return math.nan
 
 
+# Draws are stratified, one in each 64th of the range: a finding must not depend on a sample that is
+# odd by chance. They are put on torch's own grid and rounded as torch rounds, so that the lattice
+# test, which runs on them later, takes them for what they stand for.
 def _drawn(draw: Draw, count: int) -> list[float]:
     first, last = draw.at // STRATA, (draw.at + count - 1) // STRATA
     grid = [u for block in range(first, last + 1) for u in _strata(draw.serial, block)]

@@ -53,6 +53,13 @@ SOURCE_RULES = frozenset(
 """The rules that source is held against; LA108 only where it is selected by name."""
 
 
+# Strategy. The rules know recurrences over bytes. Instead of writing a second set of rules for
+# source, the cells that a run has left are drawn into a float32 vector in memory, and an `Lstm` is
+# laid over it as over a file. Forensics then sees what torch itself would have written.
+#
+# What is lost on the way is certainty: a file's number is there, a phantom's may be one of many. So
+# each finding is held against the cells once more (`CERTAIN`): it stands only if what it rests on
+# is a number of the source, not a property of the sample that was drawn.
 class LayerBiases(NamedTuple):
     """One layer and direction of a held recurrence: its biases, each as runs of 4H cells."""
 

@@ -108,6 +108,18 @@ Branch = Callable[[], frozenset[str]]
 STAYS: frozenset[str] = frozenset()
 
 
+# Strategy. The linter runs a program that it must not run. Every value is a phantom: numbers that
+# the source states are themselves, sizes that it leaves open are symbols, tensors are runs of cells
+# with the place of the write that made them. Control flow is followed where conditions are known.
+#
+# Where a condition is *not* known, both branches are run, each from the same state, and what they
+# disagree on becomes unknown. That needs a state that can be put back, so every change to a
+# mapping, list or storage goes through the functions below, which note in the journal what was
+# there before. Putting back is then a walk over the journal's end, in reverse.
+#
+# The three kinds of leaving early (return, break, continue) are Python exceptions while they are
+# certain, and a set of words where they are only possible: what stands behind a possible return may
+# not run, so it is itself a branch.
 class Machine:
     """One phantom run. `assumed` are conditions taken as settled, by their spelling."""
 
@@ -174,6 +186,8 @@ def new_scope(m: Machine, outer: NameScope | None, owner: Class | None = None) -
     return NameScope(outer, new_fields(m), owner)
 
 
+# Every symbol gets a number of its own (48, 56, 64, ...): slices by two open sizes must not be
+# taken for slices by one. Divisible by 8, since programs halve and quarter their sizes.
 def _imagine(spelling: str, count: int) -> int:
     """Two layers, so that a loop over them is one; sizes even, large enough to tell draws by."""
     words = spelling.lower().rpartition(".")[2]
@@ -181,6 +195,9 @@ def _imagine(spelling: str, count: int) -> int:
         return 2
     return 48 + 8 * count
 
+
+# Everything that the run makes is born with a serial. An object that was born inside a branch needs
+# no rollback: nothing outside of the branch can know it.
 
 # ---- making and changing values
 
@@ -255,6 +272,8 @@ def write_cells(
             notice_wipe(m, tensor.storage.role, before, tensor.storage.runs, place)
 
 
+# Called for every write into a bias, before and after in hand: the wipe is a fact of one write, and
+# cannot be seen any more in what the run leaves behind.
 def notice_wipe(
     m: Machine,
     role: Role,
@@ -304,6 +323,9 @@ def refuse_on_leaf(m: Machine, tensor: PhantomTensor, node: ast.AST) -> None:
         raise Raised("RuntimeError")
 
 
+# A foreign function that is given a module may do anything to it. Assuming that it does nothing
+# would give confident wrong findings after `init_weights(model)` of a library; so all that it can
+# reach is unknown from then on, and what is unknown is not judged.
 def blur(m: Machine, values: Iterable[Value], place: SourcePlace) -> None:
     """A foreign call was given these: every tensor that it can reach is unknown from now on."""
     for tensor in reachable_tensors(values):
@@ -351,6 +373,8 @@ class BranchResult(NamedTuple):
     failed: bool
 
 
+# A branch that raises is dropped: programs under lint are supposed to work, so the state after an
+# `if` is that of the branches that end. Only if all of them raise does the exception go on.
 def run_maybe(m: Machine, branches: Sequence[Branch]) -> frozenset[str]:
     """Run every branch from the same state; what they do not agree on is unknown afterwards.
 
@@ -368,6 +392,9 @@ def run_maybe(m: Machine, branches: Sequence[Branch]) -> frozenset[str]:
     return frozenset().union(*(outcome.left for outcome in taken))
 
 
+# The journal from the mark on is at once the list of what changed and the way to undo it. It is
+# walked from the end, so that for a key which was written twice the value that is noted is the
+# last, and the one that is restored the first.
 def run_branch(m: Machine, branch: Branch) -> BranchResult:
     """Run a branch, note what it has changed, and take all of it back."""
     mark, born, depth = len(m.journal), m.serial, m.depth
@@ -421,6 +448,9 @@ def _restore(entry: OldValue) -> None:
         container[key] = old
 
 
+# A slot that only some branches wrote has, in the others, the value from before: all versions are
+# put side by side, and tensors are joined run by run, so that one differing gate makes that gate
+# unknown and not the whole bias.
 def _join_outcomes(m: Machine, outcomes: Sequence[BranchResult]) -> None:
     slots = {}
     for outcome in outcomes:
@@ -449,6 +479,9 @@ def _join_items(versions: Sequence[list[Value]]) -> list[Value]:
     return [OPEN_END]
 
 
+# The order is by what a linter loses least with: an agreed value; a module (an `if` that picks LSTM
+# or GRU should still be judged as the LSTM); a function; then numbers become a symbol, so that
+# slices by it still mean something; everything else is unknown.
 def join_values(m: Machine, versions: Sequence[Value], spelling: str) -> Value:
     """The value that all agree on; a module where some branch made one; else unknown."""
     given = [version for version in versions if version is not MISSING]

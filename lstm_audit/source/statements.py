@@ -41,6 +41,8 @@ SETTLED = 64
 LEAVES_LOOP = frozenset({"break", "continue"})
 
 
+# The possible return. If statement n may have left the block, statements n+1 onward are run as a
+# branch beside "nothing more happens": what they write is believed only where it changes nothing.
 def run_block(m: Machine, body: Sequence[ast.stmt], scope: NameScope) -> frozenset[str]:
     """Run statements in order; what follows a statement that may have left may not run."""
     for n, statement in enumerate(body):
@@ -93,6 +95,10 @@ def _assign_operated(m: Machine, node: ast.AugAssign, scope: NameScope) -> froze
     return STAYS
 
 
+# `gates` collects plain conditions on configuration that a bias hangs on, like `if
+# cfg.forget_bias:`. They are not decided here; the caller runs the entry point again with each of
+# them assumed, so that both settings of a switch are judged and not only the part they have in
+# common.
 def _if(m: Machine, node: ast.If, scope: NameScope) -> frozenset[str]:
     chosen = decide_condition(m, node.test, scope)
     if chosen is None:
@@ -133,6 +139,9 @@ def _is_plain(test: ast.expr) -> bool:
     return isinstance(test, ast.Name)
 
 
+# Known iterables are unrolled, because initialisers loop over names and layers. A loop that has not
+# touched a bias in SETTLED rounds is a training loop or the like: the rest of its rounds is run as
+# one round on something unknown.
 def _for(m: Machine, node: ast.For | ast.AsyncFor, scope: NameScope) -> frozenset[str]:
     items = items_of(m, evaluate(m, node.iter, scope))
     if items is None:
@@ -189,6 +198,7 @@ def _for_unknown(m: Machine, node: ast.For | ast.AsyncFor, scope: NameScope) -> 
     return run_maybe(m, [once, lambda: STAYS]) - LEAVES_LOOP
 
 
+# A while loop that does not end within ROUNDS may have done anything to what is in reach.
 def _while(m: Machine, node: ast.While, scope: NameScope) -> frozenset[str]:
     for _ in range(ROUNDS):
         chosen = truth(evaluate(m, node.test, scope))
@@ -228,6 +238,9 @@ def _with(m: Machine, node: ast.With | ast.AsyncWith, scope: NameScope) -> froze
         m.grad, m.grad_known = before
 
 
+# Linted code raises only where the run can tell for sure (an assert that fails, a write into a
+# leaf). Then, and only then, is the handler run; a body without a known exception is taken to
+# succeed.
 def _try(m: Machine, node: ast.Try, scope: NameScope) -> frozenset[str]:
     """A handler runs where the body raises as far as the run can see, and then surely.
 

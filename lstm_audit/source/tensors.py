@@ -16,6 +16,9 @@ LONG = 1 << 13
 Index = range | tuple[int, ...]
 
 
+# Runs, not cells: a bias of 4 x 4096 elements that was drawn and then had its forget gate filled is
+# three runs. Reads, writes and arithmetic cut and join runs; only a view that is neither contiguous
+# nor short has to go cell by cell. The place of each run is where a finding about it will stand.
 class WrittenRun(NamedTuple):
     """Cells that one write has made: the first of them, how many, and where it was written."""
 
@@ -135,6 +138,8 @@ def _each_cell(runs: Iterable[WrittenRun]) -> Iterator[tuple[CellValue, SourcePl
             yield shift(run.cell, k), run.place
 
 
+# Two neighbours are one run if the second continues the first: the same constant, or the draw's
+# next index, from the same write. Without this, slices that are written back would multiply runs.
 def merge_neighbours(runs: Iterable[WrittenRun]) -> list[WrittenRun]:
     """Neighbours that go on as one run, joined."""
     merged: list[WrittenRun] = []
@@ -184,6 +189,8 @@ def map_runs(function: str, *parts: Sequence[WrittenRun]) -> list[WrittenRun]:
     )
 
 
+# Broadcasting a single *draw* is not a repetition of one value that could be continued (its next
+# cell would be another draw), so that case is unknown.
 def stretch(runs: Sequence[WrittenRun], length: int) -> list[WrittenRun]:
     """Runs broadcast to a length: one cell is repeated; other sizes are not known."""
     have = sum(run.length for run in runs)

@@ -15,6 +15,9 @@ from .schemes import GATES, Init, name_no_law, round_figures
 OTHERS = (I, G, O)
 
 
+# Two questions are kept apart: *is* it fresh (the voucher, with its confidence and its reason) and
+# *what* was it set to (the scheme). The same pattern of kinds is read with a proof, or with a
+# likeness only, and the answer carries which of the two it was.
 class Voucher(NamedTuple):
     """What makes a fresh reading credible, and how far."""
 
@@ -60,6 +63,9 @@ def vouch(bias: Bias) -> Voucher | None:
     )
 
 
+# Constants need no voucher: a bit-equal block is its own proof. A forget gate outside ±k was set by
+# a law of its own, and the others vouch for it. What is left is draws with constants, where the
+# letters of the gates spell the mistake: CU in the forget gate is one-sided, CC doubled.
 def fresh(bias: Bias, voucher: Voucher | None) -> Init | None:
     """The initialiser, where every block still is what one wrote."""
     if set("".join(bias.kinds)) <= {"Z", "C"}:
@@ -71,6 +77,8 @@ def fresh(bias: Bias, voucher: Voucher | None) -> Init | None:
     return _drawn(bias, voucher)
 
 
+# The order decides between readings of the same numbers: nothing set at all; everything set alike;
+# forget halves equal (the classic 1 + 1 = 2); one other gate set instead; else a constant.
 def _constants(bias: Bias) -> Init:
     pairs = [(a[0], b[0]) for a, b in zip(bias.ih, bias.hh, strict=True)]
     sums = [a + b for a, b in pairs]
@@ -185,6 +193,10 @@ def _coupled(bias: Bias) -> bool:
     )
 
 
+# Two equal halves with chrono's spread have two histories: one draw split in two, so that the sum
+# is right, or one draw copied into both, so that time scales are squared. Under the first, e^half
+# has density 2u/(M²-1), under the second 1/(M-1): the log odds decide, and where they do not, the
+# answer is that nobody can know.
 def _both(bias: Bias, ih: Sequence[float], coupled: bool, voucher: Voucher) -> Init:
     """Both forget halves have a spread: a law drawn twice or copied, or one value split between the
     halves.

@@ -24,6 +24,14 @@ tells nothing.
 """
 
 
+# Why this is a proof. torch makes a uniform float32 from 24 random bits: u = m / 2^24, then u * 2k
+# - k. Near zero a float32 has far finer steps than that grid has, so of all the floats there only
+# every 2^j-th can come out of the generator. A value that has been moved by one optimiser step
+# falls on such a place with probability 2^-j. Each small value adds its j bits of evidence; the sum
+# over a gate of a hundred units is far beyond any doubt. Large values (near k) carry none.
+#
+# The two roundings are tried apart because the compiler of torch's build decides between them: a
+# fused multiply-add rounds once, separate instructions twice.
 def bits(values: Sequence[float], bound: float) -> float:
     """Evidence that `values` are untouched draws from ±bound; -1 when one of them cannot be.
 
@@ -48,6 +56,8 @@ def _near(values: list[float], reach: float) -> Iterator[NearValues]:
             at = end
 
 
+# `ragged` guards against fixed-point numbers: values that some quantiser has put on a coarser grid
+# are on this one too. Drawn values use the last four bits of the grid; quantised ones do not.
 def _fused(near: Sequence[NearValues], bound: float) -> float:
     """One rounding: v is a grid point to within half of its own last place.
 

@@ -14,6 +14,9 @@ FAR = 60.0  # e^60 steps is no time scale; also keeps exp() in range
 Cdf = Callable[[float], float]
 
 
+# Kolmogorov-Smirnov without tables: √n D has a limit law that does not depend on n. Where a
+# parameter of `cdf` was estimated from the same sample (a scale, an end), D is smaller than the law
+# says: such callers use their own, measured, threshold.
 def ks(values: Sequence[float], cdf: Cdf) -> float:
     """√n times the greatest distance between the sample's distribution and `cdf`."""
     n = len(values)
@@ -28,6 +31,7 @@ def uniform(low: float, high: float) -> Cdf:
     return lambda x: (x - low) / width if low < x < high else float(x >= high)
 
 
+# P(|x| > t) of a triangle on ±r is (1 - t/r)²; the branch on the sign gives both tails.
 def triangle(reach: float) -> Cdf:
     """The law of a difference of two uniforms from ±reach/2."""
 
@@ -55,6 +59,9 @@ def looks_drawn(draws: Sequence[float], bound: float) -> bool:
     return abs(moments(draws)[1] * math.sqrt(3) / bound - 1) <= 1.79 / math.sqrt(len(draws))
 
 
+# chrono sets b_f = ln U(1, T-1). So e^b is uniform from 1 to T-1, and both ends can be read off the
+# sample: the lower one is known, the upper is the largest value, stretched by (n+1)/n since a
+# sample's maximum falls short of the range by 1/(n+1) on average.
 def log_uniform(values: Sequence[float]) -> tuple[float, float]:
     """How far values are from ln U(1, T−1), and T: chrono's law (Tallec & Ollivier 2018,
     1804.11188).

@@ -12,6 +12,9 @@ from . import laws
 from .bias import Bias, G, O
 from .schemes import Init
 
+# Training adds rounding errors at every step; they do not cancel, but grow as a random walk does,
+# with the root of the steps. LOOSE is what a long training may reach, and is used to call a gap
+# constant; SHARP is used where equality is evidence *against* somebody (doubled biases).
 SHARP, LOOSE = (
     64,
     1024,
@@ -19,6 +22,9 @@ SHARP, LOOSE = (
 TRIANGLE = math.sqrt(2 / 3)  # std of a difference of two uniforms from ±1
 
 
+# d is the one thing that training keeps (see `trained`). Noise is kept beside it unit by unit,
+# since a difference of two large numbers is less certain than one of two small ones: "zero" and
+# "constant" are decided within that noise, and never by a fixed tolerance.
 class Gap(NamedTuple):
     """One gate's d = hh − ih: all zero (Z), one other constant (C, then `level`), or neither
     (R).
@@ -103,6 +109,10 @@ def bound_rounding(bias: Bias, gate: int, ulps: int) -> list[float]:
     return [ulps * epsilon * max(abs(a), abs(b), floor) for a, b in zip(ih, hh, strict=True)]
 
 
+# Two uniform draws from ±k differ by a triangle on ±2k, whose standard deviation is √(2/3) k. Decay
+# multiplies every draw by one factor, which keeps the shape and shrinks the scale: that is why
+# scale is estimated first and the shape is tested at that scale. The cheap tests come first and the
+# sorted one (Kolmogorov-Smirnov) last, since most biases that fail do so cheaply.
 def fit(trace: Trace, gates: Sequence[int]) -> Law:
     """Test d of `gates` for the triangle law on ±2k: mean, equal spread, bound, and last (it sorts)
     the shape.

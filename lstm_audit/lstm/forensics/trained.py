@@ -20,6 +20,9 @@ from .schemes import GATES, Init, name_no_law, round_figures
 from .trace import SHARP, Law, Trace, bound_rounding, fit, looks_flat, trace_of
 
 
+# The ladder goes from what explains most to what explains least, and each step either names a
+# scheme, says that it knows nothing *for a reason*, or passes. Two early steps exist to stop the
+# others: a single bias has no difference to read, and a coarse dtype could not show one.
 def trained(bias: Bias) -> Init:
     """The first step of the ladder that has an answer has the word."""
     trace = trace_of(bias)
@@ -53,6 +56,9 @@ def _too_coarse(trace: Trace) -> Init | None:
     )
 
 
+# The word has a letter a gate. "ZCZZ" is a forget gate that differs by a constant while the others
+# do not differ at all: zeros everywhere, and a number written into one half of f. Such a word
+# survives any training by SGD or Adam, because both halves were moved alike.
 def _constants(trace: Trace) -> Init | None:
     """Nothing was drawn: every gate's d is one constant, so zeros or single numbers were written
     over the draws.
@@ -158,6 +164,9 @@ def _equal(trace: Trace, gate: int) -> bool:
     )
 
 
+# All four gaps look random. If they fit two default draws at full scale nothing was set. At a
+# smaller scale it may have decayed, or been drawn from another bound: no scheme is named then. If
+# one gate stands apart, the next two functions look at it.
 def _drawn(trace: Trace) -> Init | None:
     """All four gaps look random: the default everywhere, or the default with one half of one gate
     set.
@@ -183,6 +192,9 @@ def _drawn(trace: Trace) -> Init | None:
     return _shifted(trace) or _forget_chrono(trace) if size >= 8 else None
 
 
+# A draw in one half and a constant in the other: d is the constant less the draw, so flat with a
+# mean of the constant, where the other gates' d are triangles around 0. Both are tested, mean and
+# shape, because adaptive L2 can move the mean by itself.
 def _shifted(trace: Trace) -> Init | None:
     """One gate's d stands off zero and is flat, not triangular: one half is a constant, the other
     still drawn.
@@ -268,6 +280,9 @@ def _set_apart(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
     return trace.init(f"constant({round_figures(value)})", value, confidence, evidence)
 
 
+# The dangerous verdict: "doubled" tells a user that the forget bias is twice what was meant. Equal
+# halves also come from a gate that decayed to nothing, so the values must be away from zero, and
+# the equality must hold within SHARP.
 def _set_alike(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
     """Halves equal to rounding, and not because decay has eaten them both: they were set alike."""
     ih = trace.bias.ih[gate]
