@@ -41,6 +41,10 @@ START = "import sys; sys.path.append(sys.argv[1]); from lstm_audit.worker import
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
+# Why not concurrent.futures.ProcessPoolExecutor. Its workers import the caller's main module, see
+# the working directory and the environment (a checkpoint's folder may hold a `json.py`), and one
+# killed worker breaks the whole pool. Here a process is an interpreter started with -I on a fixed
+# command; it is told a task through a pipe; and its death is one file's error.
 class Worker(Generic[Given, Result]):
     """One child process, started when it is first asked; another takes its place when it dies.
 
@@ -87,6 +91,8 @@ class Worker(Generic[Given, Result]):
             self._process.wait()
 
 
+# A thread for each process does the waiting: reading a pipe releases the interpreter lock, so the
+# threads cost nothing, and results can be handed on in the order of the inputs.
 def over_processes(
     inputs: Sequence[Given],
     task: Callable[[Given], Result],
@@ -172,6 +178,8 @@ def serve() -> None:
     os._exit(0)
 
 
+# The reading of further inputs goes on in a thread while a task computes: only so can the child
+# notice that its parent is gone, and not finish a file that nobody waits for.
 def _serve() -> None:
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not print into the results

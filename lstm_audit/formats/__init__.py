@@ -225,6 +225,10 @@ def _certain(head: bytes) -> tuple[str, ...]:
     return ("safetensors",) if head[8:] == b"{" and head[:1] not in b"P\x80" else ()
 
 
+# Formats are told by content, never by a file's name: renamed files are common, and a name is a
+# claim. Each reader answers None as soon as the first bytes are not its own. Two readers may both
+# be able to read some bytes (a safetensors header of 0x80 bytes begins like a pickle): the weak
+# ones, which recognise little, are asked when all others have said no.
 def read_checkpoint(span: Span, beside: Beside) -> Checkpoint:
     """The checkpoint in `span`, by the first reader that claims it; raises `UnknownFormat` when
     none does.

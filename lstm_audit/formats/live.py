@@ -45,6 +45,11 @@ PACKED = (
 _DYNAMIC = "torch.ao.nn.quantized.dynamic.modules.rnn"
 
 
+# Strategy. A live model is user code: properties, `state_dict` overrides and `__torch_function__`
+# may do anything, so none is called. What is read are the plain dictionaries of nn.Module
+# (`_parameters`, `_buffers`, `_modules`), types, and storages through a fresh uint8 view. That view
+# is what keeps the promise to the version counter: reading through the tensor itself would touch
+# its graph.
 class Gathered:
     """What was found so far; `sources` holds one source for each storage, so that aliases can be
     told.
@@ -203,6 +208,9 @@ def _children(module: Any) -> list[tuple[str, Any]]:
     return [(name, part) for name, part in module._modules.items() if part is not None]
 
 
+# Modules that share submodules have more paths than modules, exponentially many if the sharing is
+# nested: they are counted bottom-up, as in any acyclic graph (paths of a module = 1 + those of its
+# children), before a single path is made.
 def _bound_paths(root: Any) -> None:
     """Raise `MalformedFile` where a module contains itself, or where there are far more paths to
     modules than modules: they are counted, from the innermost outwards, before any is walked.
@@ -261,6 +269,8 @@ def _claim(module: Any) -> Claim:
     return Claim(f"{own.__module__}.{own.__qualname__}", facts=facts, bases=bases)
 
 
+# A subclass with a forward of its own may use the weights in any way, and the rows could then be
+# wrong; one that calls super().forward, or has none, is torch's LSTM by its numbers.
 def _computes_itself(own: type) -> bool:
     """Whether the author of a class wrote a forward that does not call the inherited one. The code
     is looked at, never run.
@@ -327,6 +337,8 @@ def _known_dtype(value: Any) -> DType:
     return DTYPES[name]
 
 
+# Two tensors on one storage must be known as aliases: the key of a storage is its device, address
+# and size. Empty storages all have address 0, so these go by their own identity.
 def _torch_tensor(got: Gathered, tensor: Any) -> Tensor:
     """A strided view of the storage as it lies in memory, on whichever device."""
     _refuse_unreadable(tensor)
@@ -346,6 +358,8 @@ def _torch_tensor(got: Gathered, tensor: Any) -> Tensor:
     return _view(dtype, shape, strides, source, tensor.storage_offset(), big, tensor.is_neg())
 
 
+# The tests are in the order in which asking is safe: a lazy parameter has no shape, a subclass with
+# its own dispatch may run code on any access, and only then may layout be asked.
 def _refuse_unreadable(tensor: Any) -> None:
     """Tensors that are only promises of data, or keep it in another form than rows of numbers."""
     torch, own = _library("torch"), type(tensor)

@@ -49,6 +49,11 @@ class Edit(NamedTuple):
         return self.at + len(self.old)
 
 
+# From changes (spans) to edits (offsets in files). Spans may overlap, since aliases name the same
+# bytes, and each is under any number of checksums, which are themselves bytes under other
+# checksums. The order is: changes by file, sorted and merged; then every checksum once, inner
+# before outer, each computed from the edits that lie in what it covers, the new ones of inner
+# checksums included.
 def edits_of(changes: Sequence[Change]) -> Mapping[Source, tuple[Edit, ...]]:
     """By file, the edits that make the changes and keep every checksum true; a file in which all
     bytes are there already is left out.
@@ -132,6 +137,8 @@ def _key(seal: Seal) -> SealKey:
     return id(seal.covers.source), seal.covers.start, seal.covers.size, seal.kind
 
 
+# A topological order by depth-first search. Begun and not done marks a circle: a checksum that
+# covers its own place has no value that would be right.
 def _inner_first(changes: Sequence[Change]) -> list[Seal]:
     """Every checksum over the changes, over the places where those are kept, and so on, each once.
 
@@ -157,6 +164,8 @@ def _inner_first(changes: Sequence[Change]) -> list[Seal]:
     return [seal for seal in reversed(order.values()) if seal is not None]
 
 
+# A CRC that is wrong already stays wrong by the same difference: a patch changes what it names and
+# repairs nothing in passing. A sum that can only be taken anew is refused where it is wrong.
 def _resealed(seal: Seal, inside: Sequence[Edit]) -> Iterator[tuple[Span, Edit]]:
     """The edits of a checksum's places, given the edits of what it covers."""
     # torch writes a CRC of 0 when torch.serialization.set_crc32_options(False) switched the sums

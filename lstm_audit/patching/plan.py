@@ -25,6 +25,11 @@ MAX_LOG_SCALE = 700.0
 """exp of it is near the end of float64; icefall keeps |log scale| below 10."""
 
 
+# Strategy. A target says what the effective forget bias should be, unit by unit. Effective is the
+# sum of terms (bias_ih, bias_hh, or one bias), each with its mask and scale, plus a run-time
+# offset. Planning runs that backwards: take the offset off, divide the rest between the terms,
+# divide each share by its factors, encode. Then it runs forward again over the encoded bytes:
+# `after` is what will be measured, rounding included, and the difference to the wish is told.
 class Write(NamedTuple):
     """One term's new stored values, one for each unit, before they are encoded."""
 
@@ -111,6 +116,8 @@ def _place(term: Term) -> tuple[str, str, int]:
     return term.half, term.name, term.block.start
 
 
+# Three kinds of wish: halves given one by one (a preset that draws both), a shift by a constant
+# (what is learned stays and moves), and values for the sum, which are divided.
 def _writes(
     lstm: Lstm, terms: Sequence[Term], wish: Wish, offset: float, place: BiasPlace
 ) -> Iterator[Write]:
@@ -153,6 +160,8 @@ def _shares(
     return list(zip(*units, strict=True))
 
 
+# A unit that is pruned in one half can be carried by the other; pruned in both, nothing that is
+# stored reaches the gate, and writing would only look like a patch.
 def _live(lstm: Lstm, carries: Sequence[float], masks: Sequence[float], unit: int) -> list[float]:
     """One unit's shares: nothing where a mask is 0, and what is missing then in the first half that
     is left.
@@ -168,6 +177,8 @@ def _live(lstm: Lstm, carries: Sequence[float], masks: Sequence[float], unit: in
     return shares
 
 
+# Rounding of the first half is made good in the second, so that the sum is as near to the wish as
+# the dtype allows, not off by two roundings.
 def _divided(
     lstm: Lstm, terms: Sequence[Term], stored: Sequence[float], place: BiasPlace
 ) -> list[tuple[float, ...]]:

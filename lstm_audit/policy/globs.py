@@ -65,6 +65,8 @@ def _match(path: str, pattern: str) -> bool:
     return _match_parts(path.split("/"), pattern.split("/"))
 
 
+# A set of positions instead of backtracking, as in Thompson's construction: `**/a/**/a/**` over a
+# path of many `a` takes time linear in the product of their lengths and never exponential.
 def _match_parts(parts: list[str], globs: list[str]) -> bool:
     """All readings of `**` at once: the positions in `globs` that the parts so far can have led
     to.

@@ -13,6 +13,9 @@ from .keys import SEVERITY, Options, set_by
 from .model import Override, Policy, Settings
 
 
+# Overrides are looked at once for each subject, before any rule runs; subjects that fall under the
+# same overrides share one dict, so that a file of a thousand LSTMs has a handful. Rules then index
+# the table: there is no second place that could decide differently.
 def spell_out(
     policy: Policy, path: str, subjects: Mapping[Subject, tuple[str, ...]]
 ) -> SettingsTable:
@@ -65,6 +68,8 @@ def selects(settings: Settings, code: str) -> bool:
     return reach(settings["select"], code) > reach(settings["ignore"], code)
 
 
+# The longest prefix wins, as in ruff: `select = ["LA"]` with `ignore = ["LA1"]` turns LA101 off,
+# and `select = ["LA101"]` beside that turns it on again.
 def reach(selectors: Iterable[str], code: str) -> int:
     """The length of the longest selector that matches a code, 0 for none; ALL is as long as LA."""
     prefixes = ("LA" if selector == "ALL" else selector for selector in selectors)

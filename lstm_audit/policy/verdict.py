@@ -19,6 +19,9 @@ NO_LSTM = frozenset({"gru", "rnn", "optimizer-state"})
 PASSED, FAILED, UNREAD, EMPTY = "passed", "failed", "unread", "empty"
 
 
+# One verdict for the command, Python, the plugin and the hook: they differ in how they show it, and
+# not in what it is. Precedence is fixed here: a run that did not see everything is `unread` before
+# anything else is said, since "no findings" of it would be a false pass.
 class Outcome(NamedTuple):
     """What a run comes to.
 

@@ -52,6 +52,11 @@ def updated(old_crc: int, old: bytes, new: bytes, tail: int) -> int:
     return _updated(POLYNOMIAL, crc32, old_crc, old, new, tail)
 
 
+# crc(old) ^ crc(new) = bare(old ^ new), as initial value and final inversion cancel. The difference
+# is zero before and behind the slice: zeros before it change nothing in a bare CRC, zeros behind it
+# multiply by x^(8 tail). `crc(difference) ^ crc(zeros)` is how a bare CRC comes out of one with
+# initial value and inversion. So a patch of four bytes in a record of a gigabyte costs as much as
+# one in a record of a kilobyte.
 def _updated(polynomial: int, crc: Bare, old_crc: int, old: bytes, new: bytes, tail: int) -> int:
     if len(old) != len(new):
         raise ValueError(f"{len(old)} bytes cannot be replaced by {len(new)}")
@@ -142,6 +147,8 @@ FINAL = (14, 11, 25, 16, 4, 14, 24)
 """The rotations of lookup3's final(); after each, c is the new b, b the new a, a the new c."""
 
 
+# The C macros mix() and rot() spelled out, with the additions masked only where a shift follows:
+# Python's integers do not overflow, and a mask a line would take half of the time again.
 def lookup3(data: bytes) -> int:
     """Bob Jenkins' hashlittle of 2006 with initial value 0 (H5checksum.c, H5_checksum_lookup3)."""
     a = b = c = (0xDEADBEEF + len(data)) & MASK

@@ -37,6 +37,16 @@ none then looks.
 """
 
 
+# Why a type of its own. An offset as a plain int invites arithmetic in every reader, and one
+# forgotten base makes a patch write into the wrong place. A span can only be narrowed, every cut is
+# checked, and the absolute place is a matter of its source. Nesting costs nothing: a tensor in a
+# zip in a tar is a span of a span of a span, with `start` counted from the file throughout.
+#
+# Bytes that were computed (inflated, joined, spelled as text) have a source that is not `placed`:
+# they can be read and judged like any other, and have no place that could be patched.
+#
+# Seals ride along. They are functions, not values: finding where a checksum is kept takes reads,
+# and only a patch ever asks.
 class Span:
     """`size` bytes of `source` from `start`, and the checksums that a change to them would break.
 

@@ -60,6 +60,9 @@ DEFAULTS = {
 CELL_ARGUMENTS = ("input_size", "hidden_size", "bias")
 
 
+# Phantom modules imitate torch's in the three things that initialisers look at: which parameters
+# there are, what they are called and in which order, and how they were drawn. Everything else (the
+# forward, devices, hooks) is HARMLESS by name, or foreign, and then blurs what it is given.
 def make_module(
     m: Machine, name: str, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Instance:
@@ -85,6 +88,9 @@ def build(
         put(m, module.attrs, "module", args[0])
 
 
+# torch names parameters `weight_ih_l0`, `bias_hh_l1_reverse` and so on, four a layer and direction
+# (torch/nn/modules/rnn.py, RNNBase.__init__); a cell has the same names without a tail. An open
+# number of layers is taken as two, so that a loop over layers is seen to be one.
 def _build_recurrence(
     m: Machine, module: Instance, name: str, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> None:
@@ -171,6 +177,8 @@ def draw_parameter(
     return tensor
 
 
+# Loops such as `for p in model.parameters(): if p.dim() > 1` ask every layer; so other layers exist
+# too, with shapes and nothing else that is true of them.
 def _build_layer(
     m: Machine, module: Instance, name: str, args: list[Value], keywords: Keywords
 ) -> None:
@@ -271,6 +279,9 @@ def walk_parameters(owner: Instance, path: str = "") -> list[tuple[str, PhantomT
 # ---- methods
 
 
+# The order is from the certain to the foreign: a method that is modelled here; one of a container;
+# what transformers' post_init does; what is known to leave parameters alone; and for the rest the
+# assumption that anything reachable may have been written.
 def call_native(
     m: Machine, me: Instance, name: str, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
@@ -343,6 +354,8 @@ HARMLESS = (
 )  # fmt: skip
 
 
+# A base class that cannot be seen may override anything, except LightningModule, whose methods are
+# hooks that the linter knows and that do not write parameters.
 def _is_foreign(me: Instance) -> bool:
     """Whether a class that is not to be seen may have methods of its own."""
     bases = [base for base in ancestry(me.cls) if isinstance(base, Dotted)] if me.cls else []
@@ -376,6 +389,8 @@ def _init(m: Machine, me: Instance, args: list[Value], keywords: Keywords, node:
     return None
 
 
+# A new serial a call: drawing again gives other numbers, which is how LA501 sees that a forget bias
+# which was set before is gone.
 def reset_parameters(
     m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:

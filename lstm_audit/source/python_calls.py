@@ -70,6 +70,9 @@ def is_standard(function: Dotted) -> bool:
 # ---- builtins
 
 
+# The rule for all tables of this file: a function that is in a table does what Python does as far
+# as its arguments are known, and answers UNKNOWN otherwise; one that is in no table, and is not
+# known to be quiet, may have written what it was given. `print` is quiet, `init_weights` is not.
 def call_builtin(
     m: Machine, name: str, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
@@ -124,6 +127,8 @@ def _hasattr(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -
     return _has(args[0], args[1]) if isinstance(args[0], Instance) else UNKNOWN
 
 
+# hasattr decides branches ("if hasattr(m, 'bias')"), so a wrong answer is worse than none: only
+# classes whose attributes are all known (CLOSED) answer False for what they do not have.
 def _has(owner: Instance, name: str) -> Value:
     if name in owner.attrs or (owner.cls and find_attribute(owner.cls, name) is not UNKNOWN):
         return True
@@ -161,6 +166,8 @@ def _flatten(kinds: Value) -> list[Value]:
     return [kinds]
 
 
+# Three answers: yes, no, and unknown for classes that cannot be seen. A class of the source is seen
+# whole, so that False is certain there.
 def is_instance_of(value: Value, kind: Value) -> Value:
     """Whether a value is an instance of a class."""
     if value is UNKNOWN or is_open(value) or not isinstance(kind, Class | Dotted):
@@ -261,6 +268,8 @@ def _tuple(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> 
     return UNKNOWN if items is None else tuple(items)
 
 
+# Keys must be plain for Python's order and this one to be the same; tuples are compared by their
+# first part where that is a text, which is what sorting `named_parameters()` needs.
 def _sorted(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     items = items_of(m, args[0]) if args else None
     if items is None:
@@ -309,6 +318,8 @@ def _any_all(settles: bool) -> Callable[..., Value]:
     return call
 
 
+# Numbers that are imaginary stay so: `reopen` gives the result of a symbol back as a symbol, since
+# 2 * H is as open as H.
 def _numeric(function: Callable[..., Value]) -> Callable[..., Value]:
     def call(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
         values = args
@@ -499,6 +510,7 @@ def _call_text(m: Machine, me: str, name: str, args: list[Value], keywords: Keyw
     return bounded_text(result) if isinstance(result, str) else result
 
 
+# Format specifications are left out: `{:>1000000}` makes a million characters out of nine.
 def _format(me: str, args: list[Value], keywords: Keywords) -> Value:
     """`"{}_l{}".format(a, b)`, without specifications, attributes or subscripts."""
     values = [*args, *keywords.values()]
@@ -655,6 +667,8 @@ def _copy(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> V
     return copy_value(m, args[0], {}) if args else UNKNOWN
 
 
+# deepcopy keeps identity inside of the copy (a tied weight stays tied), hence the table of what is
+# done; it is put there before the parts are copied, so that circles end.
 def copy_value(m: Machine, value: Value, done: dict[int, Value], depth: int = 0) -> Value:
     """A deep copy: tensors of their own, modules of their own; functions and classes shared."""
     if id(value) in done or depth > 40:

@@ -72,6 +72,19 @@ class Contents(NamedTuple):
     files: dict[str, PickledBytes]
 
 
+# The walk of an inert value. Containers may share parts and may contain themselves, so each is
+# walked once; but names matter: a tied module must be known under both of its names, and a value
+# that was walked already is therefore *named* again, not walked again.
+#
+# That is done in two depths. The tensors right in a container are remembered by label, and a second
+# way to the container gives them second names at once, even while the first walk is under way.
+# Tensors further down are found in the list of names, between the places where the walk of the
+# container began and ended, which a `Walked` entry below its contents on the stack tells. Two
+# containers that share each other level by level would double names at each level: `spare` bounds
+# how many second names a file may have in this way.
+#
+# Optimizer states come last, because they refer to the model's own parameters: the first path that
+# leads to a tensor is the one it is reported by.
 def contents(envelope: Envelope) -> Contents:
     """Walk a decoded pickle from its root; what an optimizer holds comes last, so that no model is
     named after it.
@@ -178,6 +191,7 @@ def _children(path: str, value: Any) -> Iterator[ValuePath]:
         yield from _parts_of_call(path, value)
 
 
+# Keys that are no text or number get "?" and a count: their values must still be found.
 def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[ValuePath]:
     unknown = 0
     for key, value in pairs:
@@ -194,6 +208,9 @@ def _may_be_file(value: Any) -> bool:
     return type(value) is PickledBytes and value.stop - value.start >= LEAST_FILE
 
 
+# What a pickled object holds can be in four places: constructor arguments, items set one by one,
+# elements appended, and the state. Which of them mean what depends on the class; containers of the
+# standard library take arguments as items, everything else keeps attributes in its state.
 def _parts_of_call(path: str, call: Call) -> Iterator[ValuePath]:
     """A pickled object: the items of a mapping, the elements of a sequence, attributes, and
     constructor arguments.
@@ -254,6 +271,7 @@ def _attributes(path: str, call: Call) -> Iterator[ValuePath]:
             yield from _children(path, state)
 
 
+# copyreg's protocol 2 gives (dict, slots); torch's ScriptObject (payload, class).
 def _states(call: Call) -> list[Any]:
     """BUILD's argument; (dict, slots) for objects with slots; (payload, class) for torch's custom
     classes.

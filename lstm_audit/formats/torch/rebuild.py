@@ -66,6 +66,10 @@ with two underscores. (tests/formats/test_torch_truth.py asks torch for them.)
 ALTERED = "what was rebuilt is altered afterwards, and loaders differ in what that does"
 
 
+# A pickled tensor is a call: `_rebuild_tensor_v2(storage, offset, size, stride, ...)`, perhaps
+# inside `Parameter(...)`, perhaps inside a subclass. This file reads such calls as if they had been
+# made. What torch would do with odd arguments is not guessed: every form that loaders could take in
+# two ways gets a reason (`unread`) and no numbers.
 def is_tensor(call: Call) -> bool:
     """Whether the call would make a torch tensor or parameter."""
     module, name = call.function
@@ -83,6 +87,8 @@ def is_array(call: Call) -> bool:
     return call.function in _ARRAYS
 
 
+# The first test is the usual tensor of the usual file, some hundred times a file: nothing was set
+# on it and no metadata stands there.
 def unread(call: Call) -> tuple[str, str] | None:
     """(reason, detail) when the tensor's values are not stored as plain elements, or when it cannot
     be told what a loader makes of them.
@@ -116,6 +122,9 @@ def _layers(call: Call) -> Iterator[Call]:
     raise MalformedFile("a tensor is wrapped too often", kind="limit")
 
 
+# Wrappers hide the inner call in three places: as the first argument (Parameter), as (function,
+# class, arguments) of a subclass, and, before torch 0.4, in the state that is set on an empty
+# tensor.
 def _inner(call: Call) -> Call | None:
     """The call inside a wrapper; None for what is none."""
     function, args = call.function, call.args
@@ -176,6 +185,8 @@ def _trouble_of_array(call: Call) -> str | None:
     return None
 
 
+# torch sets a subclass's state by `setattr` for each name. Names like `data`, or any with two
+# underscores, would replace the values or the class; `_backward_hooks` and a user's own do not.
 def _is_harmless(arguments: tuple[object, ...]) -> bool:
     """Whether the state that is set on a tensor names only attributes that leave its values alone:
     a dict, or a pair of them.
@@ -236,6 +247,9 @@ def _refuse_conversion(call: Call, tensor: Tensor) -> None:
         raise MalformedFile("a tensor is converted to another dtype", tensor.span.at, "ambiguous")
 
 
+# Asked for every weight, of which only shapes matter: finding its storage in the archive would cost
+# a look-up, and a read in older formats, that nobody needs. The claim is held against the number of
+# elements that the persistent id names, which bounds what it can say.
 def claimed_shape(call: Call) -> tuple[int, ...] | None:
     """The size that a strided tensor claims, if its storage claims to have so many elements; None
     where it takes more.
@@ -297,6 +311,9 @@ def _dtype_of(call: Call, stored: DType | None) -> DType:
     return stored or DTYPES["uint8"]
 
 
+# conj() and neg() are lazy in torch: the storage holds the values before, and a flag in the
+# metadata says so. `torch.view_as_real(x.conj())` saves the flag `neg`; ignoring it would give
+# every number the wrong sign.
 def _is_negated(call: Call, span: Span) -> bool:
     """Whether the logical values are the negated stored ones: torch's lazy `neg` bit (a real view
     of a conj). The key alone sets it, whatever stands there.
@@ -308,6 +325,8 @@ def _is_negated(call: Call, span: Span) -> bool:
     return "neg" in names
 
 
+# A storage pickled by `pickle` and not by torch.save holds a whole torch file as bytes: opening it
+# is the one place where a reader calls itself, and it is paid for by the budget.
 def _locate(reference: object, envelope: Envelope) -> Storage:
     """A storage: a persistent id, or a whole torch file nested in a plain pickle."""
     if type(reference) is Persistent:
@@ -395,6 +414,8 @@ def _array(call: Call, envelope: Envelope) -> Tensor:
     return numpy_array(element, _sizes(shape), _bytes(data, envelope), fortran, big_endian)
 
 
+# The code's byte order ('<f4') is what dtype() was called with; the state that is set afterwards
+# has an order of its own, and numpy lets that one win.
 def _numpy_dtype(value: object) -> tuple[DType, bool]:
     """numpy.dtype('f4', False, True), state (version, byte order, subarray, names, fields, ...).
 
