@@ -222,7 +222,7 @@ class FileAudit(NamedTuple):
     """One checkpoint that could be read. `bytes` is its size on disk (all shards together).
 
     `left_out` are the addresses of LSTMs, and the modules of what was skipped, that lie outside of
-    the layers that were asked for.
+    the layers that were asked for; `counters` say how far training had come, where the file does.
     """
 
     path: str
@@ -232,6 +232,7 @@ class FileAudit(NamedTuple):
     skipped: tuple[Skipped, ...]
     findings: tuple[Finding, ...] = ()
     left_out: tuple[str, ...] = ()
+    counters: Mapping[str, int] = {}
 
     def __repr__(self) -> str:
         said = f"{len(self.rows)} LSTMs, {len(self.findings)} findings"
@@ -449,6 +450,7 @@ HIDDEN = frozenset(
         (Fix, "identities"),
         (Fix, "ambiguous"),
         (FileAudit, "left_out"),
+        (FileAudit, "counters"),
         (Finding, "convention"),
         (Finding, "ambiguous"),
     }

@@ -2,10 +2,12 @@
 
 Comes in: an `Audit` of several checkpoints of one model. Goes out: a `Trend`: a line an LSTM, a
 point a checkpoint. Promise: every LSTM of every file stands in exactly one line, and the order is
-that of the numbers in the names, so that epoch_9 comes before epoch_10.
+that of training.
 
-The step of a checkpoint is the last number in its name that differs from name to name
-(`epoch=3-step=1200.ckpt`: 1200); where names are not alike it is their place in the order.
+The step of a checkpoint is what the files themselves count (`global_step`, `step`, `epoch`), where
+all of them do; else the last number in its name that differs from name to name
+(`epoch=3-step=1200.ckpt`: 1200); where names are not alike, it is their place in the order of
+names, in which epoch_9 comes before epoch_10.
 """
 
 import re
@@ -13,11 +15,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from os.path import basename
 from typing import NamedTuple
 
-from .facts import Audit, Json, Row, json_number
+from .facts import Audit, FileAudit, Json, Row, json_number
+from .formats import COUNTERS
 from .lstm.find import natural
 from .lstm.layer import Identity
 
-NUMBER = re.compile(r"\d+")
+NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+FEWEST = 3
+"""Checkpoints of one model that are shown as a run."""
+
 SATURATED = 0.9999
 """A forget gate whose median unit keeps more than this share a step keeps everything (LA302)."""
 
@@ -40,24 +46,42 @@ class Point(NamedTuple):
     time_scale: float
 
 
+class Event(NamedTuple):
+    """What happened to a gate, and the step at which it first did (None: over the whole run)."""
+
+    what: str
+    step: int | None = None
+
+    @property
+    def text(self) -> str:
+        """`saturated at step 1200`."""
+        return self.what if self.step is None else f"{self.what} at step {self.step}"
+
+
 class Line(NamedTuple):
     """One LSTM over the run; `events` say when it saturated, closed, or that it never moved."""
 
     identity: Identity
     points: tuple[Point, ...]
-    events: tuple[str, ...]
+    events: tuple[Event, ...]
 
 
 class Trend(NamedTuple):
-    """The checkpoints in their order with their steps, and a line for each LSTM."""
+    """The checkpoints in their order with their steps, and a line for each LSTM.
+
+    `counted_by` says whose steps these are: a counter of the files (`global_step`), `name` for the
+    numbers in their names, `order` for their place.
+    """
 
     files: tuple[tuple[str, int], ...]
     lines: tuple[Line, ...]
+    counted_by: str
 
     def to_dict(self) -> Json:
         """`lstm-audit/trend/1`, as plain JSON values."""
         return {
             "schema": "lstm-audit/trend/1",
+            "counted_by": self.counted_by,
             "files": [{"path": path, "step": step} for path, step in self.files],
             "lines": [_line_json(line) for line in self.lines],
         }
@@ -77,36 +101,56 @@ def _line_json(line: Line) -> Json:
             }
             for point in line.points
         ],
-        "events": list(line.events),
+        "events": [event._asdict() for event in line.events],
     }
 
 
 def follow(audit: Audit) -> Trend:
     """The files in training order, and what became of every LSTM."""
-    files = sorted(audit.files, key=lambda file: natural(file.path))
-    steps = steps_of([file.path for file in files])
+    with_lstm = (file for file in audit.files if file.rows)  # a run's folder holds more than models
+    by_name = sorted(with_lstm, key=lambda file: natural(file.path))
+    steps, counted_by = steps_of(by_name)
+    order = sorted(range(len(by_name)), key=steps.__getitem__)  # stable: equal steps go by name
+    files = [(by_name[k], steps[k]) for k in order]
     points: dict[Identity, list[Point]] = {}
-    for file, step in zip(files, steps, strict=True):
+    for file, step in files:
         for row in file.rows:
             points.setdefault(row.lstm.identity, []).append(_point(file.path, step, row))
     lines = (
         Line(identity, tuple(seen), tuple(_events(seen, len(files))))
         for identity, seen in points.items()
     )
-    paths = (file.path for file in files)
-    return Trend(tuple(zip(paths, steps, strict=True)), tuple(lines))
+    paths = ((file.path, step) for file, step in files)
+    return Trend(tuple(paths), tuple(lines), counted_by)
 
 
-def steps_of(paths: Sequence[str]) -> list[int]:
-    """The step of each checkpoint, from names that differ in their numbers alone; else 1, 2, 3."""
-    names = [basename(path) for path in paths]
+def is_run(audit: Audit) -> bool:
+    """Whether the files are checkpoints of one model: the same LSTMs, and steps that are known."""
+    files = [file for file in audit.files if file.rows]
+    kinds = {
+        tuple((row.lstm.identity, row.lstm.hidden_size) for row in file.rows) for file in files
+    }
+    return len(files) >= FEWEST and len(kinds) == 1 and steps_of(files)[1] != "order"
+
+
+def steps_of(files: Sequence[FileAudit]) -> tuple[list[int], str]:
+    """The step of each checkpoint, and what counted it; see `Trend`."""
+    for name in COUNTERS:
+        counted = [file.counters[name] for file in files if name in file.counters]
+        if len(counted) == len(files) and len(set(counted)) > 1:
+            return counted, name
+    named = _steps_in_names([basename(file.path) for file in files])
+    return (named, "name") if named else (list(range(1, len(files) + 1)), "order")
+
+
+def _steps_in_names(names: Sequence[str]) -> list[int]:
+    """The last of the numbers that differ from name to name, where numbers alone do; else none."""
     numbers = [[int(text) for text in NUMBER.findall(name)] for name in names]
     alike = len({NUMBER.sub("0", name) for name in names}) == 1
-    columns = list(zip(*numbers, strict=True)) if alike else []
-    for column in reversed(columns):
+    for column in reversed(list(zip(*numbers, strict=True)) if alike else []):
         if len(set(column)) == len(names):
             return list(column)
-    return list(range(1, len(names) + 1))
+    return []
 
 
 def _point(path: str, step: int, row: Row) -> Point:
@@ -131,14 +175,15 @@ EVENTS: Mapping[str, Callable[[Point], bool]] = {
 """What can happen to a gate, told when it first does."""
 
 
-def _events(points: Sequence[Point], files: int) -> Iterable[str]:
+def _events(points: Sequence[Point], files: int) -> Iterable[Event]:
     """What a person would want to be told of a line."""
     if len(points) < files:
-        yield f"in {len(points)} of {files} checkpoints"
+        yield Event(f"in {len(points)} of {files} checkpoints")
     if len(points) > 1 and len({point[2:5] for point in points}) == 1:
-        yield "never moved"
+        yield Event("never moved")
     for word, holds in EVENTS.items():
         first = next((k for k, point in enumerate(points) if holds(point)), None)
-        if first is not None:
-            when = "from the start" if first == 0 else f"at step {points[first].step}"
-            yield f"{word} {when}"
+        if first == 0:
+            yield Event(f"{word} from the start")
+        elif first is not None:
+            yield Event(word, points[first].step)

@@ -294,7 +294,8 @@ def _judge(
         rows = tuple(row._replace(units=kept) for row, kept in zip(rows, units, strict=True))
     left_out = _left_out(everything, found, request.layers)
     size = sum(source.size for source in sources)  # some were opened for the values alone
-    return FileAudit(path, checkpoint.format, size, rows, skipped, findings, left_out)
+    counters = checkpoint.counters
+    return FileAudit(path, checkpoint.format, size, rows, skipped, findings, left_out, counters)
 
 
 def _left_out(everything: Found, found: Found, layers: tuple[str, ...]) -> tuple[str, ...]:

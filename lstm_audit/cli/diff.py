@@ -14,6 +14,7 @@ from ..reports.words import (
     counted,
     describe_error,
     digits,
+    dumps,
     escape,
     fraction,
     shown_address,
@@ -21,11 +22,12 @@ from ..reports.words import (
 )
 from . import exits
 from .options import GivenOptions
-from .output import look_of, print_lines, say_table, tell
+from .output import look_of, print_lines, refuse_overwriting, say_table, tell, write_text
 
 EPILOG = """\b
 Examples:
   lstm-audit diff epoch_1.pt epoch_9.pt
+  lstm-audit diff -f html -o diff.html before.pt after.pt
   lstm-audit diff --fail-on-change model.pt exported.safetensors
   lstm-audit diff --match lstm_1=encoder.rnn model.h5 model.pt
 """
@@ -56,13 +58,27 @@ def run(given: GivenOptions) -> int:
         return exits.UNREADABLE
     refuse_unmatched(sides, given.layers)
     comparison = compare(*sides, given.match)
-    if given.as_json:
-        from json import dumps
-
-        print_lines(dumps(comparison.to_dict(), indent=2))
-    else:
-        _say(comparison)
+    _emit(comparison, sides, given)
     return _code(comparison, given.fail_on_change)
+
+
+def _emit(comparison: Comparison, sides: tuple[Audit, Audit], given: GivenOptions) -> None:
+    """The comparison in the format that was asked for, on stdout or in a file."""
+    name = "json" if given.as_json else given.diff_format
+    if name == "table":
+        if given.output:
+            raise BadPolicy("--output takes --format json or html; the table is for a terminal")
+        _say(comparison)
+        return
+    outputs = [given.output] if given.output else []
+    for side in sides:
+        refuse_overwriting(side, [given.a, given.b], outputs)
+    if name == "json":
+        write_text(dumps(comparison.to_dict(), indent=2) + "\n", given.output)
+        return
+    from .before_after import page_of_diff  # 5 ms that only a page needs
+
+    write_text(page_of_diff(comparison), given.output)
 
 
 def _refuse_unclear(side: Audit) -> None:

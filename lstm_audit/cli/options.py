@@ -142,6 +142,14 @@ def report_file(text: str) -> tuple[str, str]:
     return name, path
 
 
+def page_file(text: str) -> str:
+    """The file of a page that is asked for as `html=FILE`."""
+    name, equals, path = text.partition("=")
+    if name != "html" or not equals or not path:
+        raise ValueError(f"{text}: html=FILE was expected; other formats are those of `audit`")
+    return path
+
+
 def formats() -> Sequence[str]:
     """The names of the reports, for --format."""
     return sorted(REPORTS)
@@ -244,7 +252,7 @@ REPORT = (
     Option(
         "statistics",
         ("--statistics",),
-        "Counts by rule, initialiser and format, a histogram, the worst files (table, json).",
+        "Counts by rule, initialiser and format, a histogram, the worst files (table, json, html).",
     ),
 )
 
@@ -437,6 +445,15 @@ FORMS: Mapping[str, Form] = {
             "Options": (
                 Option("no_undo", ("--no-undo",), "Keep no undo record."),
                 Option("as_json", ("--json",), "What was or would be done, as JSON."),
+                Option(
+                    "pages",
+                    ("--report",),
+                    "A page of before and after; repeatable.",
+                    page_file,
+                    metavar="html=FILE",
+                    many=True,
+                    complete="files",
+                ),
                 Option("quiet", ("-q", "--quiet"), "No progress and no warnings."),
             ),
         },
@@ -464,6 +481,16 @@ FORMS: Mapping[str, Form] = {
             "Options": (
                 LAYERS._replace(help="Only LSTMs that match the glob; repeatable."),
                 Option("as_json", ("--json",), "The comparison as JSON."),
+                Option(
+                    "diff_format",
+                    ("-f", "--format"),
+                    "What stdout or --output carries; html is a page of before and after.",
+                    str,
+                    default="table",
+                    choices=lambda: ("table", "json", "html"),
+                    told=True,
+                ),
+                *(row for row in REPORT if row.name == "output"),
                 DOWNLOAD,
                 Option("fail_on_change", ("--fail-on-change",), "Exit 1 when anything differs."),
                 Option(
@@ -480,8 +507,14 @@ FORMS: Mapping[str, Form] = {
     "trend": Form(
         (PATHS,),
         {
-            "What to follow": (LAYERS, JOBS, DOWNLOAD),
+            "What to follow": (LAYERS, EXCLUDE, JOBS, DOWNLOAD),
+            "Bounds that the page draws, of the policy unless they are given": (
+                CONFIG,
+                NO_CONFIG,
+                *(row for row in BOUNDS if row.name not in ("stat", "init")),
+            ),
             "Options": (
+                Option("as_json", ("--json",), "The same as --format json."),
                 Option(
                     "trend_format",
                     ("-f", "--format"),

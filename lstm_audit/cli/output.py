@@ -131,7 +131,7 @@ def emit(
         "verbose": given.verbose,
         "statistics": given.statistics,
         "closing": closing,
-        "command": _command(),
+        "command": command_line(),
         "bounds": bounds,
     }
     look = Look(width=100, **wanted)
@@ -177,7 +177,7 @@ def digests_of(names: Sequence[str]) -> dict[str, Digest]:
     return {name: digest for name, digest in found.items() if digest is not None}
 
 
-def _command() -> str:
+def command_line() -> str:
     """What was asked, as a shell takes it, but for how it is carried out and where reports go: the
     same question says the same. Nothing where another program called us.
     """

@@ -5,7 +5,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from ..errors import AuditError, BadPolicy, MalformedFile, NotPatchable, UnknownFormat
+from ..facts import Audit
 from ..inputs import STDIN, Input, expand
+from ..interrupted import sidecars
 from ..lstm.own import Own
 from ..patching.byhand import refuse_remote
 from ..patching.checkpoint import Planned, explain_refusal, mapped, plan, with_donor
@@ -17,23 +19,27 @@ from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
 from .manners import hint_horizon
 from .options import MODES, GivenOptions, hint_share
-from .output import ProgressLine, print_lines, tell
+from .output import ProgressLine, print_lines, refuse_overwriting, tell, write_text
 from .patched import changes_as_json, describe_edits, describe_patch
 
 EPILOG = """\b
 Examples:
   lstm-audit patch --forget-bias 1 model.pt
   lstm-audit patch --activation 0.95 --layers 'decoder.*' --dry-run model.pt
+  lstm-audit patch --forget-bias 1 --report html=patch.html model.pt
   lstm-audit patch --init chrono:784 --output chrono.pt model.pt
   lstm-audit undo model.pt
 """
 
 
 class PatchResult(NamedTuple):
-    """What became of one checkpoint: its exit code, and what --json says of it."""
+    """What became of one checkpoint: its exit code, what --json says of it, and its plan where it
+    was not refused.
+    """
 
     code: int
     report: dict[str, Any]
+    planned: Planned | None = None
 
 
 def run(given: GivenOptions) -> int:
@@ -65,6 +71,8 @@ def run(given: GivenOptions) -> int:
     inputs = expand(given.paths)
     if given.output and (len(given.paths) > 1 or not inputs[0].named):
         raise BadPolicy("--output takes one FILE")
+    names = [name for one in inputs for name in (one.path, *sidecars(one.path))]
+    refuse_overwriting(Audit(()), [*names, given.output], given.pages)
     try:
         target = with_donor(target)
     except AuditError as error:
@@ -77,10 +85,27 @@ def run(given: GivenOptions) -> int:
 
         files = [outcome.report for outcome in outcomes]
         print_lines(dumps({"schema": "lstm-audit/patch/1", "files": files}, indent=2))
+    if given.pages:
+        _write_pages(outcomes, given)
     codes = [outcome.code for outcome in outcomes] or [exits.NOTHING]
     if not outcomes:
         tell(f"no LSTM in {len(inputs)} files")
     return exits.UNREADABLE if exits.UNREADABLE in codes else max(codes)
+
+
+def _write_pages(outcomes: Sequence[PatchResult], given: GivenOptions) -> None:
+    """Before and after, of everything that was patched or would be."""
+    from .before_after import page_of_patch  # 5 ms that only a page needs
+
+    done = not _only_shows(given)
+    planned = [(outcome.planned, done) for outcome in outcomes if outcome.planned]
+    refused = [
+        (outcome.report["path"], outcome.report["error"]["message"])
+        for outcome in outcomes
+        if not outcome.planned
+    ]
+    for path in given.pages:
+        write_text(page_of_patch(planned, refused), path)
 
 
 def refuse_stdin(paths: Sequence[str]) -> None:
@@ -189,7 +214,7 @@ def _carry_out(planned: Planned, given: GivenOptions) -> PatchResult:
     would = (given.diff or given.check) and planned.changes
     code = exits.UNREADABLE if doubts else exits.FINDINGS if would else exits.PASS
     report = changes_as_json(planned, written=not shows, undo=undo, warnings=warnings + doubts)
-    return PatchResult(code, report)
+    return PatchResult(code, report, planned)
 
 
 def _refuse(path: str, error: AuditError) -> PatchResult:

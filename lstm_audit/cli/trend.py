@@ -9,12 +9,14 @@ from ..fleet import audit_paths
 from ..history import Line, Point, Trend, follow
 from ..pipeline import MAX_SECONDS, Request
 from ..policy.unmatched import refuse_unmatched
+from ..reports import Look
 from ..reports.terminal import shorten
 from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
 from . import exits
 from .options import GivenOptions
 from .output import (
     ProgressLine,
+    command_line,
     look_of,
     print_lines,
     refuse_overwriting,
@@ -22,6 +24,7 @@ from .output import (
     tell,
     write_text,
 )
+from .runs import allowed_biases, read_policy_and_flags
 
 EPILOG = """\b
 Examples:
@@ -30,6 +33,9 @@ Examples:
   lstm-audit trend -f html -o trend.html runs/lstm/
 """
 
+Bounds = tuple[float, float]
+"""The least and the most forget bias that the policy allows."""
+
 CELLS = 16
 """Characters of a line over time."""
 
@@ -37,7 +43,8 @@ CELLS = 16
 def run(given: GivenOptions) -> int:
     """Follow each forget gate over the checkpoints of a run.
 
-    Checkpoints are ordered by the numbers in their names. Shown are the mean activation in the
+    Checkpoints are ordered by what they count themselves (global_step, step, epoch), else by the
+    numbers in their names. Shown are the mean activation in the
     first and the last, the forget bias over time, and when a gate saturated (its median unit keeps
     more than 0.9999), closed (mean activation below 0.3), or that it never moved.
 
@@ -46,16 +53,18 @@ def run(given: GivenOptions) -> int:
       0  shown    3  a checkpoint could not be read
       2  usage    4  no LSTM in any of them
     """
+    bounds = allowed_biases(read_policy_and_flags(given))
     audit = _audit(given)
     refuse_overwriting(audit, given.paths, [given.output] if given.output else [])
     trend = follow(audit)
-    text = {"json": _json, "csv": _csv, "html": _html}.get(given.trend_format)
-    if text is not None:
-        write_text(text(trend), given.output)
-    elif given.output:
-        raise BadPolicy("--output takes --format json, csv or html; the table is for a terminal")
-    else:
+    name = "json" if given.as_json else given.trend_format
+    if name == "table":
+        if given.output:
+            message = "--output takes --format json, csv or html; the table is for a terminal"
+            raise BadPolicy(message)
         _say(trend)
+    else:
+        write_text(TEXTS[name](trend, bounds), given.output)
     if audit.errors:
         return exits.UNREADABLE
     return exits.PASS if trend.lines else exits.NOTHING
@@ -64,7 +73,7 @@ def run(given: GivenOptions) -> int:
 def _audit(given: GivenOptions) -> Audit:
     request = Request(given.layers, numbers_only=True, seconds=MAX_SECONDS, download=given.download)
     progress = ProgressLine(given.quiet)
-    audit = audit_paths(given.paths, request, given.jobs, progress)
+    audit = audit_paths(given.paths, request, given.jobs, progress, exclude=given.exclude)
     progress.end()
     refuse_unmatched([audit], given.layers)
     for error in audit.errors:
@@ -72,11 +81,11 @@ def _audit(given: GivenOptions) -> Audit:
     return audit
 
 
-def _json(trend: Trend) -> str:
+def _json(trend: Trend, bounds: Bounds) -> str:
     return dumps(trend.to_dict(), indent=2) + "\n"
 
 
-def _csv(trend: Trend) -> str:
+def _csv(trend: Trend, bounds: Bounds) -> str:
     import csv
     import io
 
@@ -97,10 +106,13 @@ def _cell(text: str) -> str:
     return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
-def _html(trend: Trend) -> str:
-    from ..reports.html.run import page
+def _html(trend: Trend, bounds: Bounds) -> str:
+    from ..reports.html.run import page_of_run  # 5 ms that only a page needs
 
-    return page(trend)
+    return page_of_run(trend, Look(command=command_line(), bounds=bounds))
+
+
+TEXTS = {"json": _json, "csv": _csv, "html": _html}
 
 
 HEADS = ("LSTM", "first f", "last f", "bias in time", "range", "what happened")
@@ -119,7 +131,8 @@ def _say(trend: Trend) -> None:
         say_table([[name, *row] for name, row in zip(names, rows, strict=True)], HEADS)
         print_lines("")
     steps = [step for _, step in trend.files]
-    extent = f", steps {steps[0]} to {steps[-1]}" if len(steps) > 1 else ""
+    by = "" if trend.counted_by in ("name", "order") else f" ({trend.counted_by})"
+    extent = f", steps {steps[0]} to {steps[-1]}{by}" if len(steps) > 1 else ""
     print_lines(f"{counted(len(trend.files), 'checkpoint')}{extent}, {counted(len(rows), 'LSTM')}")
 
 
@@ -131,7 +144,7 @@ def _row(line: Line) -> list[str]:
         fraction(last.activation),
         over_time(means),
         "..".join(digits(end) for end in (min(means), max(means))),
-        "; ".join(line.events),
+        "; ".join(event.text for event in line.events),
     ]
 
 

@@ -6,6 +6,7 @@ executed, imported or believed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from ..errors import AuditError, Skipped, UnknownFormat
 from ..raw.span import Span
@@ -121,6 +122,7 @@ class Checkpoint(NamedTuple):
     pairs that an unsafe load of the file would import; `trailing` are bytes where no reader of the
     format looks; `notes` are sentences for the report. `graphs` hold what has no names; then there
     are no `tensors`. `files` are bytes in it, by their path, that may be checkpoints of their own.
+    `counters` are the numbers by which the file itself says how far training had come.
     """
 
     format: str
@@ -132,6 +134,7 @@ class Checkpoint(NamedTuple):
     graphs: tuple[Graph, ...] = ()
     files: Mapping[str, Span] = {}
     trailing: tuple[Trailing, ...] = ()
+    counters: Mapping[str, int] = {}
 
     @property
     def holds_nothing(self) -> bool:
@@ -144,6 +147,23 @@ class MemberPart(NamedTuple):
 
     inside: str
     checkpoint: Checkpoint | AuditError
+
+
+COUNTERS = (
+    "global_step", "step", "steps", "iteration", "iterations", "iter", "num_updates", "epoch",
+)  # fmt: skip
+"""Keys under which trainers count (Lightning, ignite, fairseq, mmengine, Flax), the finest first.
+
+A step is told apart by more checkpoints than an epoch is.
+"""
+
+
+def counters_in(values: Mapping[Any, Any]) -> dict[str, int]:
+    """The counters among the values at the top of a file: natural numbers that 64 bits hold."""
+    found = {name: values[name] for name in COUNTERS if name in values}
+    return {
+        name: value for name, value in found.items() if type(value) is int and 0 <= value < 1 << 63
+    }
 
 
 def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from ..raw.dtypes import DTYPES
 from ..raw.span import Span
 from ..raw.tensor import Tensor, contiguous
 from ..wire.msgpack import Raw, unpack, unpack_first
-from . import Beside, Checkpoint, reader
+from . import Beside, Checkpoint, counters_in, reader
 
 ARRAY = 1
 CHUNKED = "__msgpack_chunked_array__"
@@ -40,7 +40,9 @@ def read_flax(span: Span, beside: Beside) -> Checkpoint | None:
     skipped: list[Skipped] = []
     for path, leaf in _leaves("", tree):
         _note(tensors, skipped, path, leaf)
-    return Checkpoint("flax-msgpack", tensors, skipped=tuple(skipped)) if tensors else None
+    if not tensors:
+        return None
+    return Checkpoint("flax-msgpack", tensors, skipped=tuple(skipped), counters=counters_in(tree))
 
 
 def _is_map(head: bytes) -> bool:

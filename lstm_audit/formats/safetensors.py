@@ -18,7 +18,7 @@ from ..raw.tensors import Tensors
 from ..raw.words import MAX_NAME, show
 from ..tuples import NamedTuple
 from ..wire.json import MAX_SIZE, locate_name, parse_json
-from . import Beside, Checkpoint, Format, reader
+from . import COUNTERS, Beside, Checkpoint, Format, counters_in, reader
 
 REFERENCE_MAX_HEADER = 100_000_000
 """`MAX_HEADER_SIZE` of tensor.rs; a length beyond it that the file could not hold is no safetensors
@@ -76,7 +76,8 @@ def read_safetensors(span: Span, beside: Beside) -> Checkpoint | None:
     entries = _check_entries(document, raw, header.at)
     _check_layout(entries, data, raw, header.at)
     entries |= _aliases(names, entries)
-    return Checkpoint("safetensors", Tensors(entries, partial(_build, data), _shape))
+    tensors = Tensors(entries, partial(_build, data), _shape)
+    return Checkpoint("safetensors", tensors, counters=_counters(names))
 
 
 def _build(data: Span, name: str, entry: HeaderEntry) -> Tensor:
@@ -140,6 +141,18 @@ def _metadata(header: Any, raw: bytes, at: int | None) -> dict[str, str]:
         return metadata
     raise MalformedFile(
         "`__metadata__` is not a map from strings to strings", locate_name(raw, "__metadata__", at)
+    )
+
+
+def _counters(names: Mapping[str, str]) -> dict[str, int]:
+    """What `__metadata__` counts; there, numbers are texts."""
+    texts = {name: names[name] for name in COUNTERS if name in names}
+    return counters_in(
+        {
+            name: int(text)
+            for name, text in texts.items()
+            if text.isascii() and text.isdigit() and len(text) < 20
+        }
     )
 
 

@@ -180,4 +180,5 @@ def _merge(homes: Mapping[str, str], shards: Mapping[str, Checkpoint]) -> Checkp
         globals=tuple(dict.fromkeys(pair for part in parts for pair in part.globals)),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
         trailing=tuple(dict.fromkeys(one for part in parts for one in part.trailing)),
+        counters={name: n for part in parts for name, n in part.counters.items()},
     )

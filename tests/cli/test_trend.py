@@ -4,15 +4,19 @@ import csv
 import io
 import json
 import shutil
+from collections import OrderedDict
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 from command import CLEAN, MODEL, TRUNCATED, real, run
+from safetensors.torch import save_file
 
 import lstm_audit
 from lstm_audit.cli.trend import over_time
-from lstm_audit.history import steps_of
-from lstm_audit.lstm.find import natural
+from lstm_audit.facts import Audit, FileAudit, Row
+from lstm_audit.history import is_run, natural, steps_of
 
 
 @pytest.fixture
@@ -30,6 +34,7 @@ def folder(tmp_path: Path) -> Path:
     ("names", "steps"),
     [
         (["epoch_9.pt", "epoch_10.pt"], [9, 10]),
+        (["run/1/best.pt", "run/2/best.pt"], [1, 2]),
         (["epoch=0-step=100.ckpt", "epoch=0-step=200.ckpt"], [100, 200]),
         (["m2_epoch1.pt", "m2_epoch2.pt"], [1, 2]),
         (["best.pt", "epoch_3.pt"], [1, 2]),
@@ -38,12 +43,68 @@ def folder(tmp_path: Path) -> Path:
     ],
 )
 def test_steps_are_in_the_names(names: list[str], steps: list[int]) -> None:
-    assert steps_of([f"run7/{name}" for name in names]) == steps
+    assert steps_of([file(f"run7/{name}") for name in names])[0] == steps
+
+
+def file(path: str, rows: tuple[Row, ...] = (), **counters: int) -> FileAudit:
+    return FileAudit(path, "torch-zip", 1, rows, (), counters=counters)
+
+
+def test_steps_are_in_the_files() -> None:
+    """What all files count, and count differently, the finest first."""
+    some = [file("b.pt", epoch=1, global_step=70), file("a.pt", epoch=1, global_step=9)]
+    assert steps_of(some) == ([70, 9], "global_step")
+    assert steps_of([*some, file("c_3.pt", epoch=4)]) == ([1, 1, 4], "epoch")
+    assert steps_of([file("e_1.pt", epoch=7), file("e_2.pt", epoch=7)]) == ([1, 2], "name")
+    assert steps_of([file("a.pt"), file("b.pt")]) == ([1, 2], "order")
+
+
+def test_which_files_are_a_run() -> None:
+    rows = lstm_audit.audit(MODEL).rows
+
+    def audit(*names: str) -> Audit:
+        return Audit(tuple(file(name, rows) for name in names))
+
+    assert is_run(audit("e_1.pt", "e_2.pt", "e_3.pt"))
+    assert not is_run(audit("e_1.pt", "e_2.pt"))
+    assert not is_run(audit("cat.pt", "dog.pt", "owl.pt"))
+    other = file("e_4.pt", rows[:1])
+    assert not is_run(Audit((*audit("e_1.pt", "e_2.pt", "e_3.pt").files, other)))
+    assert is_run(Audit((*audit("e_1.pt", "e_2.pt", "e_3.pt").files, file("optimizer.pt"))))
+
+
+@pytest.mark.parametrize(
+    ("content", "counters"),
+    [
+        ({"global_step": 12, "epoch": 3, "state_dict": {}}, {"global_step": 12, "epoch": 3}),
+        (OrderedDict(iteration=4), {"iteration": 4}),
+        ({"step": True, "epoch": -1, "steps": 1 << 70, "iter": 2.0}, {}),
+        ({"model": {"step": 9}}, {}),
+        ([1, 2], {}),
+    ],
+)
+def test_torch_files_count(content: Any, counters: dict[str, int], tmp_path: Path) -> None:
+    for k, legacy in enumerate((False, True)):
+        path = tmp_path / f"{k}.pt"
+        held = {"w": torch.zeros(1)}
+        whole = {**content, **held} if isinstance(content, dict) else [*content, held]
+        whole = OrderedDict(whole) if isinstance(content, OrderedDict) else whole
+        torch.save(whole, path, _use_new_zipfile_serialization=not legacy)
+        (found,) = lstm_audit.audit(path).files
+        assert found.counters == counters
+
+
+def test_safetensors_count(tmp_path: Path) -> None:
+    said = {"global_step": "300", "epoch": "x", "step": "9" * 30, "iter": "\u0663"}
+    save_file({"w": torch.zeros(1)}, tmp_path / "a.safetensors", metadata=said)
+    (found,) = lstm_audit.audit(tmp_path / "a.safetensors").files
+    assert found.counters == {"global_step": 300}
 
 
 def test_the_order_is_natural() -> None:
     names = ["e1.pt", "e2.pt", "e10.pt", "e10b.pt", "f1.pt"]
     assert sorted([*names[2:], *names[:2]], key=natural) == names
+    assert natural("9" * 5000) > natural("1")  # more digits than int() takes
 
 
 def test_a_run(folder: Path) -> None:
@@ -79,6 +140,44 @@ def test_a_page(folder: Path, tmp_path: Path) -> None:
     assert text.count("<polyline") == 4
     assert "saturated at step 10" in text
     assert "<script" not in text
+
+
+def test_steps_come_first_from_the_file(tmp_path: Path) -> None:
+    """Lightning's last.ckpt is the newest, whatever its name sorts like."""
+    steps = {"epoch=0-step=900.ckpt": 900, "last.ckpt": 2000, "best-v1.ckpt": 1500, "init.ckpt": 0}
+    model = torch.nn.LSTM(4, 8)
+    for name, step in steps.items():
+        lstm_audit.patch(model, forget_bias=step / 1000)
+        content = {"global_step": step, "epoch": 0, "state_dict": model.state_dict()}
+        torch.save(content, tmp_path / name)
+    torch.save({"global_step": 5, "optimizer_states": []}, tmp_path / "other.ckpt")
+    trend = json.loads(run("trend", "-f", "json", tmp_path).stdout)
+    assert trend["counted_by"] == "global_step"
+    assert [file["step"] for file in trend["files"]] == [0, 900, 1500, 2000]
+    (line,) = trend["lines"]
+    means = [point["mean"] for point in line["points"]]
+    assert means == pytest.approx([0, 0.9, 1.5, 2.0])
+    table = run("trend", tmp_path).stdout
+    assert "steps 0 to 2000 (global_step)" in table
+
+
+def test_bounds_of_the_policy_are_drawn(folder: Path) -> None:
+    page = run("trend", "-f", "html", "--min-activation", "0.7", folder).stdout
+    assert page.count('class="allowed"') == 4
+    assert 'class="bound"' in page
+    assert 'class="allowed"' not in run("trend", "-f", "html", "--no-config", folder).stdout
+    (folder / "lstm-audit.toml").write_text("[forget]\nbias = {min = 0.5, max = 2}\n")
+    config = folder / "lstm-audit.toml"
+    assert 'class="bound"' in run("trend", "-f", "html", "--config", config, folder).stdout
+
+
+def test_an_audit_of_a_run_is_a_page_of_lines(folder: Path) -> None:
+    page = run("audit", "-f", "html", folder).stdout
+    assert "<h1>Forget gates over a run</h1>" in page
+    assert page.count("<polyline") == 4
+    assert "At step 12" in page
+    assert page.count("<article") == 4 + 3  # two are alike in the end
+    assert page.index("epoch_8.pt") < page.index("epoch_10.pt")
 
 
 def test_exit_codes(folder: Path) -> None:

@@ -13,7 +13,8 @@ from test_reports import lstm, measured
 
 from lstm_audit.facts import Audit, FileAudit, Finding, Row, Units
 from lstm_audit.reports import REPORTS, Look
-from lstm_audit.reports.html import plots
+from lstm_audit.reports.html import plots, statistics
+from lstm_audit.statistics import InitCount, RuleCount
 
 FREE = (-math.inf, math.inf)
 
@@ -114,6 +115,66 @@ def test_the_command_is_that_of_the_shell(tmp_path: Path) -> None:
     assert real("audit", "--report", f"html={out}", MODEL).returncode == 0
     assert f"lstm-audit audit {MODEL}</pre>" in out.read_text()
     assert sum(bars(out.read_text())) > 0
+
+
+def counts() -> tuple[list[RuleCount], list[InitCount]]:
+    rules = [
+        RuleCount("LA101", "doubled-forget-bias", "error", 4, 1200, 2.0, 3.0),
+        RuleCount("LA108", "default-untouched", "info", 9, 9, None, None),
+    ]
+    inits = [
+        InitCount("chrono T=787 (fresh)", 3, 12, 0.99, 0.999),
+        InitCount("<b>", 1, 1, 1.0, 1.0),
+        InitCount("unknown", 1, 1, math.nan, math.nan),
+    ]
+    return rules, inits
+
+
+def test_statistics_are_a_function_of_the_counts() -> None:
+    rules, inits = counts()
+    text = "".join([*statistics.rules(rules), *statistics.inits(inits, (1.0, math.inf))])
+    assert "1,200" in text
+    assert "2 to 3" in text
+    assert "T ≈ 787" in text
+    assert "0.9900 to 0.9990" in text
+    assert "<b>" not in text.replace("<b>LA", "")
+    assert text.count('class="lane"') == 3
+    assert text.count('class="mean"') == 4
+    assert "nan" not in text.lower().replace(">nan<", "").replace("activation nan", "")
+    assert 'class="allowed"' in text
+
+
+def test_statistics_have_no_rows() -> None:
+    done = run("audit", "--statistics", "-f", "html", MODEL, DOUBLED)
+    assert "What initialised them" in done.stdout
+    assert "LA101" in done.stdout
+    assert "<article" not in done.stdout
+
+
+def test_many_files_are_folded_behind_their_rules() -> None:
+    files = tuple(
+        FileAudit(f"{name}.pt", "torch-zip", 1, (with_units([0.0]),), (), (finding(name),))
+        for name in ("cat", "dog", "owl", "fox", "cow", "hen")
+    )
+    text = REPORTS["html"](Audit(files), PLAIN)
+    assert text.count('<details class="file">') == 6
+    assert text.index("What the rules say") < text.index('<details class="file">')
+    few = REPORTS["html"](Audit(files[:5]), PLAIN)
+    assert '<details class="file">' not in few
+    assert "What the rules say" not in few
+
+
+def finding(name: str) -> Finding:
+    return Finding("LA108", "a-rule", "info", f"{name}.pt", "m", 0, "forward", "x", 0.5)
+
+
+@pytest.mark.parametrize("units", [5, 50, 500, 5000])
+def test_counts_have_room(units: int) -> None:
+    """A count of n digits takes 5.6 pixels each, in a card of 300 at least."""
+    biases = [k / units for k in range(units)] + [1.5] * units
+    counted = plots.count_units(biases, plots.Scale(-2, 5))
+    assert sum(counted) == 2 * units
+    assert len(str(max(counted))) * 5.6 <= 300 / len(counted) + 0.5
 
 
 def luminance(colour: str) -> float:

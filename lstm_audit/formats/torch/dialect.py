@@ -191,6 +191,16 @@ def _children(path: str, value: Any) -> Iterator[ValuePath]:
         yield from _parts_of_call(path, value)
 
 
+def items_of(value: Any) -> dict[str, Any]:
+    """What stands in a mapping under texts; of what is none, nothing."""
+    if type(value) is dict:
+        return value  # its other keys are nobody's question
+    if type(value) is not Call or value.function.module not in _CONTAINERS:
+        return {}
+    items = [*(_given_items(value.args) or ()), *(value.items or ())]
+    return {key: item for key, item in items if type(key) is str}
+
+
 # Keys that are no text or number get "?" and a count: their values must still be found.
 def _pairs(path: str, pairs: Iterable[Sequence[Any]]) -> Iterator[ValuePath]:
     unknown = 0

@@ -13,9 +13,9 @@ from ...raw.tensor import Tensor
 from ...raw.tensors import Tensors
 from ...wire.pickle import Call, decode
 from ...wire.zip import is_zip
-from .. import Beside, Checkpoint, Format, Trailing, reader
+from .. import Beside, Checkpoint, Format, Trailing, counters_in, reader
 from .archive import CONFIG, Archive, announce_storages, open_archive, open_pickle
-from .dialect import contents
+from .dialect import contents, items_of
 from .legacy import Envelope, envelope, is_legacy, open_legacy
 from .rebuild import claimed_shape, no_storage, rebuild
 from .scan import Pairs, imports_beside, imports_of, imports_of_export
@@ -169,6 +169,7 @@ def _checkpoint(
         files={
             path: opened.chunks[chunk.start : chunk.stop] for path, chunk in found.files.items()
         },
+        counters=counters_in(items_of(opened.value)),
     )
 
 

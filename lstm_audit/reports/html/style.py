@@ -18,6 +18,7 @@ h1 { font-size: 26px; margin: 0; }
 h2, h2.path { font-size: 18px; margin: 0 0 4px; } h3.path { font-size: 13px; margin: 0; font-weight: 600; }
 p { margin: 0 0 8px; } section { margin-top: 32px; }
 .muted, summary { color: var(--muted); font-size: 13px; } summary { cursor: pointer; }
+summary:focus-visible { outline: 2px solid var(--blue); outline-offset: 2px; border-radius: 3px; }
 .path { font-family: ui-monospace, Menlo, Consolas, monospace; font-size: .92em; overflow-wrap: anywhere; }
 .verdict { margin: 12px 0; padding: 10px 14px; border-radius: 8px; border: 1px solid var(--tone);
   border-left: 6px solid var(--tone); background: var(--card); font-weight: 600; overflow-wrap: anywhere; }
@@ -44,13 +45,22 @@ p { margin: 0 0 8px; } section { margin-top: 32px; }
 .mean { fill: var(--blue); stroke: var(--card); stroke-width: 1.5; }
 .beyond { fill: var(--ink); font-size: 15px; font-weight: 700; }
 .allowed { fill: var(--allowed); }
-.band { fill: var(--pale); opacity: .45; } .run { fill: none; stroke: var(--blue); stroke-width: 2; }
-.mark { stroke: var(--line); stroke-width: 1; } .zero { stroke: var(--grid); stroke-width: 1; stroke-dasharray: 3 3; }
+.band { fill: var(--pale); fill-opacity: .35; stroke: var(--pale); stroke-width: 1; } .run { fill: none; stroke: var(--blue); stroke-width: 2; }
+.moment { stroke: var(--warning); stroke-width: 1.5; stroke-dasharray: 4 2; }
+.way { stroke: var(--pale); stroke-width: 2.5; } circle.was { fill: var(--card); stroke: var(--ink); stroke-width: 1.5; }
+.bar.was { fill: var(--grid); }
+.mark { stroke: var(--grid); stroke-width: 1; stroke-dasharray: 1 3; } .bound { stroke: var(--passed); stroke-width: 1; } .zero { stroke: var(--grid); stroke-width: 1; stroke-dasharray: 3 3; }
 .tick, .none { fill: var(--muted); font-size: 11px; }
 dl { display: grid; grid-template-columns: 1fr 1fr; gap: 4px 12px; margin: 10px 0 6px; }
 dt { color: var(--muted); font-size: 12px; }
 dd { margin: 0; white-space: nowrap; font-variant-numeric: tabular-nums; font-weight: 600; }
 small { color: var(--muted); font-weight: 400; font-size: 11px; }
+.counts { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 6px 16px;
+  margin-top: 8px; } .counts table { font-size: 13px; } .counts th, .counts td { padding: 5px 6px; }
+.counts tbody tr:last-child > * { border-bottom: 0; } .counts tbody th { color: var(--ink); }
+.bars td:nth-child(2) { width: 60%; } .counts .badge { display: inline-block; min-width: 92px; margin: 0; }
+.file { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 8px 14px; margin-top: 8px; }
+.file > summary { overflow-wrap: anywhere; } .file > summary .path { color: var(--ink); font-weight: 600; }
 .findings { list-style: none; margin: 10px 0 0; padding: 0; display: grid; gap: 10px; }
 .findings > li { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--tone);
   border-radius: 8px; padding: 10px 14px 4px; overflow-wrap: anywhere; }
@@ -64,8 +74,9 @@ details { margin-top: 6px; } details p, details li { font-size: 13px; overflow-w
 table { border-collapse: collapse; width: 100%; margin: 6px 0; font-size: 12px; font-variant-numeric: tabular-nums; }
 th, td { text-align: right; padding: 2px 4px; border-bottom: 1px solid var(--line); } th { font-weight: 500; }
 th:first-child { text-align: left; } th { color: var(--muted); }
-@media (max-width: 760px) { .overview { grid-template-columns: 1fr auto; gap: 0 10px; padding: 12px; }
-  .label { grid-column: 1 / -1; margin-top: 8px; } .axis.label { display: none; } }
+@media (max-width: 760px) { .overview { grid-template-columns: 1fr auto; grid-auto-flow: row dense; gap: 0 10px;
+  padding: 12px; } .label, .overview .num { margin-top: 8px; } .lane { grid-column: 1 / -1; }
+  .axis.label, .axis.num { display: none; } }
 @media print { body { background: none; } .card, .findings > li { break-inside: avoid; }
   details::details-content { content-visibility: visible; block-size: auto; } summary { list-style: none; } }
 """
