@@ -42,11 +42,16 @@ if TYPE_CHECKING:
     from .gate import assert_forget_gate as assert_forget_gate
     from .gate import check as check
     from .gate import lint as lint
+    from .monitoring import GateWarning as GateWarning
+    from .monitoring import Monitor as Monitor
+    from .monitoring import monitor as monitor
     from .patching.api import Patched as Patched
     from .patching.api import patch as patch
     from .policy.model import Policy as Policy
     from .step import Probe as Probe
     from .step import probe as probe
+    from .writers import Alarm as Alarm
+    from .writers import Reading as Reading
 else:
     # Each name is imported when it is used. A type checker must not see this function: it would
     # take every misspelled name for one of ours.
@@ -59,9 +64,11 @@ else:
         "facts": ("Audit", "FileAudit", "FileError", "Finding", "Row"),
         "fleet": ("audit",),
         "gate": ("Checked", "assert_forget_gate", "check", "lint"),
+        "monitoring": ("GateWarning", "Monitor", "monitor"),
         "patching.api": ("Patched", "patch"),
         "policy.model": ("Policy",),
         "step": ("Probe", "probe"),
+        "writers": ("Alarm", "Reading"),
     }  # fmt: skip
 
     def __getattr__(name):
@@ -77,8 +84,9 @@ else:
 
 
 __all__ = [
-    "Activity", "Audit", "AuditError", "BadPolicy", "Checked", "FileAudit", "FileError", "Finding",
-    "GateActivity", "MalformedFile", "MissingFile", "MissingPackage", "NotPatchable", "Patched",
-    "Policy", "Probe", "Row", "Skipped", "UnknownFormat", "Unreadable", "__version__",
-    "assert_forget_gate", "audit", "check", "gates", "lint", "patch", "probe",
+    "Activity", "Alarm", "Audit", "AuditError", "BadPolicy", "Checked", "FileAudit", "FileError",
+    "Finding", "GateActivity", "GateWarning", "MalformedFile", "MissingFile", "MissingPackage",
+    "Monitor", "NotPatchable", "Patched", "Policy", "Probe", "Reading", "Row", "Skipped",
+    "UnknownFormat", "Unreadable", "__version__",
+    "assert_forget_gate", "audit", "check", "gates", "lint", "monitor", "patch", "probe",
 ]  # fmt: skip

@@ -144,11 +144,16 @@ def gates(module: "torch.nn.Module", /, *inputs: Any, **keywords: Any) -> Activi
     a forward of its own; `BadPolicy` for an input that does not fit the layer.
     """
     calls, skipped = record_calls(module, inputs, keywords)
-    layers = [one for part in calls for one in _of_part(part)]
+    layers = recomputed(calls)
     if not layers:
         why = "; ".join(f"{s.module or '(root)'}: {s.detail}" for s in skipped)
         raise UnknownFormat(f"no LSTM was called{': ' + why if why else ''}", kind="unsupported")
-    return Activity(tuple(layers), tuple(skipped))
+    return Activity(layers, tuple(skipped))
+
+
+def recomputed(calls: Sequence[Calls]) -> tuple[GateActivity, ...]:
+    """The gates of recorded calls, layer by layer."""
+    return tuple(one for part in calls for one in _of_part(part))
 
 
 def _of_part(calls: Calls) -> Iterator[GateActivity]:
