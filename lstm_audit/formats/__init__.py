@@ -123,6 +123,7 @@ class Checkpoint(NamedTuple):
     format looks; `notes` are sentences for the report. `graphs` hold what has no names; then there
     are no `tensors`. `files` are bytes in it, by their path, that may be checkpoints of their own.
     `counters` are the numbers by which the file itself says how far training had come.
+    `twins`: by the name of a tensor, that of another in which the same numbers are stored again.
     """
 
     format: str
@@ -135,6 +136,7 @@ class Checkpoint(NamedTuple):
     files: Mapping[str, Span] = {}
     trailing: tuple[Trailing, ...] = ()
     counters: Mapping[str, int] = {}
+    twins: Mapping[str, str] = {}
 
     @property
     def holds_nothing(self) -> bool:
@@ -175,7 +177,8 @@ def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
 
 Beside = Callable[[str], Span]
 """Opens a file in the same folder by its bare name, for formats that spread over several files; a
-`*` at the start stands for the file's own name without its suffix.
+`*` at the start stands for the file's own name without its suffix. Only a name that stands in the
+code may lead to the folder above, by `../` before it.
 """
 
 Reader = Callable[[Span, Beside], "Checkpoint | None"]

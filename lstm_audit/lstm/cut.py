@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from ..errors import Skipped
 from ..formats import Claim, shape_of
-from ..raw.tensor import Block, Tensor, whole_block
+from ..raw.tensor import Block, Tensor, read_block, whole_block
 from .conventions import Slot
 from .layer import GATES, Lstm, Term
 from .match import Group, SlotPart, aligned, mirrored
@@ -21,6 +21,8 @@ forensics.
 FACTORS = ("mask", "log_scale")
 """The roles of tensors by which a half's bias is multiplied."""
 
+NO_TWINS: Mapping[str, str] = {}
+
 TensorsByName = Mapping[str, Tensor]
 Factors = Mapping[tuple[str, str], str]
 """(role, half) to the name of a factor."""
@@ -31,9 +33,37 @@ Factors = Mapping[tuple[str, str], str]
 # interleaved. All that can still go wrong is a bias whose length, type or neighbours contradict H;
 # each of these is a reason of its own, because users mend them in different ways.
 def cut(
-    group: Group, hidden: int, tensors: TensorsByName, claim: Claim | None = None
+    group: Group,
+    hidden: int,
+    tensors: TensorsByName,
+    claim: Claim | None = None,
+    twins: Mapping[str, str] = NO_TWINS,
 ) -> Lstm | Skipped:
-    """The recurrence with all its terms, or the reason for which it cannot be judged."""
+    """The recurrence with all its terms, or the reason for which it cannot be judged; `twins` as in
+    `Checkpoint`.
+    """
+    lstm = _cut(group, hidden, tensors, claim)
+    return _with_twins(lstm, tensors, twins) if twins and isinstance(lstm, Lstm) else lstm
+
+
+def _with_twins(lstm: Lstm, tensors: TensorsByName, twins: Mapping[str, str]) -> Lstm | Skipped:
+    """The same LSTM with the second places of its biases, which must hold the same numbers."""
+    gates = {}
+    for gate, terms in lstm.gates.items():
+        found = []
+        for term in terms:
+            name = twins.get(term.name)
+            copies = () if name is None else (term.block._replace(tensor=tensors[name]),)
+            if any(read_block(copy) != read_block(term.block) for copy in copies):
+                said = f"{term.name} is stored twice, as {name} with other numbers"
+                return Skipped(lstm.module, "ambiguous", said)
+            found.append(term._replace(copies=copies))
+        gates[gate] = tuple(found)
+    again = tuple(twins[name] for name in lstm.bias_tensors if name in twins)
+    return lstm._replace(gates=gates, aliases=lstm.aliases + again)
+
+
+def _cut(group: Group, hidden: int, tensors: TensorsByName, claim: Claim | None) -> Lstm | Skipped:
     problem = _refusal(group, tensors) or _disagreement(group, hidden, tensors)
     if problem is not None:
         return problem

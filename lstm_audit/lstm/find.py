@@ -208,7 +208,7 @@ def _judge(group: Group, checkpoint: Checkpoint) -> GroupResult | None:
             return None
         if kind.name != "lstm":
             return Skipped(group.module, kind.name, kind.detail)
-        return cut(group, kind.hidden_size, checkpoint.tensors, claim)
+        return cut(group, kind.hidden_size, checkpoint.tensors, claim, checkpoint.twins)
     except MalformedFile as error:
         if error.kind != "unsupported":
             raise

@@ -25,19 +25,29 @@ _SIZE_OF_LENGTH = {1: 2, 2: 4, 3: 4}
 
 
 class Header(NamedTuple):
-    """`descr` as in `numpy.dtype(descr)`: byte order, kind, size. Of objects (`|O`) the elements
-    are a pickle.
+    """`descr` as in `numpy.dtype(descr)`: byte order, kind, size; `start` is where the elements
+    begin, of which a part is enough to read the header. Of objects (`|O`) they are a pickle.
     """
 
     descr: str
     fortran: bool
     shape: tuple[int, ...]
     elements: Span
+    start: int
 
 
 def is_npy(span: Span) -> bool:
     """Whether the span begins with numpy's magic."""
     return span.size >= 10 and span[:6].read() == MAGIC
+
+
+def length_of(start: Span) -> int:
+    """Where the elements begin of an array that begins so; 0 where that cannot be told."""
+    raw = start[: min(start.size, 12)].read()
+    width = _SIZE_OF_LENGTH.get(raw[6] if len(raw) > 6 else 0)
+    if width is None or len(raw) < 8 + width:
+        return 0
+    return 8 + width + int.from_bytes(raw[8 : 8 + width], "little")
 
 
 def read_header(span: Span) -> Header | None:
@@ -61,4 +71,4 @@ def read_header(span: Span) -> Header | None:
     if any(len(size) > 18 for size in sizes):
         raise MalformedFile("a .npy shape beyond any file", span.at)
     shape = tuple(map(int, sizes))
-    return Header(found["descr"], found["fortran"] == "True", shape, span[end:])
+    return Header(found["descr"], found["fortran"] == "True", shape, span[end:], end)

@@ -123,6 +123,23 @@ def body(span: Span, member: Member) -> Span:
     `ambiguous` when the local header and the directory disagree, `unsupported` for other methods,
     `malformed`, `limit`.
     """
+    method, crc, stored = _stored(span, member)
+    if method == STORED:
+        if not member.crc or not member.size or span.at is None:
+            # a CRC of 0 over a body: checksums were switched off (torch set_crc32_options(False))
+            return stored
+        return stored.sealed_by(partial(_seal, span, stored, member, crc))
+    if method == DEFLATED:
+        return _inflated(span, stored, member)
+    message = (
+        f"{member.name!r} is compressed by method {method}; only stored and deflated bodies are "
+        "read"
+    )
+    raise _fault(span, message, member.header_at, "unsupported")
+
+
+def _stored(span: Span, member: Member) -> tuple[int, int, Span]:
+    """Method and CRC-32 of the local header, and the body as it stands in the archive."""
     name = member.name.encode()
     header_end = member.header_at + _LOCAL.size + len(name)
     header = span[member.header_at : header_end].read()
@@ -144,18 +161,24 @@ def body(span: Span, member: Member) -> Span:
     # The size of the extra field may differ between the two headers (torch pads the local one so
     # that tensors begin at multiples of 64), so the body's place comes from the local header alone.
     stored = span[header_end + extra_size : end]
-    if method == STORED:
-        if not member.crc or not member.size or span.at is None:
-            # a CRC of 0 over a body: checksums were switched off (torch set_crc32_options(False))
-            return stored
-        return stored.sealed_by(partial(_seal, span, stored, member, crc))
-    if method == DEFLATED:
-        return _inflated(span, stored, member)
-    message = (
-        f"{member.name!r} is compressed by method {method}; only stored and deflated bodies are "
-        "read"
-    )
-    raise _fault(span, message, member.header_at, "unsupported")
+    return method, crc, stored
+
+
+def head(span: Span, member: Member, size: int) -> Span:
+    """At least `size` bytes of a member's contents, or all of them: of a deflated one no more is
+    inflated, where its first bytes give so many.
+    """
+    if member.method != DEFLATED or member.size <= 4 * size:
+        return body(span, member)
+    import zlib
+
+    _, _, stored = _stored(span, member)
+    raw = stored[: min(stored.size, 2 * size)].read()
+    try:
+        data = zlib.decompressobj(-15).decompress(raw, size)
+    except zlib.error:
+        return body(span, member)  # which says what is wrong
+    return span.computed(data, f"!{member.name}") if len(data) == size else body(span, member)
 
 
 def _fault(span: Span, message: str, at: int, kind: str = "malformed") -> MalformedFile:

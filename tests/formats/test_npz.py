@@ -1,6 +1,7 @@
 """numpy's archives, held against numpy itself."""
 
 import io
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import torch
 
 import lstm_audit
 from lstm_audit.errors import MalformedFile
+from lstm_audit.lstm.find import find_lstms
+from lstm_audit.pipeline import opened
 from lstm_audit.raw.source import BytesSource
 from lstm_audit.raw.span import span_all
 from lstm_audit.wire import npy
@@ -114,3 +117,26 @@ def test_a_header_is_never_evaluated() -> None:
 def test_a_header_without_end_is_refused() -> None:
     with pytest.raises(MalformedFile):
         npy.read_header(span_all(BytesSource(npy.MAGIC + b"\2\0" + b"\xff" * 4)))
+
+
+def test_only_what_is_asked_for_is_inflated(tmp_path: Path) -> None:
+    """Ten weights of 25 MB stand beside the LSTM: together they are beyond any budget."""
+    path = tmp_path / "model.npz"
+    big = {f"emb.{k}.weight": np.zeros((2500, 2500), "f4") for k in range(10)}
+    np.savez_compressed(path, **big, **state())
+    with opened(str(path)) as file:
+        before = file.sources[0].budget.held
+        assert len(find_lstms(file.checkpoint).lstms) == 4
+        assert before - file.sources[0].budget.held < 1 << 20
+    assert len(lstm_audit.audit(path).rows) == 4
+
+
+def test_a_long_header_is_read_span_all(tmp_path: Path) -> None:
+    """numpy pads headers; another writer may pad them further than is read at first."""
+    text = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1500,), }" + b" " * 900 + b"\n"
+    raw = npy.MAGIC + b"\1\0" + len(text).to_bytes(2, "little") + text + bytes(6000)
+    path = tmp_path / "model.npz"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", raw)
+    with opened(str(path)) as file:
+        assert file.checkpoint.tensors["x"].shape == (1500,) == np.load(path)["x"].shape

@@ -9,6 +9,7 @@ and the outer checksum is sealed around the inner one.
 """
 
 import os
+import posixpath
 from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
@@ -52,6 +53,15 @@ MODELS = frozenset(
     ]
 )
 """Only members with these suffixes are inflated to see what they are; stored ones are looked at."""
+
+
+DL4J = frozenset({"configuration.json", "coefficients.bin"})
+DL4J_SAID = (
+    "a Deeplearning4j model, one array for all weights; in Java, "
+    "ModelSerializer.restoreMultiLayerNetwork(file).paramTable() takes it apart (W, RW and b of "
+    "each LSTM, gates in the order i, f, o, g) and Nd4j.writeAsNumpy writes what it has"
+)
+"""What the archive of org.deeplearning4j.util.ModelSerializer holds."""
 
 
 class Room(NamedTuple):
@@ -137,6 +147,8 @@ def _opened(span: Span, room: Room) -> "dict[str, partial[Span]]":
     if tar.is_tar(span):
         return {name: partial(_itself, body) for name, body in tar.read_members(span).items()}
     found = zip.read_entries(span)
+    if found.keys() >= DL4J:
+        raise UnknownFormat(DL4J_SAID, span.at, "unsupported")
     return {
         name: partial(_body, span, member, room)
         for name, member in found.items()
@@ -209,7 +221,7 @@ def _neighbours(name: str, members: Opener) -> Beside:
     def beside(other: str) -> Span:
         if other.startswith("*"):
             other = os.path.splitext(own)[0] + other[1:]
-        path = f"{folder}{slash}{other}"
+        path = posixpath.normpath(f"{folder}{slash}{other}")
         if path not in members:
             raise MalformedFile(f"the archive has no {path}", kind="truncated")
         return members[path]()

@@ -8,7 +8,7 @@ Source: tensorflow/core/util/tensor_bundle/tensor_bundle.cc; protobuf/tensor_bun
 trackable_object_graph.proto.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, partial
 from typing import NamedTuple
 
@@ -27,6 +27,11 @@ VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 """How the key of a variable ends in an object-based checkpoint (TensorFlow 2)."""
 
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
+SAVER_V1 = (
+    'a TensorFlow checkpoint of version 1; `python -c "import numpy, tensorflow as tf; r = '
+    "tf.train.load_checkpoint('FILE'); numpy.savez('model.npz', **{n: r.get_tensor(n) for n in "
+    'r.get_variable_to_shape_map()})"` converts it'
+)
 MAX_GRAPH = 8 << 20  # bytes; a model of 300 layers has some 100 KB
 MAX_SHARDS = 1000
 MAX_RANK = 8
@@ -37,6 +42,9 @@ _DTYPES = {
     24: "float8_e5m2", 25: "float8_e4m3fn",
 }  # fmt: skip
 """tensorflow/core/framework/types.proto DataType."""
+
+NUMBERED, TWICE = "variables/", "_all_variables/"
+"""How the keys of a SavedModel begin, whose variables are numbered; Keras 3 writes both."""
 
 STRING = 7
 
@@ -67,29 +75,52 @@ def read_bundle(span: Span, beside: Beside) -> Checkpoint | None:
     if not sstable.is_table(span):
         return None
     entries = sstable.entries(span)
-    shards = _shards(next(entries, None))
+    shards = _shards(_first(entries))
     found = {entry.key.decode("utf-8", "replace"): _variable(entry.value) for entry in entries}
     open_shard = cache(partial(_shard, beside, shards))
     names = _names(found, open_shard)
-    chosen = {name: found[key] for key, name in names.items()}
+    chosen = {name: found[key] for key, name in names.by_key.items()}
     for shard in {variable.shard for variable in chosen.values()}:
         open_shard(shard)  # whoever patches has to know all files of a checkpoint
     shapes = {name: variable.shape for name, variable in chosen.items()}
     return Checkpoint(
         format="tf-checkpoint",
         tensors=Tensors(chosen, partial(_tensor, open_shard), _shape),
-        claims=claim_cells(shapes, Config(), lambda folder: ""),
+        claims=claim_cells(shapes, _settings(found, beside), lambda folder: ""),
         skipped=tuple(_skipped(found)),
+        twins=names.twins,
     )
+
+
+def _first(entries: Iterator[sstable.Entry]) -> sstable.Entry | None:
+    """The entry of the empty key; version 1 compresses its tables."""
+    try:
+        return next(entries, None)
+    except MalformedFile as error:
+        if error.kind != "unsupported":
+            raise
+        raise MalformedFile(SAVER_V1, error.at, error.kind) from None
+
+
+def _settings(found: Iterable[str], beside: Beside) -> Config:
+    """The settings of the layers, which a SavedModel has beside its variables."""
+    if not any(key.startswith(NUMBERED) for key in found):
+        return Config()
+    from .metadata import read_settings  # 0.5 ms that other checkpoints need not wait for
+
+    return read_settings(beside)
 
 
 def _shards(header: sstable.Entry | None) -> int:
     """How many data files there are; the entry of the empty key says it (BundleHeaderProto)."""
     if header is None or header.key:
-        message = "a TensorFlow checkpoint of version 1, or another table: save it with Saver V2"
-        raise MalformedFile(message, kind="unsupported")
+        raise MalformedFile(
+            "a table of another program's, no index of TensorFlow", kind="unsupported"
+        )
     wire, shards = Wire(header.value), 0
     for field in wire.fields(0, header.value.size):
+        if field[:2] == (1, BYTES):
+            raise MalformedFile(SAVER_V1, header.value.at, "unsupported")
         if field[0] == 1:
             shards = wire.number(field)
         elif field[0] == 2 and wire.number(field):
@@ -138,18 +169,48 @@ def _shard(beside: Beside, shards: int, shard: int) -> Span:
     return beside(f"*.data-{shard:05d}-of-{shards:05d}")
 
 
-def _names(found: Mapping[str, Variable], open_shard: Shards) -> dict[str, str]:
-    """Key to name, of the variables that are no optimizer's.
+class Names(NamedTuple):
+    """What the variables are called, by key, and by name the second place of the same numbers."""
 
-    A SavedModel numbers its variables; the object graph has the names that their makers gave them,
-    which serve where no two are alike.
+    by_key: dict[str, str]
+    twins: dict[str, str]
+
+
+def _names(found: Mapping[str, Variable], open_shard: Shards) -> Names:
+    """The variables that are no optimizer's.
+
+    A SavedModel numbers its variables; the object graph has the names that their makers gave them.
+    Keras 3 exports every variable twice, and lists it under `_all_variables` again.
     """
     keys = [k for k, v in found.items() if v.dtype != STRING and not any(s in k for s in _SLOTS)]
-    full = _full_names(found, open_shard) if any(k.startswith("variables/") for k in keys) else {}
-    given = [full.get(key, "") for key in keys]
-    if len(set(given)) == len(keys) and all(given):
-        return dict(zip(keys, given, strict=True))
-    return {key: key.removesuffix(VALUE) for key in keys}
+    numbered = sorted((k for k in keys if k.startswith(NUMBERED)), key=_number_of)
+    full = _full_names(found, open_shard) if numbered else {}
+    names = {key: key.removesuffix(VALUE) for key in keys}
+    if not all(full.get(key) for key in numbered):
+        return Names(names, {})
+    given = _distinct([full[key] for key in numbered])
+    names |= dict(zip(numbered, given, strict=True))
+    once = {name: key for key, name in zip(numbered, given, strict=True)}
+    again = (key for key in keys if key.startswith(TWICE) and full.get(key) in once)
+    return Names(names, {full[key]: names[key] for key in again})
+
+
+def _number_of(key: str) -> int:
+    number = key[len(NUMBERED) :].partition("/")[0]
+    return int(number) if number.isdecimal() and len(number) < 10 else 0
+
+
+def _distinct(given: list[str]) -> list[str]:
+    """The names, where two layers of one name get a number each: a layer's variables follow one
+    another in the order in which they were made.
+    """
+    seen: dict[str, int] = {}
+    names = []
+    for name in given:
+        count = seen[name] = seen.get(name, -1) + 1
+        folder, slash, own = name.rpartition("/")
+        names.append(f"{folder}_{count}{slash}{own}" if count else name)
+    return names if len(set(names)) == len(names) else given
 
 
 def _full_names(found: Mapping[str, Variable], open_shard: Shards) -> dict[str, str]:

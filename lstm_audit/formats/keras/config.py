@@ -166,11 +166,13 @@ def to_snake_case(name: str) -> str:
 
 
 def _by_name(model: JsonObject, folder: str) -> list[JsonObject]:
-    """The cells below the layer that a path begins with, whose own names are on the path if any
-    are.
+    """The cells below the first layer on a path that the model has, whose own names are on the path
+    if any are.
     """
     parts = folder.split("/")
-    outer = [layer for layer in _layers(model) if _inside(layer).get("name") == parts[0]]
+    layers = _layers(model)
+    by_part = ([one for one in layers if _inside(one).get("name") == part] for part in parts)
+    outer: list[JsonObject] = next(filter(None, by_part), [])
     cells = [cell for layer in outer for cell in _cells(layer, 0)]
     directed = {
         part.partition("_")[2] for part in parts if part.startswith(("forward_", "backward_"))

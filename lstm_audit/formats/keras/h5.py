@@ -28,6 +28,9 @@ MODEL = "model_weights"
 OPTIMIZERS = ("optimizer_weights", "optimizer")
 """The groups of an optimizer's slots: shaped like the weights, and in Keras 3 without names."""
 
+MATLAB = b"MATLAB 7.3 MAT-file"
+"""How MATLAB's files begin; the networks in them are objects, whatever HDF5 makes of them."""
+
 MARKS = ("keras_version", "layer_names", "model_config")
 """Attributes of the root of which every named file of Keras has one."""
 
@@ -53,7 +56,7 @@ H5 = ("h5", "hdf5")
 @reader("keras-h5", Format("keras-h5", H5, H5), Format("hdf5", H5, H5))
 def read_h5(span: Span, beside: Beside) -> Checkpoint | None:
     """An HDF5 file, whatever it is called; None for other bytes."""
-    if not is_hdf5(span):
+    if not is_hdf5(span) or span[: min(span.size, len(MATLAB))].read() == MATLAB:
         return None
     weights = read_objects(span)
     root = weights.tree.attributes[""]

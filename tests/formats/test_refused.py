@@ -1,0 +1,127 @@
+"""What is known and not read: said by name, with the line that converts or unpacks it."""
+
+import io
+import json
+import os
+import struct
+import zipfile
+from pathlib import Path
+
+import pytest
+from test_bundle import field, table
+
+import lstm_audit
+
+CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+
+
+def dl4j() -> bytes:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("configuration.json", "{}")
+        archive.writestr("coefficients.bin", bytes(100))
+        archive.writestr("updaterState.bin", bytes(10))
+    return made.getvalue()
+
+
+def matlab_hdf5() -> bytes:
+    h5py = pytest.importorskip("h5py", reason="h5py is in the extra `references`")
+    made = io.BytesIO()
+    with h5py.File(made, "w", userblock_size=512) as file:
+        file["net"] = [1.0]
+    raw = bytearray(made.getvalue())
+    raw[:40] = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, "
+    return bytes(raw)
+
+
+def frozen() -> bytes:
+    nodes = (
+        field(1, b"lstm/kernel") + field(2, b"Const"),
+        field(1, b"MatMul") + field(2, b"MatMul"),
+    )
+    return b"".join(field(1, node) for node in nodes) + field(4, field(1, 22))
+
+
+KNOWN = {
+    "orbax metadata": ("_METADATA", b'{"tree_metadata": {}, "use_ocdbt": true}', "PyTreeCheckpointer"),
+    "orbax store": ("manifest.ocdbt", b"\x0c\xdb\x3a\x2a" + bytes(60), "PyTreeCheckpointer"),
+    "TensorFlow V1": ("model.ckpt", table([(b"", field(1, field(2, b"")))]), "load_checkpoint('FILE')"),
+    "MATLAB 5": ("net.mat", b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(128), "exportONNXNetwork"),
+    "MATLAB 7.3": ("net.mat", matlab_hdf5, "exportONNXNetwork"),
+    "tfjs": ("model.json", json.dumps({"format": "layers-model", "modelTopology": {}, "weightsManifest": []}).encode(), "tensorflowjs_converter"),
+    "deeplearn.js": ("manifest.json", json.dumps({"lstm/biases": {"filename": "b", "shape": [8]}}).encode(), "numpy.fromfile"),
+    "DL4J": ("model.zip", dl4j, "restoreMultiLayerNetwork"),
+    "NAM": ("amp.nam", b'{"version": "0.5.4", "architecture": "LSTM", "weights": []}', "the trainer's .ckpt"),
+    "GraphDef": ("frozen.pb", frozen, "tf2onnx"),
+    "ggml": ("vad.bin", b"lmgg" + struct.pack("<I", 1) + bytes(60), "convert it to GGUF"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_it_is_said_by_name_with_what_to_do(name: str, tmp_path: Path) -> None:
+    file, raw, remedy = KNOWN[name]
+    (tmp_path / file).write_bytes(raw() if callable(raw) else raw)
+    for given in (tmp_path / file, tmp_path):  # in a folder nobody named it, and it counts as well
+        (error,) = lstm_audit.audit(given).errors
+        assert error.kind == "unsupported"
+        assert remedy in error.message
+
+
+def test_a_folder_of_orbax_is_said_once(tmp_path: Path) -> None:
+    for place in (tmp_path, tmp_path / "ocdbt.process_0"):
+        place.mkdir(exist_ok=True)
+        (place / "manifest.ocdbt").write_bytes(KNOWN["orbax store"][1])
+    (tmp_path / "_METADATA").write_bytes(KNOWN["orbax metadata"][1])
+    assert len(lstm_audit.audit(tmp_path).errors) == 1
+
+
+@pytest.mark.parametrize(
+    "raw", [b'{"a": 1}', b'{"architecture": "WaveNet"}', b"\n\x02ab", b"MATLAB is nice", b"\n" * 50]
+)
+def test_what_is_only_like_it_is_not(raw: bytes, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(raw)
+    (error,) = lstm_audit.audit(tmp_path / "x").errors
+    assert error.kind == "unknown-format"
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the folder of real checkpoints is not here")
+def test_real_ones() -> None:
+    for name, remedy in (
+        ("sdatkinson__NeuralAmpModelerCore/example_models__lstm.nam", "a Neural Amp Modeler"),
+        ("ml5js__ml5-data-and-models/models/charRNN/shakespeare/manifest.json", "deeplearn.js"),
+    ):
+        (error,) = lstm_audit.audit(CORPUS / name).errors
+        assert remedy in error.message
+
+
+def test_the_line_for_orbax_converts(tmp_path: Path) -> None:
+    pytest.importorskip("orbax.checkpoint", reason="orbax is in the extra `references`")
+    import re
+    import subprocess
+    import sys
+
+    import numpy as np
+    import orbax.checkpoint as ocp
+
+    rng, size = np.random.default_rng(1), 4
+    cell = {
+        f"h{g}": {
+            "kernel": rng.normal(size=(size, size)).astype("f4"),
+            "bias": np.full(size, 0.5, "f4"),
+        }
+        for g in "ifgo"
+    }
+    cell |= {f"i{g}": {"kernel": rng.normal(size=(3, size)).astype("f4")} for g in "ifgo"}
+    ocp.PyTreeCheckpointer().save(tmp_path / "saved", {"params": {"cell": cell}})
+    (error,) = lstm_audit.audit(tmp_path / "saved").errors
+    line = re.search(r"`python -c \"(.*?)\"`", error.message)
+    assert line is not None
+    code = line[1].replace("FOLDER", str(tmp_path / "saved"))
+    subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        check=True,
+        env={**os.environ, "JAX_PLATFORMS": "cpu"},
+    )
+    (row,) = lstm_audit.audit(tmp_path / "model.msgpack").rows
+    assert row.measures.gates["f"].mean == 0.5
