@@ -159,6 +159,7 @@ _GLUON = {
     "h2h_bias": Slot("bias", "hh"),
     "h2r_weight": Slot("projection"),
 }
+_NORMED = ("input", "transform", "forget", "output", "state")
 _NUMBERED_GATES = {
     f"{tensor}{k}": Slot(("recurrent" if k % 2 else "input") if tensor == "weights" else "bias",
                          "hh" if k % 2 else "ih")
@@ -477,13 +478,38 @@ CONVENTIONS: tuple[Convention, ...] = (
         joint=True,
     ),
     Convention(
+        name="tensorflow-layernorm",
+        source="tensorflow/contrib/rnn LayerNormBasicLSTMCell: a norm a gate, LN(0) is its beta; "
+        "forget_bias added at run time",
+        hint="layer_norm_basic_lstm_cell/forget",
+        tail=r"(?:(?:bidirectional_rnn/)?(?P<way>fw|bw)/)?"
+        r"(?:multi_rnn_cell/cell_(?P<layer>\d{1,9})/)?layer_norm_basic_lstm_cell/"
+        r"(?P<tensor>kernel|(?:input|transform|forget|output|state)/(?:gamma|beta))(?::0)?",
+        slots={
+            "kernel": Slot("recurrent"),
+            "input/beta": Slot("bias", order="i"),
+            "transform/beta": Slot("bias", order="g"),
+            "forget/beta": Slot("bias", order="f"),
+            "output/beta": Slot("bias", order="o"),
+            "state/beta": Slot("inert"),
+            **{f"{part}/gamma": Slot("inert") for part in _NORMED},
+        },
+        gate_axis=1,
+        required=("kernel", "forget/beta"),
+        backward=("bw",),
+        offset=1.0,
+        joint=True,
+        notes=("forget_bias is not stored: assumed 1, the default",),
+    ),
+    Convention(
         name="tensorflow",
         source="tf_keras legacy_cells.py BasicLSTMCell, LSTMCell; contrib LSTMBlockCell: the "
         "gates i, j, f, o, and forget_bias added at run time",
         hint="lstm_cell",
         tail=r"(?:(?:bidirectional_rnn/)?(?P<way>fw|bw)/)?"
         r"(?:multi_rnn_cell/cell_(?P<layer>\d{1,9})/)?"
-        r"(?:basic_lstm_cell|lstm_cell|layer_norm_basic_lstm_cell)[/.](?P<tensor>kernel|bias|w_[fio]_diag|projection/kernel)"
+        r"(?:basic_lstm_cell|lstm_cell|layer_norm_basic_lstm_cell)[/.]"
+        r"(?P<tensor>kernel|bias|w_[fio]_diag|projection/kernel)"
         r"(?::0)?",
         slots={
             "kernel": Slot("recurrent"),
@@ -494,6 +520,30 @@ CONVENTIONS: tuple[Convention, ...] = (
         order="igfo",
         gate_axis=1,
         required=("kernel", "bias"),
+        backward=("bw",),
+        offset=1.0,
+        joint=True,
+        notes=("forget_bias is not stored: assumed 1, the default",),
+    ),
+    Convention(
+        name="tensorflow",
+        source="tf_keras legacy_cells.py BasicLSTMCell, LSTMCell; contrib "
+        "LSTMBlockCell before TensorFlow 1.2: weights and biases",
+        hint="lstm_cell/weights",
+        tail=r"(?:(?:bidirectional_rnn/)?(?P<way>fw|bw)/)?"
+        r"(?:multi_rnn_cell/cell_(?P<layer>\d{1,9})/)?"
+        r"(?:basic_lstm_cell|lstm_cell|layer_norm_basic_lstm_cell)[/.]"
+        r"(?P<tensor>weights|biases|w_[fio]_diag|projection/weights)"
+        r"(?::0)?",
+        slots={
+            "weights": Slot("recurrent"),
+            "biases": Slot("bias"),
+            "projection/weights": Slot("projection"),
+            **{f"w_{gate}_diag": Slot("inert") for gate in "fio"},
+        },
+        order="igfo",
+        gate_axis=1,
+        required=("weights", "biases"),
         backward=("bw",),
         offset=1.0,
         joint=True,
@@ -523,6 +573,24 @@ CONVENTIONS: tuple[Convention, ...] = (
         required=("w", "b"),
         offset=1.0,
         joint=True,
+    ),
+    Convention(
+        name="sonnet-1",
+        source="sonnet 1.36 modules/gated_rnn.py LSTM: gates i, j, f, o; forget_bias added at run "
+        "time",
+        hint="w_gates",
+        tail=r"(?P<tensor>w_gates|b_gates|w_[fio]_diag)(?::0)?",
+        slots={
+            "w_gates": Slot("recurrent"),
+            "b_gates": Slot("bias"),
+            **{f"w_{gate}_diag": Slot("inert") for gate in "fio"},
+        },
+        order="igfo",
+        gate_axis=1,
+        required=("w_gates", "b_gates"),
+        offset=1.0,
+        joint=True,
+        notes=("forget_bias is not stored: assumed 1, the default",),
     ),
     Convention(
         name="sonnet",
@@ -755,6 +823,13 @@ UNREADABLE = (
         "a sharded trainer flattened all parameters of the module into one vector; save the full "
         "state dict",
         "torch/distributed/fsdp/_flat_param.py",
+    ),
+    UnreadableNames(
+        "coupled_input_forget_gate_lstm_cell",
+        r"(?:(?P<module>.*?)/)??coupled_input_forget_gate_lstm_cell/(?:W|B|kernel|bias)(?:_0)?",
+        "TensorFlow's coupled gates: three blocks j, f, o, the input gate is 1 - f, and "
+        "forget_bias is added at run time",
+        "tensorflow/contrib/rnn/python/ops/rnn_cell.py CoupledInputForgetGateLSTMCell",
     ),
     UnreadableNames(
         "lstm_parameters",

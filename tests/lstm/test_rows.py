@@ -42,6 +42,15 @@ CASES = [
     Case("tensorflow-cudnn", "rnn", {"rnn/multi_rnn_cell/cell_0/cudnn_compatible_lstm_cell/kernel": (IN + H, 4 * H),
                                      "rnn/multi_rnn_cell/cell_0/cudnn_compatible_lstm_cell/bias": (4 * H,)},
          lambda t: quarters(t["rnn/multi_rnn_cell/cell_0/cudnn_compatible_lstm_cell/bias"], "igfo")),
+    Case("tensorflow", "rnn", {"rnn/basic_lstm_cell/weights": (IN + H, 4 * H), "rnn/basic_lstm_cell/biases": (4 * H,)},
+         lambda t: quarters(t["rnn/basic_lstm_cell/biases"], "igfo", 1.0)),
+    Case("tensorflow-layernorm", "rnn", {"rnn/layer_norm_basic_lstm_cell/kernel": (IN + H, 4 * H),
+                                         **{f"rnn/layer_norm_basic_lstm_cell/{p}/{n}": (H,) for p in ("input", "transform", "forget", "output", "state") for n in ("gamma", "beta")}},
+         lambda t: tuple(t[f"rnn/layer_norm_basic_lstm_cell/{p}/beta"] + by for p, by in (("forget", 1.0), ("input", 0.0), ("transform", 0.0)))),
+    Case("sonnet-1", "core", {"core/w_gates": (IN + H, 4 * H), "core/b_gates": (4 * H,), "core/w_f_diag": (H,)},
+         lambda t: quarters(t["core/b_gates"], "igfo", 1.0)),
+    Case("mx-rnn", "lstm", {f"lstm_l0_{s}_{g}_{k}": z for s, w in (("i2h", IN), ("h2h", H)) for g in "ifco" for k, z in (("weight", (H, w)), ("bias", (H,)))},
+         lambda t: tuple(t[f"lstm_l0_i2h_{g}_bias"] + t[f"lstm_l0_h2h_{g}_bias"] for g in "fic")),
     Case("haiku", "net/~/lstm", {"net/~/lstm/linear.w": (IN + H, 4 * H), "net/~/lstm/linear.b": (4 * H,)},
          lambda t: quarters(t["net/~/lstm/linear.b"], "igfo", 1.0)),
     Case("sonnet", "core", {"core/w_i": (IN, 4 * H), "core/w_h": (H, 4 * H), "core/b": (4 * H,)},
@@ -101,3 +110,11 @@ def test_two_rows_with_one_tail_are_two_rows() -> None:
     found = [group.convention.name for row in rows for group in match(row, names, checkpoint)]
     assert found == ["short", "other"]
     assert [lstm.convention for lstm in find_lstms(checkpoint).lstms] == ["short"]
+
+
+def test_coupled_gates_are_said() -> None:
+    cell = "rnn/coupled_input_forget_gate_lstm_cell"
+    state = {f"{cell}/W_0": np.zeros((IN + H, 3 * H)), f"{cell}/B": np.zeros(3 * H)}
+    (file,) = lstm_audit.audit(state).files
+    assert not file.rows
+    assert "1 - f" in file.skipped[0].detail
