@@ -818,8 +818,8 @@ UNREADABLE = (
         "dmlc/dgl examples tree_lstm",
     ),
     UnreadableNames(
-        "flat_param",
-        r"(?:(?P<module>.*?)\.)??(?:_?flat_params?(?:_\d+)?)",
+        "flat",
+        r"(?:(?P<module>.*?)\.)??_{0,2}flat(?:tened)?_?param(?:eter)?s?(?:_?(?:tensor|\d+))?",
         "a sharded trainer flattened all parameters of the module into one vector; save the full "
         "state dict",
         "torch/distributed/fsdp/_flat_param.py",
@@ -879,9 +879,15 @@ HARMLESS = (
     Harmless("norm", r"(?i)quant|observer|activation_post_process|fake", "torch.ao.quantization"),
 )
 
-NORM_WEIGHTS = ("weight", "gamma", "scale", "g")
-NORM_BIASES = ("bias", "beta", "b", "shift")
+NORM_WEIGHTS = ("weight", "gamma", "scale", "g", "gain", "a_2")
+NORM_BIASES = ("bias", "beta", "b", "shift", "b_2")
 """How the gain and the offset of a norm are called: torch, TensorFlow, flax, hand-written ones."""
+
+FORGET_OFFSET = (
+    r"(?i)^(?:\w*_)?(?:forget|f)(?:_?gate)?_?(?:bias|offset|shift|init)$|"
+    r"^(?:b|bias|offset|shift)_?(?:f|forget(?:_?gate)?)$|^forget\w*$"
+)
+"""How a single number that a cell adds to its forget gate is called: TensorFlow's forget_bias."""
 
 BATCH_STATISTICS = frozenset({"running_mean", "running_var", "moving_mean", "moving_variance"})
 """A norm by stored statistics does not give its offset for zeros."""
@@ -907,9 +913,17 @@ MODES: Mapping[str, str] = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RN
 
 CLASS_WORDS = (
     (r"(?i)lstm", "lstm"),
-    (r"(?i)gru|MGU|Mgu|SRU|QRNN|IndRNN|MinimalGated", "gru"),
+    (
+        r"(?i:gru|u?grnn|gatedrecurrentunit|minimalgated|janet|anti_?symmetric|co_?rnn|elman)|"
+        r"M[Gg][Uu]|SRU|QRNN|IndRNN|CTRNN|LMU|SCRN|CFN|RHN|NAS(?:Cell|RNN)|"
+        r"(?<![A-Z])(?:RAN|N?BRC|LEM|ATR|Atr)(?![a-z])",
+        "gru",
+    ),
 )
 """What a class of the author's own says by its name; the first that fits."""
+
+NO_GRU = r"(?i)cifg|coupled|no_?forget|nfg?_?lstm|lstm_?nfg?"
+"""Words of a path that say an LSTM of three gates: Greff 2017's variants NFG and CIFG."""
 
 MOMENTS = frozenset(
     {
@@ -935,25 +949,58 @@ HOLDERS = frozenset(
 
 GATHERED = frozenset(
     {
-        "grad", "grads", "gradient", "gradients", "param_grads", "fisher", "fishers",
-        "fisher_diag", "fisher_diagonal", "fisher_information", "fisher_matrix", "importances",
-        "importance_scores", "omegas", "sq_mean", "sq_means", "cov_mat_sqrt", "hessians",
-        "hessian_diag", "pruning_masks", "sparsity_masks", "weight_masks", "prune_masks",
+        "grad", "grads", "gradient", "gradients", "fisher", "fishers", "hessian", "hessians",
+        "hess", "omegas", "importances", "moment", "moments", "adam", "adagrad", "rmsprop",
     }
 )  # fmt: skip
-"""Components, or words of a buffer's name, for what training gathered about the weights: elastic
-weight consolidation (Kirkpatrick 2017), synaptic intelligence (Zenke 2017), SWAG (Maddox 2019,
-swag.py), torch.nn.utils.prune.
+"""Words for what training gathered about the weights: elastic weight consolidation (Kirkpatrick
+2017), synaptic intelligence (Zenke 2017), SWAG (Maddox 2019, swag.py), Adam by hand. A component of
+a path, or the end of a buffer's name, is such a thing if it is made of these words and `PLAIN`
+alone: `fisher_dict` is one, `gradient_encoder` is none.
 """
+
+GATHERED_NAMES = frozenset(
+    {"sq_mean", "sq_means", "cov_mat_sqrt", "importance_scores", "pruning_masks", "prune_masks",
+     "sparsity_masks", "weight_masks"}
+)  # fmt: skip
+"""Whole components that are never a model's."""
 
 MIRRORS = frozenset(
     {
-        "mask", "masks", "importance", "omega", "fim", "swag", "hessian", "sensitivity", "saliency",
-        "mean", "means", "var", "vars", "variance", "variances", "std", "scores", "score",
-        "delta", "deltas", "velocity", "momentum", "second_moment", "noise", "precision",
-        "precision_matrices", "weight_mask", "prune_mask", "sparsity",
+        "mask", "masks", "importance", "omega", "fim", "swag", "sensitivity", "saliency", "mean",
+        "means", "var", "vars", "variance", "variances", "sigma", "sigmas", "std", "score",
+        "scores", "delta", "deltas", "update", "updates", "velocity", "velocities", "momentum",
+        "momenta", "noise", "eps", "epsilon", "precision", "sparsity", "residual", "residuals",
+        "preconditioner", "kfac", "slots", "variate", "variates", "feedback", "m", "v", "mt",
+        "vt", "nu", "logvar", "sq", "vector",
     }
 )  # fmt: skip
 """The same, where the word is a model's as well (a mask estimator): they count if what lies under
-them repeats the names of the model.
+them, or stands before them in the name, repeats the names of the model.
 """
+
+KEPT = frozenset({"old", "prev", "anchor", "star", "previous"})
+"""Words that end the name of a buffer in which a task's weights were kept; a component of a path
+that is so called is a copy of the model.
+"""
+
+MODELS = frozenset(
+    {
+        "model", "models", "state_dict", "model_state_dict", "model_state", "module", "net",
+        "network", "params", "parameters", "weights", "_orig_mod", "policy",
+    }
+)  # fmt: skip
+"""Components below which the whole of a model lies, not a part of one."""
+
+PLAIN = frozenset(
+    {
+        "dict", "dicts", "state", "states", "param", "params", "parameter", "parameters",
+        "accumulated", "accum", "ema", "avg", "square", "squared", "norm", "norms", "diag",
+        "diagonal", "matrix", "matrices", "information", "info", "estimated", "estimate", "saved",
+        "last", "running", "total", "sum", "sample", "weight", "weights", "buffer", "buffers",
+        "tensor", "tensors", "map", "list", "task", "tasks", "local", "global", "first", "second",
+        "si", "mas", "ewc", "lottery", "pruning", "prune", "posterior", "prior", "taylor", "error",
+        "control", "log", "per", "cov", "mat", "sqrt", "dropout",
+    }
+)  # fmt: skip
+"""Words that may stand beside those of `GATHERED` and `MIRRORS`, and say nothing by themselves."""

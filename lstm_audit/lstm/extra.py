@@ -14,7 +14,14 @@ from ..errors import Skipped
 from ..formats import Checkpoint, shape_of
 from ..raw.tensor import Block, Tensor, whole_block
 from ..tuples import NamedTuple
-from .conventions import BATCH_STATISTICS, HARMLESS, LONE_BIAS, NORM_BIASES, NORM_WEIGHTS
+from .conventions import (
+    BATCH_STATISTICS,
+    FORGET_OFFSET,
+    HARMLESS,
+    LONE_BIAS,
+    NORM_BIASES,
+    NORM_WEIGHTS,
+)
 from .kind import claimed_kind
 from .layer import GATES, Lookalike, Lstm, Term
 from .match import paths
@@ -35,8 +42,8 @@ HINT = (
 class Extra(NamedTuple):
     """A tensor, or a norm, that may enter the gate.
 
-    `what` is norm, vector, matrix or linear; `names` are its tensors; `adds` is the name of the
-    summand that it is where the gate is at rest, if it can be one.
+    `what` is norm, vector, number, matrix or linear; `names` are its tensors; `adds` is the name of
+    the summand that it is where the gate is at rest, if it can be one.
     """
 
     what: str
@@ -94,10 +101,14 @@ def _unlike(entry: Skipped, extras: Sequence[Extra]) -> Skipped:
 
 
 def _beside(modules: set[str], left: Iterable[str]) -> dict[str, list[str]]:
-    """Of the unexplained names those that stand in a module itself, or one level below it."""
+    """Of the unexplained names those that stand in a module itself, or one level below it; a
+    number in a list (`norms.0`) is no level.
+    """
     found: dict[str, list[str]] = {}
     for name in left if modules else ():
-        for module in islice(paths(name), 1, 3):
+        around = list(islice(paths(name), 1, 4))
+        levels = 3 if re.search(r"(?:^|[./:|])\d+$", around[0]) else 2
+        for module in around[:levels]:
             if module in modules:
                 found.setdefault(module, []).append(name)
     return found
@@ -126,12 +137,16 @@ def _of_parameter(
     """A parameter or buffer of the module itself."""
     shape = tuple(size for size in shape_of(checkpoint.tensors, name) if size != 1)
     hidden = lstm.hidden_size
+    if not shape and re.search(FORGET_OFFSET, leaf):
+        yield Extra("number", (name,))
     if _harmless(leaf, "vector") or not shape or not _is_float(checkpoint.tensors, name):
         return
     if len(shape) == 1 and shape[0] in (hidden, 3 * hidden, 4 * hidden):
         yield Extra("vector", (name,), name if leaf == LONE_BIAS and shape[0] > hidden else "")
     if len(shape) == 2 and shape[0] in (3 * hidden, 4 * hidden):
         yield Extra("matrix", (name,))
+    elif shape in ((3, hidden), (4, hidden)):
+        yield Extra("vector", (name,))
 
 
 def _of_child(
@@ -148,8 +163,14 @@ def _of_child(
     if weight and len(sizes[weight]) == 1 and (not bias or sizes[bias] == sizes[weight]):
         plain = bias and sizes[bias] == four and not BATCH_STATISTICS & leaves.keys()
         yield Extra("norm", names, bias if plain else "")
-    elif bias and sizes[bias] == four and (not weight or sizes[weight][0] == 4 * hidden):
-        yield Extra("linear", names)
+    elif (
+        bias
+        and sizes[bias] in (four, (8 * hidden,))
+        and (not weight or sizes[weight][0] == sizes[bias][0])
+    ):
+        yield Extra("linear", names)  # of 8H: a scale and a shift (FiLM, Perez 2018)
+    elif not bias and len(sizes[weight]) == 2 and sizes[weight][0] == 4 * hidden:
+        yield Extra("linear", names)  # of something else that enters the gates, or scales them
 
 
 def _is_float(tensors: Mapping[str, Tensor], name: str) -> bool:

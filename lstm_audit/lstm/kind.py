@@ -10,7 +10,7 @@ import re
 
 from ..formats import Checkpoint, Claim, shape_of
 from ..tuples import NamedTuple
-from .conventions import CLASS_HOMES, CLASS_KINDS, CLASS_WORDS, MODES, Convention
+from .conventions import CLASS_HOMES, CLASS_KINDS, CLASS_WORDS, MODES, NO_GRU, Convention
 from .match import UNKNOWN, Group, mirrored
 
 PLACEHOLDER = (
@@ -64,6 +64,9 @@ def decide_kind(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
     if alone and not biased and claim is None:
         return None
     kind = _of_claim(_of_shapes(group, checkpoint, recurrent, source), claim)
+    if kind.name in ("gru", "rnn") and claim is None and re.search(NO_GRU, group.module):
+        detail = f"its name says an LSTM without one of the gates, but {kind.detail}"
+        return RecurrenceKind("conflicting-evidence", detail=detail)
     return _refuse_doubt(group, kind, checkpoint) if kind.name == "lstm" else kind
 
 

@@ -27,6 +27,22 @@ FORGET: Sequence[tuple[str, Mapping[str, Sequence[str]]]] = (
             ),
         },
     ),
+    (
+        "remember",
+        {
+            "o": ("output", "out"),
+            "i": ("input", "in", "write", "update"),
+            "g": ("cell", "candidate", "cand", "memory", "content", "new"),
+        },
+    ),
+    (
+        "keep",
+        {
+            "o": ("output", "out", "read"),
+            "i": ("input", "in", "write", "update"),
+            "g": ("cell", "candidate", "cand", "memory", "content", "new"),
+        },
+    ),
     ("f", {"o": ("o",), "i": ("i", "u"), "g": ("c", "g", "a", "j", "z", "u", "m", "n", "s", "t")}),
 )  # fmt: skip
 """The forget gate's word in a name, and what stands in its place in those of the other gates: the
@@ -48,28 +64,33 @@ HIDDEN_TEXT = r"(?i)hidden|recurrent|h2h|hh|hid|state|rec_|(?:^|[._])[hurv](?:[.
 WORDS_OF_H: Mapping[str, Sequence[str]] = {
     "hidden2hidden": ("input2hidden", "in2hidden"),
     "recurrent_": ("", "input_", "forward_"),
-    "recurrent": ("input", "kernel", "forward", "in"),
+    "recurrent": ("input", "kernel", "forward", "in", "feedforward"),
     "hidden": ("input", "in", "x", "inp"),
-    "hid": ("in", "inp", "input", "x"),
+    "hid": ("in", "inp", "input", "x", "emb"),
     "h2h": ("i2h", "x2h", "in2h"),
     "h2g": ("i2g", "x2g"),
     "hh": ("ih", "xh", "hx"),
-    "rec": ("in", "inp", "input", "x"),
+    "Hh": ("Ih", "Xh"),
+    "uh": ("wx",),
+    "mh": ("ih", "mx", "xh"),
+    "rec": ("in", "inp", "input", "x", "ff"),
     "state": ("input", "x", "in"),
     "prev": ("x", "in", "input", "cur"),
     "h": ("x", "i", "in", "input"),
+    "H": ("X", "I"),
     "U": ("W",),
     "R": ("W",),
     "V": ("W", "U"),
     "u": ("w",),
+    "s": ("x",),
     "r": ("w", "i", "x"),
     "v": ("w", "u"),
 }
 """What stands for the hidden state in the name of its weight, and for the input in its place."""
 
 H_WORD = (
-    r"hidden2hidden|recurrent_?|hidden|hid|h2h|h2g|hh|rec(?![a-z])|state|prev|"
-    r"(?<![a-z])[hurv](?![a-z])|h(?=$|[._])|[URV]"
+    r"hidden2hidden|recurrent_?|hidden|hid|h2h|h2g|hh|Hh|mh|uh(?=$|[._])|rec(?![a-z])|state|prev|"
+    r"(?<![a-z])[hursv](?![a-z])|[hH](?=$|[._])|[URV]"
 )
 
 

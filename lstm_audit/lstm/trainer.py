@@ -7,39 +7,110 @@ optimizer has moments, and a learned optimizer, which has weights and none, is a
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from ..errors import Skipped
 from ..formats import Checkpoint, Claim
-from .conventions import GATHERED, HOLDERS, MIRRORS, MOMENTS, MOMENTS_BELOW
+from .conventions import (
+    GATHERED,
+    GATHERED_NAMES,
+    HOLDERS,
+    KEPT,
+    MIRRORS,
+    MODELS,
+    MOMENTS,
+    MOMENTS_BELOW,
+    PLAIN,
+)
 from .kind import claimed_kind
-
-TAIL = 6
-"""Components by which two names are held against each other."""
 
 OPTIMIZER = "an optimizer's tensors are not biases"
 STATISTICS = "what training gathered about the weights (gradients, importance, masks) is no weight"
 
+SUFFIXED = r"(?P<base>.*(?:bias|weight)_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?)_+(?P<words>\w\w+)"
+"""A buffer that is called like a parameter and something; torch's own forms have one letter."""
+
+REMEMBERED = 4096
+"""Components whose words are kept: the checkpoints of a run, and the layers of one, repeat them."""
+
 SplitName = Sequence[str]
+
+_SPLIT = re.compile(r"[./:]").split
+
+_NAMES = MOMENTS | HOLDERS | GATHERED_NAMES
+_WORDS = GATHERED | MIRRORS | KEPT
 
 
 def drop_trainer_state(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]]:
     """The names that may be weights, and what was left out, each path said once."""
-    everything = "\n".join(checkpoint.tensors)
-    words = {*MOMENTS, *HOLDERS, *GATHERED, *MIRRORS}
-    if not any(word in everything for word in words):
+    split = {name: _SPLIT(name) for name in checkpoint.tensors}
+    if not any(map(_speaks, {part for parts in split.values() for part in parts})):
         return list(checkpoint.tensors), []
-    split = {name: re.split(r"[./:]", name) for name in checkpoint.tensors}
-    ends = _ends(split)
+    ends, together = _ends(split), _together(checkpoint.tensors)
     optimizers = _optimizers(split.values())
     names: list[str] = []
     skipped: dict[Skipped, None] = {}
     for name, parts in split.items():
         found = _left_out(name, parts, optimizers, ends, checkpoint.claims)
+        if found is None and "_" in parts[-1]:
+            found = _beside_a_bias(parts, together)
         if found is None:
             names.append(name)
         elif "bias_" in name:
             skipped[found] = None
     return names, list(skipped)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _speaks(component: str) -> bool:
+    """Whether a component has any word of a trainer's."""
+    return component in _NAMES or not _words(component).isdisjoint(_WORDS)
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _words(component: str) -> frozenset[str]:
+    """The words of a component: `fisherDict`, `fisher_dict` -> fisher, dict."""
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", component)
+    return frozenset(word.lower() for word in re.split(r"[_\W]+", apart) if word)
+
+
+def _gathered(component: str) -> bool:
+    """Whether a component is made of words for what training gathered."""
+    if component in GATHERED_NAMES:
+        return True
+    words = _words(component)
+    return not words.isdisjoint(GATHERED) and words <= GATHERED | MIRRORS | PLAIN
+
+
+def _mirrors(component: str) -> bool:
+    """Whether a component is made of words that a model's may be as well."""
+    words = _words(component)
+    return not words.isdisjoint(MIRRORS) and words <= MIRRORS | PLAIN
+
+
+def _kept(component: str) -> bool:
+    """The same for the end of a buffer's name, which may be a copy as well."""
+    words = _words(component)
+    return not words.isdisjoint(MIRRORS | KEPT) and words <= MIRRORS | KEPT | PLAIN
+
+
+def _together(names: Iterable[str]) -> frozenset[str]:
+    """The names without what separates their parts: a buffer's may have no dots."""
+    return frozenset(
+        re.sub(r"[._/:]", "", name) for name in names if "_hh" in name or "_ih" in name
+    )
+
+
+def _beside_a_bias(parts: SplitName, together: frozenset[str]) -> Skipped | None:
+    """A buffer called like a stored bias and a word: `lstm__bias_ih_l0_SI_omega`."""
+    seen = re.fullmatch(SUFFIXED, parts[-1])
+    if seen is None or seen["words"] == "mask":  # a factor of the bias, see `Slot`
+        return None
+    path = ".".join(parts[:-1])
+    base = re.sub(r"[._/:]", "", "".join(parts[:-1]) + seen["base"])
+    if _gathered(seen["words"]) or (_kept(seen["words"]) and base in together):
+        return Skipped(path, "optimizer-state", STATISTICS)
+    return None
 
 
 def _optimizers(names: Iterable[SplitName]) -> set[tuple[str, ...]]:
@@ -67,19 +138,24 @@ def _left_out(
         path = ".".join(parts[: k + 1])
         if part in MOMENTS or (part in HOLDERS and tuple(parts[: k + 1]) in optimizers):
             return Skipped(path, "optimizer-state", OPTIMIZER)
-        if part in GATHERED or (part in MIRRORS and tuple(parts[k + 1 :][-TAIL:]) in ends):
+        if k == len(parts) - 1:
+            break
+        if _gathered(part) or (_mirrors(part) and _below(parts[k + 1 :]) in ends):
             return Skipped(path, "optimizer-state", STATISTICS)
-    if any(word in GATHERED for word in re.split(r"_+", parts[-1])):
-        return Skipped(".".join(parts[:-1]), "optimizer-state", STATISTICS)
     return None
 
 
+def _below(parts: SplitName) -> SplitName:
+    """What stands below the last component that says that a whole model lies there."""
+    at = max((k for k, part in enumerate(parts) if part in MODELS), default=-1)
+    return tuple(parts[at + 1 :])
+
+
 def _ends(split: Mapping[str, SplitName]) -> set[SplitName]:
-    """The last components of every name under no word of `MIRRORS`: what such a word's contents
-    repeat.
+    """The names within the model, of those under no word of `MIRRORS`: what such a word's contents
+    repeat. Two branches of one model (`mask.lstm`, `speech.lstm`) repeat each other, not these.
     """
-    present = any(part in MIRRORS for parts in split.values() for part in parts)
-    if not present:
+    marked = {name for name, parts in split.items() if any(map(_mirrors, parts[:-1]))}
+    if not marked:
         return set()
-    plain = (parts for parts in split.values() if MIRRORS.isdisjoint(parts))
-    return {tuple(parts[-n:]) for parts in plain for n in range(1, TAIL + 1)}
+    return {_below(parts) for name, parts in split.items() if name not in marked}

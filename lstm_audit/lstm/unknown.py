@@ -16,40 +16,27 @@ The evidence, strongest first:
     one weight for both   (4H, in + H), under a name that says gates, or in a module that says LSTM;
                           as a convolution in a module that says cell too, or in a stack whose
                           sizes fit cell by cell
+    names that say little a number a gate, one array of four matrices, one flat vector, a pair that
+                          only its shapes make: in a module that says what it is
     the class, the path   says LSTM, over a recurrent weight of 4H against H under whatever name
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cache
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Sequence
 
-from ..errors import MalformedFile, Skipped
-from ..formats import Checkpoint, shape_of
-from ..tuples import NamedTuple
+from ..errors import Skipped
+from ..formats import Checkpoint
+from .bare import find_bare
 from .conventions import UNREADABLE
 from .draft import Draft, describe_skip
+from .joint import find_joint, find_stacked
 from .kind import claimed_kind, worded_kind
 from .match import paths
-from .siblings import GateNames, families, pairs, stem_of
+from .scene import LSTM_WORD, Scene, Sight, cell_of, says_lstm, scene_of
+from .siblings import GateNames, families, pairs
 
 MAX_UNKNOWN = 64
 """Entries of one file; more would tell a reader nothing new."""
-
-LSTM_WORD = r"(?i)lstm"
-LSTM_MODULE = r"(?i)lstm(?:_?(?:cell|layer|block|unit|core))?s?_?\d*$"
-"""A module that is an LSTM by its name, not one that stands behind it (`post_lstm_gate`)."""
-
-CELL_WORD = r"(?i)(?:^|[^a-z])(?:cells?|rnns?|recurrent|recurrence)(?![a-z])|rnn_?cell"
-GATES_WORD = r"(?i)^(?:\w*_)?gates$|^(?:[a-z]\w*_)?(?=[ifogcju]{4}$)(?=\w*f)(?=\w*o)(?=\w*i)\w+$"
-JOINT_STEMS = (
-    r"(?i)^(?:\w*gates?|linear|lin|fc|w|weights?|kernel|conv(?:2d|1d|3d|olution)?|x2h|xh|hx|i2h|dense|layer|proj\w*|"
-    r"cell|lstm|combined|main)$"
-)
-GRU_STEMS = r"(?i)can(?:didate)?|reset|update|gate_?[rzu]$|_[rzu]$|out_?gate|new"
-
-JOINT_HINTS = ("gate", "lstm", "cell", "rnn", "recurr", "ifgo", "ifog", "ijfo", "igfo", "ifco")
-"""Texts without one of which a name is none of these: most names cost no expression."""
 
 
 # Strategy. The looks go from the strongest evidence to the weakest, each over the names that are
@@ -58,24 +45,7 @@ JOINT_HINTS = ("gate", "lstm", "cell", "rnn", "recurr", "ifgo", "ifog", "ijfo", 
 # matrices (the feed-forward layer), attention has families of equal shapes (q, k, v, o), GRUs have
 # gates by name, and gated convolutions have 4H channels. The tests of real architectures in
 # tests/lstm/test_architectures.py are what every threshold below was tried on.
-class Sight(NamedTuple):
-    """What was seen in a module: the tensors that speak for it, why, and how to read it."""
-
-    module: str
-    names: tuple[str, ...]
-    why: str
-    draft: Draft | None = None
-
-
-class Scene(NamedTuple):
-    """The unexplained names: `there` to look one up, `within` by their modules; `shape` of each."""
-
-    left: Sequence[str]
-    there: frozenset[str]
-    within: Mapping[str, Sequence[str]]
-    shape: Callable[[str], tuple[int, ...]]
-
-
+#
 # `done` and `above` grow while sights come in: the looks are generators, so that a later look sees
 # what an earlier one has explained.
 def find_unknown(
@@ -85,7 +55,7 @@ def find_unknown(
     done = set(spoken)
     above = {path for module in done for path in paths(module)}
     said = 0
-    for sight in _sights(_scene(left, checkpoint), checkpoint, done, above):
+    for sight in _sights(scene_of(left, checkpoint), checkpoint, done, above):
         if sight.module in done:
             continue
         done.add(sight.module)
@@ -98,22 +68,6 @@ def find_unknown(
         )
 
 
-def _scene(left: Sequence[str], checkpoint: Checkpoint) -> Scene:
-    within: dict[str, list[str]] = {}
-    for name in left:
-        within.setdefault(stem_of(name)[0], []).append(name)
-
-    @cache
-    def shape(name: str) -> tuple[int, ...]:
-        """A broken tensor that nothing has asked for so far is no reason to refuse the file."""
-        try:
-            return shape_of(checkpoint.tensors, name)
-        except MalformedFile:
-            return ()
-
-    return Scene(left, frozenset(left), within, shape)
-
-
 def _sights(
     scene: Scene, checkpoint: Checkpoint, done: set[str], above: set[str]
 ) -> Iterator[Sight]:
@@ -124,8 +78,9 @@ def _sights(
     taken = {name for family in found for name in family.members.values()}
     left = [name for name in scene.left if name not in taken]
     yield from _paired(left, scene)
-    yield from _joint(left, scene)
-    yield from _stacked(left, scene)
+    yield from find_joint(left, scene)
+    yield from find_stacked(left, scene)
+    yield from find_bare(left, scene)
     yield from _claimed(checkpoint, scene, done, above)
 
 
@@ -159,8 +114,13 @@ def _per_gate(found: Sequence[GateNames], scene: Scene) -> Iterator[Sight]:
         if not hidden:
             continue
         recurrent, joint = _recurrent_of(matrices, hidden, scene)
+        if recurrent is None and says_lstm(module) and any(p.complete for p in matrices):
+            names = tuple(p.members["f"] for p in parts)
+            yield Sight(module, names, "a tensor a gate, in a module that says LSTM")
+            continue
         four = any(p.complete for p in parts)
-        if recurrent and (four or len(matrices) > 1) and (not joint or four):
+        told = four or len(recurrent.words["f"]) > 1 if recurrent else False
+        if recurrent and (four or len(matrices) > 1 or told) and (not joint or told):
             names = tuple(p.members["f"] for p in parts)
             why = f"a tensor a gate, {hidden} units"
             draft = Draft.of_families(module, parts, recurrent, scene.shape, hidden)
@@ -233,102 +193,6 @@ def _gate_axis(x: tuple[int, ...], h: tuple[int, ...], said: bool) -> int | None
     return None
 
 
-# The weakest look, and the one with most conditions: one weight (4H, in + H) has the shape of many
-# layers. A name must say gates, or a module must say LSTM; a GRU's words beside it veto; a cell has
-# one such weight, so a second one beside it vetoes too; and a small one (under 32 rows) needs more
-# than a name.
-def _joint(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
-    """One weight over x and h, under names that say so."""
-    for name in left:
-        plain = name.lower()
-        if not any(hint in plain for hint in JOINT_HINTS):
-            continue
-        module, stem, leaf = stem_of(name)
-        if leaf not in ("weight", "kernel", "w", "W", ""):
-            continue
-        gates = re.search(GATES_WORD, stem)
-        lstm = re.search(LSTM_MODULE, _last(module)) or re.search(LSTM_WORD, stem)
-        cell = re.search(CELL_WORD, _last(module))
-        if not (gates or ((lstm or cell) and re.search(JOINT_STEMS, stem))):
-            continue
-        shape = scene.shape(name)
-        axis = _joint_axis(shape)
-        if axis is None or _has_gru(module, scene) or _others(name, module, scene):
-            continue
-        convolution, biased = len(shape) > 2, _bias_of(name, shape[axis], scene)
-        if convolution or lstm or (gates and (cell or biased) and shape[axis] >= 32):
-            hidden = shape[axis] // 4
-            why = f"one weight for the input and {hidden} hidden units, four gates"
-            draft = Draft.of_joint(module, name, biased, axis, hidden)
-            yield Sight(module, (name,), why, draft)
-
-
-def _last(module: str) -> str:
-    """The last component of a path that is no number."""
-    parts = [part for part in re.split(r"[./|]", module) if not part.isdigit()]
-    return parts[-1] if parts else ""
-
-
-def _joint_axis(shape: tuple[int, ...]) -> int | None:
-    """The gate axis of a weight (4H, in + H): the rest must leave room for an input."""
-    if not 2 <= len(shape) <= 5 or 0 in shape:
-        return None
-    for axis in (0, 1) if len(shape) == 2 else (0,):
-        rows, columns = shape[axis], shape[1 - axis]
-        if rows % 4 == 0 and columns > rows // 4 and rows > 4:
-            return axis
-    return None
-
-
-def _has_gru(module: str, scene: Scene) -> bool:
-    """Whether a GRU's parts stand beside it."""
-    return any(re.search(GRU_STEMS, stem_of(name)[1]) for name in scene.within[module])
-
-
-def _others(name: str, module: str, scene: Scene) -> bool:
-    """Whether another weight of the same kind stands beside it: a cell has the one."""
-    rank = len(scene.shape(name))
-    shapes = (scene.shape(other) for other in scene.within[module] if other != name)
-    return any(len(shape) == rank and 1 not in shape[:2] for shape in shapes)
-
-
-def _bias_of(name: str, size: int, scene: Scene) -> str:
-    """The bias that belongs to a weight by its name."""
-    other = next((other for other in Draft.bias_names(name) if other in scene.there), "")
-    return other if other and scene.shape(other) == (size,) else ""
-
-
-# ConvLSTM implementations keep one convolution a layer in a list. The chain of sizes is telling:
-# cell k's input is what cell k-1 gives out (H below) and its own H, and its output 4H.
-def _stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
-    """Convolutions of a list whose sizes chain as cells do: 4H against H below and H of its own."""
-    lists: dict[tuple[str, str], dict[int, str]] = {}
-    for name in left:
-        if seen := re.fullmatch(r"(.*?\.?\w+)\.(\d{1,4})\.([\w.]*\.)?weight", name):
-            lists.setdefault((seen[1], seen[3] or ""), {})[int(seen[2])] = name
-    for (module, _), names in lists.items():
-        if len(names) < 2 or sorted(names) != list(range(len(names))):
-            continue
-        sizes = [scene.shape(names[k]) for k in range(len(names))]
-        if any(len(size) != 4 or size[0] % 4 or size[2] == 1 for size in sizes):
-            continue
-        if any(_others(name, stem_of(name)[0], scene) for name in names.values()):
-            continue
-        chain = pairwise(sizes)
-        if sizes[0][1] > sizes[0][0] // 4 and all(
-            b[1] == a[0] // 4 + b[0] // 4 and b[1] != a[0] for a, b in chain
-        ):
-            for k, name in names.items():
-                why = "a stack of convolutions whose sizes are those of ConvLSTM cells"
-                hidden = sizes[k][0] // 4
-                draft = Draft.of_joint(
-                    stem_of(name)[0], name, _bias_of(name, sizes[k][0], scene), 0, hidden
-                )
-                yield Sight(f"{module}.{k}", (name,), why, draft)
-
-
-# Last: what says LSTM by class or path and was read by nobody. Framework classes are believed as
-# they are; a name of the author's needs a weight of 4H against H as well.
 def _claimed(
     checkpoint: Checkpoint, scene: Scene, done: set[str], above: set[str]
 ) -> Iterator[Sight]:
@@ -346,9 +210,10 @@ def _claimed(
     for module, inner in scene.within.items():
         if "lstm" not in module.lower():
             continue
-        named = re.search(LSTM_MODULE, _last(module))
-        if named and not _touched(module, done, above) and _recurrent_shapes(inner, scene):
-            yield Sight(module, tuple(inner), "its name, and a weight of four gates against H")
+        cell = cell_of(module)
+        free = says_lstm(cell) and not _touched(cell, done, above)
+        if free and _recurrent_shapes(inner, scene):
+            yield Sight(cell, tuple(inner), "its name, and a weight of four gates against H")
 
 
 def _touched(path: str, done: set[str], above: set[str]) -> bool:

@@ -1,0 +1,191 @@
+"""Cells whose tensors' names say little: numbers for gates, one array for all, one flat vector.
+
+Comes in: a `Scene`. Goes out: `Sight`s. Promise: where the names say little, the module must say
+what it is (LSTM, RNN, cell), or the one word that only an LSTM has, forget.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+
+from .draft import Draft
+from .match import paths
+from .scene import LSTM_WORD, Scene, Sight, cell_of, says_cell, says_lstm
+from .siblings import HIDDEN_TEXT, GateNames, WeightPair, pairs, stem_of
+
+NUMBERED = r"(?P<module>.*?)[./|](?P<stem>\w+)[./|](?P<gate>[0-3])(?P<leaf>[./|]\w+)?"
+GATE_LISTS = r"(?i)^\w*gates?(?:_?(?:list|layers|linears|fcs))?$"
+"""A list of gates: of layers of other names only where the module says LSTM."""
+
+FORGET_WORD = r"(?i)forget|remember"
+ATTENTION = r"(?i)^(?:w_?)?(?:[qkv](?:_?proj)?|query|key|value)s?$"
+"""Gated attention has a forget gate too, which takes nothing from a step before (Lin et al. 2025,
+Forgetting Transformer).
+"""
+
+RECURRENT_WORD = r"(?i)recur|(?:^|_)rec(?:_|$)|(?:^|_)h(?:id|idden)?_?(?:2|to)|(?:^|_)hh(?:_|$)"
+FLAT_WORD = (
+    r"(?i)flat|buffer|pack|cudnn|opaque|blob|"
+    r"^(?:all_?)?(?:weights?|params?|parameters|data|kernel|w|theta)$"
+)
+LEAST_FLAT = 64
+"""Elements of a vector that could hold all of an LSTM: no bias of a small one is mistaken."""
+
+
+def find_bare(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+    """Every look of this file, the most telling first."""
+    yield from _forget_word(left, scene)
+    yield from _numbered(left, scene)
+    yield from _stacked_gates(left, scene)
+    yield from _side_by_side(scene)
+    yield from _of_more_gates(left, scene)
+    yield from _flat(left, scene)
+
+
+def _forget_word(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+    """A weight that says forget, over the hidden state, among others of its shape."""
+    for name in left:
+        module, stem, leaf = stem_of(name)
+        if not re.search(FORGET_WORD, stem) or leaf in ("bias", "b") or "bias" in stem.lower():
+            continue
+        shape = scene.shape(name)
+        if len(shape) < 2:
+            continue
+        alike = [n for n in scene.within[module] if scene.shape(n) == shape]
+        stems = [stem_of(n)[1] for n in scene.within[module]]
+        if len(alike) >= 3 and not any(re.match(ATTENTION, other) for other in stems):
+            sizes = {scene.shape(n)[:2] for n in scene.within[module]}
+            if shape[0] != shape[1] or any(len(s) == 2 and s[0] == shape[0] != s[1] for s in sizes):
+                yield Sight(module, tuple(alike), "a forget gate among weights of its shape")
+
+
+def _numbered(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+    """Four weights of one shape, a number each, in a list of gates."""
+    lists: dict[tuple[str, str, str], dict[str, str]] = {}
+    for name in left:
+        if name[-1:].isdigit() or stem_of(name)[1].isdigit():
+            seen = re.fullmatch(NUMBERED, name)
+            if seen and (says_lstm(seen["module"]) or says_cell(seen["module"])):
+                key = seen["module"], seen["stem"], seen["leaf"] or ""
+                lists.setdefault(key, {})[seen["gate"]] = name
+    for (module, stem, leaf), names in lists.items():
+        shapes = {scene.shape(name) for name in names.values()}
+        shape = min(shapes)
+        if len(names) != 4 or len(shapes) != 1 or len(shape) < 2 or shape[0] >= shape[1]:
+            continue
+        if says_lstm(module) or re.match(GATE_LISTS, stem):
+            members = dict(zip("ifgo", (names[k] for k in "0123"), strict=True))
+            family = GateNames(module, _template(names["0"], leaf), _NUMBERS, members, False)
+            biases = _biases(family, scene)
+            why = "four weights over the input and the hidden state, by number"
+            draft = Draft.of_families(module, [family, *biases], family, scene.shape, shape[0])
+            yield Sight(module, tuple(names.values()), why, draft)
+
+
+_NUMBERS: Mapping[str, str] = dict(zip("ifgo", "0123", strict=True))
+
+
+def _template(name: str, leaf: str) -> str:
+    """The name of gate 0 with a place for the number."""
+    return f"{name[: len(name) - len(leaf) - 1]}{{gate}}{leaf}"
+
+
+def _biases(family: GateNames, scene: Scene) -> list[GateNames]:
+    """The biases that belong to the weights by name."""
+    members = {
+        gate: next((b for b in Draft.bias_names(name) if b in scene.there), "")
+        for gate, name in family.members.items()
+    }
+    if not all(members.values()):
+        return []
+    leaf = members["i"][family.template.index("{gate}") + 1 :]
+    return [GateNames(family.module, _template(members["i"], leaf), _NUMBERS, members, False)]
+
+
+def _stacked_gates(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+    """Arrays whose first axis is the gates: (4, H, in) and (4, H, H), or both in one."""
+    for pair in pairs(left):
+        x, h = scene.shape(pair.source), scene.shape(pair.recurrent)
+        if x == h and not (says_lstm(pair.module) or says_cell(pair.module)):
+            continue  # a gated linear unit of four heads has two such arrays (Griffin, De 2024)
+        if len(x) == len(h) == 3 and x[0] == h[0] == 4 and h[1] == h[2] and h[1] in x[1:]:
+            why = f"four matrices of {h[1]} x {h[2]} in one array"
+            yield Sight(pair.module, (pair.source, pair.recurrent), why)
+    for module, names in _folders(left).items():
+        if says_lstm(module):
+            arrays = [n for n in names if _four_gates(scene.shape(n))]
+            if arrays:
+                yield Sight(cell_of(module), tuple(arrays), "four matrices in one array")
+
+
+def _four_gates(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 3 and shape[0] == 4 and min(shape) > 1
+
+
+def _side_by_side(scene: Scene) -> Iterator[Sight]:
+    """Two weights of as many rows, one of them four times as high as wide, whose names do not
+    pair: one says the hidden state, or the module says what it is.
+    """
+    for module, names in scene.within.items():
+        matrices = [n for n in names if len(scene.shape(n)) == 2 and 1 not in scene.shape(n)]
+        if len(matrices) != 2:
+            continue
+        for h, x in (matrices, matrices[::-1]):
+            for axis in (0, 1):
+                rows, columns = scene.shape(h)[axis], scene.shape(h)[1 - axis]
+                if rows != 4 * columns or scene.shape(x)[axis] != rows:
+                    continue
+                said = re.search(RECURRENT_WORD, stem_of(h)[1])
+                if said or says_lstm(module) or _is_recurrent(module, x, h):
+                    pair = WeightPair(cell_of(module), x, h)
+                    draft = Draft.of_pair(pair, axis, names, scene.shape)
+                    why = f"a recurrent weight of {rows} x {columns} beside one of as many gates"
+                    yield Sight(pair.module, (x, h), why, draft)
+                    break
+
+
+def _of_more_gates(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+    """Two weights of as many rows, at least three times as high as one is wide, inside of what says
+    LSTM: master gates (ON-LSTM, Shen 2019), or gates that are missing.
+    """
+    inside: dict[str, list[str]] = {}
+    for name in left if any("lstm" in name.lower() for name in left) else ():
+        for path in islice(paths(name), 1, 4):
+            if says_lstm(path) and cell_of(path) == path and not path.endswith(tuple("0123456789")):
+                inside.setdefault(path, []).append(name)
+                break
+    for module, names in inside.items():
+        shapes = {n: scene.shape(n) for n in names if len(scene.shape(n)) == 2}
+        for h, (rows, columns) in shapes.items():
+            twins = [n for n, shape in shapes.items() if n != h and shape[0] == rows]
+            if twins and len(shapes) == 2 and rows >= 3 * columns > 3:
+                why = f"a weight of {rows} x {columns} beside one of as many rows"
+                yield Sight(module, (h, *twins), why)
+                break
+
+
+def _is_recurrent(module: str, x: str, h: str) -> bool:
+    """Whether something that only says cell, or RNN, has a weight of the hidden state."""
+    told = re.search(HIDDEN_TEXT, stem_of(h)[1]) and not re.search(HIDDEN_TEXT, stem_of(x)[1])
+    return says_cell(module) and bool(told)
+
+
+def _folders(left: Sequence[str]) -> dict[str, list[str]]:
+    """The names by their paths, the last component apart."""
+    found: dict[str, list[str]] = {}
+    for name in left:
+        at = max(name.rfind(mark) for mark in "./|")
+        found.setdefault(name[: max(at, 0)], []).append(name)
+    return found
+
+
+def _flat(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+    """One vector, and no matrix, in a module that says LSTM: all of its parameters in one."""
+    for module, names in _folders(left).items():
+        if not re.search(LSTM_WORD + "|(?i:rnn|recurr)", module):
+            continue
+        shapes = {name: scene.shape(name) for name in names}
+        vectors = [n for n in names if len(shapes[n]) == 1 and shapes[n][0] >= LEAST_FLAT]
+        telling = len(vectors) == 1 and re.search(FLAT_WORD, vectors[0][len(module) :].strip("./|"))
+        if telling and all(len(shape) < 2 for shape in shapes.values()):
+            yield Sight(cell_of(module), (vectors[0],), "all parameters in one flat vector")

@@ -1,0 +1,139 @@
+"""Cells with one weight over the input and the hidden state, under names of no convention.
+
+Comes in: a `Scene`. Goes out: `Sight`s. Promise: a shape alone never speaks; what speaks is a name
+that says gates, or a module that says LSTM, or a stack of convolutions that fit cell by cell.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from ..tuples import NamedTuple
+from .draft import Draft
+from .scene import LSTM_WORD, Scene, Sight, bias_of, has_others, says_cell, says_lstm
+from .siblings import stem_of
+
+GATES_WORD = (
+    r"(?i)^\w*(?<![a-z])gates$|^\w*2gates$|"
+    r"^(?:[a-z]\w*_)?(?=[ifogcju]{4}$)(?=\w*f)(?=\w*o)(?=\w*i)\w+$"
+)
+JOINT_STEMS = (
+    r"(?i)^(?:\w*gates?|gates?_?(?:linear|lin|fc|proj\w*|layer|dense)|linear|lin|fc|w|weights?|kernel|"
+    r"x2h|xh|hx|i2h|dense|layer|proj\w*|cell|lstm|combined|main|"
+    r"(?:in|input|x|xh|hx|gates?|cell|rec|recurrent|rnn|lstm|combined)_?conv(?:olution)?\d?d?|"
+    r"conv(?:olution)?\d?d?(?:_?(?:gates?|xh|hx|x|in|input|all|lstm|cell|i2h))?)$"
+)
+GRU_STEMS = r"(?i)can(?:didate)?|reset|update|gate_?[rzu]$|_[rzu]$|out_?gate|new"
+
+HINTS = re.compile(r"gate|lstm|cell|rnn|recurr|[ifogcju]{4}(?![a-z])", re.I)
+"""What every name of these has somewhere: most names cost no other expression."""
+
+LEAVES = ("weight", "kernel", "w", "W", "")
+
+
+class NamedLayer(NamedTuple):
+    """A weight as the parts of its name: in `cell.conv.0.weight` the number is no stem."""
+
+    module: str
+    stem: str
+    leaf: str
+
+
+def layer_of(name: str) -> NamedLayer:
+    """Where the layer is one of a sequence, the sequence's name is its stem."""
+    module, stem, leaf = stem_of(name)
+    if stem.isdigit() and leaf and re.search(JOINT_STEMS, stem_of(module)[1]):
+        module, stem, _ = stem_of(module)
+    return NamedLayer(module, stem, leaf)
+
+
+# The weakest look, and the one with most conditions: one weight (4H, in + H) has the shape of many
+# layers. A name must say gates, or a module must say LSTM; a GRU's words beside it veto; a cell has
+# one such weight, so a second one beside it vetoes too; and a small one (under 32 rows) needs more
+# than a name.
+def find_joint(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+    """One weight over x and h, under names that say so."""
+    for name in left:
+        if HINTS.search(name) and (sight := _look(name, layer_of(name), scene)) is not None:
+            yield sight
+
+
+def _look(name: str, layer: NamedLayer, scene: Scene) -> Sight | None:
+    """A weight whose name, or whose module's, says that it makes gates."""
+    if layer.leaf not in LEAVES:
+        return None
+    gates = re.search(GATES_WORD, layer.stem)
+    lstm = says_lstm(layer.module) or re.search(LSTM_WORD, layer.stem)
+    cell = says_cell(layer.module)
+    plain = re.sub(r"(?i)_*lstm_*", "", layer.stem)
+    if not (gates or ((lstm or cell) and (not plain or re.search(JOINT_STEMS, plain)))):
+        return None
+    shape = scene.shape(name)
+    axis = joint_axis(shape)
+    own = stem_of(name)[0]
+    if axis is None or _has_gru(layer.module, scene) or has_others(name, own, scene):
+        return None
+    biased = bias_of(name, shape[axis], scene)
+    if len(shape) == 2 and not lstm and not _is_cell(layer, shape, axis, bool(gates), biased):
+        return None
+    hidden = shape[axis] // 4
+    why = f"one weight for the input and {hidden} hidden units, four gates"
+    draft = Draft.of_joint(layer.module, name, biased, axis, hidden)
+    return Sight(layer.module, (name,), why, None if own != layer.module else draft)
+
+
+def _is_cell(
+    layer: NamedLayer, shape: tuple[int, ...], axis: int, gates: bool, biased: str
+) -> bool:
+    """Whether a matrix in something that does not say LSTM makes four gates.
+
+    A plain RNN's weight is wider than high, (H, in + H); a mixture's gates are few, and have no
+    bias.
+    """
+    if gates:
+        return (says_cell(layer.module) or bool(biased)) and shape[axis] >= 32
+    recurrent = re.search(r"(?i)rnn|recurr", layer.module) or "gate" in layer.stem.lower()
+    return bool(recurrent and biased and shape[axis] > shape[1 - axis])
+
+
+def joint_axis(shape: tuple[int, ...]) -> int | None:
+    """The gate axis of a weight (4H, in + H): the rest must leave room for an input."""
+    if not 2 <= len(shape) <= 5 or 0 in shape:
+        return None
+    for axis in (0, 1) if len(shape) == 2 else (0,):
+        rows, columns = shape[axis], shape[1 - axis]
+        if rows % 4 == 0 and columns > rows // 4 and rows > 4:
+            return axis
+    return None
+
+
+def _has_gru(module: str, scene: Scene) -> bool:
+    """Whether a GRU's parts stand beside it."""
+    return any(re.search(GRU_STEMS, stem_of(name)[1]) for name in scene.within.get(module, ()))
+
+
+def find_stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+    """Convolutions of a list whose sizes chain as cells do: 4H against H below and H of its own."""
+    lists: dict[tuple[str, str], dict[int, str]] = {}
+    for name in left:
+        if seen := re.fullmatch(r"(.*?\.?\w+)\.(\d{1,4})\.([\w.]*\.)?weight", name):
+            lists.setdefault((seen[1], seen[3] or ""), {})[int(seen[2])] = name
+    for (module, _), names in lists.items():
+        if len(names) < 2 or sorted(names) != list(range(len(names))):
+            continue
+        sizes = [scene.shape(names[k]) for k in range(len(names))]
+        if any(len(size) != 4 or size[0] % 4 or size[2] == 1 for size in sizes):
+            continue
+        if any(has_others(name, stem_of(name)[0], scene) for name in names.values()):
+            continue
+        chain = pairwise(sizes)
+        if sizes[0][1] > sizes[0][0] // 4 and all(
+            b[1] == a[0] // 4 + b[0] // 4 and b[1] != a[0] for a, b in chain
+        ):
+            for k, name in names.items():
+                why = "a stack of convolutions whose sizes are those of ConvLSTM cells"
+                hidden = sizes[k][0] // 4
+                draft = Draft.of_joint(
+                    stem_of(name)[0], name, bias_of(name, sizes[k][0], scene), 0, hidden
+                )
+                yield Sight(f"{module}.{k}", (name,), why, draft)
