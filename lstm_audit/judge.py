@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from .facts import Finding, Row, facts_of
 from .formats import Checkpoint
 from .lstm.find import Found
-from .lstm.forensics.fingerprint import Init, identify
+from .lstm.forensics.fingerprint import Init, identify, identify_together
 from .lstm.layer import Lstm
 from .lstm.measure import Measures, Values
 from .policy.model import Policy
@@ -32,7 +32,7 @@ def judge_file(
     policy: Policy | None,
 ) -> tuple[tuple[Row, ...], tuple[Finding, ...]]:
     """The rows and findings of one file, under `policy` (None: the defaults of a report)."""
-    inits = [init_of(lstm, read) for lstm, read in zip(lstms, values, strict=True)]
+    inits = inits_of(lstms, values)
     parts = list(zip(lstms, values, measures, inits, strict=True))
     addresses = Counter(lstm.address for lstm in found.lstms)
     evidence = Evidence(
@@ -49,6 +49,22 @@ def judge_file(
     findings = tuple(judge(evidence, table))
     rows = tuple(Row(facts_of(lstm), measured, init) for lstm, _, measured, init in parts)
     return rows, findings
+
+
+def inits_of(lstms: Sequence[Lstm], values: Sequence[Values]) -> list[Init | None]:
+    """Which initialiser made each; the recurrences of one module are asked together, since they
+    were trained together.
+    """
+    inits: list[Init | None] = [None] * len(lstms)
+    modules: dict[str, list[int]] = {}
+    for place, lstm in enumerate(lstms):
+        if lstm.two_halves:
+            modules.setdefault(lstm.module, []).append(place)
+    for places in modules.values():
+        biases = [(values[n].halves["ih"], values[n].halves["hh"], lstms[n].dtype) for n in places]
+        for place, init in zip(places, identify_together(biases), strict=True):
+            inits[place] = init
+    return inits
 
 
 def init_of(lstm: Lstm, values: Values) -> Init | None:

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from ..errors import BadPolicy, NotPatchable
+from ..lstm.forensics.bias import EPSILON
+from ..lstm.forensics.division import enlarged
 from ..lstm.layer import GATES, Lstm, Term, halves_overlap
 from ..lstm.measure import Values
 from ..raw.tensor import Block, Tensor, read_block, swap_bytes, whole_block
@@ -134,6 +136,8 @@ def _writes(
             _shifted(term, share, wish.shift)
             for term, share in zip(terms, filter(any, shares), strict=True)
         ]
+        if len(parts) == 2 and parts[0] == parts[1]:  # of zeros, say: the shift itself is divided
+            parts = _divided(lstm, terms, [2 * value for value in parts[0]], place)
     else:
         parts = _divided(lstm, terms, [value - offset for value in wish.forget], place)
     for term, part in zip(terms, parts, strict=True):
@@ -183,17 +187,32 @@ def _divided(
     lstm: Lstm, terms: Sequence[Term], stored: Sequence[float], place: BiasPlace
 ) -> list[tuple[float, ...]]:
     """The values that each term should contribute. Of a split, the last makes up for what rounding
-    took.
+    took, and for the last place by which the first is marked as half of something.
     """
     shares = _shares(lstm, terms, len(stored), place)
     parts = [
         tuple(v * s if s else 0.0 for v, s in zip(stored, share, strict=True)) for share in shares
     ]
     if len(parts) == 2 and place == "split":
+        if not halves_overlap(lstm):
+            parts[0] = _marked(terms, parts[0], shares[0])
         first = _held(Write(terms[0], _unscaled(terms[0], parts[0])))
         rest = zip(stored, first, shares[1], strict=True)
         parts[1] = tuple(value - part if share else 0.0 for value, part, share in rest)
     return parts
+
+
+def _marked(
+    terms: Sequence[Term], half: Sequence[float], shares: Sequence[float]
+) -> tuple[float, ...]:
+    """The first half of a split, by which an audit knows it from a value written twice; halves of
+    two dtypes have no last place in common.
+    """
+    name, other = (term.block.tensor.dtype.name for term in terms)
+    if name != other or name not in EPSILON:
+        return tuple(half)
+    pairs = zip(half, shares, strict=True)
+    return tuple(enlarged(v, EPSILON[name]) if share == 0.5 else v for v, share in pairs)
 
 
 def _refuse_expanded(term: Term) -> None:

@@ -162,17 +162,19 @@ def one_sided(case: Case) -> Iterator[Hit]:
     RNNBase.reset_parameters (the ±1/√H).
     """
     init = _scheme(case, "one-sided")
-    if init is None or init.value is None:
+    if init is None:
         return
-    half = init.scheme.partition("(")[2].partition("=")[0]
+    half = init.scheme.rstrip(")").partition("(")[2].partition("=")[0]
     other = "ih" if half == "hh" else "hh"
     forget, reach = case.measures.gates["f"], 1 / math.sqrt(case.lstm.hidden_size)
     verb = "holds" if _untouched(init) else "held"
+    # Decay may have shrunk a number that was set, and then it is not said.
+    set_to = "a constant" if init.value is None else f"{init.value:.4g}"
     start = (
-        f"bias_{half} {verb} {init.value:.4g} in the forget gate, but bias_{other} was left "
+        f"bias_{half} {verb} {set_to} in the forget gate, but bias_{other} was left "
         f"random (±{reach:.3g})"
     )
-    if _untouched(init):
+    if _untouched(init) and init.value is not None:
         message = (
             f"{start}: the effective bias is {forget.min:.3g} to {forget.max:.3g}; write 0 into "
             f"bias_{other}[f]"
@@ -180,7 +182,7 @@ def one_sided(case: Case) -> Iterator[Hit]:
         fix = make_fix(case, "forget-bias", init.value)
     else:
         message = (
-            f"before training {start}: the effective bias was {init.value:.4g} ± {reach:.3g} "
+            f"before training {start}: the effective bias was {set_to} ± {reach:.3g} "
             f"(today {forget.mean:.3g} "
             f"on average); write 0 into bias_{other}[f] before the next training"
         )

@@ -5,6 +5,7 @@ alarm.
 import importlib.util
 import math
 import random
+import sys
 import time
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +28,7 @@ FAMILIES = {
 
 
 def load(path: Path) -> ModuleType:
+    sys.path.append(str(path.parent))  # its recipes and its training lie beside it
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec
     assert spec.loader
@@ -37,6 +39,7 @@ def load(path: Path) -> ModuleType:
 
 bench = load(Path(__file__).parents[1] / "benchmarks" / "forensics.py")
 RECIPES, ask, build = bench.RECIPES, bench.ask, bench.build
+recipes = sys.modules["forensics_recipes"]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -76,15 +79,23 @@ def test_every_fresh_recipe_is_named(recipe, size):
         assert size < 64  # too few to tell a copy from a split
         return
     assert bench.verdict(init, RECIPES[recipe].truth) == "right", init
-    if init.scheme != "unknown":
-        assert (init.state, init.confidence) == ("fresh", "certain")
+    if recipe == "all ones":  # nothing beside the constants says that they were not clamped there
+        assert (init.state, init.confidence) == ("fresh?", "medium")
+    elif init.scheme != "unknown":
+        assert (init.state, init.confidence) in (("fresh", "certain"), ("fresh", sure(size)))
+
+
+def sure(size):
+    """Where 1/k is a whole number, a step of exactly 2^-n ends on the lattice again."""
+    return "high" if math.isqrt(size) ** 2 == size else "certain"
 
 
 @pytest.mark.parametrize("size", [8, 13, 16, 31, 64, 128, 512, 1024])
 def test_fresh_default_is_proven_by_the_lattice(size):
     for seed in range(5):
         init = ask(build(RECIPES["default"], size, seed))
-        assert (init.scheme, init.state, init.confidence) == ("pytorch-default", "fresh", "certain")
+        assert (init.scheme, init.state) == ("pytorch-default", "fresh")
+        assert init.confidence == sure(size)
 
 
 def test_lattice_holds_cell_and_every_direction():
@@ -138,7 +149,7 @@ def test_lattice_of_a_gpu_draw():
 
 @pytest.mark.parametrize("bound", [0.01, 0.05, 0.08])
 def test_everything_redrawn_from_a_round_bound(bound):
-    lstm = build(bench.Recipe("unknown", bench.uniform_over(bound)), 48, 0)
+    lstm = build(bench.Recipe("unknown", recipes.uniform_over(bound)), 48, 0)
     init = ask(lstm)
     assert (init.scheme, init.state) == ("unknown", "fresh")
     assert f"±{bound}" in init.evidence
@@ -412,7 +423,7 @@ def test_a_gate_without_gradient_is_remarked_on():
         optimizer.step()
     init = ask(lstm)
     assert init.state != "fresh"
-    assert "never received a gradient" in init.evidence
+    assert "no value of the forget gate has moved" in init.evidence
 
 
 def test_a_single_bias_is_not_judged():

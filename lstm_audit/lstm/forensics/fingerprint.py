@@ -1,21 +1,35 @@
 """Which initialiser made this bias, and has training moved it since.
 
 In: the two bias halves of one recurrence, four gates each in the order i, f, g, o. Out: an `Init`.
-It promises to answer for any numbers whatever, and to say `name_no_law` rather than guess.
+It promises to answer for any numbers whatever, and to say `unknown` rather than guess.
 """
 
 from collections.abc import Sequence
 
+from ...tuples import NamedTuple
 from . import lattice
 from .bias import Bias, F, Halves, float32, sort_blocks, unfit
-from .fresh import Voucher, fresh, vouch
+from .decay import Factor, factor_of
+from .fresh import fresh
+from .one_gate import name
+from .pool import pool
 from .schemes import Init, family, name_no_law, noted, round_figures, settled, short
-from .trained import trained
+from .trace import Trace, trace_of
+from .trained import is_single, trained
+from .vetoes import sign, veto
+from .vouch import on_lattice, vouch
 
-__all__ = ["Halves", "Init", "family", "identify", "missed", "short"]
+__all__ = ["Halves", "Init", "family", "identify", "identify_together", "missed", "short"]
 
 # Bounds people draw whole models from, `for p in parameters(): p.uniform_(-a, a)`.
 BOUNDS = (0.2, 0.1, 0.08, 0.05, 0.04, 0.02, 0.01)
+
+
+class Reading(NamedTuple):
+    """What one recurrence says by itself; `trace` where it has moved, and so may be refined."""
+
+    init: Init
+    trace: Trace | None = None
 
 
 def identify(ih: Halves, hh: Halves, dtype: str) -> Init:
@@ -26,19 +40,52 @@ def identify(ih: Halves, hh: Halves, dtype: str) -> Init:
     values; a trained one by d = hh − ih, which training keeps: both halves always receive the same
     gradient.
     """
-    ih, hh = (
-        [[*gate] for gate in ih],
-        [[*gate] for gate in hh],
-    )  # lists, for what is equal to what is asked a lot
-    refusal = unfit(ih, hh)
-    if refusal:
-        return name_no_law(refusal)
+    return identify_together([(ih, hh, dtype)])[0]
+
+
+def identify_together(biases: Sequence[tuple[Halves, Halves, str]]) -> list[Init]:
+    """Name the initialisers of one module's recurrences: each (bias_ih, bias_hh, dtype), as for
+    `identify`.
+
+    They were trained together, so the decay that one of them shows is that of the others, and their
+    small layers are one sample.
+    """
+    readings = [_read(*bias) for bias in biases]
+    moved = [reading.trace for reading in readings if reading.trace]
+    if not moved:
+        return [reading.init for reading in readings]
+    factor = factor_of(moved)
+    inits = [_refine(reading, factor) for reading in readings]
+    return pool([reading.trace for reading in readings], inits)
+
+
+def _read(ih: Halves, hh: Halves, dtype: str) -> Reading:
+    # Lists, for what is equal to what is asked a lot.
+    ih, hh = [[*gate] for gate in ih], [[*gate] for gate in hh]
+    if refusal := unfit(ih, hh):
+        return Reading(name_no_law(refusal))
     bias = sort_blocks(ih, hh, dtype)
     voucher = vouch(bias)
     proven = voucher is not None and voucher.state == "fresh"
     init = None if proven or bias.held != "float32" else _halved(bias) or _bounded(bias)
-    init = init or fresh(bias, voucher) or _exact_half(bias) or _remark(bias, trained(bias))
-    return settled(init)
+    init = init or fresh(bias, voucher) or _exact_half(bias)
+    if init:
+        return Reading(settled(init))
+    trace = trace_of(bias)
+    return Reading(trained(trace), trace)
+
+
+def _refine(reading: Reading, factor: Factor | None) -> Init:
+    """The name that stands, or one that a single gate gives; with what a fresh gate adds to it."""
+    trace, init = reading.trace, settled(reading.init)
+    if trace is None:
+        return init
+    if init.scheme != "unknown":
+        init = veto(trace, init, factor)
+    elif not is_single(trace.bias):
+        found = name(trace, factor)
+        init = sign(trace, found) if found else init
+    return _remark(trace.bias, init)
 
 
 def _exact_half(bias: Bias) -> Init | None:
@@ -97,24 +144,19 @@ def _bounded(bias: Bias) -> Init | None:
     top = max(map(abs, values))
     for bound in map(float32, BOUNDS):
         if 0.9 * bound < top <= bound:
-            proof = lattice.bits(values, bound)
-            if proof >= lattice.PROOF:
-                voucher = Voucher(
-                    "fresh", "certain", f"they lie on the generator's lattice ({proof:.0f} bits)"
-                )
-                return voucher.unknown(f"all values were drawn from ±{bound:.2g}")
+            proof = lattice.prove(values, bound)
+            if proof.holds:
+                return on_lattice("they", proof).unknown(f"all values were drawn from ±{bound:.2g}")
     return None
 
 
 def _remark(bias: Bias, init: Init) -> Init:
-    """A forget gate that still lies on the lattice while the others moved never received a
-    gradient.
+    """A forget gate that still lies on the lattice while the others moved: it got no gradient, or
+    only steps below half a last place.
     """
     draws = bias.draws((F,))
     if bias.held != "float32" or "N" in bias.kinds[F] or not draws:
         return init
-    if lattice.bits(draws, bias.bound) < lattice.PROOF:
+    if not lattice.prove(draws, bias.bound).holds:
         return init
-    return noted(
-        init, "the forget gate itself is untouched since it was drawn: it never received a gradient"
-    )
+    return noted(init, "no value of the forget gate has moved since it was drawn")

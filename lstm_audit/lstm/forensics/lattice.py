@@ -8,21 +8,19 @@ torch draws a float32 uniform as u·2k − k with u on a grid of 2^-24. Floating
 than that grid near zero, so a small draw carries mantissa bits that are forced by u, and the first
 optimiser step refills them at random. (ATen `TransformationHelper.h`, `uniform_real_distribution`;
 cuRAND's u has a grid of 2^-25 below one half.)
+
+A lattice is no proof by itself: numbers that were drawn from ±2^-n, rounded to 2^-n, or cut to
+fewer mantissa bits may lie on it too. So the values must need its finest steps, those near ±k among
+them, and the largest must come as near to k as that many draws do.
 """
 
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from math import frexp, ldexp, log2
+from math import frexp, gcd, ldexp, log2
 from operator import sub
 
-PROOF = 20.0  # bits: one false proof in a million layers
-
-NearValues = tuple[int, int, list[float]]
-"""The sign and the binary exponent that some values share: their last places are equally large. A 0
-tells nothing.
-"""
-
+from ...tuples import NamedTuple
 
 # Why this is a proof. torch makes a uniform float32 from 24 random bits: u = m / 2^24, then u * 2k
 # - k. Near zero a float32 has far finer steps than that grid has, so of all the floats there only
@@ -32,15 +30,84 @@ tells nothing.
 #
 # The two roundings are tried apart because the compiler of torch's build decides between them: a
 # fused multiply-add rounds once, separate instructions twice.
+PROOF = 20.0  # bits: one false proof in a million layers
+LN2 = 0.6931471805599453
+ENOUGH = 16  # draws of which, but for 2^-16, one is odd
+
+NearValues = tuple[int, int, list[float]]
+"""The sign and the binary exponent that some values share: their last places are equally large. A 0
+tells nothing.
+"""
+
+
+class Proof(NamedTuple):
+    """`bits` of evidence that values are untouched draws; -1 where one of them cannot be.
+
+    `blind`: a step of exactly 2^-n ends on the lattice too, and leaves no trace but at its ends:
+    where 1/k is a whole number (H is a square: 16, 64, 100), or two roundings were taken.
+    """
+
+    bits: float
+    blind: bool
+
+    @property
+    def holds(self) -> bool:
+        return self.bits >= PROOF
+
+
 def bits(values: Sequence[float], bound: float) -> float:
-    """Evidence that `values` are untouched draws from ±bound; -1 when one of them cannot be.
+    """Evidence that `values` are untouched draws from ±bound; -1 when one of them cannot be."""
+    return prove(values, bound).bits
+
+
+def prove(values: Sequence[float], bound: float) -> Proof:
+    """Hold values against the lattice of draws from ±bound.
 
     A compiler may fuse the multiplication and the addition, or not: one rounding or two. Either may
     hold.
     """
+    ordered = sorted(values)
+    blind = abs(1 / bound - round(1 / bound)) <= 2.0**-23 / bound
+    if not _reaches(ordered, bound) or not _is_finest(ordered, bound):
+        return Proof(-1.0, blind)
     reach = bound / 8 if len(values) >= 256 else bound / 2  # the small ones show the grid best
-    near = list(_near(sorted(values), reach))
-    return max(_fused(near, bound), _unfused(near, bound))
+    near = list(_near(ordered, reach))
+    fused = _fused(near, bound)
+    if fused >= PROOF or _fits_a_rounder_bound(ordered, bound):
+        return Proof(fused, blind)
+    unfused = _unfused(near, bound)
+    return Proof(fused, blind) if fused >= unfused else Proof(unfused, blind=True)
+
+
+def _reaches(ordered: Sequence[float], bound: float) -> bool:
+    """Whether the largest is as near to the bound as n draws bring it, but for 2^-20."""
+    if not ordered:
+        return False
+    top = max(-ordered[0], ordered[-1])
+    return top >= bound * (1 - PROOF * LN2 / len(ordered))
+
+
+def _is_finest(ordered: Sequence[float], bound: float) -> bool:
+    """Whether some of the values beyond half the bound need the last place of a binary lattice.
+
+    Mantissas cut short pass for draws where the values are small: there they still reach its steps.
+    """
+    if frexp(bound)[0] != 0.5:
+        return True
+    steps = 2.0**23 / bound
+    far = [
+        *ordered[: bisect_right(ordered, -bound / 2)],
+        *ordered[bisect_left(ordered, bound / 2) :],
+    ]
+    return len(far) < ENOUGH or any(int(v * steps) & 1 for v in far)
+
+
+def _fits_a_rounder_bound(ordered: Sequence[float], bound: float) -> bool:
+    """Whether all values lie within a power of two below the bound: draws from there look the same
+    after two roundings.
+    """
+    rounder = ldexp(1.0, frexp(bound)[1] - 1)
+    return rounder < bound and -rounder <= ordered[0] and ordered[-1] <= rounder
 
 
 def _near(values: list[float], reach: float) -> Iterator[NearValues]:
@@ -56,15 +123,14 @@ def _near(values: list[float], reach: float) -> Iterator[NearValues]:
             at = end
 
 
-# `ragged` guards against fixed-point numbers: values that some quantiser has put on a coarser grid
-# are on this one too. Drawn values use the last four bits of the grid; quantised ones do not.
 def _fused(near: Sequence[NearValues], bound: float) -> float:
     """One rounding: v is a grid point to within half of its own last place.
 
     A value that was not drawn gets that close with probability twice the tolerance, hence the bits.
-    Values whose grid points are *all* divisible by 16 are fixed-point numbers, not draws.
+    Values whose grid points have a common divisor lie on a coarser grid: they are not draws. (It is
+    counted in halves, for cuRAND's sake, so that of torch's own draws is 2.)
     """
-    total, ragged, above = 0.0, False, 2.0**23 / bound
+    total, divisor, above = 0.0, 0, 2.0**23 / bound
     for sign, exponent, values in near:
         steps = above if sign > 0 else 2 * above
         tolerance = ldexp(steps, exponent - 25)
@@ -74,19 +140,21 @@ def _fused(near: Sequence[NearValues], bound: float) -> float:
             if max(map(abs, map(sub, points, nearest))) > 1.01 * tolerance + 1e-6:
                 return -1.0
             total -= len(values) * log2(2 * max(tolerance, 2.0**-11))
-            ragged = ragged or any(whole & 15 for whole in nearest)
-    return total if ragged else -1.0
+            halves, zero = (2, 1 << 23) if sign > 0 else (1, 1 << 24)
+            divisor = gcd(divisor, *[(point - zero) * halves for point in nearest])
+    return total if 0 < divisor <= 2 else -1.0
 
 
 def _unfused(near: Sequence[NearValues], bound: float) -> float:
     """Two roundings: u·2k was a float32 before k was taken away, so v + k is one, and v has its low
-    bits clear.
+    bits clear; but not one more in all of them.
     """
-    total, ragged, top, above = 0.0, False, frexp(bound)[1], 2.0**23 / bound
+    total, ragged, top = 0.0, False, frexp(bound)[1]
+    grid = ldexp(1.0, 24 - top)
     for _, exponent, values in near:
         sums = [v + bound for v in values]
         if array("f", sums).tolist() != sums:
             return -1.0
         total += len(values) * max(0, top - 1 - exponent)
-        ragged = ragged or any(int(v * above) & 15 for v in sums)
+        ragged = ragged or any(int(v * grid) & 1 for v in values)
     return total if ragged else -1.0

@@ -43,11 +43,15 @@ def triangle(reach: float) -> Cdf:
     return cdf
 
 
+def mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
 def moments(values: Sequence[float]) -> tuple[float, float]:
     """Mean and standard deviation (the population's)."""
     n = len(values)
-    mean = math.fsum(values) / n
-    return mean, math.sqrt(math.fsum([(x - mean) ** 2 for x in values]) / n)
+    middle = math.fsum(values) / n
+    return middle, math.sqrt(math.fsum([(x - middle) ** 2 for x in values]) / n)
 
 
 def looks_drawn(draws: Sequence[float], bound: float) -> bool:
@@ -73,6 +77,15 @@ def log_uniform(values: Sequence[float]) -> tuple[float, float]:
     n, times = len(values), [math.exp(v) for v in values]
     top = 1 + (max(times) - 1) * (n + 1) / n
     return ks(times, uniform(1.0, top)), top + 1
+
+
+def tells(values: Sequence[float]) -> bool:
+    """Whether the test for ln U(1, T−1) says anything of so few values, so close together.
+
+    A default draw with a constant added passes it up to H = 12. Chrono spreads further than 1.5 in
+    80 % at H = 8, and in 92 % at 12.
+    """
+    return len(values) >= 24 or (len(values) >= 8 and max(values) - min(values) >= 1.5)
 
 
 def log_uniform_between(values: Sequence[float]) -> tuple[float, float, float]:
@@ -106,13 +119,19 @@ def uniform_gate(values: Sequence[float], epsilon: float) -> bool:
         return False
     gates = [1 / (1 + math.exp(-v)) for v in values]
     inside = min(gates) >= 1 / n - 2 * epsilon and max(gates) <= 1 - 1 / n + 2 * epsilon
-    return inside and ks(gates, uniform(1 / n, 1 - 1 / n)) <= KS
+    # The mean sees a lean of the law in few units before its shape does: 2.58σ, the 1 % point.
+    upright = abs(math.fsum(gates) / n - 0.5) <= 2.58 * (0.5 - 1 / n) / math.sqrt(3 * n)
+    return inside and upright and ks(gates, uniform(1 / n, 1 - 1 / n)) <= KS
 
 
 def line(values: Sequence[float], noise: Sequence[float]) -> tuple[float, float] | None:
-    """The ends, if the values are evenly spaced in the unit's index to twice their noise."""
+    """The ends, if the values are evenly spaced in the unit's index to twice their noise.
+
+    What noise alone could have put on one line is none: each value between the ends lies within 4
+    of their noise by chance in that share of the range, all of them once in a million.
+    """
     n, first, last = len(values), values[0], values[-1]
-    if n < 4 or abs(last - first) <= 8 * max(noise):
+    if n < 4 or 4 * max(noise) > 1e-6 ** (1 / (n - 2)) * abs(last - first):
         return None
     step = (last - first) / (n - 1)
     even = all(

@@ -2,7 +2,7 @@
 say it.
 
 In: what `fresh` or `trained` worked out. Out: a frozen `Init`. It promises that a name is only ever
-said at certain, high or medium confidence; whatever is weaker leaves as `name_no_law`, the name
+said at certain, high or medium confidence; whatever is weaker leaves as `unknown`, the name
 kept as a hint.
 """
 
@@ -21,7 +21,7 @@ class Init(NamedTuple):
 
     `scheme` is a family with its argument where it has one: `pytorch-default`, `zeros`,
     `constant(1)`, `doubled(1)`, `one-sided(hh=3)`, `all-ones`, `wrong-gate(g)`, `chrono`,
-    `doubled-chrono`, `uniform-gate`, `linspace`, `name_no_law`. `value` is the number behind it
+    `doubled-chrono`, `uniform-gate`, `linspace`, `unknown`. `value` is the number behind it
     (the constant; for `chrono` its T_max in steps). `state` is `fresh`, `fresh?`, `trained` or
     `undetermined`; `confidence` is certain, high, medium or low.
     """
@@ -65,7 +65,7 @@ def family(init: Init) -> str:
 
 def short(init: Init) -> str:
     """The word for a table: `default (fresh)`, `one-sided hh=3`, `doubled~1.8`, `chrono T=784`,
-    `name_no_law`.
+    `unknown`.
 
     The tilde: once trained, equal halves keep no trace of their common value, so the mean is only
     today's.

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from ...tuples import NamedTuple
 from . import laws
-from .bias import Bias, G, O
-from .schemes import Init
+from .bias import Bias, F, G, O
+from .schemes import GATES, Init, round_figures
 
 # Training adds rounding errors at every step; they do not cancel, but grow as a random walk does,
 # with the root of the steps. LOOSE is what a long training may reach, and is used to call a gap
@@ -40,6 +40,17 @@ class Gap(NamedTuple):
     def one_sign(self) -> bool:
         return min(self.d) >= 0 or max(self.d) <= 0
 
+    def unit(self, bound: float) -> float:
+        """The spread, in units of that of two draws from ±bound."""
+        return self.std / (TRIANGLE * bound)
+
+    def mean_noise(self) -> float:
+        return math.fsum(self.noise) / len(self.noise)
+
+    def is_centred(self) -> bool:
+        """Whether the mean is no further from 0 than that of draws, to 4.5σ."""
+        return abs(self.mean) <= 4.5 * self.std / math.sqrt(len(self.d))
+
 
 class Trace(NamedTuple):
     """What training kept: four gaps, their kinds as one word (`RCRR`)."""
@@ -56,6 +67,37 @@ class Trace(NamedTuple):
         moved = any(_moved(self.bias.kinds[g], self.gaps[g].kind) for g in gates)
         return Init(scheme, value, "trained" if moved else "undetermined", confidence, evidence)
 
+    def constant(self, value: float | None, level: float, confidence: str) -> Init:
+        """The forget halves differ by one constant, `level` today; `value` where it is known."""
+        evidence = (
+            f"the forget halves differ by {round_figures(abs(level))} in every unit "
+            f"({half_set(level)} holds more)"
+        )
+        if value is None:
+            return self.init("constant", None, confidence, f"{evidence}; decay may have shrunk it")
+        return self.init(f"constant({round_figures(value)})", value, confidence, evidence)
+
+    def misplaced(self, gate: int, value: float, confidence: str) -> Init:
+        """A constant in another gate."""
+        name = GATES[gate]
+        evidence = (
+            f"the halves of gate {name} differ by {round_figures(value)}, those of the forget gate "
+            "show nothing set"
+        )
+        return self.init(f"wrong-gate({name})", value, confidence, evidence)
+
+    def one_sided(self, value: float | None, confidence: str) -> Init:
+        """One half of the forget gate was set; the other is still what was drawn."""
+        mean, half = self.gaps[F].mean, half_set(self.gaps[F].mean)
+        evidence = (
+            f"the forget halves differ by {round_figures(abs(mean))} and one uniform draw, the "
+            "others by two"
+        )
+        if value is None:
+            remark = f"{evidence}; decay may have shrunk the {round_figures(abs(mean))}"
+            return self.init(f"one-sided({half})", None, confidence, remark)
+        return self.init(f"one-sided({half}={round_figures(value)})", value, confidence, evidence)
+
 
 class Law(NamedTuple):
     """How far some gates' d are a difference of two default draws, times `scale`; `whole`: scale is
@@ -69,6 +111,28 @@ class Law(NamedTuple):
     def undecayed(self, value: float) -> float:
         """A constant shrank by the same factor as the draws beside it."""
         return value if self.whole else value / self.scale
+
+
+def half_set(level: float) -> str:
+    """d = hh − ih: what was added to one half is still its sign, if the constant was positive."""
+    return "hh" if level > 0 else "ih"
+
+
+def is_equal(trace: Trace, gate: int) -> bool:
+    """Equal in, equal out: both halves took every step alike, so they may differ by rounding
+    only.
+    """
+    gap = trace.gaps[gate]
+    if trace.bias.coarse:
+        return 2 * gap.d.count(0.0) >= len(gap.d)
+    return all(
+        abs(x) <= e for x, e in zip(gap.d, bound_rounding(trace.bias, gate, SHARP), strict=True)
+    )
+
+
+def rounding_is_small(trace: Trace) -> bool:
+    """Whether the dtype could have shown a difference where the halves have none."""
+    return all(g.mean_noise() <= trace.bias.bound / 8 for g in trace.gaps if g.kind != "R")
 
 
 def trace_of(bias: Bias) -> Trace:
@@ -105,8 +169,9 @@ def bound_rounding(bias: Bias, gate: int, ulps: int) -> list[float]:
     ih, hh, epsilon = bias.ih[gate], bias.hh[gate], bias.epsilon
     if bias.coarse:
         return [0.51 * epsilon * (abs(a) + abs(b)) for a, b in zip(ih, hh, strict=True)]
-    floor = 0.01 * max(max(map(abs, ih)), max(map(abs, hh)))
-    return [ulps * epsilon * max(abs(a), abs(b), floor) for a, b in zip(ih, hh, strict=True)]
+    larger = list(map(max, map(abs, ih), map(abs, hh)))
+    floor, error = 0.01 * max(larger), ulps * epsilon
+    return [error * size if size > floor else error * floor for size in larger]
 
 
 # Two uniform draws from ±k differ by a triangle on ±2k, whose standard deviation is √(2/3) k. Decay
@@ -149,7 +214,9 @@ def looks_flat(gap: Gap, law: Law, bias: Bias) -> bool:
     root, reach = math.sqrt(bias.size), bias.bound * law.scale
     unit = reach * TRIANGLE
     narrow = abs(gap.std / unit - math.sqrt(0.5)) <= max(0.02, 1.1 / root)
-    inside = max(gap.d) - min(gap.d) <= 2 * reach * (1.02 + 1.36 / root)
+    # Decay only shrinks, so one draw never spans more than ±k.
+    span = min(2 * reach * (1.02 + 1.36 / root), 2 * bias.bound * 1.001 + _cast(bias))
+    inside = max(gap.d) - min(gap.d) <= span
     away = abs(gap.mean) > max(5 / root, 1.5) * unit
     if not (
         narrow and inside and away and (law.whole or (0.1 <= law.scale < 1 and bias.size >= 64))

@@ -1,6 +1,6 @@
 """Initialisations that training has moved: what the difference of the halves still says.
 
-In: a `Bias` that is not fresh. Out: an `Init`, `name_no_law` where nothing is certain enough. It
+In: a `Bias` that is not fresh. Out: an `Init`, `unknown` where nothing is certain enough. It
 promises to judge by d = bias_hh − bias_ih alone, and never to call the forget gate doubled unless
 its halves are equal to rounding.
 
@@ -16,16 +16,18 @@ from collections.abc import Callable
 
 from . import laws
 from .bias import Bias, F, G, I, O
+from .division import is_divided
+from .odds import flat_odds
 from .schemes import GATES, Init, name_no_law, round_figures
-from .trace import SHARP, Law, Trace, bound_rounding, fit, looks_flat, trace_of
+from .spread import SPREAD
+from .trace import Gap, Law, Trace, fit, half_set, is_equal, looks_flat, rounding_is_small
 
 
 # The ladder goes from what explains most to what explains least, and each step either names a
-# scheme, says that it knows nothing *for a reason*, or passes. Two early steps exist to stop the
+# scheme, says that it knows nothing *for a reason*, or passes. Early steps exist to stop the
 # others: a single bias has no difference to read, and a coarse dtype could not show one.
-def trained(bias: Bias) -> Init:
+def trained(trace: Trace) -> Init:
     """The first step of the ladder that has an answer has the word."""
-    trace = trace_of(bias)
     for step in LADDER:
         if answer := step(trace):
             return answer
@@ -34,26 +36,36 @@ def trained(bias: Bias) -> Init:
     )
 
 
+def is_single(bias: Bias) -> bool:
+    """Whether one half is 0 everywhere, so that d is just minus or plus the other."""
+    return not (any(map(any, bias.ih)) and any(map(any, bias.hh)))
+
+
 def _single_bias(trace: Trace) -> Init | None:
-    """Keras and ONNX know one bias; a converter writes zeros for the other, and d is just ∓b."""
-    for name, half in (("bias_ih", trace.bias.ih), ("bias_hh", trace.bias.hh)):
-        if not any(any(block) for block in half):
-            return name_no_law(f"{name} is 0 everywhere: a single bias, its halves say nothing")
-    return None
+    """Keras and ONNX know one bias; a converter writes zeros for the other."""
+    if not is_single(trace.bias):
+        return None
+    name = "bias_hh" if any(map(any, trace.bias.ih)) else "bias_ih"
+    return name_no_law(f"{name} is 0 everywhere: a single bias, its halves say nothing")
+
+
+def _divided(trace: Trace) -> Init | None:
+    """Our own patch, after a training; where the sums are not one number, before one, or a law."""
+    ih, hh = trace.bias.ih[F], trace.bias.hh[F]
+    if not is_divided(ih, hh, trace.bias.epsilon):
+        return None
+    evidence = "`patch --place split` divided the forget bias between the halves"
+    if len({*ih}) == len({*hh}) == 1:
+        value = ih[0] + hh[0]
+        return Init(f"constant({round_figures(value)})", value, "undetermined", "high", evidence)
+    return name_no_law(evidence)
 
 
 def _too_coarse(trace: Trace) -> Init | None:
     """Equal halves mean nothing where the dtype could not have shown a difference."""
-    blurred = (
-        math.fsum(g.noise) / len(g.noise) > trace.bias.bound / 8
-        for g in trace.gaps
-        if g.kind != "R"
-    )
-    return (
-        name_no_law(f"stored too coarsely in {trace.bias.held} to compare the halves")
-        if any(blurred)
-        else None
-    )
+    if rounding_is_small(trace):
+        return None
+    return name_no_law(f"stored too coarsely in {trace.bias.held} to compare the halves")
 
 
 # The word has a letter a gate. "ZCZZ" is a forget gate that differs by a constant while the others
@@ -64,18 +76,14 @@ def _constants(trace: Trace) -> Init | None:
     over the draws.
     """
     levels = [gap.level for gap in trace.gaps]
-    value, half = abs(levels[F]), _half(levels[F])
+    value = abs(levels[F])
     match trace.word:
         case "ZZZZ":
             return name_no_law(
                 "equal halves: zeros, or every gate set alike in both", confidence="high"
             )
         case "ZCZZ":
-            evidence = (
-                f"the forget halves differ by {round_figures(value)} in every unit "
-                f"({half} was set), the others not"
-            )
-            return trace.init(f"constant({round_figures(value)})", value, "high", evidence)
+            return trace.constant(value, levels[F], "high")
         case "CCCC" if max(levels) - min(levels) <= 1e-3 * value:
             return trace.init(
                 "all-ones",
@@ -85,83 +93,8 @@ def _constants(trace: Trace) -> Init | None:
             )
     if trace.word.count("Z") == 3 and "C" in trace.word:
         gate = trace.word.index("C")
-        return _misplaced(trace, gate, abs(levels[gate]), "high")
+        return trace.misplaced(gate, abs(levels[gate]), "high")
     return None
-
-
-def _half(level: float) -> str:
-    """d = hh − ih: what was added to one half is still its sign, if the constant was positive."""
-    return "hh" if level > 0 else "ih"
-
-
-def _misplaced(trace: Trace, gate: int, value: float, confidence: str) -> Init:
-    name = GATES[gate]
-    evidence = (
-        f"the halves of gate {name} differ by {round_figures(value)}, those of the forget gate "
-        "show nothing set"
-    )
-    return trace.init(f"wrong-gate({name})", value, confidence, evidence)
-
-
-def _linspace(trace: Trace) -> Init | None:
-    gap, rest = trace.gaps[F], trace.word[I] + trace.word[G:]
-    ends = laws.line(gap.d, gap.noise) if gap.kind == "R" else None
-    if ends is None or (rest != "ZZZ" and "Z" in trace.word[G:]):
-        return None
-    sign = math.copysign(1.0, gap.mean)
-    first, last = (round_figures(sign * end) for end in ends)
-    evidence = f"the forget halves differ evenly from {first} to {last}"
-    sure = rest == "ZZZ" or fit(trace, (G, O)).whole
-    return trace.init("linspace", None, "high" if sure else "medium", evidence)
-
-
-def _coupled(trace: Trace) -> Init | None:
-    """d_i = −d_f in every unit: the input gate was coupled, as chrono prescribes."""
-    i, f = trace.gaps[I], trace.gaps[F]
-    if trace.word[:G] != "RR" or any(
-        abs(a + b) > m + n for a, b, m, n in zip(i.d, f.d, i.noise, f.noise, strict=True)
-    ):
-        return None
-    if not f.one_sign() or trace.bias.size < 8:
-        return name_no_law(
-            "b_i = −b_f with both signs: the uniform gate, or chrono drawn twice", confidence="high"
-        )
-    distance, steps = laws.log_uniform([abs(x) for x in f.d])
-    evidence = (
-        "the forget halves differ by draws of one sign, the input halves by the same negated "
-        f"({_half(f.mean)})"
-    )
-    if distance <= laws.KS:
-        return trace.init("chrono", steps, "high", evidence)
-    return trace.init("chrono", None, "medium", evidence)
-
-
-def _twin_chrono(trace: Trace) -> Init | None:
-    """i and f equal in both halves, g and o drawn: one chrono draw was copied into both (or split
-    between them).
-    """
-    if trace.word != "ZZRR" or not (_equal(trace, I) and _equal(trace, F)):
-        return None
-    law, forget = fit(trace, (G, O)), laws.moments(trace.bias.ih[F])[0]
-    if law.whole and law.fits and forget > 0 > laws.moments(trace.bias.ih[I])[0]:
-        evidence = (
-            "the halves of i and f are equal, those of g and o drawn: one draw was copied into "
-            "both, or split"
-        )
-        return trace.init("doubled-chrono", None, "medium", evidence)
-    return name_no_law("the halves of i and f are equal, those of g and o are not")
-
-
-def _equal(trace: Trace, gate: int) -> bool:
-    """Equal in, equal out: both halves took every step alike, so they may differ by rounding
-    only.
-    """
-    gap = trace.gaps[gate]
-    if trace.bias.coarse:
-        return 2 * gap.d.count(0.0) >= len(gap.d)
-    return all(
-        abs(x) <= e for x, e in zip(gap.d, bound_rounding(trace.bias, gate, SHARP), strict=True)
-    )
 
 
 # All four gaps look random. If they fit two default draws at full scale nothing was set. At a
@@ -204,16 +137,21 @@ def _shifted(trace: Trace) -> Init | None:
         if abs(gap.mean) <= 1.5 * min(trace.gaps[g].std for g in rest):
             continue
         law = fit(trace, rest)
-        if not (law.fits and looks_flat(gap, law, trace.bias)):
+        if not (law.fits and looks_flat(gap, law, trace.bias) and is_one_draw(gap, law, trace)):
             continue
-        size, value, half = trace.bias.size, law.undecayed(abs(gap.mean)), _half(gap.mean)
+        size, value = trace.bias.size, law.undecayed(abs(gap.mean))
         confidence = "high" if size >= 32 and law.whole else "medium" if size >= 16 else "low"
         if gate != F:
-            return _misplaced(trace, gate, value, confidence)
-        figures = round_figures(value)
-        evidence = f"the forget halves differ by {figures} and one uniform draw, the others by two"
-        return trace.init(f"one-sided({half}={figures})", value, confidence, evidence)
+            return trace.misplaced(gate, value, confidence)
+        return trace.one_sided(value, confidence)
     return None
+
+
+def is_one_draw(gap: Gap, law: Law, trace: Trace) -> bool:
+    """Rather one draw about its middle than the difference of two, which `bias_hh[f] += 1`
+    leaves.
+    """
+    return flat_odds(gap, trace.bias.bound * (1 if law.whole else law.scale)) >= 1.0
 
 
 def _forget_chrono(trace: Trace) -> Init | None:
@@ -272,12 +210,8 @@ def _settled_gate(trace: Trace) -> Init | None:
 def _set_apart(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
     value = law.undecayed(abs(trace.gaps[gate].level))
     if gate != F:
-        return _misplaced(trace, gate, value, confidence)
-    evidence = (
-        f"the forget halves differ by {round_figures(value)} in every unit "
-        f"({_half(trace.gaps[F].level)} holds more)"
-    )
-    return trace.init(f"constant({round_figures(value)})", value, confidence, evidence)
+        return trace.misplaced(gate, value, confidence)
+    return trace.constant(value, trace.gaps[F].level, confidence)
 
 
 # The dangerous verdict: "doubled" tells a user that the forget bias is twice what was meant. Equal
@@ -286,11 +220,11 @@ def _set_apart(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
 def _set_alike(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
     """Halves equal to rounding, and not because decay has eaten them both: they were set alike."""
     ih = trace.bias.ih[gate]
-    if not _equal(trace, gate) or sorted(map(abs, ih))[len(ih) // 2] < 0.02:
+    if not is_equal(trace, gate) or sorted(map(abs, ih))[len(ih) // 2] < 0.02:
         return name_no_law(
             f"the halves of gate {GATES[gate]} are nearly equal: decay, or a zeroed gate"
         )
-    value = laws.moments(ih)[0]
+    value = laws.mean(ih)
     evidence = (
         f"both halves of gate {GATES[gate]} were set alike (today's mean {round_figures(value)}), "
         "the others drawn"
@@ -310,18 +244,17 @@ def _sides(trace: Trace) -> str:
     if abs(2 * above - size) <= 3 * math.sqrt(size):
         return "; by its signs neither half of the forget gate was set"
     return (
-        f"; by its signs one half of the forget gate was set ({_half(2 * above - size)}, if to a "
-        "positive value)"
+        "; by its signs one half of the forget gate was set "
+        f"({half_set(2 * above - size)}, if to a positive value)"
     )
 
 
 LADDER: tuple[Callable[[Trace], Init | None], ...] = (
     _single_bias,
+    _divided,
     _too_coarse,
     _constants,
-    _linspace,
-    _coupled,
-    _twin_chrono,
+    *SPREAD,
     _drawn,
     _settled_gate,
     _lone_forget,

@@ -1,0 +1,58 @@
+"""Likelihood ratios: of two laws, which one explains the differences of the halves better.
+
+In: the gaps d = hh − ih of some gates. Out: log odds. It promises that a law is compared with its
+rival at the rival's best width, so that a wrong width never speaks for it.
+
+A test of one law alone (Kolmogorov's) hardly tells a triangle from a uniform or a normal law of its
+spread: their greatest distance is .043, which shows from H = 200 on. Simulated, the ratios reject a
+zeroed half at the default's spread in 95 % at H = 8 and always from 16, a normal law in 65 % at 16
+and 97 % at 64; a true default is lost in 14 % at 8, 5 % at 16, 2 % at 32.
+"""
+
+import math
+from collections.abc import Sequence
+
+from .trace import TRIANGLE, Gap
+
+SLACK = 1e-4  # what rounding may put a gap beyond 2k
+
+
+def rivals(values: Sequence[float], bound: float) -> tuple[float, float]:
+    """Log odds of the triangle on ±2·bound against the best uniform law, and the best normal one.
+
+    The rivals' widths are fitted, which is worth half a unit to them.
+    """
+    n, top, reach = len(values), max(map(abs, values)), 2 * bound
+    if top >= reach * (1 + SLACK):
+        return -math.inf, -math.inf
+    heights = [reach * (1 + 2 * SLACK) - abs(v) for v in values]
+    own = math.fsum(map(math.log, heights)) - n * math.log(reach * reach) + 0.5
+    spread = math.hypot(*values) / math.sqrt(n)
+    uniform = -n * math.log(2 * top * (n + 1) / n)
+    normal = -n * (0.5 + math.log(spread * math.sqrt(2 * math.pi)))
+    return own - uniform, own - normal
+
+
+def is_triangular(values: Sequence[float], bound: float) -> bool:
+    """Whether neither rival explains the gaps clearly better than two default draws."""
+    uniform, normal = rivals(values, bound)
+    return uniform >= (0.0 if len(values) >= 96 else -1.0) and normal >= -1.5
+
+
+def uniform_odds(gaps: Sequence[Gap]) -> float:
+    """Log odds that gaps are single draws (the other half was zeroed) against differences of two,
+    each at its best width.
+    """
+    values = [abs(v) for gap in gaps for v in gap.d]
+    n, top = len(values), max(values)
+    edge = top * (n + 1) / n
+    wide = max(edge, 2 * math.hypot(*values) / math.sqrt(n) / TRIANGLE)
+    heights = [1 - v / (wide * (1 + 1e-9)) + 1e-9 for v in values]
+    two = math.fsum(map(math.log, heights)) - n * math.log(wide)
+    return -n * math.log(2 * edge) - two
+
+
+def flat_odds(gap: Gap, reach: float) -> float:
+    """Log odds of one draw from ±reach about the gap's middle, against the difference of two."""
+    middle = (max(gap.d) + min(gap.d)) / 2
+    return -math.fsum(math.log(max(1 - abs(v - middle) / (2 * reach), 1e-3)) for v in gap.d)

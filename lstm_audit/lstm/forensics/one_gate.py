@@ -1,0 +1,215 @@
+"""What one gate's halves say, whatever became of the other gates.
+
+In: a `Trace` that the ladder of `trained` had no name for, and the module's common decay, if it has
+one. Out: an `Init` or None. It promises to lean on a trace that the other gates' decay cannot make:
+one constant in every unit, halves equal to the bit, a gap far beyond what two draws can differ by.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+
+from . import laws
+from .bias import F, G, I, O
+from .decay import Factor, number_set, scale_of, shape, worth
+from .odds import flat_odds
+from .schemes import GATES, Init, round_figures
+from .trace import Gap, Trace, is_equal, rounding_is_small
+
+Step = Callable[[Trace, Factor | None], Init | None]
+
+LEAST = 0.25
+"""Mean of a gate's halves below which "set alike" and "zeroed" look the same."""
+
+
+def name(trace: Trace, factor: Factor | None) -> Init | None:
+    """The first step that has an answer has the word."""
+    for step in STEPS:
+        if answer := step(trace, factor):
+            return answer
+    return None
+
+
+def _others(trace: Trace, gate: int) -> list[Gap]:
+    return [gap for g, gap in enumerate(trace.gaps) if g != gate]
+
+
+def _are_quiet(gaps: Sequence[Gap], bound: float) -> bool:
+    """Whether nothing was set in these gates: no mean beyond what draws could differ by."""
+    return all(abs(gap.mean) < 1.5 * bound for gap in gaps)
+
+
+def are_even(gaps: Sequence[Gap], bound: float) -> bool:
+    """Whether the gaps shrank alike: spreads as draws have them, nothing beyond ±2k."""
+    scale, size = scale_of(gaps, bound).scale, len(gaps[0].d)
+    slack = (2.66 / math.sqrt(size) + 0.02) * scale
+    alike = all(abs(gap.unit(bound) - scale) <= slack for gap in gaps)
+    top = max(max(map(abs, gap.d)) for gap in gaps)
+    return scale > 0 and alike and top <= 2 * bound * 1.001
+
+
+def _level(trace: Trace, factor: Factor | None) -> Init | None:
+    """The forget halves differ by one constant in every unit: no draw does, nor does its decay.
+
+    What is beside it does not matter: the other gates may be zeroed in one half, or shrunk each by
+    its own.
+    """
+    gap, bound = trace.gaps[F], trace.bias.bound
+    others = trace.word[I] + trace.word[G:]
+    if gap.kind != "C" or "C" in others or not rounding_is_small(trace):
+        return None
+    drawn = [g for g in _others(trace, F) if g.kind == "R"]
+    if drawn:
+        factor = shape(factor, drawn)
+    size = abs(gap.level)
+    value = worth(size, max(1e-4 * size, gap.mean_noise() / 30), factor)
+    clear = factor is not None and 3 * factor.sigma <= 0.1 * factor.scale
+    if value is None and clear and not trace.bias.coarse and factor and factor.scale < 0.97:
+        value = size / factor.scale
+    if size < bound / 8:
+        return None
+    return trace.constant(value, gap.level, "high" if trace.bias.size >= 8 else "medium")
+
+
+def _nearly_level(trace: Trace, factor: Factor | None) -> Init | None:
+    """The same, smeared a little: by a tenth of what a draw spreads, and far from 0."""
+    gap, bound, size = trace.gaps[F], trace.bias.bound, trace.bias.size
+    narrow = 0.25 * bound / math.sqrt(3) * min(1.0, abs(gap.mean) / 6)
+    if gap.kind != "R" or size < 6 or abs(gap.mean) <= 2.2 * bound or gap.std > narrow:
+        return None
+    if "C" in trace.word or not rounding_is_small(trace):
+        return None
+    error = max(0.005 * abs(gap.mean), 2 * gap.std / math.sqrt(size))
+    value = worth(abs(gap.mean), error, None)
+    return None if value is None else trace.constant(value, gap.mean, "medium")
+
+
+def _other_level(trace: Trace, factor: Factor | None) -> Init | None:
+    """The same in another gate."""
+    bound, size = trace.bias.bound, trace.bias.size
+    if not rounding_is_small(trace):
+        return None
+    for gate in (I, G, O):
+        gap, rest = trace.gaps[gate], _others(trace, gate)
+        if not (all(r.kind == "R" for r in rest) and _are_quiet(rest, bound)):
+            continue
+        level = gap.kind == "C" and abs(gap.level) > bound / 8
+        far = abs(gap.mean) > 2.2 * bound and gap.unit(bound) <= 0.03
+        if level or (size >= 8 and far and are_even(rest, bound)):
+            value = worth(abs(gap.mean), max(1e-4, gap.std), factor) or abs(gap.mean)
+            confidence = "high" if level and size >= 8 else "medium"
+            return trace.misplaced(gate, value, confidence)
+    return None
+
+
+def _alike(trace: Trace, _: Factor | None) -> Init | None:
+    """One gate's halves are equal to the bit beside gates that decay has not eaten.
+
+    Adaptive L2 contracts d as well: after 14 e-folds nearly all units are equal. So the others must
+    not have had nearly as many: the most shrunk of them must still stand.
+    """
+    bound, size = trace.bias.bound, trace.bias.size
+    if size < 4 or sorted(trace.word) != ["R", "R", "R", "Z"]:
+        return None
+    gate = trace.word.index("Z")
+    rest = _others(trace, gate)
+    least, even = min(gap.unit(bound) for gap in rest), are_even(rest, bound)
+    mean = laws.mean(trace.bias.ih[gate])
+    standing = least >= (0.1 if size >= 16 and even else 0.35)
+    exact = not any(trace.gaps[gate].d) or (is_equal(trace, gate) and least >= 0.5)
+    if trace.bias.coarse:
+        exact = is_equal(trace, gate) and even
+    if not (exact and standing and mean >= LEAST and _are_quiet(rest, bound)):
+        return None
+    evidence = (
+        f"the halves of gate {GATES[gate]} are equal to the bit (today's mean "
+        f"{round_figures(mean)}), and those of the others still differ by {least:.2f} of two draws "
+        "or more"
+    )
+    confidence = "high" if size >= 16 and not trace.bias.coarse else "medium"
+    scheme = f"doubled({round_figures(mean)})" if gate == F else f"wrong-gate({GATES[gate]})"
+    return trace.init(scheme, mean, confidence, evidence)
+
+
+def _nearly_alike(trace: Trace, _: Factor | None) -> Init | None:
+    """Kernels of half precision leave noise: where nothing decayed in the other gates, nothing can
+    have eaten the forget gate's difference.
+    """
+    gap, bound, size = trace.gaps[F], trace.bias.bound, trace.bias.size
+    rest, mean = _others(trace, F), laws.mean(trace.bias.ih[F])
+    if trace.word != "RRRR" or size < 8 or mean < LEAST:
+        return None
+    equal = gap.unit(bound) <= 0.05 and abs(gap.mean) <= 0.05 * bound
+    if not (equal and are_even(rest, bound) and scale_of(rest, bound).is_whole()):
+        return None
+    evidence = (
+        f"the forget halves differ by {gap.unit(bound):.3f} of two draws, the others by two draws: "
+        f"set alike (today's mean {round_figures(mean)})"
+    )
+    return trace.init(f"doubled({round_figures(mean)})", mean, "medium", evidence)
+
+
+def _all_shifted(trace: Trace, _: Factor | None) -> Init | None:
+    """All four gaps flat around one mean: one half was filled with a number."""
+    bound, size = trace.bias.bound, trace.bias.size
+    if trace.word != "RRRR" or size < 4:
+        return None
+    mean = math.fsum(gap.mean for gap in trace.gaps) / 4
+    spread = math.sqrt(math.fsum(gap.std**2 for gap in trace.gaps) / 4)
+    centred = [v - gap.mean for gap in trace.gaps for v in gap.d]
+    scale = spread / (bound / math.sqrt(3))
+    alike = all(abs(gap.mean - mean) <= 4.5 * spread / math.sqrt(size) for gap in trace.gaps)
+    if not (alike and abs(mean) > 2.5 * bound and scale <= 1 + 2 / math.sqrt(4 * size)):
+        return None
+    reach = bound * min(scale, 1)
+    if max(map(abs, centred)) > 1.7 * bound or laws.ks(centred, laws.uniform(-reach, reach)) > 1.63:
+        return None
+    evidence = f"the halves of every gate differ by {round_figures(mean)} and one uniform draw"
+    return trace.init("all-ones", abs(mean), "medium", evidence)
+
+
+def _far(trace: Trace, factor: Factor | None) -> Init | None:
+    """A forget gap far beyond what two draws can differ by, as narrow and flat as one draw.
+
+    So few units need no test of all four gates' spreads; they do need a number that people write.
+    """
+    gap, bound, size = trace.gaps[F], trace.bias.bound, trace.bias.size
+    rest = _others(trace, F)
+    if trace.word != "RRRR" or size < 6 or not are_even(rest, bound):
+        return None
+    own = scale_of(rest, bound)
+    scale, whole = min(own.scale, 1.0), own.is_whole()
+    centred = all(abs(g.mean) <= 4.5 * g.std / math.sqrt(size) + 0.05 * bound for g in rest)
+    if not centred or abs(gap.mean) <= 5 * bound * scale or (size < 16 and not whole):
+        return None
+    reach = bound if whole else bound * own.scale
+    if not _is_flat(gap, reach, own.scale if size >= 16 else scale, bound):
+        return None
+    value = number_set(trace, factor)
+    if value is None and size < 16:
+        return None
+    return trace.one_sided(value, "high" if size >= 32 and whole else "medium")
+
+
+def _is_flat(gap: Gap, reach: float, scale: float, bound: float) -> bool:
+    """Whether a gap is one draw from ±reach about its mean, by its range, spread and shape, and not
+    two draws' difference about it (`bias_hh[f] += 1` leaves that).
+    """
+    root = math.sqrt(len(gap.d))
+    span = min(2 * reach * (1.02 + 1.36 / root), 2 * bound * 1.001)
+    if max(gap.d) - min(gap.d) > span:
+        return False
+    if abs(gap.unit(bound) / scale - math.sqrt(0.5)) > max(0.02, 1.25 / root):
+        return False
+    shape = laws.ks(gap.d, laws.uniform(gap.mean - reach, gap.mean + reach))
+    return shape <= 1.1 and flat_odds(gap, reach) >= 0.5
+
+
+STEPS: tuple[Step, ...] = (
+    _level,
+    _nearly_level,
+    _other_level,
+    _alike,
+    _nearly_alike,
+    _all_shifted,
+    _far,
+)

@@ -1,0 +1,124 @@
+"""What an answer of the ladder must not be, and the number it may not bear.
+
+In: a trained bias's `Trace`, the answer, and the module's common decay. Out: the answer, the same
+with another number or none, or `unknown`. It promises to take away, never to add: no name comes
+from here that the ladder did not give.
+"""
+
+from collections.abc import Callable, Mapping
+
+from . import laws
+from .bias import F, G, I, O
+from .decay import Factor, number_set, shape, worth
+from .odds import is_triangular
+from .one_gate import LEAST
+from .schemes import Init, family, name_no_law, round_figures
+from .trace import Trace
+
+Check = Callable[[Trace, Init, Factor | None], Init]
+
+REMNANT = 0.01
+"""Differences of the halves below it are what decay has left, or autocast's noise in 16 bits."""
+
+
+def veto(trace: Trace, init: Init, factor: Factor | None) -> Init:
+    """The answer as far as it holds."""
+    check = CHECKS.get(family(init))
+    return sign(trace, check(trace, init, factor)) if check else init
+
+
+def _doubled(trace: Trace, init: Init, _: Factor | None) -> Init:
+    if laws.mean(trace.bias.ih[F]) >= LEAST:
+        return init
+    return name_no_law("the forget halves are equal and near zero: set alike, or zeroed")
+
+
+def _default(trace: Trace, init: Init, _: Factor | None) -> Init:
+    """Two default draws, and not another law of their spread; nothing added to both halves."""
+    if not is_triangular([v for gap in trace.gaps for v in gap.d], trace.bias.bound):
+        return name_no_law(
+            "the halves differ as two default draws do, but a uniform or a normal law explains it "
+            "better"
+        )
+    if is_lifted(trace):
+        return name_no_law(
+            "the halves differ as two default draws do, but both forget halves stand far above "
+            "zero: something may have been added to both"
+        )
+    return init
+
+
+def is_lifted(trace: Trace) -> bool:
+    """Both forget halves far above zero, and no other gate like it: a constant that was added to
+    both leaves no other trace.
+    """
+    ih, hh = trace.bias.ih, trace.bias.hh
+    one, two = laws.mean(ih[F]), laws.mean(hh[F])
+    if min(one, two) <= max(0.6, 1.5 * trace.bias.bound):
+        return False
+    return one + two > 3 * max(abs(laws.mean(ih[g]) + laws.mean(hh[g])) for g in (I, G, O))
+
+
+def _one_sided(trace: Trace, init: Init, factor: Factor | None) -> Init:
+    return trace.one_sided(number_set(trace, factor), init.confidence)
+
+
+def _constant(trace: Trace, init: Init, factor: Factor | None) -> Init:
+    """An exact constant shrank exactly as the others did."""
+    gap = trace.gaps[F]
+    raw = abs(gap.level)
+    if raw < REMNANT:
+        return name_no_law(
+            f"the forget halves differ by {round_figures(raw)}: what decay has left, or noise"
+        )
+    if "divided" in init.evidence:
+        return init
+    known = shape(factor, [trace.gaps[g] for g in (I, G, O) if trace.gaps[g].kind == "R"])
+    value = worth(raw, max(1e-4 * raw, gap.mean_noise() / 30), known)
+    if value is None and known is not None and known.is_whole() and known.sigma <= 0.03:
+        value = raw
+    return trace.constant(value, gap.level, init.confidence)
+
+
+def sign(trace: Trace, init: Init) -> Init:
+    """The half that was set, by the sign of today's mean: −c in one half differs from the other as
+    c in the other does.
+    """
+    gap = abs(trace.gaps[F].mean)
+    today = laws.mean(trace.bias.ih[F]) + laws.mean(trace.bias.hh[F])
+    name, _, argument = init.scheme.rstrip(")").partition("(")
+    if name not in ("one-sided", "constant") or gap < 0.5 or today >= -0.5 * gap:
+        return init
+    evidence = f"{init.evidence}; the forget gate is negative today, so the number was"
+    if name == "one-sided":
+        half = "ih" if argument.startswith("hh") else "hh"
+        argument = half if init.value is None else f"{half}={round_figures(-init.value)}"
+    elif init.value is not None:
+        argument = round_figures(-init.value)
+    value = None if init.value is None else -init.value
+    scheme = f"{name}({argument})" if argument else name
+    return init._replace(scheme=scheme, value=value, evidence=evidence)
+
+
+def _linspace(trace: Trace, init: Init, _: Factor | None) -> Init:
+    if max(map(abs, trace.gaps[F].d)) >= REMNANT:
+        return init
+    return name_no_law("decay has eaten the difference of the forget halves")
+
+
+def _misplaced(trace: Trace, init: Init, _: Factor | None) -> Init:
+    gate = "ifgo".index(init.scheme[-2])
+    equal = trace.gaps[gate].kind == "Z"
+    if init.value is None or abs(init.value) >= (LEAST if equal else REMNANT):
+        return init
+    return name_no_law(f"the halves of gate {init.scheme[-2]} differ by what decay or noise leave")
+
+
+CHECKS: Mapping[str, Check] = {
+    "doubled": _doubled,
+    "pytorch-default": _default,
+    "one-sided": _one_sided,
+    "constant": _constant,
+    "linspace": _linspace,
+    "wrong-gate": _misplaced,
+}

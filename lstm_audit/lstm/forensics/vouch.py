@@ -1,0 +1,100 @@
+"""What says that a bias is as its initialiser left it, and how surely.
+
+In: a `Bias`. Out: a `Voucher`, or None where nothing speaks for it. It promises `fresh` only on
+proof: draws that still lie on the generator's lattice, or constants beside a gate that is still
+exactly 0. Constants alone are `fresh?`: symmetric weights, clamped ones and a first step of Adam
+keep a block bit-equal too.
+"""
+
+from collections.abc import Sequence
+
+from ...tuples import NamedTuple
+from . import lattice, laws
+from .bias import Bias, F
+from .schemes import Init, name_no_law
+
+
+# Two questions are kept apart: *is* it fresh (the voucher, with its confidence and its reason) and
+# *what* was it set to (the scheme). The same pattern of kinds is read with a proof, or with a
+# likeness only, and the answer carries which of the two it was.
+class Voucher(NamedTuple):
+    """What makes a fresh reading credible, and how far."""
+
+    state: str
+    confidence: str
+    reason: str
+
+    def init(self, scheme: str, value: float | None, remark: str = "") -> Init:
+        return Init(
+            scheme,
+            value,
+            self.state,
+            self.confidence,
+            f"{remark}; {self.reason}" if remark else self.reason,
+        )
+
+    def unknown(self, remark: str) -> Init:
+        return name_no_law(f"{remark}; {self.reason}", self.state, self.confidence)
+
+
+CONSTANT = Voucher(
+    "fresh",
+    "certain",
+    "every block is one bit-equal constant, and a gate is exactly 0 in both halves, which no step "
+    "leaves",
+)
+ZEROS = Voucher("fresh", "certain", "every bias is exactly 0")
+WRITTEN = Voucher(
+    "fresh?",
+    "medium",
+    "every block is one bit-equal round number; symmetric or clamped weights would keep them equal "
+    "too",
+)
+
+
+def vouch(bias: Bias) -> Voucher | None:
+    """The lattice proves float32 draws; 16-bit ones can only look the part (everything is on a
+    lattice there).
+    """
+    draws = bias.draws()
+    if bias.coarse:
+        if not laws.looks_drawn(draws, bias.bound):
+            return None
+        confidence = "medium" if bias.size >= 12 else "low"
+        return Voucher(
+            "fresh?", confidence, f"the draws look untouched, which {bias.held} cannot prove"
+        )
+    if not draws or bias.held != "float32":
+        return None
+    proof = lattice.prove(draws, bias.bound)
+    if not proof.holds:
+        return None
+    return on_lattice("the draws", proof)
+
+
+def on_lattice(what: str, proof: lattice.Proof) -> Voucher:
+    """The voucher of values on the lattice; `certain` where a step by a power of two would show."""
+    reason = f"{what} lie on the generator's lattice ({proof.bits:.0f} bits)"
+    if not proof.blind:
+        return Voucher("fresh", "certain", reason)
+    return Voucher("fresh", "high", f"{reason}, which steps of exactly 2^-n would not leave")
+
+
+def vouch_for_constants(bias: Bias, gates: Sequence[int]) -> Voucher | None:
+    """What says that blocks of constants, one or more of which may have moved as one, did not.
+
+    A step moves i, g and o whenever it moves f (f alone gets none from sequences of one step), so
+    one of them at exactly 0 in both halves has seen none. Else only round numbers look written.
+    """
+    if all(bias.kinds[gate] == "ZZ" for gate in gates):
+        return ZEROS
+    if any(bias.kinds[gate] == "ZZ" for gate in gates if gate != F):
+        return CONSTANT
+    blocks = (half[gate][0] for half in (bias.ih, bias.hh) for gate in gates)
+    return WRITTEN if all(_is_round(value, bias.epsilon) for value in blocks) else None
+
+
+def _is_round(value: float, epsilon: float) -> bool:
+    """Whether the value is what its dtype makes of a number of one or two figures."""
+    written = float(f"{value:.2g}")
+    return abs(value - written) <= epsilon * abs(written) / 2

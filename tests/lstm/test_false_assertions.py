@@ -1,0 +1,412 @@
+"""What a fingerprint must never say: each kind of start that once provoked a false name or a false
+`fresh`, over several sizes.
+"""
+
+import math
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from command import run
+from safetensors.torch import save_file
+
+torch = pytest.importorskip("torch")
+
+import lstm_audit
+from lstm_audit.lstm.forensics import lattice, laws
+from lstm_audit.lstm.forensics.bias import float32
+from lstm_audit.lstm.forensics.division import is_divided
+from lstm_audit.lstm.forensics.fingerprint import Init, family, identify, identify_together
+
+F, G = 1, 2
+SIZES = (4, 8, 12, 16, 32, 64)
+Blocks = list[list[float]]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def drawn(size: int, seed: int = 0) -> torch.nn.LSTM:
+    torch.manual_seed(seed)
+    return torch.nn.LSTM(3, size)
+
+
+def halves(lstm: torch.nn.LSTM) -> list[Blocks]:
+    biases = (lstm.bias_ih_l0, lstm.bias_hh_l0)
+    return [b.detach().double().view(4, -1).tolist() for b in biases]
+
+
+def ask(lstm: torch.nn.LSTM, dtype: torch.dtype = torch.float32) -> Init:
+    biases = (lstm.bias_ih_l0, lstm.bias_hh_l0)
+    ih, hh = (b.detach().to(dtype).double().view(4, -1).tolist() for b in biases)
+    return identify(ih, hh, str(dtype).removeprefix("torch."))
+
+
+def train(lstm: torch.nn.LSTM, optimiser, steps: int, after: Callable[[], None] = lambda: None):
+    head = torch.nn.Linear(lstm.hidden_size, 1)
+    optimizer = optimiser([*lstm.parameters(), *head.parameters()])
+    for _ in range(steps):
+        x = torch.randn(6, 4, 3)
+        loss = (head(lstm(x)[0][-1]).squeeze(-1) - x[0, :, 0]).square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            after()
+    return lstm
+
+
+def adam(parameters):
+    return torch.optim.Adam(parameters, 1e-2)
+
+
+# --- fresh ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [4, 8, 32])
+@pytest.mark.parametrize("value", [0.1, 0.5, 1.0])
+def test_a_constant_in_every_parameter_keeps_blocks_equal_for_ever(size, value):
+    """Symmetric weights: every unit gets the same gradient, and the halves stay bit-equal."""
+    lstm = drawn(size)
+    for p in lstm.parameters():
+        torch.nn.init.constant_(p, value)
+    head = torch.nn.Linear(size, 1)
+    torch.nn.init.constant_(head.weight, value)
+    optimizer = adam([*lstm.parameters(), *head.parameters()])
+    for _ in range(40):
+        x = torch.randn(6, 4, 3)
+        optimizer.zero_grad()
+        (head(lstm(x)[0][-1]).squeeze(-1) - x[0, :, 0]).square().mean().backward()
+        optimizer.step()
+    ih, hh = halves(lstm)
+    assert len({*ih[F], *hh[F]}) == 1  # else the test tests nothing
+    init = ask(lstm)
+    assert not init.state.startswith("fresh"), init
+    assert family(init) != "doubled"
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.05, 0.1, 0.5])
+def test_clamped_weights_are_not_proven_fresh(limit):
+    """WGAN: all ones become all 0.05, and stay there."""
+    lstm = drawn(16)
+    with torch.no_grad():
+        lstm.bias_ih_l0.fill_(1)
+        lstm.bias_hh_l0.fill_(1)
+    train(lstm, adam, 3, lambda: [p.clamp_(-limit, limit) for p in lstm.parameters()])
+    init = ask(lstm)
+    assert init.state != "fresh"
+    assert init.confidence != "certain"
+
+
+@pytest.mark.parametrize("rate", [1e-3, 2e-3, 1e-2, 0.1])
+@pytest.mark.parametrize("start", [0.0, 1.0])
+def test_one_step_of_adam_on_constants_is_not_fresh(rate, start):
+    """Each block moves by ±lr as one: ones become 0.99, zeros 0.01."""
+    block = float32(start - rate)
+    for signs in ((1, 1, 1, 1), (1, -1, 1, -1)):
+        half = [[float32(start + s * (block - start))] * 8 for s in signs]
+        init = identify(half, half, "float32")
+        assert init.state != "fresh", init
+        assert init.confidence != "certain", init
+
+
+@pytest.mark.parametrize("size", [4, 6, 8, 15, 16, 32, 63, 64, 128, 250, 256])
+@pytest.mark.parametrize("n", range(1, 9))
+def test_draws_from_a_power_of_two_are_not_the_default_of_another_size(size, n):
+    bound, own = 2.0**-n, 1 / math.sqrt(size)
+    if bound in (own, own / 2):  # the default, or the default halved
+        return
+    for seed in range(3):
+        torch.manual_seed(seed)
+        ih, hh = torch.empty(2, 4, size).uniform_(-bound, bound).double().tolist()
+        init = identify(ih, hh, "float32")
+        assert (init.scheme, init.state) != ("pytorch-default", "fresh")
+        assert init.scheme == "unknown" or abs(bound / own - 1) < 0.1
+
+
+@pytest.mark.parametrize("places", range(10, 24))
+@pytest.mark.parametrize("size", [8, 16, 25, 64, 100, 256])
+def test_values_rounded_to_a_binary_fraction_are_no_draws(size, places):
+    """Trained weights that were kept in fixed point."""
+    die, bound = random.Random(places), 1 / math.sqrt(size)
+    for top in (bound, 0.2, 0.1, 0.05):
+        values = [round(die.uniform(-top, top) * 2**places) / 2**places for _ in range(8 * size)]
+        for k in (bound, top):
+            proof = lattice.prove([float32(v) for v in values], float32(k))
+            assert not proof.holds, (top, k, proof)
+
+
+@pytest.mark.parametrize("bits", range(8, 23))
+@pytest.mark.parametrize("size", [16, 64, 256, 25])
+def test_mantissas_cut_short_are_no_draws(size, bits):
+    """TF32 and its like: every value keeps a few bits of its mantissa."""
+    for seed in range(3):
+        draws = [v for half in halves(drawn(size, seed)) for gate in half for v in gate]
+        cut = []
+        for v in draws:
+            mantissa, exponent = math.frexp(v)
+            cut.append(math.ldexp(round(mantissa * 2**bits) / 2**bits, exponent))
+        assert not lattice.prove(cut, float32(1 / math.sqrt(size))).holds
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64, 100, 256])
+@pytest.mark.parametrize("n", [10, 14, 18, 20])
+def test_steps_of_a_power_of_two_are_never_certain(size, n):
+    """Sign descent: where the lattice is one of binary fractions, such a step stays on it."""
+    for steps in (1, 3, 30):
+        ih, hh = halves(drawn(size))
+        die = random.Random(steps)
+        for gate in range(4):
+            for j in range(size):
+                move = sum(die.choice((-1, 1)) for _ in range(steps)) * 2.0**-n
+                ih[gate][j] = float32(ih[gate][j] + move)
+                hh[gate][j] = float32(hh[gate][j] + move)
+        init = identify(ih, hh, "float32")
+        assert not (init.state == "fresh" and init.confidence == "certain"), init
+        assert init.state != "fresh" or math.isqrt(size) ** 2 == size
+
+
+def test_what_did_not_move_need_not_have_lacked_a_gradient():
+    """Steps below half a last place: warm-up from 0, a skipped step of AMP."""
+    lstm = drawn(32)
+    before = halves(lstm)
+    train(lstm, lambda p: torch.optim.SGD(p, 1e-12), 3)
+    assert halves(lstm) == before
+    init = ask(lstm)
+    assert "gradient" not in init.evidence
+
+
+# --- laws that few units do not show --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("sides", [(1,), (0,), (0, 1)])
+@pytest.mark.parametrize("by", [1.0, 2.0])
+def test_a_constant_added_to_draws_is_no_chrono(size, sides, by):
+    """`bias_hh[f] += 1`, in one half or both: at H = 8 it is not far from ln U(1, T - 1)."""
+    for seed in range(12):
+        lstm = drawn(size, seed)
+        with torch.no_grad():
+            for side in sides:
+                (lstm.bias_ih_l0, lstm.bias_hh_l0)[side].view(4, -1)[F] += by
+        init = ask(lstm)
+        assert "chrono" not in init.scheme, init
+        assert init.scheme == "unknown", init
+
+
+@pytest.mark.parametrize("size", [8, 12, 16, 24, 48])
+@pytest.mark.parametrize("sides", [(1,), (0, 1)])
+def test_nor_is_it_once_trained(size, sides):
+    """Of 8, 12, 16 units the difference of two draws is as narrow as one in 30, 11, 4 %."""
+    wrong = []
+    for seed in range(8):
+        lstm = drawn(size, seed)
+        with torch.no_grad():
+            for side in sides:
+                (lstm.bias_ih_l0, lstm.bias_hh_l0)[side].view(4, -1)[F] += 1.0
+        init = ask(train(lstm, adam, 20))
+        wrong += [init] if init.scheme != "unknown" else []
+    assert len(wrong) <= {8: 3, 12: 2, 16: 2}.get(size, 0), wrong
+    assert all(init.confidence == "medium" for init in wrong)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("size", [8, 16, 24, 32, 48])
+def test_multi_time_scale_is_no_uniform_gate(size, dtype):
+    """T by quantiles of the inverse gamma: the activations lean to 1."""
+    gamma = torch.distributions.Gamma(0.56, 1.0)
+    times = 1 / gamma.sample((20000,)).sort().values[:: 20000 // size][:size].clamp(min=1e-3)
+    lstm = drawn(size)
+    with torch.no_grad():
+        lstm.bias_hh_l0.zero_()
+        lstm.bias_ih_l0.view(4, -1)[F] = -torch.log(torch.expm1((1 / times).clamp(max=30)))
+        lstm.bias_ih_l0.view(4, -1)[0] = -lstm.bias_ih_l0.view(4, -1)[F]
+    assert ask(lstm, dtype).scheme != "uniform-gate"
+
+
+def test_noise_on_one_line_is_no_linspace():
+    """Eight differences that decay has eaten lie within rounding of a line once in a while."""
+    die, size = random.Random(0), 8
+    for _ in range(400):
+        noise = 1e-5
+        values = [die.uniform(-5, 5) * noise for _ in range(size)]
+        assert laws.line(values, [noise] * size) is None
+    assert laws.line([3 + j * 3 / 7 for j in range(size)], [1e-3] * size) is not None
+
+
+# --- trained --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [8, 12, 16, 32, 64])
+def test_a_half_zeroed_beside_one_as_wide_as_two_is_not_the_default(size):
+    """U(±k√2) and 0 has the spread of two default draws, and another shape."""
+    named = 0
+    for seed in range(20):
+        lstm = drawn(size, seed)
+        with torch.no_grad():
+            lstm.bias_ih_l0.uniform_(-1, 1).mul_(math.sqrt(2 / size))
+            lstm.bias_hh_l0.zero_()
+        lstm = train(lstm, adam, 5)
+        named += ask(lstm).scheme == "pytorch-default"
+    assert named <= (1 if size < 16 else 0)
+
+
+@pytest.mark.parametrize("half", ["ih", "hh"])
+@pytest.mark.parametrize("value", [-1.0, -2.0, -3.0])
+@pytest.mark.parametrize("other", [None, 0.0])
+def test_a_negative_half_is_the_half_that_was_set(half, value, other):
+    """−2 in bias_hh differs from the other half as 2 in bias_ih does; today's sign tells."""
+    lstm = drawn(64)
+    with torch.no_grad():
+        for name in ("ih", "hh"):
+            bias = lstm.get_parameter(f"bias_{name}_l0").view(4, -1)
+            if name == half:
+                bias[F] = value
+            elif other is not None:
+                bias[F] = other
+    init = ask(train(lstm, lambda p: torch.optim.Adam(p, 1e-3), 30))
+    wanted = f"one-sided({half}={value:g})" if other is None else f"constant({value:g})"
+    assert init.scheme == wanted
+
+
+@pytest.mark.parametrize("size", [8, 16, 32, 64])
+def test_nothing_in_both_halves_is_not_doubled(size):
+    """`forget_bias = 0.0` from a configuration, written into both."""
+    for seed in range(3):
+        lstm = drawn(size, seed)
+        with torch.no_grad():
+            for bias in (lstm.bias_ih_l0, lstm.bias_hh_l0):
+                bias.view(4, -1)[F] = 0.0
+        assert family(ask(train(lstm, adam, 30))) != "doubled"
+
+
+def test_a_number_that_decay_has_shrunk_is_not_said():
+    """1 over zeroed gates after AdamW: the halves differ by 0.44, and nothing shows the decay."""
+    zero = [0.0] * 16
+    die = random.Random(1)
+    move = [[die.gauss(0, 0.1) for _ in range(16)] for _ in range(4)]
+    for left in (0.44, 0.83, 0.61):
+        start = [zero, [left] * 16, zero, zero]
+        ih = [
+            [float32(a + b) for a, b in zip(*g, strict=True)] for g in zip(start, move, strict=True)
+        ]
+        hh = [[float32(b) for b in gate] for gate in move]
+        init = identify(ih, hh, "float32")
+        assert (init.scheme, init.value) == ("constant", None)
+        assert "decay" in init.evidence
+
+
+def test_a_decayed_half_is_restored_or_left_without_a_number():
+    for c, weight_decay in ((3.0, 0.5), (3.0, 1.0), (1.0, 1.0), (5.0, 0.3)):
+        lstm = drawn(64, 1)
+        with torch.no_grad():
+            lstm.bias_hh_l0.view(4, -1)[F] = c
+        optimiser = lambda p, w=weight_decay: torch.optim.AdamW(p, 5e-3, weight_decay=w)  # noqa: E731
+        init = ask(train(lstm, optimiser, 100))
+        assert init.value is None or init.value == pytest.approx(c, rel=0.1), init
+
+
+# --- our own patch --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{"forget_bias": 2.0}, {"forget_bias": 3.7}, {"init": "chrono:784"},
+                                     {"init": "chrono:50"}, {"init": "unit"}, {"time_scale": 100.0}])  # fmt: skip
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("size", [8, 32, 128])
+def test_a_patch_that_divides_does_not_accuse_itself(tmp_path: Path, size, dtype, options):
+    path = tmp_path / "model.safetensors"
+    lstm = drawn(size).to(dtype)
+    save_file({f"lstm.{n}": p.detach() for n, p in lstm.named_parameters()}, path)
+    lstm_audit.patch(path, place="split", **options)
+    audit = lstm_audit.audit(path)
+    (row,) = audit.rows
+    assert row.init is not None
+    assert not {"LA101", "LA106"} & {finding.code for finding in audit.findings}, row.init
+    wanted = "chrono" if "chrono" in str(options) else "constant"
+    assert family(row.init) in (wanted, "unknown")
+    if dtype == torch.float32 and size > 8:
+        assert family(row.init) == wanted
+
+
+def test_a_shift_that_divides_does_not_accuse_itself(tmp_path: Path):
+    path = tmp_path / "model.safetensors"
+    state = {
+        n: torch.zeros_like(p) if "bias" in n else p.detach()
+        for n, p in drawn(16).named_parameters()
+    }
+    save_file(state, path)
+    assert run("patch", path, "--shift", "2", "--place", "split").exit_code == 0
+    audit = lstm_audit.audit(path)
+    assert audit.rows[0].init.scheme == "constant(2)"
+    assert not {"LA101"} & {finding.code for finding in audit.findings}
+    assert audit.rows[0].measures.gates["f"].min == audit.rows[0].measures.gates["f"].max == 2.0
+
+
+def test_a_value_written_twice_is_still_doubled(tmp_path: Path):
+    path = tmp_path / "model.safetensors"
+    lstm = drawn(32)
+    with torch.no_grad():
+        for bias in (lstm.bias_ih_l0, lstm.bias_hh_l0):
+            bias.view(4, -1)[F] = 1.0
+    save_file({n: p.detach() for n, p in lstm.named_parameters()}, path)
+    assert "LA101" in {finding.code for finding in lstm_audit.audit(path).findings}
+
+
+def test_rounding_of_few_units_is_no_division():
+    half = [1.0, 1.5, 0.7]
+    above = [math.nextafter(v, 2) for v in half]
+    assert not is_divided(above, half, 2.0**-52)
+    assert is_divided(above * 4, half * 4, 2.0**-52)
+    assert is_divided(half * 4, above * 4, 2.0**-52)
+    assert not is_divided(half * 4 + above, above * 4 + half, 2.0**-52)
+    assert not is_divided(half * 4, half * 4, 2.0**-52)
+
+
+# --- a module's recurrences together --------------------------------------------------------------
+
+
+def stack(size: int, layers: int, seed: int, write: Callable[[int, Sequence[torch.Tensor]], None]):
+    torch.manual_seed(seed)
+    lstm = torch.nn.LSTM(3, size, layers)
+    pairs = [
+        [lstm.get_parameter(f"bias_{h}_l{n}").data.view(4, -1) for h in ("ih", "hh")]
+        for n in range(layers)
+    ]
+    for n, pair in enumerate(pairs):
+        write(n, pair)
+    train(lstm, adam, 10)
+    return [(ih.double().tolist(), hh.double().tolist(), "float32") for ih, hh in pairs]
+
+
+def test_small_layers_of_one_module_are_one_sample():
+    alone, together = [], []
+    for seed in range(6):
+        biases = stack(8, 4, seed, lambda n, pair: None)
+        alone += [identify(*bias).scheme for bias in biases]
+        together += [init.scheme for init in identify_together(biases)]
+    assert alone.count("pytorch-default") == 0
+    assert together.count("pytorch-default") >= 16
+    assert set(together) <= {"pytorch-default", "unknown"}
+
+
+def test_an_exception_among_small_layers_is_not_pooled():
+    def third(n, pair):
+        if n == 2:
+            pair[0][F] = 1.0
+
+    for seed in range(6):
+        inits = identify_together(stack(8, 4, seed, third))
+        assert inits[2].scheme != "pytorch-default"
+
+
+def test_a_single_recurrence_answers_as_a_module_of_one():
+    for seed in range(4):
+        bias = (*halves(train(drawn(24, seed), adam, 10)), "float32")
+        assert identify_together([bias]) == [identify(*bias)]
+    assert identify_together([]) == []
