@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     hostile tests try.
     """
     parser.addoption(
-        "--slow", action="store_true", help="run the tests that build and install the package, too"
+        "--slow", action="store_true", help="run the tests that take half a minute each, too"
     )
     parser.addoption(
         "--mutations",
@@ -28,7 +28,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """The marker of tests that only --slow runs."""
-    config.addinivalue_line("markers", "slow: builds and installs the package; needs pytest --slow")
+    config.addinivalue_line(
+        "markers", "slow: takes half a minute (builds, installs, browses); needs pytest --slow"
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -36,9 +38,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if not config.getoption("--slow"):
         for item in items:
             if item.get_closest_marker("slow"):
-                item.add_marker(
-                    pytest.mark.skip(reason="builds and installs the package: pytest --slow")
-                )
+                item.add_marker(pytest.mark.skip(reason="takes half a minute: pytest --slow"))
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ def command_line() -> str:
     """What was asked, as a shell takes it, but for how it is carried out and where reports go: the
     same question says the same. Nothing where another program called us.
     """
-    if os.path.basename(sys.argv[0]) not in OUR_NAMES:
+    if not sys.argv[0].endswith(OUR_NAMES):
         return ""
     words, left = ["lstm-audit"], iter(sys.argv[1:])
     for word in left:
@@ -196,7 +196,7 @@ def command_line() -> str:
 HOW = {word: row for row in (JOBS, *REPORT) for word in row.spellings}
 """The options that change nothing of what is found."""
 
-OUR_NAMES = ("lstm-audit", "__main__.py")
+OUR_NAMES = ("lstm-audit", "lstm-audit.exe", os.path.join("lstm_audit", "__main__.py"))
 
 
 def _put_for_programs(name: str, text: str, audit: Audit) -> None:
