@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
-from .facts import Json, ReportDocument, keys_of
+from . import statistics
+from .facts import SCHEMA, Json, ReportDocument, keys_of
 from .lstm.layer import GATES
 from .lstm.measure import Stats
 from .policy import convention
@@ -19,21 +20,26 @@ from .rules import catalogue
 from .statistics import StatisticsDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+POLICY_ID = "https://www.schemastore.org/lstm-audit.json"
+"""Where SchemaStore keeps a schema of this name; what it needs besides is in `.schemastore`."""
 
 
 def report_schema() -> Json:
     """The schema of `lstm-audit/report/1`: strict, every key required."""
-    return _document("A report of lstm-audit", ReportDocument)
+    return _document("A report of lstm-audit", ReportDocument, SCHEMA)
 
 
 def statistics_schema() -> Json:
     """The schema of `lstm-audit/statistics/1`, as strict."""
-    return _document("Statistics of lstm-audit over many files", StatisticsDocument)
+    return _document(
+        "Statistics of lstm-audit over many files", StatisticsDocument, statistics.SCHEMA
+    )
 
 
-def _document(title: str, facts: type) -> Json:
+def _document(title: str, facts: type, name: str) -> Json:
     return {
         "$schema": DIALECT,
+        "$id": f"urn:lstm-audit:{name.removeprefix('lstm-audit/').replace('/', ':')}",
         "title": title,
         **_record_of(facts),
         "$defs": {
@@ -114,7 +120,8 @@ def policy_schema() -> Json:
     top[OVERRIDE] = _list(_override())
     top[CONVENTION] = convention.schema()
     known = {name: top[name] for name in names_on_top()}
-    return {"$schema": DIALECT, "title": "A policy of lstm-audit", **table_schema(known)}
+    head = {"$schema": DIALECT, "$id": POLICY_ID, "title": "A policy of lstm-audit"}
+    return {**head, **table_schema(known)}
 
 
 def _settings(keys: Iterable[PolicyKey]) -> dict[str, Json]:

@@ -126,6 +126,45 @@ def test_reports_that_are_none(way: tuple[Any, ...], value: Any) -> None:
     assert not REPORT.is_valid(report)
 
 
+# --- what SchemaStore wants of a schema: a catalogue entry, files that fit and files that do not
+
+STORE = Path(__file__).parents[2] / ".schemastore"
+
+
+def test_every_schema_has_an_id_of_its_own() -> None:
+    ids = [SCHEMAS[name]()["$id"] for name in SCHEMAS]
+    assert len(set(ids)) == len(ids)
+    assert report_schema()["$id"] == "urn:lstm-audit:report:1"
+
+
+def test_the_catalogue_entry() -> None:
+    entry = json.loads((STORE / "catalog.json").read_text())
+    assert set(entry) == {"name", "description", "fileMatch", "url"}
+    assert entry["url"] == policy_schema()["$id"]
+    assert entry["fileMatch"] == ["lstm-audit.toml"]
+    assert "schema" not in entry["description"].lower()  # SchemaStore's own lint
+
+
+@pytest.mark.parametrize("file", sorted(STORE.glob("*test/lstm-audit/*")), ids=lambda f: f.name)
+def test_store_files(file: Path) -> None:
+    """The schema and the reader agree on each."""
+    import tomllib
+
+    tree = tomllib.loads(file.read_text())
+    sound = file.parts[-3] == "test"
+    assert POLICY.is_valid(tree) is sound
+    if sound:
+        read_policy(tree, file.name)
+    else:
+        with pytest.raises(BadPolicy):
+            read_policy(tree, file.name)
+
+
+def test_there_are_files_of_both_kinds() -> None:
+    for folder in ("test", "negative_test"):
+        assert len(list((STORE / folder / "lstm-audit").glob("*.toml"))) >= 3
+
+
 # --- the policy
 
 

@@ -60,7 +60,7 @@ small { color: var(--muted); font-weight: 400; font-size: 11px; }
 .counts tbody tr:last-child > * { border-bottom: 0; } .counts tbody th { color: var(--ink); }
 .bars td:nth-child(2) { width: 60%; } .counts .badge { display: inline-block; min-width: 92px; margin: 0; }
 .file { background: var(--card); border: 1px solid var(--line); border-radius: 8px; padding: 8px 14px; margin-top: 8px; }
-.file > summary { overflow-wrap: anywhere; } .file > summary .path { color: var(--ink); font-weight: 600; }
+.file { overflow-wrap: anywhere; } .file > summary .path, p.file .path { color: var(--ink); font-weight: 600; }
 .findings { list-style: none; margin: 10px 0 0; padding: 0; display: grid; gap: 10px; }
 .findings > li { background: var(--card); border: 1px solid var(--line); border-left: 4px solid var(--tone);
   border-radius: 8px; padding: 10px 14px 4px; overflow-wrap: anywhere; }

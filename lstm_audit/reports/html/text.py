@@ -44,6 +44,9 @@ def _whole(file: FileAudit) -> Iterator[str]:
 
 def _folded(file: FileAudit) -> Iterator[str]:
     name = f'<span class="path">{markup(file.path, PATH_LIMIT)}</span>'
+    if not file.findings and not file.skipped:  # nothing is below it
+        yield f'<p class="file muted">{name} {_facts(file)}</p>'
+        return
     yield f'<details class="file"><summary>{name} {_facts(file)}</summary>'
     yield from _findings(file)
     yield from _skipped(file)
