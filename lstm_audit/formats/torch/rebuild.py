@@ -57,6 +57,12 @@ _CLASSES = {"Tensor", "_TensorBase", "tensor", "as_tensor", "from_numpy", "asarr
 _ARRAYS = {
     (module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")
 } | {(module, "_frombuffer") for module in ("numpy.core.numeric", "numpy._core.numeric")}
+_JAX = {
+    ("jax._src.array", "_reconstruct_array"),
+    ("jax._src.device_array", "reconstruct_device_array"),
+}
+"""How jax pickles an array: (function, arguments, state) of numpy's, and what jax knows of it."""
+
 _NDARRAY = ("numpy", "ndarray")
 _TOUCHING = frozenset({"data", "real", "imag"})
 """Attributes that a tensor's state may name and that would change its values; so might any name
@@ -83,8 +89,8 @@ def is_tensor(call: Call) -> bool:
 
 
 def is_array(call: Call) -> bool:
-    """Whether the call would make a numpy array."""
-    return call.function in _ARRAYS
+    """Whether the call would make an array of numpy or jax."""
+    return call.function in _ARRAYS or call.function in _JAX
 
 
 # The first test is the usual tensor of the usual file, some hundred times a file: nothing was set
@@ -102,7 +108,7 @@ def unread(call: Call) -> tuple[str, str] | None:
         if detail := _trouble(layer):
             return "ambiguous", detail
         innermost = layer
-    if not is_array(innermost) and innermost.function not in _STRIDED | {_QUANTIZED}:
+    if innermost.function not in _ARRAYS | _STRIDED | {_QUANTIZED}:
         return "ambiguous", f"it is made by {_named(innermost)}, whose effect is not known"
     return None
 
@@ -137,7 +143,18 @@ def _inner(call: Call) -> Call | None:
         inner = args[0]
     elif function in _SUBCLASS and _is_nested(args):
         inner = Call(args[0], args[2])
+    elif function in _JAX:
+        inner = _of_jax(args)
     return inner if type(inner) is Call else None
+
+
+def _of_jax(args: tuple[object, ...]) -> Call | None:
+    """The array of numpy in one of jax; None where the arguments are none of jax's."""
+    if len(args) != 4 or type(args[0]) is not Global or type(args[1]) is not tuple:
+        return None
+    inner = Call(args[0], args[1])
+    inner.state = args[2]
+    return inner if inner.function in _ARRAYS else None
 
 
 def _is_nested(args: tuple[object, ...]) -> bool:
@@ -161,7 +178,7 @@ def _trouble(call: Call) -> str | None:
     """Why it cannot be told what one call makes; None when it can."""
     if call.keywords or call.items is not None or call.extended is not None:
         return ALTERED
-    if is_array(call):
+    if call.function in _ARRAYS:
         return _trouble_of_array(call)
     if call.state is not None and _inner(call) is None:
         return ALTERED
@@ -228,7 +245,7 @@ def rebuild(call: Call, envelope: Envelope) -> Tensor:
         if detail := _trouble(layer):
             raise MalformedFile(f"a tensor cannot be told: {detail}", kind="ambiguous")
     innermost = layers[-1]
-    if is_array(innermost):
+    if innermost.function in _ARRAYS:
         tensor = _array(innermost, envelope)
     elif innermost.function in _STRIDED or innermost.function == _QUANTIZED:
         tensor = _strided(innermost, envelope)
@@ -423,6 +440,8 @@ def _numpy_dtype(value: object) -> tuple[DType, bool]:
     """
     plain = type(value) is Call and value.function == ("numpy", "dtype") and bool(value.args)
     code = value.args[0] if type(value) is Call and plain else None
+    if type(code) is Global and code == ("ml_dtypes", "bfloat16"):
+        return DTYPES[code.name], False
     name = NUMPY_CODES.get(code.lstrip("<>|=")) if type(code) is str and len(code) < 9 else None
     if type(value) is not Call or type(code) is not str or name is None:
         raise MalformedFile(f"a numpy array of dtype {show(code)} is no weight", kind="unsupported")
