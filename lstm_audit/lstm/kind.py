@@ -193,13 +193,13 @@ def weigh_shape(
     if convention.vouched and rows == 4 * columns:
         return RecurrenceKind("lstm", columns)
     if convention.joint or (convention.convolution and input_rows is None):
-        return _joint(rows, columns, shape)
+        return _joint(rows, columns, shape, projected)
     return _fused(convention, rows, columns, projected, input_rows)
 
 
-def _joint(rows: int, columns: int, shape: tuple[int, ...]) -> RecurrenceKind:
-    """(4H, in + H): the input's share must be positive."""
-    if rows % 4 or columns <= rows // 4:
+def _joint(rows: int, columns: int, shape: tuple[int, ...], projected: bool) -> RecurrenceKind:
+    """(4H, in + H): the input's share must be positive; under a projection it is (4H, in + P)."""
+    if rows % 4 or (columns <= rows // 4 and not projected):
         return RecurrenceKind(
             "ambiguous", detail=f"a weight of shape {shape} is not (4H, in + H, ...)"
         )

@@ -44,6 +44,8 @@ CASES = [
          lambda t: quarters(t["rnn/multi_rnn_cell/cell_0/cudnn_compatible_lstm_cell/bias"], "igfo")),
     Case("tensorflow", "rnn", {"rnn/basic_lstm_cell/weights": (IN + H, 4 * H), "rnn/basic_lstm_cell/biases": (4 * H,)},
          lambda t: quarters(t["rnn/basic_lstm_cell/biases"], "igfo", 1.0)),
+    Case("tensorflow", "rnn", {"rnn/lstm_cell/kernel": (IN + 1, 4 * H), "rnn/lstm_cell/bias": (4 * H,), "rnn/lstm_cell/projection/kernel": (H, 1)},
+         lambda t: quarters(t["rnn/lstm_cell/bias"], "igfo", 1.0)),
     Case("tensorflow-layernorm", "rnn", {"rnn/layer_norm_basic_lstm_cell/kernel": (IN + H, 4 * H),
                                          **{f"rnn/layer_norm_basic_lstm_cell/{p}/{n}": (H,) for p in ("input", "transform", "forget", "output", "state") for n in ("gamma", "beta")}},
          lambda t: tuple(t[f"rnn/layer_norm_basic_lstm_cell/{p}/beta"] + by for p, by in (("forget", 1.0), ("input", 0.0), ("transform", 0.0)))),
