@@ -8,7 +8,7 @@
 Look:     audit, check, lint, diff, trend, probe, gates
 Change:   patch, undo
 Train:    assert_forget_gate, monitor, and the callbacks of lstm_audit.integrations
-Look up:  presets, explain
+Look up:  presets, explain, load_policy
 Errors:   AuditError is the root; BadPolicy, MalformedFile, MissingFile, MissingPackage,
           NotPatchable, UnknownFormat, Unreadable
 """
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from .activity import Activity as Activity
     from .activity import GateActivity as GateActivity
     from .activity import gates as gates
+    from .api import PresetFacts as PresetFacts
+    from .api import diff as diff
+    from .api import explain as explain
+    from .api import presets as presets
+    from .api import trend as trend
+    from .compare import Comparison as Comparison
     from .errors import AuditError as AuditError
     from .errors import BadPolicy as BadPolicy
     from .errors import MalformedFile as MalformedFile
@@ -42,11 +48,15 @@ if TYPE_CHECKING:
     from .gate import assert_forget_gate as assert_forget_gate
     from .gate import check as check
     from .gate import lint as lint
+    from .history import Trend as Trend
     from .monitoring import GateWarning as GateWarning
     from .monitoring import Monitor as Monitor
     from .monitoring import monitor as monitor
     from .patching.api import Patched as Patched
     from .patching.api import patch as patch
+    from .patching.api import undo as undo
+    from .patching.undo import Undone as Undone
+    from .policy.load import load_policy as load_policy
     from .policy.model import Policy as Policy
     from .step import Probe as Probe
     from .step import probe as probe
@@ -57,6 +67,8 @@ else:
     # take every misspelled name for one of ours.
     _HOMES = {
         "activity": ("Activity", "GateActivity", "gates"),
+        "api": ("PresetFacts", "diff", "explain", "presets", "trend"),
+        "compare": ("Comparison",),
         "errors": (
             "AuditError", "BadPolicy", "MalformedFile", "MissingFile", "MissingPackage",
             "NotPatchable", "Skipped", "UnknownFormat", "Unreadable",
@@ -64,8 +76,11 @@ else:
         "facts": ("Audit", "FileAudit", "FileError", "Finding", "Row"),
         "fleet": ("audit",),
         "gate": ("Checked", "assert_forget_gate", "check", "lint"),
+        "history": ("Trend",),
         "monitoring": ("GateWarning", "Monitor", "monitor"),
-        "patching.api": ("Patched", "patch"),
+        "patching.api": ("Patched", "patch", "undo"),
+        "patching.undo": ("Undone",),
+        "policy.load": ("load_policy",),
         "policy.model": ("Policy",),
         "step": ("Probe", "probe"),
         "writers": ("Alarm", "Reading"),
@@ -84,9 +99,10 @@ else:
 
 
 __all__ = [
-    "Activity", "Alarm", "Audit", "AuditError", "BadPolicy", "Checked", "FileAudit", "FileError",
-    "Finding", "GateActivity", "GateWarning", "MalformedFile", "MissingFile", "MissingPackage",
-    "Monitor", "NotPatchable", "Patched", "Policy", "Probe", "Reading", "Row", "Skipped",
-    "UnknownFormat", "Unreadable", "__version__",
-    "assert_forget_gate", "audit", "check", "gates", "lint", "monitor", "patch", "probe",
+    "Activity", "Alarm", "Audit", "AuditError", "BadPolicy", "Checked", "Comparison", "FileAudit",
+    "FileError", "Finding", "GateActivity", "GateWarning", "MalformedFile", "MissingFile",
+    "MissingPackage", "Monitor", "NotPatchable", "Patched", "Policy", "PresetFacts", "Probe",
+    "Reading", "Row", "Skipped", "Trend", "Undone", "UnknownFormat", "Unreadable", "__version__",
+    "assert_forget_gate", "audit", "check", "diff", "explain", "gates", "lint", "load_policy",
+    "monitor", "patch", "presets", "probe", "trend", "undo",
 ]  # fmt: skip

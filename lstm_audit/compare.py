@@ -5,7 +5,7 @@ Promise: every LSTM of both sides stands in exactly one place.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +14,13 @@ from .errors import BadPolicy, Skipped
 from .facts import Audit, Row, json_number
 from .lstm.layer import GATES, Identity
 from .policy.verdict import unjudged
+from .result import Result, quoted
 
 MAX_CROSSED = 4096
 """Pairs of LSTMs without a name in common that are compared by their numbers."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class LstmPair:
     """One LSTM before and after, and how the numbers of B come from those of A, where every unit
     tells it.
@@ -28,6 +29,10 @@ class LstmPair:
     a: Row
     b: Row
     relation: Relation | None = None
+
+    def __repr__(self) -> str:
+        said = "changed" if self.changed else "unchanged"
+        return f"<LstmPair {quoted(self.a.lstm.address)}: {said}>"
 
     @property
     def moved(self) -> dict[str, float]:
@@ -50,15 +55,31 @@ def _equal(x: float, y: float) -> bool:
     return x == y or (x != x and y != y)
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
+@dataclass(frozen=True, slots=True, repr=False)
+class Comparison(Result, view="compared"):
     """Pairs in the order of A; of both sides, the LSTMs that the other lacks, and those that could
     not be judged.
+
+    It is a sequence of its pairs, and true when anything that was compared differs.
     """
 
     pairs: tuple[LstmPair, ...]
     only: tuple[tuple[Row, ...], tuple[Row, ...]]
     skipped: tuple[tuple[Skipped, ...], tuple[Skipped, ...]] = ((), ())
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __iter__(self) -> Iterator[LstmPair]:
+        return iter(self.pairs)
+
+    def __bool__(self) -> bool:
+        return self.changed
+
+    def __repr__(self) -> str:
+        changed = sum(pair.changed for pair in self.pairs)
+        alone = sum(map(len, self.only))
+        return f"<Comparison: {len(self)} pairs, {changed} changed, {alone} without a partner>"
 
     @property
     def changed(self) -> bool:

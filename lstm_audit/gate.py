@@ -9,7 +9,7 @@ that says what was measured, what was expected and what to do. Promise: the same
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from .errors import BadPolicy
 from .facts import Audit, Finding
@@ -18,13 +18,13 @@ from .policy.flags import with_flags
 from .policy.load import PolicyLike, make_policy
 from .policy.model import Policy
 from .policy.verdict import Outcome, verdict
+from .result import Result
+from .signatures import spell_out
 from .step import probe as measure_cells
 
-OPEN = {"min": float("-inf"), "max": float("inf")}
 
-
-@dataclass(frozen=True, slots=True)
-class Checked:
+@dataclass(frozen=True, slots=True, repr=False)
+class Checked(Result, view="checked"):
     """A verdict: the audit it is about, the policy it was held against, and what it comes to.
 
     It is true exactly when it passed.
@@ -42,6 +42,10 @@ class Checked:
     def __bool__(self) -> bool:
         return self.passed
 
+    def __repr__(self) -> str:
+        said = f"{self.outcome.state}, {len(self.failures)} failures, {len(self.audit)} LSTMs"
+        return f"<Checked: {said}>"
+
     @property
     def failures(self) -> tuple[Finding, ...]:
         """The findings at or above `fail-on`, and that no LSTM was found where one is required."""
@@ -55,6 +59,40 @@ class Checked:
         return self.outcome.incomplete
 
 
+class ForgetBounds(TypedDict, total=False):
+    """What can be demanded of a forget gate, by the same names everywhere; None is not given.
+
+    `forget_bias` is the effective bias, give or take `tolerance`; the rest are its bounds, those of
+    the activation and of the time scale in steps; `init` is a preset; `stat` is the statistic over
+    units that is bounded: mean, std, min, max, p05, p50, p95, or "each". `activation`, `bias` and
+    `time_scale` are a short form: (least, most), an infinity leaving that end open; or one `bias`.
+    """
+
+    forget_bias: float | None
+    tolerance: float | None
+    min_bias: float | None
+    max_bias: float | None
+    min_activation: float | None
+    max_activation: float | None
+    min_time_scale: float | None
+    max_time_scale: float | None
+    init: str | None
+    stat: str | None
+    activation: Sequence[float] | None
+    bias: float | Sequence[float] | None
+    time_scale: Sequence[float] | None
+
+
+class Flags(ForgetBounds, total=False):
+    """The options of `lstm-audit check`, as keywords."""
+
+    select: str | Iterable[str] | None
+    ignore: str | Iterable[str] | None
+    fail_on: str | None
+    require_lstm: bool | None
+    verify: bool | None
+
+
 def check(
     target: AuditTarget,
     policy: PolicyLike = None,
@@ -63,18 +101,60 @@ def check(
     jobs: int = 1,
     exclude: str | Iterable[str] = (),
     allow_skipped: bool = False,
-    **flags: Any,
+    units: bool = False,
+    **flags: Unpack[Flags],
 ) -> Checked:
     """Audit `target` and hold it against a policy; the result is true when it passed.
 
     `policy` is a `Policy`, a mapping with the keys of the TOML, the path of a TOML file, or None
-    for the defaults. `flags` override it, named as the options of the command: forget_bias,
-    tolerance, min_activation, max_activation, min_time_scale, select, ignore, fail_on,
-    require_lstm. Raises `BadPolicy`.
+    for the defaults. Flags override it, named as the options of the command: `forget_bias`, give or
+    take `tolerance`, `min_bias`, `max_bias`, `min_activation`, `max_activation`, `min_time_scale`,
+    `max_time_scale`, `init`, the `stat` of these bounds, `select`, `ignore`, `fail_on`,
+    `require_lstm`, `verify`; and the short forms of `assert_forget_gate`: `activation` and
+    `time_scale` as (least, most), `bias` as a value or (least, most). `layers`, `jobs`, `exclude`
+    and `units` are as in `audit`. Raises `BadPolicy`, and what `audit` raises.
     """
-    chosen = with_flags(make_policy(policy), **flags)
-    result = audit(target, layers=layers, policy=chosen, jobs=jobs, exclude=exclude)
+    chosen = with_flags(make_policy(policy), **_as_flags({**flags}))
+    result = audit(target, layers=layers, policy=chosen, jobs=jobs, exclude=exclude, units=units)
     return Checked(result, chosen, verdict(result, chosen, allow_skipped=allow_skipped))
+
+
+PAIRS = {
+    "activation": ("min_activation", "max_activation"),
+    "bias": ("min_bias", "max_bias"),
+    "time_scale": ("min_time_scale", "max_time_scale"),
+}
+"""The flags of which the short forms are made."""
+
+
+def _as_flags(given: dict[str, Any]) -> dict[str, Any]:
+    """The keywords with their short forms written out; raises `BadPolicy` for one said twice."""
+    flags = {name: value for name, value in given.items() if value is not None}
+    for name, ends in PAIRS.items():
+        if name not in flags:
+            continue
+        value = flags.pop(name)
+        if name == "bias" and not isinstance(value, Sequence):
+            long = {"forget_bias": float(value)}
+        else:
+            long = _between(name, ends, value)
+        if twice := sorted({*long} & {*flags}):
+            raise BadPolicy(f"{name} and {twice[0]} say the same: give one of them")
+        flags |= long
+    return flags
+
+
+def _between(name: str, ends: tuple[str, str], bounds: Any) -> dict[str, float]:
+    """(least, most) as two flags, where an end that is open is not named."""
+    try:
+        low, high = map(float, () if isinstance(bounds, str) else bounds)
+    except (TypeError, ValueError):
+        message = f"{name}: two numbers are expected, the least and the most, not {bounds!r}"
+        raise BadPolicy(f"{message}; {ends[0]} or {ends[1]} is one of them") from None
+    if low > high:
+        raise BadPolicy(f"{name}: the least, {low:g}, is above the most, {high:g}")
+    pairs = zip(ends, (low, high), (float("-inf"), float("inf")), strict=True)
+    return {end: value for end, value, open_end in pairs if value != open_end}
 
 
 def lint(
@@ -101,9 +181,8 @@ def lint(
     return lint_paths([os.fspath(path) for path in paths], request).audit
 
 
-def _assert_probed(target: Any, activation: Sequence[float] | None) -> None:
+def _assert_probed(target: Any, low: float, high: float) -> None:
     """What the cells of a live model do, held against the weights and the bounds."""
-    low, high = activation if activation is not None else (float("-inf"), float("inf"))
     lines = []
     for one in measure_cells(target):
         where = one.module or "(root)"
@@ -117,47 +196,42 @@ def _assert_probed(target: Any, activation: Sequence[float] | None) -> None:
         raise AssertionError("\n".join(lines))
 
 
+EXACT = 1e-6
+"""What an assertion of a bias allows for rounding."""
+
+
 def assert_forget_gate(
     target: AuditTarget,
     *,
-    activation: Sequence[float] | None = None,
-    bias: float | Sequence[float] | None = None,
-    tolerance: float = 1e-6,
-    time_scale: Sequence[float] | None = None,
-    init: str | None = None,
-    stat: str = "mean",
     layers: str | Iterable[str] = (),
     probe: bool = False,
+    **bounds: Unpack[ForgetBounds],
 ) -> None:
     """Assert what every LSTM's forget gate starts at; for training scripts and tests.
 
-    `activation` and `time_scale` are (least, most); `bias` is a value, held to `tolerance`, or
-    (least, most); an infinity leaves that end open. `init` is a preset. `stat` is the statistic
-    over units that is bounded: mean, std, min, max, p05, p50, p95, or "each". With `probe` the
-    cells of a live model take one step: what they measure must agree with the weights and, where
-    these cannot be judged, keep to `activation` by itself. Raises
-    AssertionError, `BadPolicy` for bounds that make no sense or none at all, `UnknownFormat` for
-    what cannot be audited.
+    `activation` and `time_scale` are (least, most); `bias` is a value, held to `tolerance` (1e-6
+    unless given), or (least, most); an infinity leaves that end open. The bounds of `check` are
+    known by their names too: `forget_bias`, `min_activation` and the like. `init` is a preset.
+    `stat` is the statistic over units that is bounded: mean (unless given), std, min, max, p05,
+    p50, p95, or "each". With `probe` the cells of a live model take one step: what they measure
+    must agree with the weights and, where these cannot be judged, keep to the bounds of the
+    activation by itself. Raises AssertionError, `BadPolicy` for bounds that make no sense or none
+    at all, `UnknownFormat` for what cannot be audited.
     """
-    forget: dict[str, Any] = {}
-    for key, bounds in (("activation", activation), ("time-scale", time_scale)):
-        if bounds is not None:
-            forget[key] = _between(stat, bounds)
-    if isinstance(bias, Sequence):
-        forget["bias"] = _between(stat, bias)
-    elif bias is not None:
-        forget["bias"] = {"stat": stat, "target": float(bias), "tolerance": tolerance}
-    if init is not None:
-        forget["init"] = init
-    if not forget:
+    flags = _as_flags({**bounds})
+    if not flags.keys() - {"stat", "tolerance"}:
         raise BadPolicy("nothing is asserted: give activation, bias, time_scale or init")
+    if "forget_bias" in flags:
+        flags.setdefault("tolerance", EXACT)
+    low = flags.get("min_activation", float("-inf"))
+    high = flags.get("max_activation", float("inf"))
+    bounded = low > float("-inf") or high < float("inf")
     if probe:
-        _assert_probed(target, activation)
-    allow = probe and activation is not None
-    policy: dict[str, Any] = {"select": ["LA2", "LA3"], "forget": forget}
-    if allow:
+        _assert_probed(target, low, high)
+    policy: dict[str, Any] = {"select": ["LA2", "LA3"]}
+    if probe and bounded:
         policy["require-lstm"] = False
-    result = check(target, policy, layers=layers, allow_skipped=allow)
+    result = check(target, policy, layers=layers, allow_skipped=probe and bounded, **flags)
     if not result.passed:
         lines = [
             f"{finding.code} {finding.address or '(root)'}: {finding.message}"
@@ -166,13 +240,8 @@ def assert_forget_gate(
         raise AssertionError("\n".join([*lines, *filter(None, [result.incomplete])]))
 
 
-def _between(stat: str, bounds: Sequence[float]) -> dict[str, Any]:
-    """Bounds as a policy has them, where an end that is open is not named."""
-    try:
-        low, high = () if isinstance(bounds, str) else map(float, bounds)
-    except (TypeError, ValueError):
-        raise BadPolicy(
-            f"two numbers are expected, the least and the most, not {bounds!r}"
-        ) from None
-    ends = {"min": low, "max": high}
-    return {"stat": stat} | {end: value for end, value in ends.items() if value != OPEN[end]}
+# What inspect.signature, and so help() and TAB, show.
+check.__signature__ = spell_out(check, Flags.__annotations__)  # type: ignore[attr-defined]
+assert_forget_gate.__signature__ = spell_out(  # type: ignore[attr-defined]
+    assert_forget_gate, ForgetBounds.__annotations__
+)

@@ -11,14 +11,16 @@ names, in which epoch_9 comes before epoch_10.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from os.path import basename
 from typing import NamedTuple
 
-from .facts import Audit, FileAudit, Json, Row, json_number
+from .facts import Audit, FileAudit, FileError, Json, Row, json_number
 from .formats import COUNTERS
 from .lstm.find import natural
 from .lstm.layer import Identity
+from .result import Result, quoted
 
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 FEWEST = 3
@@ -65,17 +67,34 @@ class Line(NamedTuple):
     points: tuple[Point, ...]
     events: tuple[Event, ...]
 
+    def __repr__(self) -> str:
+        events = "; ".join(event.text for event in self.events)
+        said = f"{len(self.points)} points{f', {events}' if events else ''}"
+        return f"<Line {quoted(self.identity.address)}: {said}>"
 
-class Trend(NamedTuple):
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Trend(Result, view="followed"):
     """The checkpoints in their order with their steps, and a line for each LSTM.
 
     `counted_by` says whose steps these are: a counter of the files (`global_step`), `name` for the
-    numbers in their names, `order` for their place.
+    numbers in their names, `order` for their place. `errors` are the files that could not be read.
+    It is a sequence of its lines.
     """
 
     files: tuple[tuple[str, int], ...]
     lines: tuple[Line, ...]
     counted_by: str
+    errors: tuple[FileError, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __iter__(self) -> Iterator[Line]:
+        return iter(self.lines)
+
+    def __repr__(self) -> str:
+        return f"<Trend: {len(self.files)} checkpoints, {len(self.lines)} LSTMs>"
 
     def to_dict(self) -> Json:
         """`lstm-audit/trend/1`, as plain JSON values."""
@@ -121,7 +140,7 @@ def follow(audit: Audit) -> Trend:
         for identity, seen in points.items()
     )
     paths = ((file.path, step) for file, step in files)
-    return Trend(tuple(paths), tuple(lines), counted_by)
+    return Trend(tuple(paths), tuple(lines), counted_by, audit.errors)
 
 
 def is_run(audit: Audit) -> bool:

@@ -62,7 +62,7 @@ fix = Fix(aimed("odds", 0.2), (Identity("", 0, "forward", "torch"),), True)
 print(*next(commands("m.pt", [fix])).words)
 ((plan,),) = plan_each(path, [fix])
 print(len(plan.edits) > 0)
-print(lstm_audit.patch(path, odds=0.2).planned.target.text)
+print(lstm_audit.patch(path, odds=0.2).target.text)
 """
     done = subprocess.run(
         [sys.executable, "-c", NEW_TARGET + script, str(model)],

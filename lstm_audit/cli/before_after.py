@@ -9,12 +9,11 @@ from collections.abc import Iterator, Sequence
 from ..compare import Comparison, LstmPair
 from ..facts import Row
 from ..lstm.layer import GATES
-from ..patching.checkpoint import Planned
-from ..patching.plan import GatePlan
 from ..reports import Look
 from ..reports.html.change import GateChange, GateSide, Told, page_of_changes
 from ..reports.words import counted, digits, shown_address, shown_module
 from .output import command_line
+from .patched import AnyGate, AnyPlan
 
 
 def page_of_diff(comparison: Comparison) -> str:
@@ -57,7 +56,7 @@ def _uncompared(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
 
 
 def page_of_patch(
-    planned: Sequence[tuple[Planned, bool]], refused: Sequence[tuple[str, str]]
+    planned: Sequence[tuple[AnyPlan, bool]], refused: Sequence[tuple[str, str]]
 ) -> str:
     """What was written, or would be: (plan, whether it was carried out); and what was refused."""
     changes = [
@@ -69,7 +68,7 @@ def page_of_patch(
     return page_of_changes(told, changes, Look(command=command_line()))
 
 
-def _sum_up(planned: Planned, done: bool) -> str:
+def _sum_up(planned: AnyPlan, done: bool) -> str:
     """`model.pt: forget bias 1, 2 ranges, 256 bytes changed`."""
     edits = [edit for file in planned.files for edit in file.edits]
     if not edits:
@@ -79,7 +78,7 @@ def _sum_up(planned: Planned, done: bool) -> str:
     return f"{planned.path}: {planned.target.text}, {size} in {counted(len(edits), 'range')} {verb}"
 
 
-def _change_of(planned: Planned, gate: GatePlan, several: bool) -> GateChange:
+def _change_of(planned: AnyPlan, gate: AnyGate, several: bool) -> GateChange:
     function = gate.lstm.activation_function if gate.gate == "f" else "sigmoid"
     name = shown_address(gate.lstm, None)
     name = f"{planned.path} {name}" if several else name

@@ -1,7 +1,7 @@
 """`lstm-audit diff A B`: two checkpoints, gate by gate."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..compare import Comparison, LstmPair, compare
 from ..errors import BadPolicy
@@ -102,23 +102,28 @@ def _say(comparison: Comparison) -> None:
     """A table of the pairs, the unpaired below it, and a last line that says it all."""
     if comparison.pairs:
         _say_pairs(comparison.pairs)
+    for line in describe_rest(comparison):
+        print_lines(line)
+
+
+def describe_rest(comparison: Comparison) -> Iterator[str]:
+    """What stands below the table: the unpaired, what a conversion did, and what it comes to."""
     for side, only, skipped in zip("AB", comparison.only, comparison.skipped, strict=True):
         for row in only:
-            print_lines(f"only in {side}: {shown_address(row.lstm)}")
+            yield f"only in {side}: {shown_address(row.lstm)}"
         for skip in skipped:
-            print_lines(f"not judged in {side}: {shown_module(skip.module)}: {skip.detail}")
+            yield f"not judged in {side}: {shown_module(skip.module)}: {skip.detail}"
         if not (comparison.pairs or only or skipped):
-            print_lines(f"no LSTM in {side}")
+            yield f"no LSTM in {side}"
     if not comparison.pairs:
-        print_lines("\nnothing compared: no LSTM is in both")
+        yield "\nnothing compared: no LSTM is in both"
         return
-    for line in _relations(comparison.pairs):
-        print_lines(line)
+    yield from describe_relations(comparison.pairs)
     moved = sum(pair.changed for pair in comparison.pairs)
-    print_lines(f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed")
+    yield f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed"
 
 
-def _relations(pairs: Sequence[LstmPair]) -> list[str]:
+def describe_relations(pairs: Sequence[LstmPair]) -> list[str]:
     """What became of the numbers, each thing once with the LSTMs of which it holds."""
     found: dict[str, list[str]] = {}
     for pair in pairs:
@@ -137,7 +142,7 @@ GAP, NARROWEST = 2, 12
 
 def _say_pairs(pairs: Sequence[LstmPair]) -> None:
     """One line a pair; the names get what the numbers leave of the terminal."""
-    numbers = [_numbers(pair) for pair in pairs]
+    numbers = [show_pair(pair) for pair in pairs]
     names = [shown_address(pair.a.lstm, None) for pair in pairs]
     taken = sum(max(map(len, column)) + GAP for column in zip(HEADS[1:], *numbers, strict=True))
     room = max(look_of(sys.stdout, "never", quiet=False).width - taken, NARROWEST)
@@ -145,7 +150,7 @@ def _say_pairs(pairs: Sequence[LstmPair]) -> None:
     say_table([[name, *row] for name, row in zip(names, numbers, strict=True)], HEADS)
 
 
-def _numbers(pair: LstmPair) -> list[str]:
+def show_pair(pair: LstmPair) -> list[str]:
     """Before and after of the forget gate, and how far the other gates moved at most."""
     a, b = pair.a.measures, pair.b.measures
     others = max((abs(pair.moved[gate]) for gate in "igo"), key=lambda move: (move != move, move))

@@ -9,16 +9,21 @@ from typing import Any
 
 from ..facts import json_number
 from ..lstm.measure import ACTIVATIONS, of_sorted
+from ..patching.api import PatchedFile, PatchedGate
 from ..patching.checkpoint import Planned
 from ..patching.edits import Edit
 from ..patching.plan import GatePlan
 from ..reports.words import counted, digits, escape, fraction, shown_address
 
+AnyPlan = Planned | PatchedFile
+AnyGate = GatePlan | PatchedGate
+"""A plan with its places in the open file, or what Python keeps of it."""
+
 SHOWN_BYTES = 8
 """Bytes at the head of each changed range that --diff spells out."""
 
 
-def describe_patch(planned: Planned, done: bool, undo: list[str]) -> str:
+def describe_patch(planned: AnyPlan, done: bool, undo: list[str]) -> str:
     """One line a gate: before and after; then what that is in bytes."""
     path = escape(planned.path)
     if not planned.changes:
@@ -45,11 +50,11 @@ def near_path(path: str) -> str:
     return path.removeprefix(here)
 
 
-def _name(gate: GatePlan) -> str:
+def _name(gate: AnyGate) -> str:
     return f"{shown_address(gate.lstm)} {gate.gate}"
 
 
-def _line(gate: GatePlan, width: int) -> str:
+def _line(gate: AnyGate, width: int) -> str:
     before, after = _means(gate, gate.before), _means(gate, gate.after)
     text = (
         f"  {_name(gate):{width}}  bias {before[0]} → {after[0]}   activation {before[1]} → "
@@ -60,7 +65,7 @@ def _line(gate: GatePlan, width: int) -> str:
     return text
 
 
-def _means(gate: GatePlan, biases: tuple[float, ...]) -> tuple[str, str]:
+def _means(gate: AnyGate, biases: tuple[float, ...]) -> tuple[str, str]:
     """Mean effective bias and mean activation, as the table prints them."""
     active = ACTIVATIONS[gate.lstm.activation_function if gate.gate == "f" else "sigmoid"]
     return digits(of_sorted(sorted(biases)).mean), fraction(
@@ -68,7 +73,7 @@ def _means(gate: GatePlan, biases: tuple[float, ...]) -> tuple[str, str]:
     )
 
 
-def describe_edits(planned: Planned) -> str:
+def describe_edits(planned: AnyPlan) -> str:
     """The ranges of bytes, file by file: place, length, reason, and the head of old and new."""
     return "\n".join(line for file in planned.files for line in _diff(file.path, file.edits))
 
@@ -87,7 +92,7 @@ def _hex(raw: bytes) -> str:
 
 
 def changes_as_json(
-    planned: Planned, written: bool, undo: list[str], warnings: list[str]
+    planned: AnyPlan, written: bool, undo: list[str], warnings: list[str]
 ) -> dict[str, Any]:
     """The same as data: `lstm-audit/patch/1`."""
     return {
@@ -106,7 +111,7 @@ def changes_as_json(
     }
 
 
-def _gate_json(gate: GatePlan) -> dict[str, Any]:
+def _gate_json(gate: AnyGate) -> dict[str, Any]:
     return {
         "module": gate.lstm.module,
         "layer": gate.lstm.layer,

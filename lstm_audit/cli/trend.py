@@ -121,7 +121,7 @@ NARROWEST, EVENTS = 14, 18
 
 
 def _say(trend: Trend) -> None:
-    rows = [_row(line) for line in trend.lines]
+    rows = [show_line(line) for line in trend.lines]
     names = [shown_identity(line.identity) for line in trend.lines]
     if rows:
         heads = [f"{head}  " for head in HEADS[1:]]  # as tabulate fills them
@@ -130,13 +130,20 @@ def _say(trend: Trend) -> None:
         names = shorten(names, max(room, NARROWEST), "…")
         say_table([[name, *row] for name, row in zip(names, rows, strict=True)], HEADS)
         print_lines("")
+    print_lines(sum_up_run(trend))
+
+
+def sum_up_run(trend: Trend) -> str:
+    """`9 checkpoints, steps 100 to 900 (global_step), 4 LSTMs`."""
     steps = [step for _, step in trend.files]
     by = "" if trend.counted_by in ("name", "order") else f" ({trend.counted_by})"
     extent = f", steps {steps[0]} to {steps[-1]}{by}" if len(steps) > 1 else ""
-    print_lines(f"{counted(len(trend.files), 'checkpoint')}{extent}, {counted(len(rows), 'LSTM')}")
+    lstms = counted(len(trend.lines), "LSTM")
+    return f"{counted(len(trend.files), 'checkpoint')}{extent}, {lstms}"
 
 
-def _row(line: Line) -> list[str]:
+def show_line(line: Line) -> list[str]:
+    """Activation at both ends, the bias over time, what happened."""
     first, last = line.points[0], line.points[-1]
     means = [point.mean for point in line.points]
     return [

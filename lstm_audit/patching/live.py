@@ -46,8 +46,10 @@ def patch_module(
     layers: tuple[str, ...] = (),
     place: BiasPlace = "ih",
     declared: tuple[Own, ...] = (),
+    dry_run: bool = False,
 ) -> tuple[tuple[GatePlan, ...], bool]:
-    """Patch the LSTMs of a model in place; the plans, and whether a number had to be written.
+    """Patch the LSTMs of a model in place; the plans, and whether a number had to be
+    written. Under `dry_run` nothing is written.
 
     Raises `NotPatchable` before anything is written.
     """
@@ -74,6 +76,8 @@ def patch_module(
         )
     live.refuse(plans, tensors)
     writes = [write for plan in plans for write in plan.writes if _differs(write)]
+    if dry_run:
+        return plans, bool(writes)
     for write in writes:
         live.write(tensors[write.term.name], write)
     _verify(plans)

@@ -11,6 +11,7 @@ import os
 from typing import Literal, NamedTuple
 
 from ..interrupted import strangers
+from ..result import quoted
 from . import files, journal, record
 from .apply import (
     Applied,
@@ -52,6 +53,9 @@ class Undone(NamedTuple):
     applied: Applied | None = None
     notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Undone {quoted(self.path)}: {self.state}, {self.remaining} steps left>"
 
 
 def undo(

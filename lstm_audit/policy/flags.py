@@ -134,6 +134,8 @@ def _with_bound(policy: Policy, key: PolicyKey, given: Mapping[Flag, object]) ->
     if set(parts) == {"tolerance"} and not _has_target(policy, key):
         raise BadPolicy("--tolerance: needs --forget-bias, or a target in the policy")
     spelled, origins = ", ".join(flag.spelling for flag in given), dict(policy.origins)
+    if "target" in parts and parts.keys() & {"min", "max"}:
+        raise BadPolicy(f"{spelled}: give a value or bounds, not both")
     quantity = key.quantity
     assert quantity is not None  # only its flags have parts
 

