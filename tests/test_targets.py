@@ -15,7 +15,7 @@ from lstm_audit.targets import TARGETS, only_one, read_target, target
 NEW_TARGET = """
 import sys
 from lstm_audit import targets
-targets.TARGETS["odds"] = targets.Row(
+targets.TARGETS["odds"] = targets.TargetRow(
     "odds", ("K",), "Keep K times as much as is forgotten.", "odds {:g}",
     lambda odds: odds, targets._even(lambda odds, gate: odds * 10), example="3",
 )

@@ -92,11 +92,18 @@ def test_the_short_form_is_the_long_one(short: dict[str, Any], long: dict[str, A
 
 def test_bounds_that_hold() -> None:
     lstm = model(1.0)
-    for asked in ({"min_bias": 0.9, "max_bias": 1.1}, {"max_time_scale": 4.0}, {"forget_bias": 1.0}):
+    for asked in (
+        {"min_bias": 0.9, "max_bias": 1.1},
+        {"max_time_scale": 4.0},
+        {"forget_bias": 1.0},
+    ):
         lstm_audit.assert_forget_gate(lstm, **asked)
         assert lstm_audit.check(lstm, **asked)
     assert run("check", "--no-config", "-q", "--max-time-scale", "1", MODEL).exit_code == 1
-    assert run("check", "--no-config", "-q", "--min-bias", "0.9", "--max-bias", "1.1", MODEL).exit_code == 0
+    assert (
+        run("check", "--no-config", "-q", "--min-bias", "0.9", "--max-bias", "1.1", MODEL).exit_code
+        == 0
+    )
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ import lstm_audit.policy.keys as keys
 from lstm_audit.policy.kinds import read_number
 
 keys.KEYS += (
-    keys.Key(
+    keys.PolicyKey(
         "most-layers",
         read_number,
         lambda: {"type": "number"},
