@@ -243,7 +243,8 @@ def _signature(function: object) -> str:
             words.append("*")
             star = True
         name = f"**{p.name}" if p.kind is p.VAR_KEYWORD else p.name
-        words.append(name if p.default is p.empty else f"{name}={p.default!r}")
+        default = f'"{p.default}"' if isinstance(p.default, str) else repr(p.default)
+        words.append(name if p.default is p.empty else f"{name}={default}")
     return "(" + ", ".join(words) + ")"
 
 
