@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from ..docstrings import read_docstring
+from ..spelling import nearest
 from . import complete
 from .options import FORMS, Argument, GivenOptions, Option
 
@@ -65,6 +66,18 @@ class Parsed(click.ParamType):  # type: ignore[type-arg]  # generic only since c
             self.fail(str(error), param, ctx)
 
 
+class OneOf(click.Choice):  # type: ignore[type-arg]  # generic only since click 8.2
+    """One of some words; another is met with the nearest one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The word itself."""
+        if value not in self.choices:
+            near = nearest(value, self.choices)
+            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(self.choices)}"
+            self.fail(f"{value!r} is unknown; {hint}", param, ctx)
+        return value
+
+
 def command_of(name: str, module: ModuleType) -> click.Command:
     """The command that `module.run` carries out; its docstring is the manual."""
     form = FORMS[name]
@@ -92,7 +105,7 @@ def _argument(row: Argument) -> click.Argument:
         nargs=-1 if row.many else 1,
         required=row.required,
         metavar=row.metavar,
-        type=click.Choice(row.choices()) if row.choices else str,
+        type=OneOf(row.choices()) if row.choices else str,
         shell_complete=getattr(complete, row.complete) if row.complete else None,
     )
 
@@ -106,7 +119,7 @@ def _option(row: Option) -> click.Option:
         return click.Option([*words, row.name], is_flag=True, default=row.unset, help=row.help)
     return click.Option(
         [*words, row.name],
-        type=click.Choice(row.choices()) if row.choices else Parsed(row.parse),
+        type=OneOf(row.choices()) if row.choices else Parsed(row.parse),
         default=row.default,
         multiple=row.many,
         metavar=row.metavar or None,

@@ -1,5 +1,6 @@
 """`lstm-audit patch`: write a chosen forget bias."""
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -9,6 +10,8 @@ from ..facts import Audit
 from ..inputs import STDIN, Input, expand
 from ..interrupted import sidecars
 from ..lstm.own import Own
+from ..lstm.presets import PRESETS
+from ..missing import explain_missing
 from ..patching.byhand import refuse_remote
 from ..patching.checkpoint import Planned, explain_refusal, mapped, plan, with_donor
 from ..patching.choose import refuse_unmatched_layers
@@ -76,9 +79,10 @@ def run(given: GivenOptions) -> int:
     try:
         target = with_donor(target)
     except AuditError as error:
-        if not os.path.lexists(str(target.values[0])):
-            raise BadPolicy(f"{target.values[0]}: no such file") from None
-        return _refuse(str(target.values[0]), error).code
+        donor = str(target.values[0])
+        if not os.path.lexists(donor):
+            raise BadPolicy(f"{donor}: {explain_missing(donor)}") from None
+        return _refuse(donor, error).code
     outcomes = list(_outcomes(inputs, target, given))
     if given.as_json:
         from json import dumps
@@ -117,12 +121,31 @@ def refuse_stdin(paths: Sequence[str]) -> None:
 def _target(given: GivenOptions) -> Target:
     """The one target that was given."""
     asked = [name for name, row in TARGETS.items() if getattr(given, row.keyword) is not None]
+    if not asked:
+        _refuse_bare_target(given.paths)
     row = only_one(asked, lambda row: row.option)
     text = getattr(given, row.keyword)
     try:
         return read_target(row.name, text, given.seed, not given.no_couple)
     except BadPolicy as error:
         raise BadPolicy(error.message + HINTS.get(row.name, _no_hint)(text)) from None
+
+
+def _refuse_bare_target(words: Sequence[str]) -> None:
+    """`patch model.pt 1.0` and `patch model.pt chrono:784`: the words that were meant."""
+    for word in words:
+        if os.path.lexists(word):
+            continue
+        meant = TARGETS["forget-bias" if _is_number(word) else "init"]
+        if _is_number(word) or word.partition(":")[0] in PRESETS:
+            raise BadPolicy(f"{word}: no such file; did you mean {meant.option} {word}?")
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
 
 
 def _no_hint(text: str) -> str:
@@ -218,7 +241,7 @@ def _carry_out(planned: Planned, given: GivenOptions) -> PatchResult:
 
 
 def _refuse(path: str, error: AuditError) -> PatchResult:
-    place = "" if error.at is None else f" at byte {error.at}"
+    place = f" at byte {error.at}" if error.at else ""
     tell(f"{path}: refused{place}: {error.message}")
     report = {"path": path, "error": {"kind": error.kind, "message": error.message}}
     return PatchResult(exits.UNREADABLE, report)

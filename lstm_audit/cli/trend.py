@@ -126,7 +126,9 @@ def _say(trend: Trend) -> None:
     if rows:
         heads = [f"{head}  " for head in HEADS[1:]]  # as tabulate fills them
         wide = [max(map(len, column)) + 2 for column in zip(heads, *rows, strict=True)]
-        room = look_of(sys.stdout, "never", quiet=False).width - sum(wide[:4]) - EVENTS
+        room = (
+            look_of(sys.stdout, "never", quiet=False).width - sum(wide[:4]) - min(EVENTS, wide[4])
+        )
         names = shorten(names, max(room, NARROWEST), "…")
         say_table([[name, *row] for name, row in zip(names, rows, strict=True)], HEADS)
         print_lines("")

@@ -53,6 +53,8 @@ def run(given: GivenOptions) -> int:
     if given.sidecar is not None:
         _refuse_foreign(given.sidecar, inputs)
     codes = [code for one in inputs for code in _undo(one, given)] or [exits.NOTHING]
+    if codes == [exits.NOTHING] and not any(one.named for one in inputs) and not given.quiet:
+        print_lines(f"nothing to undo in {counted(len(inputs), 'file')}")
     return max(codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index)
 
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ..errors import MissingFile
 from ..inputs import NOT_WALKED, STDIN
+from ..missing import explain_missing
 from ..policy.globs import file_matches
 from .texts import MARKDOWN, SUFFIXES
 
@@ -63,7 +64,9 @@ def _expand(path: str, markdown: bool) -> Iterator[SourceInput]:
 def _globbed(pattern: str, markdown: bool) -> Iterator[SourceInput]:
     matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
     if not matches:
-        raise MissingFile(f"{pattern}: no such file or folder, and no file matches it")
+        globbed = glob.has_magic(pattern)
+        why = "no file matches this pattern" if globbed else explain_missing(pattern)
+        raise MissingFile(f"{pattern}: {why}")
     for match in matches:
         if os.path.isdir(match):
             yield from _walk(match, markdown)

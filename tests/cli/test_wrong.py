@@ -3,10 +3,13 @@
 `LSTM_AUDIT_UPDATE_SNAPSHOTS=1 pytest tests/cli/test_wrong.py` writes the snapshot anew; read its diff.
 """
 
+import argparse
 import os
+import pickle
 import shutil
 from pathlib import Path
 
+import numpy
 import pytest
 from command import CLEAN, DOUBLED, GRU, HOSTILE, MODEL, real
 
@@ -59,6 +62,26 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("patch", "--init", "keras", "model.pt"),
     ("patch", "--forget-bias", "1", "--layers", "encodr", "model.pt"),
     ("patch", "--forget-bias", "1", "gru.pt"),
+    ("patch", "model.pt", "1.0"),
+    ("patch", "model.pt", "chrono:784"),
+    ("patch", "--forgetbias", "1", "model.pt"),
+    ("patch", "--forget-bias", "2", "empty.pt"),
+    ("patch", "--from", "modle.pt", "model.pt"),
+    ("patch", "--forget-bias", "1", "--layers", "(root):l0", "--dry-run", "model.pt"),
+    ("patch", "--forget-bias", "1", "--dry-run", "folder"),
+    ("undo", "folder"),
+    ("undo", "modle.pt"),
+    ("lint", "modle.py"),
+    ("lint", "*.nothing"),
+    ("trend", "modle.pt"),
+    ("audit", "-f", "josn", "model.pt"),
+    ("audit", "s3://bucket/model.pt", "hf://a/b"),
+    ("audit", "--fail-on", "error", "model.pt"),
+    ("check", "--min-activation", "0.9", "--max-activation", "0.7", "model.pt"),
+    ("check", "--tolerance", "0.1", "model.pt"),
+    ("check", "--layers", "encodr.*", "model.pt"),
+    ("check", "--select", "LA9", "arguments.pkl"),
+    ("config", "--select", "xx1"),
     ("undo", "model.pt"),
     ("undo", "--verify", "model.pt"),
     ("diff", "model.pt"),
@@ -83,6 +106,14 @@ def folder(tmp_path: Path) -> Path:
     }.items():
         shutil.copy(source, tmp_path / name)
     (tmp_path / "folder").mkdir()
+    shutil.copy(MODEL, tmp_path / "folder" / "inner.pt")
+    held = {
+        "lstm.weight_hh_l0": numpy.zeros((8, 2), "float32"),
+        "options": argparse.Namespace(seed=1),
+    }
+    held |= {f"lstm.bias_{half}_l0": numpy.ones(8, "float32") for half in ("ih", "hh")}
+    held["lstm.weight_ih_l0"] = numpy.zeros((8, 3), "float32")
+    (tmp_path / "arguments.pkl").write_bytes(pickle.dumps(held, 2))
     return tmp_path
 
 
