@@ -75,7 +75,6 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("lint", "*.nothing"),
     ("trend", "modle.pt"),
     ("audit", "-f", "josn", "model.pt"),
-    ("audit", "s3://bucket/model.pt", "hf://a/b"),
     ("audit", "--fail-on", "error", "model.pt"),
     ("check", "--min-activation", "0.9", "--max-activation", "0.7", "model.pt"),
     ("check", "--tolerance", "0.1", "model.pt"),
