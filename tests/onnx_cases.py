@@ -594,7 +594,7 @@ def gru_cell() -> Case:
 
 
 def _renamed(rename: dict[str, str]) -> list[bytes]:
-    to = lambda name: rename.get(name, name)  # noqa: E731
+    to = lambda name: rename.get(name, name)  # noqa: E731  # short, and used at once
     nodes = [node("Gemm", ["x", "Wx", "bias_ih"], [to("a")], transB=1)]
     nodes += [
         node("Gemm", [to("h"), "Wh", "bias_hh"], [to("b")], transB=1),

@@ -196,4 +196,4 @@ def simple(
     body = graph(
         [*nodes, main or lstm(directions)], [*weights(directions, kind), *tensors], ins, outs
     )
-    return model(body, **options)  # type: ignore[arg-type]
+    return model(body, **options)  # type: ignore[arg-type]  # any word, as from a caller without types

@@ -50,7 +50,10 @@ class LazyGroup(click.Group):
             raise click.UsageError(f"No such command {args[0]!r}. {hint_command(args[0])}", ctx)
         return super().resolve_command(ctx, args)
 
-    def main(self, args: Sequence[str] | None = None, **more: Any) -> NoReturn:  # type: ignore[override]
+    # click overloads main by its mode; only the one that ends the process is wanted
+    def main(  # type: ignore[override]  # see above
+        self, args: Sequence[str] | None = None, **more: Any
+    ) -> NoReturn:
         """As click does, but that its messages, which quote the command line, are written by the
         one writer that knows a terminal, and that its guesses are ours.
         """

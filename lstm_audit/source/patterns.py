@@ -5,7 +5,7 @@ repetition, or longer than any that names a parameter, is not tried.
 """
 
 import re
-from re import _parser  # type: ignore[attr-defined]
+from re import _parser  # type: ignore[attr-defined]  # the parser of re has no public name
 from typing import Any
 
 from .machine import Machine, new_items

@@ -129,13 +129,13 @@ def test_few_inputs_of_an_executor_are_under_way() -> None:
     class Counting(ThreadPoolExecutor):
         open = most = 0
 
-        def submit(self, *words, **more):  # type: ignore[no-untyped-def]
+        def submit(self, *words, **more):  # type: ignore[no-untyped-def]  # a double
             done = super().submit(*words, **more)
             self.open += 1
             self.most = max(self.most, self.open)
             real = done.result
 
-            def result(timeout=None):  # type: ignore[no-untyped-def]
+            def result(timeout=None):  # type: ignore[no-untyped-def]  # a double
                 self.open -= 1
                 return real(timeout)
 
@@ -237,7 +237,7 @@ def test_a_folder_that_cannot_be_listed_is_an_error(
     (tmp_path / "model.pt").write_bytes(MODEL.read_bytes())
     listed = os.scandir
 
-    def scandir(path):  # type: ignore[no-untyped-def]
+    def scandir(path):  # type: ignore[no-untyped-def]  # a double
         if str(path).endswith("closed"):
             raise PermissionError(13, "Permission denied", str(path))
         return listed(path)

@@ -87,7 +87,7 @@ def floats(*values: float) -> bytes:
 
 def cell(forget: float = 1.0) -> dict[str, tuple[tuple[int, ...], bytes]]:
     rng = random.Random(1)
-    draw = lambda n: floats(*(rng.uniform(-0.3, 0.3) for _ in range(n)))  # noqa: E731
+    draw = lambda n: floats(*(rng.uniform(-0.3, 0.3) for _ in range(n)))  # noqa: E731  # short, and used at once
     bias = floats(*([0.0] * H + [forget] * H + [0.0] * 2 * H))
     return {
         KEY.format("kernel"): ((IN, 4 * H), draw(IN * 4 * H)),

@@ -27,7 +27,7 @@ def leaf(array: np.ndarray) -> "msgpack.ExtType":
 def cell(forget: float) -> dict[str, object]:
     """The parameters of flax.linen.LSTMCell: input kernels without biases, hidden ones with."""
     rng = np.random.default_rng(1)
-    draw = lambda *shape: rng.normal(size=shape).astype("f4")  # noqa: E731
+    draw = lambda *shape: rng.normal(size=shape).astype("f4")  # noqa: E731  # short, and used at once
     made = {f"i{g}": {"kernel": leaf(draw(3, H))} for g in "ifgo"}
     for g in "ifgo":
         bias = np.full(H, forget if g == "f" else 0.0, "f4")

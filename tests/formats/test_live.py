@@ -59,8 +59,8 @@ class Tagger(nn.Module):
         self.twin = self.cell
         self.norm = nn.BatchNorm1d(4)
         self.register_forward_hook(self.fail)
-        self._register_state_dict_hook(self.fail)  # type: ignore[no-untyped-call]
-        self.register_state_dict_pre_hook(self.fail)  # type: ignore[no-untyped-call]
+        self._register_state_dict_hook(self.fail)  # type: ignore[no-untyped-call]  # the library declares no types here
+        self.register_state_dict_pre_hook(self.fail)  # type: ignore[no-untyped-call]  # the library declares no types here
 
     def fail(self, *args: Any) -> None:
         raise AssertionError("an audit runs no hook")
@@ -231,7 +231,7 @@ def test_parametrizations_keep_their_names_and_are_not_computed() -> None:
 def quantise(model: nn.Module, dtype: torch.dtype = torch.qint8) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.ao.quantization.quantize_dynamic(model, {nn.LSTM}, dtype=dtype)  # type: ignore[no-untyped-call]
+        return torch.ao.quantization.quantize_dynamic(model, {nn.LSTM}, dtype=dtype)  # type: ignore[no-untyped-call]  # the library declares no types here
 
 
 @pytest.mark.parametrize("dtype", [torch.qint8, torch.float16])

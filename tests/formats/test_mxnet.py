@@ -75,8 +75,8 @@ def array(magic: int, values: bytes, sizes: tuple[int, ...]) -> bytes:
 def params(magic: int) -> bytes:
     """One cell of three units; its forget biases are 0.5 and 0.25."""
     size, rng = 3, random.Random(1)
-    floats = lambda n: struct.pack(f"<{n}f", *(rng.uniform(-1, 1) for _ in range(n)))  # noqa: E731
-    gates = lambda f: struct.pack(f"<{4 * size}f", *[0.0] * size, *[f] * size, *[0.0] * 2 * size)  # noqa: E731
+    floats = lambda n: struct.pack(f"<{n}f", *(rng.uniform(-1, 1) for _ in range(n)))  # noqa: E731  # short, and used at once
+    gates = lambda f: struct.pack(f"<{4 * size}f", *[0.0] * size, *[f] * size, *[0.0] * 2 * size)  # noqa: E731  # short, and used at once
     arrays = {
         "i2h_weight": (floats(4 * size * 2), (4 * size, 2)),
         "h2h_weight": (floats(4 * size * size), (4 * size, size)),

@@ -201,7 +201,7 @@ def test_a_wrong_export_config_is_refused(
     meta = b'{"dtype": 7, "sizes": [{"as_int": 2}], "strides": [{"as_int": 1}], "storage_offset": {"as_int": 0}}'
     body = span_all(BytesSource(config.replace(b"META", meta)))
     monkeypatch.setattr(archive, "body", lambda span, member: body)
-    opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()}, {})  # type: ignore[dict-item]
+    opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()}, {})  # type: ignore[dict-item]  # a stand-in for a member
     with pytest.raises(MalformedFile, match=message):
         export.locate_weight(opened, "w", export.read_config_weights(opened)[0]["w"])
 
@@ -209,7 +209,7 @@ def test_a_wrong_export_config_is_refused(
 def test_pickled_weights_of_an_export_are_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     body = span_all(BytesSource(b'{"config": {"w": {"use_pickle": true}}}'))
     monkeypatch.setattr(archive, "body", lambda span, member: body)
-    opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()}, {})  # type: ignore[dict-item]
+    opened = archive.Archive(FLOATS, "m", {export.CONFIG: Member()}, {})  # type: ignore[dict-item]  # a stand-in for a member
     found, skipped = export.read_config_weights(opened)
     assert (found, skipped[0].module) == ({}, "w")
 

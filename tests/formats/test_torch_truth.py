@@ -235,7 +235,7 @@ def forget_gate(state: Any) -> list[float]:
         half.detach().double().numpy() if torch.is_tensor(half) else np.asarray(half, "f8")
         for half in halves
     )
-    return np.ravel(total)[H : 2 * H].tolist()  # type: ignore[no-any-return]
+    return np.ravel(total)[H : 2 * H].tolist()  # type: ignore[no-any-return]  # an array's own list
 
 
 def agree(path: Path, truth: list[float], read: bool = False) -> None:

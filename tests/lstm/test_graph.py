@@ -34,7 +34,7 @@ def array(evaluation: Evaluation, value: KnownTensor | None) -> np.ndarray:
 
 
 X = np.arange(24.0).reshape(2, 3, 4)
-I = lambda *values: np.array(values)  # noqa: E731, E741
+I = lambda *values: np.array(values)  # noqa: E731, E741  # the names of the gates
 
 CASES = {
     "Unsqueeze": (Node("Unsqueeze", ("x", "a"), ("y",)), {"a": I(0, 4)}, lambda x: x[None, ..., None]),

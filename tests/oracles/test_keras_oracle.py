@@ -241,7 +241,7 @@ def test_a_model_in_a_model_in_a_subclass(tmp_path: Path, framework: str) -> Non
     K = FRAMEWORKS[framework]
     K.backend.clear_session()
 
-    class Tagger(K.Model):  # type: ignore[misc, name-defined]
+    class Tagger(K.Model):  # type: ignore[misc, name-defined]  # whichever Keras is there
         def __init__(self) -> None:
             super().__init__()
             self.encoder = K.layers.LSTM(4, return_sequences=True)

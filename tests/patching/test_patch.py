@@ -423,7 +423,7 @@ def test_packed_float_biases_reach_the_quantised_module(tmp_path: Path) -> None:
     path = fresh("mixed/quantized_dynamic.pt", tmp_path)
     lstm_audit.patch(path, forget_bias=1.0)
     blank = nn.ModuleDict({"lstm": nn.LSTM(5, 6, 2, bidirectional=True), "gru": nn.GRU(5, 6)})
-    quantised = quantize_dynamic(blank, {nn.LSTM, nn.GRU}, torch.qint8)  # type: ignore[no-untyped-call]
+    quantised = quantize_dynamic(blank, {nn.LSTM, nn.GRU}, torch.qint8)  # type: ignore[no-untyped-call]  # the library declares no types here
     quantised.load_state_dict(torch.load(path, weights_only=False))
     x, zero = torch.zeros(1, 1, 5), torch.zeros(4, 1, 6)
     kept = quantised["lstm"](x, (zero, zero + 1))[1][1] - quantised["lstm"](x, (zero, zero))[1][1]
@@ -718,7 +718,7 @@ def test_pruned_units_go_to_the_half_that_counts(place: Any, tmp_path: Path) -> 
     masks = {half: torch.ones(16) for half in ("ih", "hh")}
     masks["ih"][4:6] = masks["hh"][6] = 0
     for half, mask in masks.items():
-        prune.custom_from_mask(lstm, f"bias_{half}_l0", mask)  # type: ignore[no-untyped-call]
+        prune.custom_from_mask(lstm, f"bias_{half}_l0", mask)  # type: ignore[no-untyped-call]  # the library declares no types here
     path = save(tmp_path, lstm.state_dict())
     options: Any
     for options, expected in (({"forget_bias": 1.5}, 1.5), ({"shift": 0.5}, 2.0)):
@@ -1137,7 +1137,7 @@ def test_patches_of_shards_unwind_together(tmp_path: Path) -> None:
     index = folder / "model.safetensors.index.json"
     states = [{path.name: path.read_bytes() for path in folder.iterdir()}]
     for options in ({"forget_bias": 0.5, "place": "split"}, {"shift": 1.0}):
-        lstm_audit.patch(index, **options)  # type: ignore[arg-type]
+        lstm_audit.patch(index, **options)  # type: ignore[arg-type]  # any word, as from a caller without types
         states.append(
             {p.name: p.read_bytes() for p in folder.iterdir() if not p.name.endswith(".undo.json")}
         )

@@ -568,7 +568,7 @@ def chances(seed: int) -> Iterator[Callable[[], bool]]:
     yield lambda: False
     for k in range(16):
         dice, share = random.Random(seed * 100 + k), (0.1, 0.5, 0.5, 0.9)[k % 4]
-        yield lambda dice=dice, share=share: dice.random() < share  # type: ignore[misc]
+        yield lambda dice=dice, share=share: dice.random() < share  # type: ignore[misc]  # the values of this round
 
 
 def bad_after_cut(folder: Path, scenario: Scenario) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from command import MODEL, environment
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no stubs
 
 import lstm_audit
 from lstm_audit.cli.options import FORMS

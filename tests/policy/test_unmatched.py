@@ -92,7 +92,7 @@ def test_from_python() -> None:
     with pytest.raises(BadPolicy, match="matches no LSTM"):
         lstm_audit.assert_forget_gate(model, activation=(0, 1), layers="end")
     with pytest.raises(BadPolicy, match="a glob is a string"):
-        patterns_of([1])  # type: ignore[list-item]
+        patterns_of([1])  # type: ignore[list-item]  # what a caller without types may give
 
 
 def test_the_root_is_accepted_as_it_is_printed(tmp_path: Path) -> None:

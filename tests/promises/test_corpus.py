@@ -47,7 +47,7 @@ def test_real_checkpoint(path: Path, place: str, tmp_path: Path) -> None:
     copy = Path(shutil.copyfile(path, tmp_path / path.name))
     before, rows = sha256(path), lstm_audit.audit(path).rows
     try:
-        done = lstm_audit.patch(copy, forget_bias=1.0, place=place, in_place=place == "split")  # type: ignore[arg-type]
+        done = lstm_audit.patch(copy, forget_bias=1.0, place=place, in_place=place == "split")  # type: ignore[arg-type]  # any word, as from a caller without types
     except AuditError as refusal:
         reason = refusal.message
         assert reason
@@ -60,7 +60,7 @@ def test_real_checkpoint(path: Path, place: str, tmp_path: Path) -> None:
         assert max(abs(bias.min - 1), abs(bias.max - 1)) <= (
             0.0 if not row.lstm.offset else precision(row)
         )
-    assert not lstm_audit.patch(copy, forget_bias=1.0, place=place).changed  # type: ignore[arg-type]
+    assert not lstm_audit.patch(copy, forget_bias=1.0, place=place).changed  # type: ignore[arg-type]  # any word, as from a caller without types
     from lstm_audit.patching.undo import undo
 
     if done.changed:

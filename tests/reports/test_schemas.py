@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from fixes import fix
 from hypothesis import given, settings
-from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no stubs
 from test_policy import LIKELY, SPEC, TREES
 from test_reports import AUDIT, EMPTY
 

@@ -46,7 +46,7 @@ def audit_executed(source: str) -> set[str]:
         with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")
             exec(compile(source, "case.py", "exec"), names)
-            model = names["build"]()  # type: ignore[operator]
+            model = names["build"]()  # type: ignore[operator]  # a function of the case
     except RuntimeError as error:
         if "leaf" not in str(error):
             raise

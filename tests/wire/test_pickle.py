@@ -76,7 +76,7 @@ class Extra:
         return (), {"key": 3}
 
 
-class Names(list):  # type: ignore[type-arg]
+class Names(list):  # type: ignore[type-arg]  # of anything
     pass
 
 
@@ -99,7 +99,7 @@ def lightning() -> dict[str, object]:
 
 def odd() -> list[object]:
     parts = Parts()
-    parts.a, parts.b = 1, [2]  # type: ignore[attr-defined]
+    parts.a, parts.b = 1, [2]  # type: ignore[attr-defined]  # an attribute of the double
     return [
         parts,
         Extra(),
@@ -196,7 +196,7 @@ def theirs(value: Any) -> Any:
             extended,
         ]
     if isinstance(value, type):
-        return ["global", *value.path]  # type: ignore[attr-defined]
+        return ["global", *value.path]  # type: ignore[attr-defined]  # an attribute of the double
     if isinstance(value, (set, frozenset)):
         members = sorted(map(repr, map(theirs, value)))
         return ["call", ["builtins", type(value).__name__], ["tuple"], ["dict"], None, [], members]
@@ -640,7 +640,7 @@ def test_mutants_give_a_value_or_malformed_file(name: str) -> None:
             assert type(decoded) is Decoded
             assert 0 < decoded.end <= len(data)
         except MalformedFile as error:
-            assert error.kind in {"malformed", "truncated", "unsupported", "limit"}  # noqa: PT017
+            assert error.kind in {"malformed", "truncated", "unsupported", "limit"}  # noqa: PT017  # one of several kinds is right
             refused += 1
         assert time.process_time() - started < 1
     assert 0 < refused < 2500
