@@ -89,7 +89,7 @@ else:
     def __getattr__(name):
         for home, names in _HOMES.items():
             if name in names:
-                from importlib import import_module
+                from importlib import import_module  # kept out of the names of the package
 
                 return getattr(import_module(f".{home}", __name__), name)
         raise AttributeError(f"module 'lstm_audit' has no attribute {name!r}")

@@ -18,7 +18,7 @@ from .recompute import Calls, Steps, record_calls, steps_of_call
 from .result import Result, quoted
 
 if TYPE_CHECKING:
-    import torch
+    import torch  # the caller's own, where a model of it was given
 
 SATURATED, SHUT = 0.9999, 0.0001
 """Beyond these a gate passes no gradient to speak of; as in LA302."""
@@ -158,7 +158,7 @@ def recomputed(calls: Sequence[Calls]) -> tuple[GateActivity, ...]:
 
 def _of_part(calls: Calls) -> Iterator[GateActivity]:
     """The layers and directions of a module that was called one or more times."""
-    import torch
+    import torch  # the caller's own, where a model of it was given
 
     first = next(calls.part.parameters())
     with torch.no_grad(), torch.autocast(first.device.type, enabled=False):

@@ -4,6 +4,7 @@ Comes in: a function. Goes out: its docstring, cleaned as `inspect.cleandoc` doe
 manuals of commands and rules are their docstrings, and no way of starting Python loses them.
 """
 
+import ast
 import inspect
 from collections.abc import Callable
 from importlib import import_module
@@ -21,7 +22,6 @@ def read_docstring(function: Callable[..., Any]) -> str:
 
 
 def _from_source(module: str, name: str) -> str | None:
-    import ast
 
     spec = import_module(module).__spec__
     get_source = getattr(spec and spec.loader, "get_source", None)

@@ -7,6 +7,7 @@ before anything is read.
 
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -184,7 +185,6 @@ def spooled_stdin() -> Iterator[str]:
     """A path under which standard input can be read at any place; what comes through a pipe is kept
     in a file, up to `MAX_SPOOLED` bytes.
     """
-    import sys
     import tempfile  # 6 ms, which only `-` pays
 
     if sys.stdin is None:
@@ -200,7 +200,7 @@ def spooled_stdin() -> Iterator[str]:
 
 
 def _globbed(pattern: str) -> Iterator[Input]:
-    import glob
+    import glob  # 1 ms that only a glob needs
 
     from .missing import explain_missing  # 0.8 ms that a path that is there need not wait for
 
@@ -312,7 +312,7 @@ def _shards_of(path: str) -> tuple[str, ...] | None:
     """The shards that an index names; none where it is refused, for it is reported when its turn
     comes; else None.
     """
-    from .formats.sharded import shard_names
+    from .formats.sharded import shard_names  # 1 ms that only an index needs
 
     try:
         with open_source(path) as source:

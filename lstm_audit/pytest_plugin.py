@@ -12,6 +12,6 @@ import pytest
 @pytest.fixture
 def assert_forget_gate() -> Callable[..., None]:
     """`lstm_audit.assert_forget_gate(model, activation=(0.7, 0.98), ...)`."""
-    from .gate import assert_forget_gate as checked
+    from .gate import assert_forget_gate as checked  # 14 ms that tests without the fixture spare
 
     return checked

@@ -45,7 +45,7 @@ def record_calls(
     """Run a module, and note what its LSTMs are called with. One that is an LSTM itself need not
     even be run.
     """
-    import torch
+    import torch  # the caller's own, where a model of it was given
 
     if not isinstance(module, torch.nn.Module):
         raise UnknownFormat(f"a {type(module).__name__} is no torch.nn.Module", kind="unsupported")
@@ -66,7 +66,7 @@ def record_calls(
 
 def lstms_of(module: Any) -> tuple[list[Calls], list[Skipped]]:
     """The LSTMs of a model whose gates can be recomputed, and those whose cannot."""
-    import torch
+    import torch  # the caller's own, where a model of it was given
 
     parts, skipped = [], []
     for path, part in module.named_modules():
@@ -81,7 +81,7 @@ def lstms_of(module: Any) -> tuple[list[Calls], list[Skipped]]:
 
 def _is_own(part: Any) -> bool:
     """Whether an LSTM computes something else than torch's."""
-    import torch
+    import torch  # the caller's own, where a model of it was given
 
     kind = torch.nn.LSTM if isinstance(part, torch.nn.LSTM) else torch.nn.LSTMCell
     return type(part).forward is not kind.forward or "forward" in vars(part)

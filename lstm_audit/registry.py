@@ -24,7 +24,7 @@ def module_names(folders: Iterable[str]) -> list[str]:
         try:
             found = os.listdir(folder)
         except NotADirectoryError:
-            import pkgutil
+            import pkgutil  # 4 ms that only a listing of all modules needs
 
             return [module.name for module in pkgutil.iter_modules([*folders])]
         names.update(

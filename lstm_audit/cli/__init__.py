@@ -50,7 +50,7 @@ def _run() -> int:
         if (run := understood(reword(sys.argv[1:]))) is not None:
             with ended_from_outside():
                 return run()
-        from .group import group
+        from .group import group  # click, 36 ms that the fast path spares
 
         group(prog_name="lstm-audit")
     except SystemExit as end:
@@ -71,7 +71,7 @@ def _crashed(
     """
     if issubclass(kind, KeyboardInterrupt):
         os._exit(INTERRUPTED)
-    from traceback import format_exception
+    from traceback import format_exception  # 6 ms, for a fault of our own
 
     tell("".join(format_exception(kind, error, trace)), end="")
     tell("\nlstm-audit failed: a defect of its own, for which no checkpoint is to blame")

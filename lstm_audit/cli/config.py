@@ -26,7 +26,7 @@ def run(given: GivenOptions) -> int:
     policy = read_policy_and_flags(given)
     lines = describe_policy(policy)
     if given.as_json:
-        from json import dumps
+        from json import dumps  # 2 ms that only --json needs
 
         keys = [{"key": key, "value": value, "set_by": origin} for key, value, origin in lines]
         print_lines(

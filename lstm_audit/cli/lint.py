@@ -8,7 +8,7 @@ from ..policy.verdict import fails
 from ..reports.words import counted, escape
 from . import exits
 from .options import GivenOptions
-from .output import ProgressLine, emit, tell
+from .output import ProgressLine, emit, print_lines, tell
 from .runs import read_policy_and_flags
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _exit_code(
 def _without_accepted(audit: Audit, given: GivenOptions, policy: "Policy") -> Audit:
     if given.baseline is None:
         return audit
-    from .baseline import accept, only, unaccepted
+    from .baseline import accept, only, unaccepted  # 4 ms that only a baseline needs
 
     request = Request(policy=policy)
     if given.update_baseline:
@@ -92,7 +92,7 @@ def _tell_unjudged(found: "Lint", given: GivenOptions) -> None:
 def _mend(given: GivenOptions, request: object) -> int:
     """Apply or show the fixes; how many sources they change."""
     from ..source.mend import mend_paths  # 8 ms, which only --fix pays
-    from ..source.runs import LintRequest
+    from ..source.runs import LintRequest  # loaded already by the run that is mended
 
     assert isinstance(request, LintRequest)
     changed = 0
@@ -108,6 +108,5 @@ def _mend(given: GivenOptions, request: object) -> int:
 
 def print_diff(text: str) -> None:
     """A unified diff on stdout."""
-    from .output import print_lines
 
     print_lines(text)

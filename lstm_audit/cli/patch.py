@@ -85,7 +85,7 @@ def run(given: GivenOptions) -> int:
         return _refuse(donor, error).code
     outcomes = list(_outcomes(inputs, target, given))
     if given.as_json:
-        from json import dumps
+        from json import dumps  # 2 ms that only --json needs
 
         files = [outcome.report for outcome in outcomes]
         print_lines(dumps({"schema": "lstm-audit/patch/1", "files": files}, indent=2))

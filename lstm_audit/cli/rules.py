@@ -27,7 +27,7 @@ def run(given: GivenOptions) -> int:
     """
     rules = [rule for code in given.codes for rule in find_rules(code)] or every_rule()
     if given.as_json:
-        from json import dumps
+        from json import dumps  # 2 ms that only --json needs
 
         print_lines(dumps([_entry(rule) for rule in dict.fromkeys(rules)], indent=2))
         return PASS

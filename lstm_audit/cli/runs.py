@@ -36,7 +36,7 @@ def audit_given(given: GivenOptions, request: Request) -> Audit:
 
 def read_policy_and_flags(given: GivenOptions) -> "Policy":
     """The file's policy under the flags that were given; raises `BadPolicy`."""
-    from ..policy.load import load_policy
+    from ..policy.load import load_policy  # 1 ms, which `audit` spares
 
     if given.config is not None and given.no_config:
         raise BadPolicy("--config and --no-config exclude each other")
@@ -49,7 +49,7 @@ def read_policy_and_flags(given: GivenOptions) -> "Policy":
             flags[key] = as_codes(flags[key])
     if not flags:
         return policy
-    from ..policy.flags import with_flags
+    from ..policy.flags import with_flags  # 1 ms that only bounds need
 
     return with_flags(policy, **flags)
 

@@ -1,5 +1,6 @@
 """`lstm-audit trend RUN`: the checkpoints of one run, in training order."""
 
+import io
 import sys
 from collections.abc import Iterator, Sequence
 

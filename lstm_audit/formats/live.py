@@ -381,7 +381,7 @@ def _fetch_torch(storage: Any) -> Callable[[int, int], bytes]:
     """
 
     def fetch(at: int, n: int) -> bytes:
-        from ctypes import string_at
+        from ctypes import string_at  # 3 ms, and foreign memory, for live objects alone
 
         torch = _library("torch")
         part = (
@@ -426,7 +426,7 @@ def _fetch_numpy(array: Any, address: int) -> Callable[[int, int], bytes]:
     """The closure keeps `array`, and so its memory, alive."""
 
     def fetch(at: int, n: int, owner: Any = array) -> bytes:
-        from ctypes import string_at
+        from ctypes import string_at  # 3 ms, and foreign memory, for live objects alone
 
         return string_at(address + at, n)
 

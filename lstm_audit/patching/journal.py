@@ -52,7 +52,7 @@ def packed(edits: Sequence[Edit]) -> bytes:
 
 def journal_of(identity: files.FileIdentity, edits: Sequence[Edit]) -> bytes:
     """The journal's bytes; raises `NotPatchable` for edits that are too many to be journaled."""
-    import hashlib
+    import hashlib  # 4 ms that a copy without a journal spares
 
     device, inode, size, mtime = identity
     body = (
@@ -71,7 +71,7 @@ def read_journal(data: bytes) -> tuple[int, tuple[Edit, ...]] | None:
     Raises `Unreadable` when the hash is right and the rest is not: then it is not ours to
     interpret.
     """
-    import hashlib
+    import hashlib  # 4 ms that a copy without a journal spares
 
     body = data[:-HASH]
     if len(data) < HASH or hashlib.sha256(body).digest() != data[-HASH:]:

@@ -93,7 +93,7 @@ def _tensors(model: Any) -> dict[str, Any]:
     """Parameters and buffers by the names under which `read_module` found them; aliases
     included.
     """
-    from torch.nn import Module
+    from torch.nn import Module  # the caller's own: a live module is being patched
 
     named = (
         Module.named_parameters(model, "", True, False),
@@ -129,7 +129,7 @@ def _write(tensor: Any, write: Write) -> None:
     """Copy the values into their elements: as the plan rounded them, for torch rounds twice on the
     way to float16.
     """
-    import torch
+    import torch  # the caller's own, as above
 
     with torch.no_grad():
         values = torch.tensor(stored_values(write), dtype=torch.float64).to(tensor.dtype)

@@ -157,7 +157,7 @@ def _drop(path: str) -> list[str]:
 
 def pack_marker(parts: Sequence[FileEdits]) -> bytes:
     """The marker's bytes; raises `NotPatchable` where they are too many."""
-    import hashlib
+    import hashlib  # 4 ms that a single file spares
 
     body = bytearray(MAGIC)
     for part in parts:
@@ -174,7 +174,7 @@ def parse_marker(data: bytes) -> tuple[FileEdits, ...] | None:
     """The parts, or None when the marker was never finished; raises `Unreadable` where its hash is
     right and the rest is not.
     """
-    import hashlib
+    import hashlib  # 4 ms that a single file spares
 
     body = data[:-HASH]
     if len(data) < HASH or hashlib.sha256(body).digest() != data[-HASH:]:

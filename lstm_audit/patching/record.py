@@ -18,6 +18,7 @@ from typing import Any, Literal, NamedTuple
 from ..errors import AuditError, MalformedFile, NotPatchable
 from ..interrupted import strangers
 from ..raw.budget import Budget
+from ..version import __version__
 from ..wire import json
 from . import clone, files
 from .edits import Edit
@@ -160,7 +161,7 @@ def _whole(fields: Mapping[str, Any], key: str, least: int = 0) -> int:
 
 def digest(edits: tuple[Edit, ...]) -> str:
     """SHA-256 over the places and bytes of a patch, as the journal packs them."""
-    import hashlib
+    import hashlib  # 4 ms that --no-undo spares
 
     return hashlib.sha256(packed(edits)).hexdigest()
 
@@ -250,7 +251,6 @@ def pushed(
     record: Record, edits: tuple[Edit, ...], inode: int, mtime_ns: int | None, batch: int = 0
 ) -> Record:
     """The record with one more patch on top."""
-    from ..version import __version__
 
     return Record(
         record.file,

@@ -159,7 +159,7 @@ def find_options(rule: Rule) -> dict[str, type]:
     `float | None` is a float: an option that is not set is left out. What is no type of
     `TYPE_NAMES` is a string.
     """
-    from inspect import signature
+    from inspect import signature  # 14 ms, for a schema alone
 
     parameters = signature(rule.check, eval_str=True).parameters.values()
     return {p.name: _kind(p) for p in parameters if p.kind is p.KEYWORD_ONLY}

@@ -5,7 +5,9 @@ row. Promise: numbers keep every digit (NaN, Infinity and -Infinity spelled as i
 cell is taken for a formula.
 """
 
+import io
 from collections.abc import Iterator
+from csv import writer as csv_writer
 
 from ..facts import Audit, FileAudit, Finding, Row, json_number
 from ..lstm.measure import Measures, Stats
@@ -28,11 +30,9 @@ def csv(audit: Audit, look: Look) -> str:
     """Facts, then the statistics of the effective forget bias, the activation, the time scale and
     the half-life, and the initialiser (empty: not asked).
     """
-    import csv
-    import io
 
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv_writer(out, lineterminator="\n")
     if is_lint(audit):
         writer.writerow(OF_SOURCE)
         writer.writerows(_finding(finding) for finding in audit.findings)

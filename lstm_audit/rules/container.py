@@ -209,7 +209,7 @@ def _sum(seal: Seal) -> int:
     """
     if seal.kind != "crc32":
         return KINDS[seal.kind].of(seal.covers.read())
-    from zlib import crc32
+    from zlib import crc32  # 0.7 ms that stored archives spare
 
     found, covered = 0, seal.covers
     for at in range(0, covered.size, PIECE):
@@ -241,7 +241,6 @@ def extension(evidence: Evidence) -> Iterator[Hit]:
 
     Fix: there is nothing to `lstm-audit patch`. Rename the file to what it is:
 
-        import os
         os.rename("model.safetensors", "model.pt")
         state = torch.load("model.pt", weights_only=True)
 

@@ -6,9 +6,11 @@ practically never fails.
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from ..lstm.forensics import laws
 from ..lstm.forensics.schemes import Init, family
 from ..lstm.measure import sigmoid
 from . import Case, Hit, at, coarsest_spacing, make_fix, rule
@@ -51,7 +53,7 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
     """
     if preset is None:
         return
-    from ..lstm import presets
+    from ..lstm import presets  # 8 ms that only a policy with a preset needs
 
     lstm, init, chosen = case.lstm, case.init, presets.parse_preset(preset)
     problem = _uncoupled(case, chosen) or (_unlike(case, chosen) if chosen.preset.random else None)
@@ -96,7 +98,6 @@ def _unlike(case: Case, chosen: "Chosen") -> str | None:
     """What of a random preset's law the values break: its range or its shape, in each half if it
     draws both.
     """
-    from ..lstm.forensics import laws
 
     slack, samples = 2 * coarsest_spacing(case.lstm), [case.values.forget]
     if chosen.preset.per_half and case.lstm.two_halves:
@@ -128,7 +129,6 @@ def _grid(_: int) -> list[float]:
 
 def _share_below(law: Sequence[float], value: float) -> float:
     """The law's distribution function, read off its ascending quantiles."""
-    from bisect import bisect_left, bisect_right
 
     middle = (bisect_left(law, value) + bisect_right(law, value)) / 2
     return min(max((middle - 1) / (len(law) - 2), 0.0), 1.0)

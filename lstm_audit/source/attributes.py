@@ -22,6 +22,7 @@ from .values import (
     Method,
     Super,
     Value,
+    ancestry,
     find_attribute,
     is_open,
 )
@@ -110,7 +111,6 @@ def _of_class(owner: Class, name: str) -> Value:
 
 
 def _library_bases(owner: Class) -> list[Dotted]:
-    from .values import ancestry
 
     return [base for base in ancestry(owner) if isinstance(base, Dotted)]
 

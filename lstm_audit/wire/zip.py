@@ -449,7 +449,7 @@ def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
 # and one byte more, which must not come. Memory is thus paid for before it is taken.
 def _inflated(span: Span, stored: Span, member: Member) -> Span:
     """The deflated body, which must give exactly the size that the directory claims."""
-    import zlib
+    import zlib  # 0.7 ms that stored archives spare
 
     if max(member.size, stored.size) > MAX_INFLATED:
         message = (
