@@ -16,8 +16,8 @@ from .tuples import NamedTuple
 _NUMBER = r"([0-9.e+-]+)"
 _SPELLING = rf"(sigmoid|hard_sigmoid)(?:\({_NUMBER}, {_NUMBER}\))?(?:, clip {_NUMBER})?"
 
+# What an `activation_function` may be, for the schema.
 PATTERN = f"^{_SPELLING}$"
-"""What an `activation_function` may be, for the schema."""
 
 
 class ActivationShape(NamedTuple):

@@ -20,8 +20,8 @@ from .result import Result, quoted
 if TYPE_CHECKING:
     import torch  # the caller's own, where a model of it was given
 
+# Beyond these a gate passes no gradient to speak of; as in LA302.
 SATURATED, SHUT = 0.9999, 0.0001
-"""Beyond these a gate passes no gradient to speak of; as in LA302."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -16,8 +16,8 @@ from .lstm.layer import GATES, Identity
 from .policy.verdict import unjudged
 from .result import Result, quoted
 
+# Pairs of LSTMs without a name in common that are compared by their numbers.
 MAX_CROSSED = 4096
-"""Pairs of LSTMs without a name in common that are compared by their numbers."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)

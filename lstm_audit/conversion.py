@@ -12,11 +12,11 @@ from typing import NamedTuple
 from .facts import Row
 from .lstm.layer import GATES
 
+# Four times the relative spacing of a dtype; what is smaller than 1 is held to that of 1.
 ROUNDING = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1.6e-2}
-"""Four times the relative spacing of a dtype; what is smaller than 1 is held to that of 1."""
 
+# What TensorFlow 1, Haiku, ncps and others add to the forget gate at run time.
 OFFSET = 1.0
-"""What TensorFlow 1, Haiku, ncps and others add to the forget gate at run time."""
 
 NumbersByUnit = Mapping[str, Sequence[float]]
 

@@ -15,10 +15,9 @@ from functools import partial
 from .activations import parse_activation
 from .errors import BadPolicy
 
+# The steps that a time scale, a half-life or a horizon may be; far beyond both, float64 cannot hold
+# the decay.
 FEWEST, MOST = 1e-100, 1e100
-"""The steps that a time scale, a half-life or a horizon may be; far beyond both, float64 cannot
-hold the decay.
-"""
 
 
 def logit(f: float) -> float:
@@ -71,10 +70,10 @@ def _within(inverse: Inverse, clip: float, wished: float) -> float:
     return bias
 
 
+# By a gate's `activation_function`: the bias of an activation, and of a decay a step.
 INVERSES: Mapping[str, tuple[Inverse, Inverse]] = _Inverses(
     sigmoid=(logit, bias_of_decay), hard_sigmoid=(_hard_logit, _hard_bias_of_decay)
 )
-"""By a gate's `activation_function`: the bias of an activation, and of a decay a step."""
 
 
 def from_activation(activation: float, function: str = "sigmoid") -> float:

@@ -25,11 +25,11 @@ from .tuples import NamedTuple
 from .version import __version__
 
 SCHEMA = "lstm-audit/report/1"
+# Most severe first.
 SEVERITIES = ("error", "warning", "info")
-"""Most severe first."""
 
+# Of files that are code: what they make of an LSTM has findings, but no numbers to show.
 SOURCE_FORMATS = ("python", "notebook", "markdown")
-"""Of files that are code: what they make of an LSTM has findings, but no numbers to show."""
 
 ERROR_KINDS = (
     "malformed", "truncated", "ambiguous", "unknown-format", "lfs-pointer", "html", "empty",
@@ -436,6 +436,7 @@ def sort_skipped(skipped: Sequence[Skipped]) -> tuple[Skipped, ...]:
 
 # ---- facts into JSON
 
+# Fields that the JSON does not show.
 HIDDEN = frozenset(
     {
         (Measures, "histogram"),
@@ -455,20 +456,19 @@ HIDDEN = frozenset(
         (Finding, "ambiguous"),
     }
 )
-"""Fields that the JSON does not show."""
 
+# Fields whose own keys stand among those of their owner.
 INLINE = frozenset({(Row, "lstm"), (Row, "measures"), (LstmFacts, "identity")})
-"""Fields whose own keys stand among those of their owner."""
 
+# Properties that are keys as well, by the field that they stand behind.
 COMPUTED: Mapping[tuple[type, str], str] = {
     (Fix, "identities"): "addresses",
     (Finding, "expected"): "fixable",
     (Finding, "column"): "fingerprint",
 }
-"""Properties that are keys as well, by the field that they stand behind."""
 
+# Keys that are called otherwise than their field.
 RENAMED: Mapping[tuple[type, str], str] = {(FileAudit, "rows"): "lstms"}
-"""Keys that are called otherwise than their field."""
 
 
 class JsonKey(NamedTuple):

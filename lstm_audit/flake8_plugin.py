@@ -12,8 +12,8 @@ from .policy.model import Policy
 from .source.lint import lint_tree, names_recurrence
 from .version import __version__
 
+# Line from 1, column from 0, text, and who says it.
 Problem = tuple[int, int, str, type]
-"""Line from 1, column from 0, text, and who says it."""
 
 
 class Plugin:

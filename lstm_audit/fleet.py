@@ -21,10 +21,9 @@ if TYPE_CHECKING:
 
     from .policy.model import Policy
 
+# Files after which the collector looks at what they left: only a hostile one leaves more than a few
+# kilobytes.
 FILES_A_COLLECTION = 16
-"""Files after which the collector looks at what they left: only a hostile one leaves more than a
-few kilobytes.
-"""
 
 AuditTarget = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any] | Any
 

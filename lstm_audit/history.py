@@ -27,10 +27,9 @@ FEWEST = 3
 """Checkpoints of one model that are shown as a run."""
 
 SATURATED = 0.9999
-"""A forget gate whose median unit keeps more than this share a step keeps everything (LA302)."""
 
+# Mean activation below which a gate counts as closed (LA303).
 CLOSED = 0.3
-"""Mean activation below which a gate counts as closed (LA303)."""
 
 
 class Point(NamedTuple):
@@ -186,12 +185,12 @@ def _point(path: str, step: int, row: Row) -> Point:
     )
 
 
+# What can happen to a gate, told when it first does.
 EVENTS: Mapping[str, Callable[[Point], bool]] = {
     "saturated": lambda point: point.median_activation > SATURATED,
     "closed": lambda point: point.activation < CLOSED,
     "not a number": lambda point: point.mean != point.mean,
 }
-"""What can happen to a gate, told when it first does."""
 
 
 def _events(points: Sequence[Point], files: int) -> Iterable[Event]:

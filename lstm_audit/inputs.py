@@ -20,30 +20,30 @@ from .raw.source import FileSource, OpenSource
 from .raw.span import span_all
 from .tuples import NamedTuple
 
+# Bytes of an .xml file in which an OpenVINO net names itself.
 NET_HEAD = 4096
-"""Bytes of an .xml file in which an OpenVINO net names itself."""
 
+# How the name of a sharded checkpoint's index ends.
 INDEX = (".index.json", ".weights.json")
-"""How the name of a sharded checkpoint's index ends."""
 
+# Standard input as a checkpoint.
 STDIN = "-"
-"""Standard input as a checkpoint."""
 
+# Bytes of standard input that are kept in a temporary file: it can only be read from the start.
 MAX_SPOOLED = 2 << 30
-"""Bytes of standard input that are kept in a temporary file: it can only be read from the start."""
 
 SPOOLED_AT_ONCE = 1 << 20
 
+# Called with (files done, files in all) after every file.
 Progress = Callable[[int, int], None]
-"""Called with (files done, files in all) after every file."""
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://")
 
+# A data file of a TensorFlow checkpoint, by its name; its numbers say nothing by themselves.
 _DATA = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
-"""A data file of a TensorFlow checkpoint, by its name; its numbers say nothing by themselves."""
 
+# A SavedModel's graph, and the folder beside it with the weights, which are what is read.
 SAVED_MODEL, VARIABLES = "saved_model.pb", "variables"
-"""A SavedModel's graph, and the folder beside it with the weights, which are what is read."""
 
 NOT_WALKED = frozenset(
     {".git", ".hg", ".svn", ".dvc", "__pycache__", "node_modules", ".venv", ".tox"}

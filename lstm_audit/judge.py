@@ -18,8 +18,8 @@ from .policy.model import Policy
 from .policy.table import spell_out
 from .rules import Case, Evidence, judge, subjects_of
 
+# The policy of a report: every rule on, none of them asking for an LSTM.
 REPORTING = Policy().having("require-lstm", False)
-"""The policy of a report: every rule on, none of them asking for an LSTM."""
 
 
 def judge_file(

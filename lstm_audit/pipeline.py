@@ -38,21 +38,19 @@ from .tuples import NamedTuple
 if TYPE_CHECKING:
     from .policy.model import Policy
 
+# Bias elements of one file that are measured: 32 layers of H = 4096; a bounded run on a hostile
+# file.
 MAX_UNITS = 1 << 19
-"""Bias elements of one file that are measured: 32 layers of H = 4096; a bounded run on a hostile
-file.
-"""
 
+# Kinds of error that say what a file is: it counts, also where nobody named it.
 RECOGNISED = frozenset({"unsupported", "lfs-pointer"})
-"""Kinds of error that say what a file is: it counts, also where nobody named it."""
 
+# What a process of our own allows a file; the budgets of the readers end it within 2 s.
 MAX_SECONDS = 10.0
-"""What a process of our own allows a file; the budgets of the readers end it within 2 s."""
 
+# What comes of one input: one for a checkpoint, one a checkpoint of an archive, none for a file in
+# a folder that is no checkpoint.
 Results = tuple[FileAudit | FileError, ...]
-"""What comes of one input: one for a checkpoint, one a checkpoint of an archive, none for a file in
-a folder that is no checkpoint.
-"""
 
 
 class Request(NamedTuple):

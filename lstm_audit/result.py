@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .views import View
 
 
+# Characters of a name that a `repr` shows.
 LONGEST = 60
-"""Characters of a name that a `repr` shows."""
 
 
 def quoted(text: str) -> str:

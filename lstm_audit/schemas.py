@@ -60,6 +60,7 @@ def _record_of(facts: type) -> Json:
     return _record({key.name: schema_of(key.type) for key in keys_of(facts)})
 
 
+# The schema of each type that is no fact of several parts.
 PLAIN: Mapping[Any, Json] = {
     str: {"type": "string"},
     bool: {"type": "boolean"},
@@ -67,7 +68,6 @@ PLAIN: Mapping[Any, Json] = {
     float: {"$ref": "#/$defs/number"},
     Stats: {"$ref": "#/$defs/stats"},
 }
-"""The schema of each type that is no fact of several parts."""
 
 
 def schema_of(hint: Any) -> Json:
@@ -145,9 +145,9 @@ def _override() -> Json:
     return {**table, "anyOf": [{"required": [name]} for name in GLOBS]}
 
 
+# What `lstm-audit schema NAME` prints.
 SCHEMAS: Mapping[str, Callable[[], Json]] = {
     "report": report_schema,
     "policy": policy_schema,
     "statistics": statistics_schema,
 }
-"""What `lstm-audit schema NAME` prints."""

@@ -7,14 +7,14 @@ whole package asks here, so a mistyped command, key, rule, preset or layer is me
 from collections.abc import Iterable
 from itertools import islice
 
+# Characters of a word that are looked at: the comparison is quadratic in them.
 LONGEST = 200
-"""Characters of a word that are looked at: the comparison is quadratic in them."""
 
+# Choices that are looked at: 50 µs each.
 MOST_COMPARED = 2000
-"""Choices that are looked at: 50 µs each."""
 
+# Choices that a message lists.
 MOST_SHOWN = 8
-"""Choices that a message lists."""
 
 
 def nearest(word: object, choices: Iterable[str], least: float = 0.6) -> str | None:

@@ -29,14 +29,14 @@ from .tuples import NamedTuple
 
 SCHEMA = "lstm-audit/statistics/1"
 
+# Files that are kept whole: those with the most errors, then warnings, then infos.
 WORST = 100
-"""Files that are kept whole: those with the most errors, then warnings, then infos."""
 
+# Equal bins of [0, 1] that the LSTMs' mean forget activations are counted in.
 BINS = 20
-"""Equal bins of [0, 1] that the LSTMs' mean forget activations are counted in."""
 
+# Names of initialisers that are told apart: they hold a number, of which a file could have any.
 MOST_INITS = 10_000
-"""Names of initialisers that are told apart: they hold a number, of which a file could have any."""
 
 OTHER = "others"
 

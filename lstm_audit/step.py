@@ -23,14 +23,14 @@ from .lstm.layer import Direction, Lstm
 from .lstm.measure import ACTIVATIONS, read_values
 from .result import quoted
 
+# Static and measured means differ by rounding alone below this, in float16 too.
 AGREE = 1e-4
-"""Static and measured means differ by rounding alone below this, in float16 too."""
 
+# What a forward of somebody's raises when it is called in a way that it is not made for.
 ANYTHING = (
     TypeError, ValueError, RuntimeError, AttributeError, LookupError, AssertionError,
     ArithmeticError, NotImplementedError,
 )  # fmt: skip
-"""What a forward of somebody's raises when it is called in a way that it is not made for."""
 
 
 class Probe(NamedTuple):

@@ -19,8 +19,8 @@ from .lstm.measure import Values
 from .tuples import NamedTuple
 
 TargetValue = Annotated[float | str, ("type", ("number", "string"))]
+# The effective forget biases of another checkpoint.
 Donor = Mapping[Identity, Sequence[float]]
-"""The effective forget biases of another checkpoint."""
 
 
 class Target(NamedTuple):
@@ -96,8 +96,8 @@ class TargetRow(NamedTuple):
 
 # ---- formulas
 
+# From the target's values and a gate's activation function to one bias.
 BiasOf = Callable[..., float]
-"""From the target's values and a gate's activation function to one bias."""
 
 
 def _even(bias_of: BiasOf) -> Callable[[Target, Lstm, Values], Wish]:

@@ -26,14 +26,14 @@ from typing import Any, BinaryIO, Generic, TypeVar
 Given = TypeVar("Given")
 Result = TypeVar("Result")
 
+# Inputs of an executor that are under way, or whose results wait for an earlier one.
 WINDOW = 256
-"""Inputs of an executor that are under way, or whose results wait for an earlier one."""
 
+# What one file may take in a worker by the clock on the wall; the promise is 2 s of computing.
 SECONDS = 60.0
-"""What one file may take in a worker by the clock on the wall; the promise is 2 s of computing."""
 
+# Bytes of address space that a worker may take; the promise is 512 MiB for a file.
 MEMORY = 2 << 30
-"""Bytes of address space that a worker may take; the promise is 512 MiB for a file."""
 
 # -I leaves out the working directory, PYTHON* variables and the user's site; the place of this
 # package comes last, so that no neighbour of it can stand for a module of the standard library.

@@ -102,8 +102,8 @@ def _refuse_contradiction(given: GivenOptions) -> None:
         raise BadPolicy(f"the bounds contradict each other: {message}, and {asked} is asked for")
 
 
+# Of a bias, unless another is given; as in LA201.
 TOLERANCE = 0.05
-"""Of a bias, unless another is given; as in LA201."""
 
 
 def _activation(bias: float) -> float:

@@ -18,8 +18,8 @@ from ..rules import RULES
 if TYPE_CHECKING:  # a module that only a Tab key needs
     from click.shell_completion import CompletionItem  # 0.7 ms that only a Tab key needs
 
+# Files that are opened for their LSTMs' names: a Tab key must answer at once.
 MOST_FILES = 4
-"""Files that are opened for their LSTMs' names: a Tab key must answer at once."""
 
 
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":

@@ -23,8 +23,8 @@ UNREADABLE = 3
 NOTHING = 4
 
 INTERRUPTED = 130
+# As a shell calls a process that SIGINT or SIGPIPE ended: 128 and the signal's number.
 PIPE_CLOSED = 141
-"""As a shell calls a process that SIGINT or SIGPIPE ended: 128 and the signal's number."""
 
 MEANING = {
     PASS: "pass",

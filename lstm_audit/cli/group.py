@@ -19,8 +19,8 @@ from .manners import hint_command, hint_option, reword
 from .options import FORMS
 from .output import tell
 
+# In the order of the manual.
 COMMANDS = tuple(FORMS)
-"""In the order of the manual."""
 
 
 class LazyGroup(click.Group):

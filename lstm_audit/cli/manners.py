@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ..spelling import nearest
 from .options import BOUNDS, FORMS
 
+# Words that people try, and the command that does it.
 MEANT = {
     "scan": "audit",
     "view": "audit",
@@ -29,7 +30,6 @@ MEANT = {
     "list": "rules",
     "policy": "config",
 }
-"""Words that people try, and the command that does it."""
 
 OF_THE_GROUP = ("-h", "--help", "-V", "--version")
 

@@ -16,11 +16,11 @@ from ..reports import REPORTS
 from ..targets import TARGETS, TargetRow
 from ..tuples import NamedTuple
 
+# What was given to a command: an attribute for each of its rows, its default where nothing was.
 GivenOptions = SimpleNamespace
-"""What was given to a command: an attribute for each of its rows, its default where nothing was."""
 
+# When a report is coloured.
 COLORS = ("auto", "always", "never")
-"""When a report is coloured."""
 
 
 class Option(NamedTuple):
@@ -303,6 +303,7 @@ VERDICT = (
     Option("exit_zero", ("--exit-zero",), "Exit 0 also when there are findings."),
 )
 
+# How a patch is carried out: one of these at most.
 MODES = (
     Option("dry_run", ("-n", "--dry-run"), "Say what would change, and change nothing."),
     Option("diff", ("--diff",), "Show the bytes that would change; exit 1 if there are any."),
@@ -321,7 +322,6 @@ MODES = (
         complete="files",
     ),
 )
-"""How a patch is carried out: one of these at most."""
 
 COMPLETIONS = {"preset": "presets", "file": "files"}
 

@@ -22,13 +22,13 @@ from ..reports.terminal import wrap
 from ..reports.words import describe_error, escape, utf8
 from .options import JOBS, REPORT, GivenOptions
 
+# The bounds of a policy that sets none.
 OPEN = (float("-inf"), float("inf"))
-"""The bounds of a policy that sets none."""
 
+# Signs of our own texts, for streams whose encoding lacks them.
 SPELLED = str.maketrans(
     {"→": "->", "τ": "tau", "\u2212": "-", "±": "+-", "∞": "inf", "…": "...", "·": "-", "≈": "~"}
 )
-"""Signs of our own texts, for streams whose encoding lacks them."""
 
 
 def print_lines(text: str) -> None:
@@ -89,8 +89,8 @@ def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
     )
 
 
+# Columns below which no cell is folded.
 NARROWEST = 16
-"""Columns below which no cell is folded."""
 
 
 def say_indented(text: str) -> None:
@@ -153,8 +153,8 @@ def emit(
         _put_for_programs(name, texts(name, look), audit)
 
 
+# The text of the report of a name.
 Text = Callable[[str, Look], str]
-"""The text of the report of a name."""
 
 
 def _texts_of(audit: Audit, names: Sequence[str], statistics: bool) -> Text:
@@ -194,8 +194,8 @@ def command_line() -> str:
     return shell(words)
 
 
+# The options that change nothing of what is found.
 HOW = {word: row for row in (JOBS, *REPORT) for word in row.spellings}
-"""The options that change nothing of what is found."""
 
 OUR_NAMES = ("lstm-audit", "lstm-audit.exe", os.path.join("lstm_audit", "__main__.py"))
 
@@ -211,8 +211,8 @@ def _put_for_programs(name: str, text: str, audit: Audit) -> None:
         tell(f"error: {error.path}: {describe_error(error)}")
 
 
+# Formats of rows alone: what could not be read is said on stderr.
 WITHOUT_ERRORS = ("csv", "jsonl")
-"""Formats of rows alone: what could not be read is said on stderr."""
 
 
 def write_text(text: str, path: str | None) -> None:
@@ -270,11 +270,11 @@ def _is_stream(path: str) -> bool:
     return os.path.exists(path) and not os.path.isfile(path)
 
 
+# Links that are followed one by one; Linux follows no more either.
 MOST_LINKS = 40
-"""Links that are followed one by one; Linux follows no more either."""
 
+# Paths that name an open file of a process.
 DESCRIPTORS = ("/proc/", "/dev/fd/", "/dev/stdin", "/dev/stdout", "/dev/stderr")
-"""Paths that name an open file of a process."""
 
 
 def _replace(path: str, data: bytes) -> None:

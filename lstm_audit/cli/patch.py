@@ -152,8 +152,8 @@ def _no_hint(text: str) -> str:
     return ""
 
 
+# What was meant by values that a target does not take.
 HINTS = {"activation": hint_share, "horizon": hint_horizon}
-"""What was meant by values that a target does not take."""
 
 
 def _outcomes(

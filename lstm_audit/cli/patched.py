@@ -20,7 +20,6 @@ AnyGate = GatePlan | PatchedGate
 """A plan with its places in the open file, or what Python keeps of it."""
 
 SHOWN_BYTES = 8
-"""Bytes at the head of each changed range that --diff spells out."""
 
 
 def describe_patch(planned: AnyPlan, done: bool, undo: list[str]) -> str:

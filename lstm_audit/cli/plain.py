@@ -15,8 +15,8 @@ from typing import Any
 
 from .options import FORMS, Form, GivenOptions, Option
 
+# Does what was asked, and gives the exit code.
 RunCommand = Callable[[], int]
-"""Does what was asked, and gives the exit code."""
 
 
 def understood(words: Sequence[str]) -> RunCommand | None:

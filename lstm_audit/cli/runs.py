@@ -84,9 +84,9 @@ def _bias_of_time_scale(steps: float) -> float:
     return OPEN[0] if steps <= 1e-3 else _bias_of_activation(math.exp(-1 / steps))
 
 
+# From a bound of the policy to the bias that it means.
 TO_BIAS: Mapping[str, Callable[[float], float]] = {
     "bias": float,
     "activation": _bias_of_activation,
     "time-scale": _bias_of_time_scale,
 }
-"""From a bound of the policy to the bias that it means."""

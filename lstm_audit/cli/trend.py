@@ -38,7 +38,6 @@ Bounds = tuple[float, float]
 """The least and the most forget bias that the policy allows."""
 
 CELLS = 16
-"""Characters of a line over time."""
 
 
 def run(given: GivenOptions) -> int:
@@ -117,8 +116,8 @@ TEXTS = {"json": _json, "csv": _csv, "html": _html}
 
 
 HEADS = ("LSTM", "first f", "last f", "bias in time", "range", "what happened")
+# Columns that names have at least, and that are left for what happened.
 NARROWEST, EVENTS = 14, 18
-"""Columns that names have at least, and that are left for what happened."""
 
 
 def _say(trend: Trend) -> None:

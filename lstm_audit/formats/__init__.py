@@ -175,6 +175,8 @@ def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
     return tensors.shape_of(name) if isinstance(tensors, Tensors) else tensors[name].shape
 
 
+# Opens a file in the same folder by its bare name, for formats that spread over several files; a
+# `*` at the start stands for the file's own name without its suffix.
 Beside = Callable[[str], Span]
 """Opens a file in the same folder by its bare name, for formats that spread over several files; a
 `*` at the start stands for the file's own name without its suffix. Only a name that stands in the
@@ -215,8 +217,8 @@ class Family(NamedTuple):
     weak: bool = False
 
 
+# What most files are is asked first; the answer is the same in any order.
 READERS: Registry[Family] = Registry(__name__, first=("torch", "safetensors", "keras"))
-"""What most files are is asked first; the answer is the same in any order."""
 
 
 def reader(name: str, *formats: Format, weak: bool = False) -> Callable[[Reader], Reader]:

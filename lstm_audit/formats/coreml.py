@@ -24,32 +24,33 @@ MAX_DEPTH = 16
 MAX_SCOPES = 1024
 
 PIPELINES, NETWORKS, PROGRAM = (200, 201, 202), (303, 403, 500), 502
+# The fields of a Model that say what it is; of the others none holds a recurrence.
 OTHERS = (
     300, 301, 302, 304, 400, 401, 402, 404, 501, 555, 556, 560, 600, 601, 602, 603, 604, 606, 607,
     609, 610, 900, 2000, 2001, 2002, 2003, 2004, 2005, 2006, 3000,
 )  # fmt: skip
-"""The fields of a Model that say what it is; of the others none holds a recurrence."""
 
 LAYER_NAME, RECURRENT, GRU, UNI_LSTM, BI_LSTM, CUSTOM = 1, 400, 410, 420, 430, 500
 CLASS_NAME = 10
 BRANCH, LOOP = 605, 615
+# LSTMWeightParams: a vector a gate.
 GATE_BIASES = {"i": 40, "f": 41, "g": 42, "o": 43}
-"""LSTMWeightParams: a vector a gate."""
 
 SIGMOID, HARD_SIGMOID = 40, 41
 ACTIVATIONS = {10: "Relu", 30: "Tanh", SIGMOID: "Sigmoid", HARD_SIGMOID: "HardSigmoid"}
 
+# DataType of MIL.proto.
 MIL_KINDS = {
     1: "bool", 10: "float16", 11: "float32", 12: "float64", 13: "bfloat16", 21: "int8", 22: "int16",
     23: "int32", 24: "int64", 31: "uint8", 32: "uint16", 33: "uint32", 34: "uint64",
 }  # fmt: skip
-"""DataType of MIL.proto."""
 
 BLOB_KINDS = {1: "float16", 2: "float32", 3: "uint8", 4: "int8", 5: "bfloat16", 6: "int16"}
 WEIGHTS, BESIDE = "@model_path/weights/weight.bin", "weights/weight.bin"
 BLOB = struct.Struct("<IIQQ")
 SENTINEL = 0xDEADBEEF
 
+# Operations of a program under ONNX's names, and which of their arguments are the inputs.
 OPERATIONS = {
     "add": ("Add", "x", "y"), "sub": ("Sub", "x", "y"), "mul": ("Mul", "x", "y"),
     "real_div": ("Div", "x", "y"), "sigmoid": ("Sigmoid", "x"), "tanh": ("Tanh", "x"),
@@ -61,7 +62,6 @@ OPERATIONS = {
     "transpose": ("Transpose", "x", "perm"), "gru": ("GRU", "x"), "rnn": ("RNN", "x"),
     "lstm": ("CoreML::lstm", "bias", "bias_back", "weight_hh"),
 }  # fmt: skip
-"""Operations of a program under ONNX's names, and which of their arguments are the inputs."""
 
 
 class CoremlModel(NamedTuple):

@@ -33,14 +33,14 @@ WINDOW = 1 << 16  # bytes of the head that are read at once
 
 ALIGNMENT, USUAL = "general.alignment", 32
 
+# ggml_type of the tensors whose elements stand one by one; all others are quantised blocks.
 _DTYPES = {
     0: "float32", 1: "float16", 24: "int8", 25: "int16", 26: "int32", 27: "int64", 28: "float64",
     30: "bfloat16",
 }  # fmt: skip
-"""ggml_type of the tensors whose elements stand one by one; all others are quantised blocks."""
 
+# Bytes of a setting, by its gguf_metadata_value_type.
 _WIDTHS = {0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8}
-"""Bytes of a setting, by its gguf_metadata_value_type."""
 
 TEXT, LIST, UINT32 = 8, 9, 4
 

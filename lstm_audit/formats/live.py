@@ -20,18 +20,16 @@ from ..raw.tensors import hold_tensors
 from ..raw.words import MAX_NAME
 from . import Checkpoint, Claim
 
+# Levels of a nested state dict; trainers nest five.
 MAX_DEPTH = 64
-"""Levels of a nested state dict; trainers nest five."""
 
+# Mappings and lists of a nested state dict that are looked into: shared ones can unfold without
+# end.
 MAX_CONTAINERS = 300_000
-"""Mappings and lists of a nested state dict that are looked into: shared ones can unfold without
-end.
-"""
 
+# Further paths to modules that have one already: modules that share parts with each other can have
+# twice as many at each level. Real ones have a few dozen.
 MAX_ALIASES = 10_000
-"""Further paths to modules that have one already: modules that share parts with each other can have
-twice as many at each level. Real ones have a few dozen.
-"""
 
 SUPPORTED = (
     "a torch.nn.Module, a Keras model, or a mapping (nested if you like) of torch tensors or numpy "

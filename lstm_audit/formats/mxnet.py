@@ -19,33 +19,33 @@ from ..raw.tensor import MAX_DIMS, Tensor, contiguous
 from ..raw.words import MAX_NAME
 from . import Beside, Checkpoint, Format, reader
 
+# kMXAPINDArrayListMagic: what every file begins with.
 LIST = 0x112
-"""kMXAPINDArrayListMagic: what every file begins with."""
 
+# The magic numbers of an array, by the version of its form.
 V1, V2, V3 = 0xF993FAC8, 0xF993FAC9, 0xF993FACA
-"""The magic numbers of an array, by the version of its form."""
 
+# Arrays of indexes beside the values, by the kind of storage: dense, rows, compressed rows.
 _INDEXES = {0: 0, 1: 1, 2: 2}
-"""Arrays of indexes beside the values, by the kind of storage: dense, rows, compressed rows."""
 
 UNKNOWN = 0xFFFFFFFF
 MAX_ARRAYS = 1 << 16
 STEPS = 20  # of the budget, for an array or a name
 OLDEST_AXES = 32  # more were no array's, before there was a magic number
 
+# mshadow/base.h TypeFlag.
 _DTYPES = {
     0: "float32", 1: "float64", 2: "float16", 3: "uint8", 4: "int32", 5: "int8", 6: "int64",
     7: "bool", 8: "int16", 9: "uint16", 10: "uint32", 11: "uint64", 12: "bfloat16",
 }  # fmt: skip
-"""mshadow/base.h TypeFlag."""
 
+# What an exported network puts before the names of its parameters and of its statistics.
 PREFIXES = ("arg:", "aux:")
-"""What an exported network puts before the names of its parameters and of its statistics."""
 
 _U32, _U64 = Struct("<I"), Struct("<Q")
 
+# An array, or what keeps it from being read; None where there is none (an unknown shape).
 Array = Tensor | str | None
-"""An array, or what keeps it from being read; None where there is none (an unknown shape)."""
 
 
 class _Cursor:

@@ -20,9 +20,9 @@ from . import Beside, Checkpoint, Format, reader
 
 SUFFIX = ".npy"
 
+# How numpy spells the type of an array of Python objects, which `numpy.load(allow_pickle=True)`
+# unpickles.
 OBJECTS = "|O"
-"""How numpy spells the type of an array of Python objects, which `numpy.load(allow_pickle=True)`
-unpickles."""
 
 MAX_ARRAYS = 1 << 14
 HEAD = 512  # bytes of an array that hold its header; numpy pads it to 128

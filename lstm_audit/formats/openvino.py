@@ -31,6 +31,7 @@ KINDS = {
     "u16": "uint16", "u8": "uint8", "boolean": "bool",
 }  # fmt: skip
 
+# Layer types under ONNX's names, where they do the same.
 OPERATORS = {
     "Add": "Add", "Subtract": "Sub", "Multiply": "Mul", "Divide": "Div", "MatMul": "MatMul",
     "Sigmoid": "Sigmoid", "Tanh": "Tanh", "ReLU": "Relu", "Clamp": "Clip", "Minimum": "Min",
@@ -40,13 +41,12 @@ OPERATORS = {
     "GRUCell": "GRU", "AUGRUCell": "GRU", "AUGRUSequence": "GRU", "RNNSequence": "RNN",
     "RNNCell": "RNN", "LSTMSequence": "OpenVINO::LSTMSequence", "LSTMCell": "OpenVINO::LSTMCell",
 }  # fmt: skip
-"""Layer types under ONNX's names, where they do the same."""
 
 NUMBERS = ("hidden_size", "axis")
 REALS = ("clip", "min", "max", "alpha", "beta")
 LISTS = {"activations_alpha": "activation_alpha", "activations_beta": "activation_beta"}
+# The input that holds the axis, which ONNX keeps in an attribute.
 AXIS_INPUT = {"Split": 1, "VariadicSplit": 1, "Gather": 2}
-"""The input that holds the axis, which ONNX keeps in an attribute."""
 
 BODIES = {"body": "port_map", "then_body": "then_port_map", "else_body": "else_port_map"}
 

@@ -20,10 +20,9 @@ from ..tuples import NamedTuple
 from ..wire.json import MAX_SIZE, locate_name, parse_json
 from . import COUNTERS, Beside, Checkpoint, Format, counters_in, reader
 
+# `MAX_HEADER_SIZE` of tensor.rs; a length beyond it that the file could not hold is no safetensors
+# at all.
 REFERENCE_MAX_HEADER = 100_000_000
-"""`MAX_HEADER_SIZE` of tensor.rs; a length beyond it that the file could not hold is no safetensors
-at all.
-"""
 
 U64 = 1 << 64
 

@@ -17,8 +17,8 @@ from ..raw.words import MAX_NAME, show
 from ..wire.json import MAX_SIZE, parse_json
 from . import Beside, Checkpoint, Format, read_checkpoint, reader, shape_of
 
+# Files that one index may hold open at once; the largest published models have a few hundred.
 MAX_SHARDS = 1000
-"""Files that one index may hold open at once; the largest published models have a few hundred."""
 
 _KEY = rb'"weight_map"[ \t\r\n]*:[ \t\r\n]*\{'
 _UNSAFE = r"[/\\\x00-\x1f\x7f\ud800-\udfff]"

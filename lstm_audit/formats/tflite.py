@@ -24,12 +24,13 @@ MAX_DEPTH = 32
 MAX_SCOPES = 1024
 MAX_LOOSE = 1 << 18
 
+# TensorType; text, complex numbers and what is smaller than a byte are not read.
 KINDS = {
     0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16",
     9: "int8", 10: "float64", 15: "uint32", 16: "uint16", 18: "bfloat16",
 }  # fmt: skip
-"""TensorType; text, complex numbers and what is smaller than a byte are not read."""
 
+# BuiltinOperator under ONNX's names, where it does the same.
 OPERATORS = {
     0: "Add", 2: "Concat", 6: "Widen", 9: "Gemm", 14: "Sigmoid", 16: "LSTM", 18: "Mul", 19: "Relu",
     21: "Relu6", 22: "Reshape", 24: "RNN", 28: "Tanh", 35: "RNN", 36: "Gather", 39: "Transpose",
@@ -38,23 +39,22 @@ OPERATORS = {
     70: "Unsqueeze", 102: "Split", 105: "Reverse", 118: "If",
     119: "While", 126: "MatMul", 142: "VarHandle", 143: "ReadVariable", 152: "Clip01",
 }  # fmt: skip
-"""BuiltinOperator under ONNX's names, where it does the same."""
 
 CUSTOM = 32
+# ActivationFunctionType of an operator that has one: none, relu, relu from -1 to 1, relu6.
 FUSED = {0: "", 1: "+Relu", 2: "+Clip11", 3: "+Relu6"}
-"""ActivationFunctionType of an operator that has one: none, relu, relu from -1 to 1, relu6."""
 
+# The field of an operator's options that holds its activation.
 WITH_FUSED = {"Add": 0, "Sub": 0, "Mul": 0, "Div": 0, "Gemm": 0, "Concat": 1}
-"""The field of an operator's options that holds its activation."""
 
+# Inputs of an LSTM operator of kernel type BASIC; the full one has 20 or 24.
 BASIC = 5
-"""Inputs of an LSTM operator of kernel type BASIC; the full one has 20 or 24."""
 
 WITH_OPTIONS = frozenset({*WITH_FUSED, "MatMul", "Gather"})
 
 FORGET_BIAS = {"FusedLSTM": 13, "FusedBidirectionalLSTM": 13, "BasicLSTM": 3}
+# How the converter names an output for want of a name.
 GENERIC = ("tfl.", "StatefulPartitionedCall", "PartitionedCall", "Identity")
-"""How the converter names an output for want of a name."""
 
 
 class TfliteModel(NamedTuple):

@@ -26,27 +26,27 @@ from .layer import GATES
 from .operators import COUPLED_INPUT, Seen, skipped
 from .sightings import Sighting, Terms
 
+# Elementwise operations from a gate's bias to its product.
 MAX_CHAIN = 16
-"""Elementwise operations from a gate's bias to its product."""
 
+# Steps that one operation of a chain counts for: it is slower than moving a number.
 COST = 32
-"""Steps that one operation of a chain counts for: it is slower than moving a number."""
 
 
 PROBES = (-40.0, -2.9, -2.0, -0.6, -0.3, 0.0, 0.2, 0.5, 1.0, 2.2, 2.9, 40.0)
 CLOSE = 1e-5
+# How Keras names the half of a Bidirectional that runs backward.
 BACKWARD = r"(?:^|/)backward_[^/]*/"
-"""How Keras names the half of a Bidirectional that runs backward."""
 
 NAN, INFINITE = float("nan"), float("inf")
 
+# Where these cut off, alone or hanging on another operation.
 FUSED = {
     "Relu": (0.0, INFINITE),
     "Relu6": (0.0, 6.0),
     "Clip11": (-1.0, 1.0),
     "Clip01": (0.0, 1.0),
 }
-"""Where these cut off, alone or hanging on another operation."""
 
 ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {
     "Add": add,
@@ -58,8 +58,8 @@ ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {
 }
 UNARY = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Identity", "Cast", *FUSED})
 BINARY = frozenset(ARITHMETIC)
+# What may stand between a stored number and its use.
 STORED = frozenset({"Constant", "Widen", "Cast", "Identity"})
-"""What may stand between a stored number and its use."""
 
 
 # Strategy. Start from the end: an LSTM's new state goes through a tanh and is multiplied by the

@@ -23,16 +23,14 @@ from itertools import product
 
 from ..tuples import NamedTuple
 
+# What stands before a tail: the module's path, with the separator of torch, Keras, Paddle or
+# tch-rs. It is lazy: what a tail can take (`layers.0.`, `parametrizations.`) belongs to the tail,
+# at the root of a file too.
 HEAD = r"(?:(?P<module>.*?)[./:|])??"
-"""What stands before a tail: the module's path, with the separator of torch, Keras, Paddle or
-tch-rs. It is lazy: what a tail can take (`layers.0.`, `parametrizations.`) belongs to the tail, at
-the root of a file too.
-"""
 
+# What stands before a tail where no separator does: averaging helpers and converters join names by
+# underscores, or by nothing (`model_ema.lstmbias_ih_l0`).
 JOINED = r"(?P<module>.+?)_{0,2}"
-"""What stands before a tail where no separator does: averaging helpers and converters join names
-by underscores, or by nothing (`model_ema.lstmbias_ih_l0`).
-"""
 
 
 class Slot(NamedTuple):
@@ -890,14 +888,14 @@ FORGET_OFFSET = (
 """How a single number that a cell adds to its forget gate is called: TensorFlow's forget_bias."""
 
 BATCH_STATISTICS = frozenset({"running_mean", "running_var", "moving_mean", "moving_variance"})
-"""A norm by stored statistics does not give its offset for zeros."""
 
+# The single bias of equinox/nn/_rnn.py LSTMCell, beside torch's names for the weights.
 LONE_BIAS = "bias"
-"""The single bias of equinox/nn/_rnn.py LSTMCell, beside torch's names for the weights."""
 
+# Parts of the names of the modules that hold torch's own recurrences, TorchScript's names too.
 CLASS_HOMES = ("torch.nn.modules.rnn", "torch.ao.nn.quant")
-"""Parts of the names of the modules that hold torch's own recurrences, TorchScript's names too."""
 
+# torch's own classes, by their names in those modules.
 CLASS_KINDS: Mapping[str, str] = {
     "LSTM": "lstm",
     "LSTMCell": "lstm",
@@ -906,11 +904,11 @@ CLASS_KINDS: Mapping[str, str] = {
     "RNN": "rnn",
     "RNNCell": "rnn",
 }
-"""torch's own classes, by their names in those modules."""
 
+# What the attribute `mode` of an `nn.RNNBase` says, whatever a subclass is called.
 MODES: Mapping[str, str] = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RNN_RELU": "rnn"}
-"""What the attribute `mode` of an `nn.RNNBase` says, whatever a subclass is called."""
 
+# What a class of the author's own says by its name; the first that fits.
 CLASS_WORDS = (
     (r"(?i)lstm", "lstm"),
     (
@@ -920,7 +918,6 @@ CLASS_WORDS = (
         "gru",
     ),
 )
-"""What a class of the author's own says by its name; the first that fits."""
 
 NO_GRU = r"(?i)cifg|coupled|no_?forget|nfg?_?lstm|lstm_?nfg?"
 """Words of a path that say an LSTM of three gates: Greff 2017's variants NFG and CIFG."""
@@ -931,22 +928,24 @@ MOMENTS = frozenset(
         "acc_delta", "exp_inf", "prev_grad", "fp32_flat_groups",
     }
 )  # fmt: skip
-"""Components of a path under which an optimizer keeps its moments: torch.optim, DeepSpeed."""
 
+# What below one of `HOLDERS` makes it an optimizer's state: torch.optim, optax, TensorFlow.
 MOMENTS_BELOW = MOMENTS | {
     "mu", "nu", "trace", "momentum", "velocity", "sum", "param_groups", "max_exp_avg_sqs",
     "accumulator", "row_sum",
 }  # fmt: skip
-"""What below one of `HOLDERS` makes it an optimizer's state: torch.optim, optax, TensorFlow."""
 
+# Components that an optimizer's state goes by; a learned optimizer, which is a model, too.
 HOLDERS = frozenset(
     {
         "optimizer", "optimizers", "optimizer_state", "optimizer_states", "optimizer_state_dict",
         "optimizer_state_dicts", "optim", "opt", "opt_state", "optim_state", "optimizer_1",
     }
 )  # fmt: skip
-"""Components that an optimizer's state goes by; a learned optimizer, which is a model, too."""
 
+# Components, or words of a buffer's name, for what training gathered about the weights: elastic
+# weight consolidation (Kirkpatrick 2017), synaptic intelligence (Zenke 2017), SWAG (Maddox 2019,
+# swag.py), torch.nn.utils.prune.
 GATHERED = frozenset(
     {
         "grad", "grads", "gradient", "gradients", "fisher", "fishers", "hessian", "hessians",

@@ -9,15 +9,15 @@ from collections.abc import Iterable
 
 from .layer import Identity, Lstm
 
+# Words, apart by underscores, that mark a component of a path as the averaged copy.
 AVERAGES = frozenset({"ema", "swa", "shadow", "averaged", "polyak"})
-"""Words, apart by underscores, that mark a component of a path as the averaged copy."""
 
 AVERAGE_NAMES = frozenset(
     {"average_model", "avg_model", "model_average", "model_avg", "average", "mean_teacher"}
 )
 
+# What DataParallel and torch.compile put around a model; in one copy and not in the other.
 WRAPPERS = frozenset({"module", "_orig_mod"})
-"""What DataParallel and torch.compile put around a model; in one copy and not in the other."""
 
 
 def find_averages(lstms: Iterable[Lstm]) -> dict[Identity, Identity]:

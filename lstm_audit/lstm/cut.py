@@ -13,19 +13,17 @@ from .conventions import Slot
 from .layer import GATES, Lstm, Term
 from .match import Group, SlotPart, aligned, mirrored
 
+# Elements of one bias: H = 131072, far beyond any model, and a second of statistics and forensics.
 MAX_BIAS = 1 << 19
-"""Elements of one bias: H = 131072, far beyond any model, and a second of statistics and
-forensics.
-"""
 
+# The roles of tensors by which a half's bias is multiplied.
 FACTORS = ("mask", "log_scale")
-"""The roles of tensors by which a half's bias is multiplied."""
 
 NO_TWINS: Mapping[str, str] = {}
 
 TensorsByName = Mapping[str, Tensor]
+# (role, half) to the name of a factor.
 Factors = Mapping[tuple[str, str], str]
-"""(role, half) to the name of a factor."""
 
 
 # By now the cell is an LSTM and H is known, so cutting is arithmetic: gate k of a stacked bias is

@@ -15,8 +15,8 @@ ShapeOf = Callable[[str], tuple[int, ...]]
 Patterns = tuple[tuple[str, tuple[str, ...]], ...]
 
 BIAS_TEXT = r"(?i)bias|beta|(?:^|[._/|])b(?:[_./|]|\d|\{|[a-z]{0,2}\{|$)"
+# Names that a sentence lists.
 SHOWN = 6
-"""Names that a sentence lists."""
 
 
 class Draft(NamedTuple):

@@ -26,8 +26,8 @@ from .kind import claimed_kind
 from .layer import GATES, Lookalike, Lstm, Term
 from .match import paths
 
+# The convention of an LSTM whose only biases are those of its norms.
 NORMED = "layernorm-lstm"
-"""The convention of an LSTM whose only biases are those of its norms."""
 
 HINT = (
     "lstm_audit.probe(module) measures it, `lstm-audit explain convention` says how to declare it"

@@ -25,22 +25,20 @@ from .unknown import find_unknown
 if TYPE_CHECKING:
     from .own import Own
 
+# Recurrences of one file: more is an attack, and the report would be of no use. Each takes about a
+# millisecond.
 MAX_LSTMS = 1024
-"""Recurrences of one file: more is an attack, and the report would be of no use. Each takes about a
-millisecond.
-"""
 
+# Groups of names that look recurrent, with those that are skipped.
 MAX_OUTCOMES = 8192
-"""Groups of names that look recurrent, with those that are skipped."""
 
 PACKED = (
     "its parameters are packed, and nothing shows them; save the module itself and audit the file"
 )
 
+# Tensors without a convention that are weighed against each other: 0.8 s. Mixtures of experts have
+# more, and names that say of nearly all that they are none of a cell's.
 MAX_LOOKED_AT = 40_000
-"""Tensors without a convention that are weighed against each other: 0.8 s. Mixtures of experts have
-more, and names that say of nearly all that they are none of a cell's.
-"""
 
 _TELLING = re.compile(
     r"lstm|rnn|gru|cell|forget|recur|h2h|hh|hidden|[WUb]_?[ifgco](?:$|[._/])", re.I

@@ -26,29 +26,28 @@ from ..errors import MalformedFile
 from ..formats import Constant, Graph, Node, Scope
 from ..raw.tensor import Tensor, read_numbers, whole_block
 
+# Elements moved and names visited in one graph: under a second. Sixty Concats of a tensor with
+# itself are 2**60.
 MAX_STEPS = 1 << 21
-"""Elements moved and names visited in one graph: under a second. Sixty Concats of a tensor with
-itself are 2**60.
-"""
 
+# Summands of one value; a bias has two, or four with weights that were split.
 MAX_TERMS = 16
-"""Summands of one value; a bias has two, or four with weights that were split."""
 
+# Bytes of a stored tensor whose numbers are read at once.
 MAX_READ = 4 << 20
-"""Bytes of a stored tensor whose numbers are read at once."""
 
 FEW_HOPS = 8
+# Calls and bodies through which one name is followed.
 MAX_HOPS = 4096
-"""Calls and bodies through which one name is followed."""
 
+# Steps that reading one element by itself counts for.
 READ = 64
-"""Steps that reading one element by itself counts for."""
 
+# A cell is SPACE * number of the stored tensor + number of the element.
 SPACE = 1 << 40
-"""A cell is SPACE * number of the stored tensor + number of the element."""
 
+# A cell of a summand that this element does not have.
 NOTHING = -1
-"""A cell of a summand that this element does not have."""
 
 WHOLE_NUMBERS = {
     "int64": "q", "int32": "i", "int16": "h", "int8": "b",
@@ -759,6 +758,8 @@ NodeRule = Callable[[NodeCall], Known]
 PRODUCTS = frozenset({"MatMul", "Gemm"})
 SAME_SHAPE = frozenset({"Transpose", "Identity", "Cast", "DequantizeLinear", "Widen"})
 
+# Operators under ONNX's names; `Widen` is float16 to float32. An operator that is not here gives
+# nothing known.
 RULES: Mapping[str, NodeRule] = {
     "Constant": _constant,
     "MatMul": _product,
@@ -789,6 +790,3 @@ RULES: Mapping[str, NodeRule] = {
     "Div": _arithmetic(lambda a, b: a / b),
     "DequantizeLinear": _dequantize,
 }
-"""Operators under ONNX's names; `Widen` is float16 to float32. An operator that is not here gives
-nothing known.
-"""

@@ -13,15 +13,15 @@ from ..tuples import NamedTuple
 from .conventions import CLASS_HOMES, CLASS_KINDS, CLASS_WORDS, MODES, NO_GRU, Convention
 from .match import UNKNOWN, Group, mirrored
 
+# What is said of a weight of shape (0,), which is what a partitioned parameter leaves behind.
 PLACEHOLDER = (
     "an empty placeholder: the values are partitioned over other files (DeepSpeed ZeRO-3, FSDP); "
     "consolidate them, with zero_to_fp32.py for instance"
 )
-"""What is said of a weight of shape (0,), which is what a partitioned parameter leaves behind."""
 
 
+# Gates of an LSTM with a weight a gate: four, or three where the input gate is coupled.
 LEAST_GATES = 3
-"""Gates of an LSTM with a weight a gate: four, or three where the input gate is coupled."""
 
 
 # Strategy. Two witnesses, shapes and claims, are heard one after the other.

@@ -13,12 +13,12 @@ from ..raw.span import Span
 from ..raw.tensor import Block, Tensor
 from ..tuples import NamedTuple
 
+# Input, forget, cell candidate, output: the order of torch.nn.LSTM, and of every report.
 GATES = ("i", "f", "g", "o")
-"""Input, forget, cell candidate, output: the order of torch.nn.LSTM, and of every report."""
 
 
+# How reports and patterns write the module of a bare state dict, which is empty.
 ROOT = "(root)"
-"""How reports and patterns write the module of a bare state dict, which is empty."""
 
 
 Layer = Annotated[int, ("minimum", 0)]

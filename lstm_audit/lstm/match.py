@@ -14,24 +14,22 @@ from ..raw.tensor import Tensor
 from ..tuples import NamedTuple
 from .conventions import CONVENTIONS, HEAD, JOINED, Convention
 
+# The direction of a numbered cell when one direction and two would both fit.
 UNKNOWN = "unknown"
-"""The direction of a numbered cell when one direction and two would both fit."""
 
+# Names of a row whose place is kept: the checkpoints of a run have the same ones, and matching them
+# anew would take a tenth of an audit.
 REMEMBERED = 1024
-"""Names of a row whose place is kept: the checkpoints of a run have the same ones, and matching
-them anew would take a tenth of an audit.
-"""
 
+# Module, layer, direction.
 GroupKey = tuple[str, int, str]
-"""Module, layer, direction."""
 
+# The letter of a gate that has a tensor of its own (else ""), and the key into the row's slots.
 SlotPart = tuple[str, str]
-"""The letter of a gate that has a tensor of its own (else ""), and the key into the row's slots."""
 
+# From a name to the recurrence that it belongs to, and the part of it that it is; None when the
+# name does not fit.
 Placing = Callable[[str], tuple[GroupKey, SlotPart] | None]
-"""From a name to the recurrence that it belongs to, and the part of it that it is; None when the
-name does not fit.
-"""
 
 
 # Strategy. Matching is by whole names against one expression a row: a head (the module's path) and

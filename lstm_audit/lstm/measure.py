@@ -19,8 +19,8 @@ from ..tuples import NamedTuple
 from .layer import GATES, Lstm, Term
 
 LN2 = math.log(2.0)
+# Bins of the activation histogram over [0, 1]; the table's sparkline shows them in pairs.
 BINS = 16
-"""Bins of the activation histogram over [0, 1]; the table's sparkline shows them in pairs."""
 
 EDGES = tuple(k / BINS for k in range(1, BINS))
 SHARES = (0.05, 0.5, 0.95)

@@ -19,12 +19,12 @@ from .graph import Cells, Evaluation, KnownTensor
 from .layer import GATES
 from .sightings import Sighting, Terms, called
 
+# H = 131072, far beyond any model, as for names.
 MAX_HIDDEN = 1 << 17
-"""H = 131072, far beyond any model, as for names."""
 
 WITH_ALPHA = ("affine", "leakyrelu", "thresholdedrelu", "scaledtanh", "hardsigmoid", "elu")
+# The functions to which activation_alpha and activation_beta are dealt out, in order.
 WITH_BETA = ("affine", "scaledtanh", "hardsigmoid")
-"""The functions to which activation_alpha and activation_beta are dealt out, in order."""
 
 ONNX_ORDER = "iofg"
 HELD = ("ReadVariable", "VarHandle")
@@ -376,6 +376,7 @@ def _other(kind: str) -> ReadOperator:
     return say
 
 
+# Where a bias enters; the numbers that come in there end there.
 BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
     "LSTM": (3,),
     "FusedLSTM": (12, 13, 14, 15),
@@ -387,8 +388,8 @@ BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
     "CoreML::lstm": (0, 1),
     "com.microsoft::DynamicQuantizeLSTM": (3,),
 }
-"""Where a bias enters; the numbers that come in there end there."""
 
+# By operator, how a node of it is read.
 READINGS: Mapping[str, ReadOperator] = {
     "LSTM": _onnx_lstm,
     "com.microsoft::DynamicQuantizeLSTM": _onnx_lstm,
@@ -402,4 +403,3 @@ READINGS: Mapping[str, ReadOperator] = {
     "GRU": _other("gru"),
     "RNN": _other("rnn"),
 }
-"""By operator, how a node of it is read."""

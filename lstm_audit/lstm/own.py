@@ -20,6 +20,7 @@ from .match import REMEMBERED, ConventionRow, GroupKey, SlotPart
 
 BACKWARD = ("backward", "reverse", "bw", "bwd", "back", "rev", "b", "r")
 FORWARD = ("forward", "fw", "fwd", "f", "l")
+# What a tensor may be; a norm's beta is what the norm gives for zeros, so a term of the bias.
 ROLES = {
     "input": Slot("input"),
     "recurrent": Slot("recurrent"),
@@ -28,7 +29,6 @@ ROLES = {
     "bias-hh": Slot("bias", "hh"),
     "norm": Slot("bias"),
 }
-"""What a tensor may be; a norm's beta is what the norm gives for zeros, so a term of the bias."""
 
 
 class Own(NamedTuple):

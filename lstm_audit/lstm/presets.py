@@ -22,13 +22,13 @@ from ..errors import BadPolicy
 from ..spelling import nearest
 from .measure import of_sorted, sigmoid, time_scale
 
+# The next n numbers, strictly between 0 and 1.
 Uniform = Callable[[int], Sequence[float]]
-"""The next n numbers, strictly between 0 and 1."""
 
 DrawLaw = Callable[..., list[float]]
 
+# The largest bias that may be asked for; σ is 0 or 1 in float64 well before it.
 LIMIT = 1000.0
-"""The largest bias that may be asked for; σ is 0 or 1 in float64 well before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +165,8 @@ def parse_preset(text: str) -> Chosen:
     return Chosen(row, arguments)
 
 
+# What other frameworks initialise the forget bias with.
 ELSEWHERE = {"keras": "unit", "tensorflow": "unit", "flax": "zero", "torch": "pytorch"}
-"""What other frameworks initialise the forget bias with."""
 
 
 def _hint(name: str) -> str:

@@ -20,8 +20,8 @@ from .operators import BIAS_INPUTS
 from .sightings import Sighting, called
 from .unfold import Unfolded
 
+# Bytes at the start of a weight by which two copies are known; no two layers drew them alike.
 PROBE = 256
-"""Bytes at the start of a weight by which two copies are known; no two layers drew them alike."""
 
 SHAPE_ONLY = frozenset({"Shape", "Size"})
 

@@ -9,12 +9,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ..tuples import NamedTuple
 
+# Components at the end of a name in which a word may stand.
 DEPTH = 3
-"""Components at the end of a name in which a word may stand."""
 
+# Last components that say what a tensor is to its layer.
 LEAVES = frozenset({"weight", "bias", "kernel", "w", "b", "W", "value"})
-"""Last components that say what a tensor is to its layer."""
 
+# The forget gate's word in a name, and what stands in its place in those of the other gates: the
+# letters of Hochreiter and Schmidhuber, Gers, Greff, TensorFlow (j), tree LSTMs (u), Ng's course (u
+# for the input gate).
 FORGET: Sequence[tuple[str, Mapping[str, Sequence[str]]]] = (
     (
         "forget",
@@ -45,22 +48,19 @@ FORGET: Sequence[tuple[str, Mapping[str, Sequence[str]]]] = (
     ),
     ("f", {"o": ("o",), "i": ("i", "u"), "g": ("c", "g", "a", "j", "z", "u", "m", "n", "s", "t")}),
 )  # fmt: skip
-"""The forget gate's word in a name, and what stands in its place in those of the other gates: the
-letters of Hochreiter and Schmidhuber, Gers, Greff, TensorFlow (j), tree LSTMs (u), Ng's course
-(u for the input gate).
-"""
 
+# Letters of no gate: a family that has several of them is an enumeration.
 STRANGERS = "bdelpqv"
-"""Letters of no gate: a family that has several of them is an enumeration."""
 
+# Components that say to which side or kind of tensor the gates below belong: the cell is above.
 SIDES = (
     r"(?i)^(?:[wuvrbxh]|weights?|bias(?:es)?|kernels?|[xhi]2h|i?gates|hgates|ih|hh|in|input|"
     r"hidden|recurrent|w[xh]|gate)$"
 )
-"""Components that say to which side or kind of tensor the gates below belong: the cell is above."""
 
 HIDDEN_TEXT = r"(?i)hidden|recurrent|h2h|hh|hid|state|rec_|(?:^|[._])[hurv](?:[._{]|$)|[wb]?h\{|_h"
 
+# What stands for the hidden state in the name of its weight, and for the input in its place.
 WORDS_OF_H: Mapping[str, Sequence[str]] = {
     "hidden2hidden": ("input2hidden", "in2hidden"),
     "recurrent_": ("", "input_", "forward_"),
@@ -86,7 +86,6 @@ WORDS_OF_H: Mapping[str, Sequence[str]] = {
     "r": ("w", "i", "x"),
     "v": ("w", "u"),
 }
-"""What stands for the hidden state in the name of its weight, and for the input in its place."""
 
 H_WORD = (
     r"hidden2hidden|recurrent_?|hidden|hid|h2h|h2g|hh|Hh|mh|uh(?=$|[._])|rec(?![a-z])|state|prev|"

@@ -19,19 +19,18 @@ from ..raw.tensor import Block, Tensor
 from .graph import NOTHING, SPACE, Cells, Evaluation
 from .layer import GATES, Lstm, Term
 
+# Bytes of a stored tensor that the gates share; of a longer one each takes its own part.
 MAX_SHARED = 1 << 20
-"""Bytes of a stored tensor that the gates share; of a longer one each takes its own part."""
 
 TORCH_NAME = r"(?:(?P<module>.*)\.)?bias_(?:ih|hh)(?:_l(?P<layer>\d{1,4})(?:_reverse)?)?"
+# What Keras adds to a layer's path: the loop over time, and the cell in it.
 KERAS_CELL = r"(?:/while(?:_\d+)?)?(?:/(?:while/)?lstm_cell(?:_\d+)?)?$"
-"""What Keras adds to a layer's path: the loop over time, and the cell in it."""
 
+# The label under which torch's dynamo exporter notes the modules around a node, outermost first.
 SCOPES = "pkg.torch.onnx.name_scopes"
-"""The label under which torch's dynamo exporter notes the modules around a node, outermost first.
-"""
 
+# Summands of one gate: the half that each belongs to, and its cells.
 Terms = tuple[tuple[str, Cells], ...]
-"""Summands of one gate: the half that each belongs to, and its cells."""
 
 
 class Sighting(NamedTuple):

@@ -17,14 +17,14 @@ from .layer import Identity, Lstm
 from .operators import READINGS, Seen, unknown_lstm
 from .sightings import Sighting, find_module, lstm_of
 
+# Recurrences and what looks like one, in one file; an unrolled cell counts once a step.
 MAX_SIGHTINGS = 8192
-"""Recurrences and what looks like one, in one file; an unrolled cell counts once a step."""
 
 
 MAX_ALIASES = 16
 
+# What the exporters call themselves whose framework has a bias_ih and a bias_hh.
 TWO_HALVES = "pytorch"
-"""What the exporters call themselves whose framework has a bias_ih and a bias_hh."""
 
 
 class Unfolded(NamedTuple):

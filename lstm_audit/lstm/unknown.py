@@ -35,8 +35,8 @@ from .match import paths
 from .scene import LSTM_WORD, Scene, Sight, cell_of, says_lstm, scene_of
 from .siblings import GateNames, families, pairs
 
+# Entries of one file; more would tell a reader nothing new.
 MAX_UNKNOWN = 64
-"""Entries of one file; more would tell a reader nothing new."""
 
 
 # Strategy. The looks go from the strongest evidence to the weakest, each over the names that are

@@ -25,11 +25,10 @@ from .files import FileIdentity, LockedFile, Temp
 from .record import Record
 
 Mode = Literal["replace", "in-place", "output"]
+# Called with the path of the written bytes before they count; whatever it raises undoes them.
+#
+# That path is a temporary file, or in `in-place` the file itself, whose journal is then still hot.
 Verify = Callable[[str], None]
-"""Called with the path of the written bytes before they count; whatever it raises undoes them.
-
-That path is a temporary file, or in `in-place` the file itself, whose journal is then still hot.
-"""
 
 
 # The two ways to write, and where a crash may fall:

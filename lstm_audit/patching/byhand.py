@@ -21,8 +21,8 @@ class Tools(NamedTuple):
     store: str
 
 
+# For a scheme whose own tools are not known: fsspec itself.
 FSSPEC = "python -c 'import fsspec, sys; f, p = fsspec.url_to_fs(sys.argv[1]); f.{}'"
-"""For a scheme whose own tools are not known: fsspec itself."""
 
 ANY = Tools(
     FSSPEC.format("get(p, sys.argv[2])") + " {url} {name}",

@@ -19,8 +19,8 @@ from .files import LockedFile
 if sys.platform == "linux":
     import fcntl
 
+# Called with the bytes done and the bytes in all.
 CopyProgress = Callable[[int, int], None]
-"""Called with the bytes done and the bytes in all."""
 
 CopyMethod = Literal["reflink", "copy", "in-place", "none"]
 

@@ -16,11 +16,11 @@ from ..raw.checksums import KINDS
 from ..raw.source import Source
 from ..raw.span import SEAL_SIZE, Seal, Span
 
+# Unchanged bytes between two edits that cost less to run through a CRC than a second shift.
 MAX_GAP = 1 << 12
-"""Unchanged bytes between two edits that cost less to run through a CRC than a second shift."""
 
+# Bytes under a checksum that can only be summed whole: half a second.
 MAX_SUMMED = 8 << 20
-"""Bytes under a checksum that can only be summed whole: half a second."""
 
 STORED = struct.Struct("<I")
 

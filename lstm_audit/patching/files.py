@@ -20,8 +20,8 @@ from ..errors import MalformedFile, NotPatchable, Unreadable
 from ..interrupted import believed
 from ..interrupted import sidecar as sidecar
 
+# (device, inode, size, mtime in ns), as `FileSource.identity` gives it.
 FileIdentity = tuple[int, int, int, int]
-"""(device, inode, size, mtime in ns), as `FileSource.identity` gives it."""
 
 ANYONE_WRITES = 0o222
 NO_FOLLOW = os.O_NOFOLLOW | os.O_CLOEXEC

@@ -32,10 +32,9 @@ RECORD = struct.Struct("<QQ")
 HASH = 32
 MAX_JOURNAL = 64 << 20  # bytes; every one of them is held in memory
 
+# What recovery does: no journal · an unfinished one removed · every byte is old · every byte is new
+# · old bytes are written again · the file holds something else.
 Verdict = Literal["none", "dropped", "untouched", "finished", "rolled-back", "refused"]
-"""What recovery does: no journal · an unfinished one removed · every byte is old · every byte is
-new · old bytes are written again · the file holds something else.
-"""
 
 Read = Callable[[int, int], bytes]
 

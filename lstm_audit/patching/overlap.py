@@ -16,10 +16,9 @@ from ..lstm.layer import Lstm
 from ..raw.tensor import Tensor
 from .edits import Change
 
+# Rows of one axis that are looked into; a view that needs more lies on the bytes as good as
+# everywhere.
 MAX_ROWS = 4096
-"""Rows of one axis that are looked into; a view that needs more lies on the bytes as good as
-everywhere.
-"""
 
 
 class Layout(NamedTuple):

@@ -20,11 +20,11 @@ from ..targets import Target, Wish
 from .edits import Change
 
 BiasPlace = Literal["ih", "hh", "split"]
+# Which half carries the value: `bias_ih`, `bias_hh`, or half of it each.
 PLACES: tuple[BiasPlace, ...] = ("ih", "hh", "split")
-"""Which half carries the value: `bias_ih`, `bias_hh`, or half of it each."""
 
+# exp of it is near the end of float64; icefall keeps |log scale| below 10.
 MAX_LOG_SCALE = 700.0
-"""exp of it is near the end of float64; icefall keeps |log scale| below 10."""
 
 
 # Strategy. A target says what the effective forget bias should be, unit by unit. Effective is the

@@ -26,11 +26,11 @@ from .files import LockedFile
 from .journal import Read, packed
 
 SCHEMA = "lstm-audit/undo/1"
+# Bytes of JSON: some six times as many as a patch of the largest checkpoint that is read takes.
 MAX_RECORD = 32 << 20
-"""Bytes of JSON: some six times as many as a patch of the largest checkpoint that is read takes."""
 
+# JSON values of a record, which take memory by their number: five an edit.
 MAX_VALUES = 500_000
-"""JSON values of a record, which take memory by their number: five an edit."""
 
 MAX_PATCHES = 10_000
 

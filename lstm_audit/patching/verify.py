@@ -15,11 +15,11 @@ from ..lstm.measure import read_values
 from ..lstm.own import Own
 from ..pipeline import opened
 
+# Bytes of a safetensors file that its own package checks in memory.
 MAX_DESERIALIZED = 4 << 20
-"""Bytes of a safetensors file that its own package checks in memory."""
 
+# The effective biases of i, f, g, o.
 Biases = tuple[tuple[float, ...], ...]
-"""The effective biases of i, f, g, o."""
 
 
 def verify_checkpoint(

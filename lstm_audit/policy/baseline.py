@@ -27,8 +27,8 @@ from .table import of_whole_file, selects
 from .unmatched import addresses_in, nearest_address, nearest_path
 
 BASELINE_SCHEMA = "lstm-audit/baseline/1"
+# Relative: what another summation order or libm may change in a measured value.
 SAME_VALUE = 1e-6
-"""Relative: what another summation order or libm may change in a measured value."""
 
 Measured = float | str | None
 
@@ -70,8 +70,8 @@ class Matched(NamedTuple):
     stale: tuple[Accepted, ...]
 
 
+# Whether this run could have found what an entry accepts.
 CouldFind = Callable[[Accepted], bool]
-"""Whether this run could have found what an entry accepts."""
 
 
 def could_find_all(entry: Accepted) -> bool:

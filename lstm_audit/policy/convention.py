@@ -28,6 +28,7 @@ TEXTS = ("order", "axis", "offset", "activation")
 TENSORS = tuple(role for role in ROLES if role != "norm")
 PLACEHOLDERS = ("gate", "layer", "direction")
 
+# What the gates are called; with other words, `order` is a table from letters to words.
 WORDS = {
     "i": ("i", "input", "in", "inp", "input_gate", "update"),
     "f": ("f", "forget", "forget_gate", "remember"),
@@ -37,7 +38,6 @@ WORDS = {
     ),
     "o": ("o", "output", "out", "output_gate"),
 }  # fmt: skip
-"""What the gates are called; with other words, `order` is a table from letters to words."""
 
 MANUAL = """\
 A convention of one's own

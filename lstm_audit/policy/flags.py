@@ -26,14 +26,14 @@ from .model import Override, Policy, Settings
 
 CHECKSUM = "rules.LA902"
 VERIFY_NAME = "verify"
+# Bytes: larger than any file.
 NO_LIMIT = 1 << 62
-"""Bytes: larger than any file."""
 
+# Numbers of a bound, as flags set them.
 BoundParts = Mapping[str, float]
-"""Numbers of a bound, as flags set them."""
 
+# What a flag makes of settings, on the top or in an override whose keys begin with the text.
 Revision = Callable[[Settings, str], Settings]
-"""What a flag makes of settings, on the top or in an override whose keys begin with the text."""
 
 
 def with_flags(policy: Policy, **given: Any) -> Policy:

@@ -31,19 +31,19 @@ from .kinds import (
     wrong_type,
 )
 
+# What a bound is compared with: a statistic over units, or every unit by itself.
 STATISTICS = (*Stats._fields, "each")
-"""What a bound is compared with: a statistic over units, or every unit by itself."""
 
 FAIL_ON = ("error", "warning", "info", "never")
 
+# The rule whose finding is an empty run, not a failure.
 REQUIRE = "LA205"
-"""The rule whose finding is an empty run, not a failure."""
 
+# What every rule's table may set beside the rule's own options.
 SEVERITY = "severity"
-"""What every rule's table may set beside the rule's own options."""
 
+# What a rule is called with, None for off.
 Options = Mapping[str, Any] | None
-"""What a rule is called with, None for off."""
 
 
 class Flag(NamedTuple):
@@ -455,13 +455,13 @@ def flags() -> list[tuple[PolicyKey, Flag]]:
     return [(key, flag) for key in KEYS for flag in key.flags]
 
 
+# The one flag that is about every bound, and not about a key.
 STAT = Flag(
     "stat",
     "--stat",
     "What these bounds are of: mean, std, min, p05 ... max, each.",
     "STATISTIC",
 )
-"""The one flag that is about every bound, and not about a key."""
 
 
 def is_demand(key: PolicyKey) -> bool:

@@ -16,6 +16,7 @@ from ..tuples import NamedTuple
 if TYPE_CHECKING:  # 6 ms that only a `rules` table and the schema need
     from inspect import Parameter
 
+# How each type that an option may have is called.
 TYPE_NAMES = {
     bool: "true or false",
     int: "an integer",
@@ -23,7 +24,6 @@ TYPE_NAMES = {
     str: "a string",
     tuple: "a list of strings",
 }
-"""How each type that an option may have is called."""
 
 
 class KeyPlace(NamedTuple):

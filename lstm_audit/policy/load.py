@@ -17,8 +17,8 @@ PolicyLike = Policy | Mapping[str, Any] | str | os.PathLike[str] | None
 OWN = "lstm-audit.toml"
 PYPROJECT = "pyproject.toml"
 TABLE = "lstm-audit"
+# A configuration file is text that a person wrote.
 MAX_CONFIG = 1 << 20
-"""A configuration file is text that a person wrote."""
 
 
 def load_policy(

@@ -14,8 +14,8 @@ from .keys import defaults
 if TYPE_CHECKING:
     from ..lstm.own import Own
 
+# The dotted name of a key to its value; see `keys`.
 Settings = Mapping[str, Any]
-"""The dotted name of a key to its value; see `keys`."""
 
 
 class Override(NamedTuple):

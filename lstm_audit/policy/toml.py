@@ -22,8 +22,8 @@ from .kinds import (
 from .model import Override, Policy
 
 RULES_KEY, OVERRIDE, CONVENTION = "rules", "override", "convention"
+# The keys that say what an override is for.
 GLOBS = ("files", "layers")
-"""The keys that say what an override is for."""
 
 
 class Assignment(NamedTuple):

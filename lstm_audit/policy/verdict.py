@@ -13,8 +13,8 @@ from .keys import FAIL_ON, REQUIRE
 from .model import Policy
 from .table import of_whole_file, reach
 
+# Reasons to skip something that is no LSTM; all others leave an LSTM, or perhaps one, unjudged.
 NO_LSTM = frozenset({"gru", "rnn", "optimizer-state"})
-"""Reasons to skip something that is no LSTM; all others leave an LSTM, or perhaps one, unjudged."""
 
 PASSED, FAILED, UNREAD, EMPTY = "passed", "failed", "unread", "empty"
 

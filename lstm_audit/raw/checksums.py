@@ -143,8 +143,8 @@ def _updated_masked(stored: int, old: bytes, new: bytes, tail: int) -> int:
 # ---- the two of HDF5
 
 
+# The rotations of lookup3's final(); after each, c is the new b, b the new a, a the new c.
 FINAL = (14, 11, 25, 16, 4, 14, 24)
-"""The rotations of lookup3's final(); after each, c is the new b, b the new a, a the new c."""
 
 
 # The C macros mix() and rot() spelled out, with the additions masked only where a shift follows:
@@ -203,10 +203,10 @@ def _words(code: str, data: bytes, order: str) -> "array[int]":
     return words
 
 
+# By the `kind` of a `Seal`.
 KINDS: Mapping[str, Checksum] = {
     "crc32": Checksum("CRC-32", crc32, updated),
     "masked-crc32c": Checksum("masked CRC-32C", masked_crc32c, _updated_masked),
     "lookup3": Checksum("lookup3", lookup3),
     "fletcher32": Checksum("fletcher32", fletcher32),
 }
-"""By the `kind` of a `Seal`."""

@@ -142,9 +142,9 @@ DTYPES: dict[str, DType] = {d.name: d for d in _readable()} | {
     n: DType(n, size) for n, size in _OPAQUE.items()
 }
 
+# numpy's array-protocol codes under torch's names.
 NUMPY_CODES = {
     "f2": "float16", "f4": "float32", "f8": "float64", "i1": "int8", "i2": "int16", "i4": "int32",
     "i8": "int64", "u1": "uint8", "u2": "uint16", "u4": "uint32", "u8": "uint64", "b1": "bool",
     "c8": "complex64", "c16": "complex128",
 }  # fmt: skip
-"""numpy's array-protocol codes under torch's names."""

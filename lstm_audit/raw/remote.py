@@ -33,27 +33,25 @@ from .stores import (
     version_of,
 )
 
+# Bytes of a block: what is announced is fetched in whole ones.
 BLOCK = 1 << 13
-"""Bytes of a block: what is announced is fetched in whole ones."""
 
+# Bytes that come with the first request, and with a read near the end: a header of 300 tensors, a
+# directory of 600. They cost less than another round trip.
 HEAD = TAIL = 1 << 16
-"""Bytes that come with the first request, and with a read near the end: a header of 300 tensors, a
-directory of 600. They cost less than another round trip.
-"""
 
+# Bytes that are fetched from a place that nobody announced: the next ones are mostly asked for
+# next.
 AHEAD = 1 << 15
-"""Bytes that are fetched from a place that nobody announced: the next ones are mostly asked for
-next.
-"""
 
+# Bytes before such a place that come along: HDF5 writes a bias, then what leads to the next.
 BEHIND = 1 << 14
-"""Bytes before such a place that come along: HDF5 writes a bias, then what leads to the next."""
 
+# Bytes between two places that are fetched with them: cheaper than one more request.
 MAX_GAP = 1 << 15
-"""Bytes between two places that are fetched with them: cheaper than one more request."""
 
+# Blocks of one file that are kept: 8 MiB.
 MAX_CACHED = 1 << 10
-"""Blocks of one file that are kept: 8 MiB."""
 
 
 class There(NamedTuple):

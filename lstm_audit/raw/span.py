@@ -13,8 +13,8 @@ from ..tuples import NamedTuple
 from .budget import Budget
 from .source import BytesSource, Source
 
+# Bytes of a stored checksum of any kind, little-endian.
 SEAL_SIZE = 4
-"""Bytes of a stored checksum of any kind, little-endian."""
 
 
 class Seal(NamedTuple):
@@ -31,10 +31,9 @@ class Seal(NamedTuple):
     kind: str = "crc32"
 
 
+# Looks up where a checksum is stored; None where there is none. Most spans are never changed, and
+# none then looks.
 Sealer = Callable[[], Seal | None]
-"""Looks up where a checksum is stored; None where there is none. Most spans are never changed, and
-none then looks.
-"""
 
 
 # Why a type of its own. An offset as a plain int invites arithmetic in every reader, and one

@@ -19,39 +19,38 @@ from ..errors import BadPolicy, Unreadable
 from ..tuples import NamedTuple
 
 TRIES = 4
+# Seconds before the second try; doubled for each further one, and stretched at random by up to as
+# much again, so that a thousand readers do not come back at once.
 PAUSE = 0.25
-"""Seconds before the second try; doubled for each further one, and stretched at random by up to as
-much again, so that a thousand readers do not come back at once.
-"""
 
+# Seconds that are waited at most when a server says itself when to come back (Retry-After).
 LONGEST_PAUSE = 10.0
-"""Seconds that are waited at most when a server says itself when to come back (Retry-After)."""
 
+# Seconds for one request, its body included: a server that drips is given up.
 TIMEOUT = 60.0
-"""Seconds for one request, its body included: a server that drips is given up."""
 
+# Seconds to connect, or between two pieces of a body.
 SILENCE = 20.0
-"""Seconds to connect, or between two pieces of a body."""
 
+# Seconds after the first refusal of a request in which it is made again.
 PATIENCE = 120.0
-"""Seconds after the first refusal of a request in which it is made again."""
 
+# Ranges of one file that are under way at once.
 TOGETHER = 16
-"""Ranges of one file that are under way at once."""
 
+# HTTP states after which the same range may be asked for again (RFC 9110, 15).
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-"""HTTP states after which the same range may be asked for again (RFC 9110, 15)."""
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hub", "az": "azure"}
 EXTRAS |= dict.fromkeys(("abfs", "abfss", "adl"), "azure")
 """Which extra of this package brings a scheme; `remote` brings the others."""
 
+# How the message begins when only the whole file can be had.
 NO_RANGES = "the server serves no ranges"
-"""How the message begins when only the whole file can be had."""
 
 T = TypeVar("T")
+# A range: its first byte, and the one behind its last.
 Place = tuple[int, int]
-"""A range: its first byte, and the one behind its last."""
 
 
 class Facts(NamedTuple):
@@ -102,8 +101,8 @@ class Answer(NamedTuple):
     data: bytes
 
 
+# Asks for the bytes from the first place up to the second.
 Ask = Callable[[int, int], Coroutine[Any, Any, Answer]]
-"""Asks for the bytes from the first place up to the second."""
 
 
 class Answering:
@@ -251,11 +250,11 @@ class Listing:
         return bytes(data)
 
 
+# Keys of fsspec's infos that name a version, by store.
 SAYING = ("ETag", "etag", "generation", "blob_id", "oid", "content_md5", "md5Hash", "checksum")
-"""Keys of fsspec's infos that name a version, by store."""
 
+# The same of those that date one, where nothing names it.
 DATING = ("LastModified", "last_modified", "updated", "mtime", "created")
-"""The same of those that date one, where nothing names it."""
 
 
 def version_of(info: dict[str, Any]) -> str:
@@ -284,8 +283,8 @@ def file_system(locator: str) -> tuple[Any, str]:
     return files, path
 
 
+# Bytes of a file that is downloaded whole: a server may send without end.
 MAX_DOWNLOADED = 16 << 30
-"""Bytes of a file that is downloaded whole: a server may send without end."""
 
 
 def save(locator: str, file: Any) -> None:

@@ -10,8 +10,8 @@ from typing import Generic, TypeVar
 
 from .tensor import Tensor
 
+# What a container says of one tensor before it is located.
 Claimed = TypeVar("Claimed")
-"""What a container says of one tensor before it is located."""
 
 Shape = tuple[int, ...]
 Announce = Callable[[Iterable[str]], None]

@@ -5,14 +5,14 @@ Promise: it takes no longer for a value that shares, nests or repeats parts of i
 number: only a text and an integer of ordinary size are looked at, of everything else the type.
 """
 
+# Characters of a tensor's name, in every format; no real one has a tenth of it.
 MAX_NAME = 4096
-"""Characters of a tensor's name, in every format; no real one has a tenth of it."""
 
+# Characters of a text in a message.
 MAX_SHOWN = 100
-"""Characters of a text in a message."""
 
+# Numbers of a size or of strides in a message.
 MAX_LISTED = 8
-"""Numbers of a size or of strides in a message."""
 
 
 def show(value: object) -> str:

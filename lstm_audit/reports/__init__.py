@@ -66,8 +66,8 @@ Report = Callable[[Audit, Look], str]
 
 Digest = Callable[["Statistics", Look], str]
 
+# The modules beside the formats, which serve them all.
 SHARED = ("listings", "overview", "remedies", "terminal", "words")
-"""The modules beside the formats, which serve them all."""
 
 
 class Reports(Registry[Report]):
@@ -101,8 +101,8 @@ def report(name: str) -> Callable[[Report], Report]:
     return REPORTS.named(name)
 
 
+# The formats that can show `Statistics`, once the module of each is imported.
 DIGESTS: dict[str, Digest] = {}
-"""The formats that can show `Statistics`, once the module of each is imported."""
 
 
 def digest(name: str) -> Callable[[Digest], Digest]:

@@ -19,10 +19,9 @@ FACTS = ("path", "module", "layer", "direction", "convention", "hidden_size", "d
 OF_SOURCE = ("path", "line", "column", "cell", "code", "severity", "module", "message")
 QUANTITIES = ("forget_bias", "activation", "time_scale", "half_life")
 ORIGIN = ("init_scheme", "init_value", "init_state", "init_confidence")
+# What makes a spreadsheet evaluate a cell (OWASP, CSV injection); tab and carriage return are
+# escaped anyway.
 FORMULA = ("=", "+", "-", "@")
-"""What makes a spreadsheet evaluate a cell (OWASP, CSV injection); tab and carriage return are
-escaped anyway.
-"""
 
 
 @report("csv")

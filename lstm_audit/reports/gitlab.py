@@ -17,11 +17,11 @@ from .listings import ranked
 from .remedies import commands, remedy
 from .words import PATH_LIMIT, describe_error, dumps, escape, relative, shown_place, utf8
 
+# GitLab's words.
 SEVERITY = {"error": "major", "warning": "minor", "info": "info"}
-"""GitLab's words."""
 
+# GitLab shows what is new among them; a longer list only makes its page slow.
 ISSUES = 5000
-"""GitLab shows what is new among them; a longer list only makes its page slow."""
 
 
 @report("gitlab")

@@ -92,8 +92,8 @@ def group_findings(findings: Iterable[Finding], each: bool = False) -> list[Find
     ]
 
 
+# A number of a message; digits in a name (bias_ih_l0, layers.0.lstm) are none.
 NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w]|\.\d)")
-"""A number of a message; digits in a name (bias_ih_l0, layers.0.lstm) are none."""
 
 
 def join_messages(messages: Sequence[str]) -> str:

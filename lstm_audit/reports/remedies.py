@@ -13,8 +13,8 @@ from ..facts import Fix, LstmFacts
 from ..tuples import NamedTuple
 from .words import utf8
 
+# Characters of a command; one that is longer is nothing that a person would copy.
 MOST_TYPED = 8192
-"""Characters of a command; one that is longer is nothing that a person would copy."""
 
 
 class Command(NamedTuple):
@@ -49,11 +49,11 @@ def pattern(address: str) -> str:
     return re.sub(r"([*?[])", r"[\1]", address)
 
 
+# Addresses up to here are written out: nothing is plainer.
 FEW_NAMES = 3
-"""Addresses up to here are written out: nothing is plainer."""
 
+# Patterns that are tried, the most promising ones.
 TRIED = 40
-"""Patterns that are tried, the most promising ones."""
 
 
 def patterns(addresses: Sequence[str], lstms: Sequence[LstmFacts]) -> list[str]:

@@ -24,8 +24,8 @@ from .listings import ranked
 from .remedies import commands, remedy
 from .words import PATH_LIMIT, dumps, escape, relative, shown_place, utf8
 
+# A path, and which LSTM.
 RegionKey = tuple[str, Identity | None]
-"""A path, and which LSTM."""
 
 SCHEMA = (
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"

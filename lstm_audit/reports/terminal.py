@@ -12,11 +12,11 @@ from ..tuples import NamedTuple
 from . import Look
 
 NARROWEST = 40
+# Columns between two columns of a table.
 GAP = 2
-"""Columns between two columns of a table."""
 
+# The colour of each severity.
 HUES = {"error": "red", "warning": "yellow", "info": "cyan"}
-"""The colour of each severity."""
 
 SGR = {"red": "\x1b[31m", "green": "\x1b[32m", "yellow": "\x1b[33m", "cyan": "\x1b[36m"}
 BOLD, PLAIN = "\x1b[1m", "\x1b[0m"

@@ -10,15 +10,13 @@ from typing import Any
 from ..facts import FileError, Finding, LstmFacts
 from ..lstm.layer import Identity, Lstm
 
+# Characters of an escaped name that a report for people shows; the machine formats give all of it.
 NAME_LIMIT = 200
-"""Characters of an escaped name that a report for people shows; the machine formats give all of
-it.
-"""
 
 PATH_LIMIT = 4096
 
+# Characters below which a shortened name has no place for its checksum.
 ROOM_FOR_SUM = 60
-"""Characters below which a shortened name has no place for its checksum."""
 
 
 def escape(text: str, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:

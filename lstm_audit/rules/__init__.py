@@ -133,8 +133,8 @@ def coarsest_spacing(lstm: Lstm) -> float:
 
 Check = Callable[..., Iterable[Hit]]
 
+# The headings of a manual, in their order; each begins a line and ends with a colon.
 SECTIONS = ("What it sees", "Why it hurts", "Example", "Fix", "References")
-"""The headings of a manual, in their order; each begins a line and ends with a colon."""
 
 
 class Rule(NamedTuple):
@@ -197,10 +197,9 @@ class Setting(NamedTuple):
     severity: str | None = None
 
 
+# What a policy says of one file: for each subject, code to setting; a code that is not there is
+# off. It is complete before a rule runs.
 SettingsTable = Mapping[Subject, Mapping[str, Setting]]
-"""What a policy says of one file: for each subject, code to setting; a code that is not there is
-off. It is complete before a rule runs.
-"""
 
 
 def subjects_of(evidence: Evidence) -> dict[Subject, tuple[str, ...]]:

@@ -13,8 +13,8 @@ from ..raw.dtypes import DTYPES
 from ..raw.span import Seal
 from . import Evidence, Hit, rule
 
+# Globals or places that a message lists before it says how many more there are.
 NAMED = 5
-"""Globals or places that a message lists before it says how many more there are."""
 
 _BUILTIN = (
     "list dict set frozenset tuple int float complex bool str bytes bytearray slice range object "
@@ -32,12 +32,17 @@ _NUMPY = (
 )
 _ARRAYS = "_reconstruct scalar _frombuffer"
 
+# The dataclasses of torch.distributed.checkpoint's `.metadata`.
 _DISTRIBUTED = (
     "BytesStorageMetadata ChunkStorageMetadata Metadata MetadataIndex StorageMeta "
     "TensorProperties TensorStorageMetadata _MEM_FORMAT_ENCODING"
 )
-"""The dataclasses of torch.distributed.checkpoint's `.metadata`."""
 
+# Module to the names in it that build plain values: torch's and numpy's rebuilders, storages,
+# dtypes, containers.
+#
+# A rebuilder is inert as far as its own code goes; `_load_from_bytes` opens a file within the file,
+# whose globals are not in this list's care.
 INERT: dict[str, frozenset[str]] = {
     **dict.fromkeys(("builtins", "__builtin__"), frozenset(_BUILTIN.split())),
     "collections": frozenset(_COLLECTIONS.split()),
@@ -71,12 +76,6 @@ INERT: dict[str, frozenset[str]] = {
         for module in ("multiarray", "numeric")
     },
 }
-"""Module to the names in it that build plain values: torch's and numpy's rebuilders, storages,
-dtypes, containers.
-
-A rebuilder is inert as far as its own code goes; `_load_from_bytes` opens a file within the file,
-whose globals are not in this list's care.
-"""
 
 _STORAGE = r"\w+Storage"
 _CLASS = r"[A-Z]\w*"
@@ -199,8 +198,8 @@ def _seals(evidence: Evidence, limit: int) -> list[Seal]:
 
 
 PIECE = 1 << 20  # bytes that are read at a time
+# Bytes under a checksum that zlib does not know, and Python sums itself: a fifth of a second.
 MAX_SLOW = 1 << 20
-"""Bytes under a checksum that zlib does not know, and Python sums itself: a fifth of a second."""
 
 
 def _sum(seal: Seal) -> int:
@@ -217,8 +216,8 @@ def _sum(seal: Seal) -> int:
     return found
 
 
+# Extensions with a settled meaning that is none of ours; others (.model, .dat) promise nothing.
 NO_CHECKPOINT = frozenset({"npy", "zip", "json", "txt", "csv"})
-"""Extensions with a settled meaning that is none of ours; others (.model, .dat) promise nothing."""
 
 
 def _promised(suffix: str) -> list[str] | None:

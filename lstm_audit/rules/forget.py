@@ -13,10 +13,9 @@ from ..lstm.forensics.schemes import Init, family
 from ..lstm.measure import sigmoid, time_scale
 from . import Case, Hit, at, make_fix, rule
 
+# Once trained, equal halves show only today's mean: above the middle of 0.5 and 1 it counts as a
+# whole target.
 ESTIMATE = 0.75
-"""Once trained, equal halves show only today's mean: above the middle of 0.5 and 1 it counts as a
-whole target.
-"""
 
 
 def _scheme(case: Case, name: str) -> Init | None:

@@ -18,13 +18,12 @@ from . import Case, Hit, at, coarsest_spacing, make_fix, rule
 if TYPE_CHECKING:  # loaded when a preset is asked for: most runs ask for none
     from ..lstm.presets import Chosen, Initial, Summary
 
+# √n·D beyond which a draw does not follow its law: a right one fails once in 10,000 (2 exp(−2 ·
+# 2.23²)).
 FIT = 2.23
-"""√n·D beyond which a draw does not follow its law: a right one fails once in 10,000 (2 exp(−2 ·
-2.23²)).
-"""
 
+# Quantiles that a random preset's law is tabulated at.
 GRID = 1024
-"""Quantiles that a random preset's law is tabulated at."""
 
 
 @rule("LA204", "init", "error")

@@ -15,8 +15,8 @@ from ..raw.tensor import read_block, whole_block
 from ..targets import Target
 from . import Case, Evidence, Hit, aimed, at, make_fix, proven, rule
 
+# A run of bit-equal floats of this length is no accident.
 SHORTEST = 4
-"""A run of bit-equal floats of this length is no accident."""
 
 
 @rule("LA103", "layer-or-direction-missed", "error", scope="file")

@@ -10,8 +10,8 @@ from ..lstm.conventions import CONVENTIONS
 from ..lstm.layer import halves_overlap
 from . import Case, Evidence, Hit, at, rule
 
+# The conventions under which a bias_ih without a bias_hh is a loss.
 PAIRED = frozenset(convention.name for convention in CONVENTIONS if convention.pairs)
-"""The conventions under which a bias_ih without a bias_hh is a loss."""
 
 
 @rule("LA401", "bias-missing", "info")

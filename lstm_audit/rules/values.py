@@ -12,8 +12,8 @@ from ..lstm.layer import GATES
 from ..lstm.measure import ACTIVATIONS
 from . import Case, Evidence, Hit, at, make_fix, rule
 
+# Beyond these a gate passes a gradient of less than 1e-4 and cannot learn to move.
 OPEN, SHUT = 0.9999, 0.0001
-"""Beyond these a gate passes a gradient of less than 1e-4 and cannot learn to move."""
 
 
 @rule("LA301", "not-finite", "error")

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from .values import UNKNOWN, Unknown
 
+# Parts of one computed cell; a recipe of the literature has six.
 MOST_PARTS = 32
-"""Parts of one computed cell; a recipe of the literature has six."""
 
+# Draws are spread evenly over this many units, so that no test of a law fails by bad luck.
 STRATA = 64
-"""Draws are spread evenly over this many units, so that no test of a law fails by bad luck."""
 
 
 # Cells are symbolic, and equality is what they are for: two draws of one law are different values
@@ -62,6 +62,7 @@ def _sigmoid(x: float) -> float:
     return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
 
 
+# What torch, numpy and math compute element by element, under torch's names.
 FUNCTIONS: dict[str, Callable[..., float]] = {
     "add": lambda x, y: x + y,
     "sub": lambda x, y: x - y,
@@ -92,7 +93,6 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "relu": lambda x: max(x, 0.0),
     "sign": lambda x: float((x > 0) - (x < 0)),
 }
-"""What torch, numpy and math compute element by element, under torch's names."""
 
 OF_TWO = frozenset({"add", "sub", "mul", "div", "pow", "min", "max"})
 OF_ONE = frozenset(FUNCTIONS) - OF_TWO

@@ -26,11 +26,11 @@ from .machine import (
 from .tensors import PhantomTensor
 from .values import Class, Dotted, Function, Instance, NameScope, SourcePlace, Value, find_attribute
 
+# Recurrences of one file.
 MOST_KEPT = 500
-"""Recurrences of one file."""
 
+# Methods that a trainer calls on a module before it trains.
 HOOKS = ("configure_model", "setup", "on_fit_start", "on_train_start", "build")
-"""Methods that a trainer calls on a module before it trains."""
 
 
 class HeldRecurrence(NamedTuple):

@@ -18,8 +18,8 @@ from .lint import judge_left
 from .machine import is_set
 from .syntax import parse_source
 
+# The mistakes that an edit of one line can mend: the others need a decision.
 MENDED = frozenset({"LA101", "LA104"})
-"""The mistakes that an edit of one line can mend: the others need a decision."""
 
 MOST_EDITS = 40
 

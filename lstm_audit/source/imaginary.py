@@ -29,28 +29,26 @@ from .entries import HeldRecurrence
 from .tensors import PhantomStorage, PhantomTensor, WrittenRun, cut_runs, read_runs
 from .values import UNKNOWN, Instance, SourcePlace
 
+# Units of one recurrence that are imagined; the gates of larger ones are cut to as many.
 LARGEST_JUDGED = 4096
-"""Units of one recurrence that are imagined; the gates of larger ones are cut to as many."""
 
+# Bias elements of one file that are imagined.
 MOST_UNITS = 1 << 18
-"""Bias elements of one file that are imagined."""
 
 HALVES = ("ih", "hh")
 
+# Rules that hold whatever stands in the other gates.
 FORGET_ONLY = frozenset({"LA101", "LA103", "LA104", "LA106"})
-"""Rules that hold whatever stands in the other gates."""
 
 
+# Rules for a function that is given an LSTM nobody has seen: what it leaves may be set elsewhere.
 OF_ANY_LSTM = frozenset({"LA101", "LA102", "LA104", "LA106"})
-"""Rules for a function that is given an LSTM nobody has seen: what it leaves may be set
-elsewhere.
-"""
 
+# The rules that source is held against; LA108 only where it is selected by name.
 SOURCE_RULES = frozenset(
     {"LA101", "LA102", "LA103", "LA104", "LA105", "LA106", "LA107", "LA111"}
     | {"LA501", "LA502", "LA503", "LA504"}
 )
-"""The rules that source is held against; LA108 only where it is selected by name."""
 
 
 # Strategy. The rules know recurrences over bytes. Instead of writing a second set of rules for
@@ -218,6 +216,7 @@ def _forget_is_default(part: LayerBiases) -> bool:
     return all(_is_draw(run, bound) for half in HALVES for run in part.gate(half, 1))
 
 
+# What must stand in the cells for a finding to be the text's, not the draws'.
 CERTAIN: dict[str, Callable[[LayerBiases], bool]] = {
     "LA101": lambda part: all(_is_number(part, half, 1) for half in HALVES),
     "LA102": lambda part: any(_is_number(part, h, g) for h in HALVES for g in (0, 2, 3)),
@@ -226,7 +225,6 @@ CERTAIN: dict[str, Callable[[LayerBiases], bool]] = {
     "LA106": lambda part: not any(_is_number(part, half, 1) for half in HALVES),
     "LA107": lambda part: all(_is_number(part, half, 1) for half in HALVES),
 }
-"""What must stand in the cells for a finding to be the text's, not the draws'."""
 
 
 def _source_table(policy: Policy, path: str, evidence: Evidence) -> SettingsTable:

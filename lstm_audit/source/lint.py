@@ -20,14 +20,14 @@ from .remarks import remarks_of
 from .syntax import parse_source
 from .texts import Text
 
+# A source without any of these makes no recurrence that a rule speaks of.
 WORDS = (b"LSTM", b"GRU")
-"""A source without any of these makes no recurrence that a rule speaks of."""
 
+# A source with both may hold a function that initialises an LSTM made elsewhere.
 HELPER_WORDS = (b"lstm", b"bias")
-"""A source with both may hold a function that initialises an LSTM made elsewhere."""
 
+# Unknown conditions of one file that are tried both ways.
 MOST_GATES = 4
-"""Unknown conditions of one file that are tried both ways."""
 
 
 class Linted(NamedTuple):

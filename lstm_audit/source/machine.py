@@ -41,21 +41,21 @@ from .values import (
     is_open,
 )
 
+# Steps of one entry point: about a third of a second.
 STEPS = 30_000
-"""Steps of one entry point: about a third of a second."""
 
+# Steps of a whole file: under a second.
 ALL_STEPS = 80_000
-"""Steps of a whole file: under a second."""
 
+# Calls within calls.
 DEPTH = 40
-"""Calls within calls."""
 
+# A forget bias below this is none that somebody set.
 LEAST_SET = 0.25
-"""A forget bias below this is none that somebody set."""
 
 MISSING = object()
+# The last item of a list of which it is not known how it goes on.
 OPEN_END = object()
-"""The last item of a list of which it is not known how it goes on."""
 
 
 class StopRun(Exception):
@@ -102,8 +102,8 @@ class OldValue(NamedTuple):
     old: Value
 
 
+# Runs a part of the program; answers how it may have left: return, break, continue.
 Branch = Callable[[], frozenset[str]]
-"""Runs a part of the program; answers how it may have left: return, break, continue."""
 
 STAYS: frozenset[str] = frozenset()
 

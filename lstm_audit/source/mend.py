@@ -17,8 +17,8 @@ from .lint import lint_text, names_recurrence
 from .runs import LintRequest, read_source
 from .texts import encoding_of, read_python
 
+# A fix may let the next mistake of a line show itself.
 ROUNDS = 4
-"""A fix may let the next mistake of a line show itself."""
 
 
 class Mended(NamedTuple):

@@ -11,8 +11,8 @@ from typing import Any
 from .machine import Machine, new_items
 from .values import UNKNOWN, Value
 
+# Characters of a pattern, and of a text that it is tried on: no parameter's name is longer.
 LONGEST = 100
-"""Characters of a pattern, and of a text that it is tried on: no parameter's name is longer."""
 
 MOST_REPEATS = 4
 CALLS = ("match", "search", "fullmatch", "findall", "split")

@@ -47,6 +47,7 @@ from .values import (
 
 NOWHERE = ast.Pass(lineno=1, col_offset=0)
 
+# Libraries whose calls write into no module that they are given.
 STANDARD = frozenset(
     {
         "os", "sys", "math", "re", "copy", "json", "io", "typing", "functools", "collections",
@@ -59,7 +60,6 @@ STANDARD = frozenset(
         "wandb",
     }
 )  # fmt: skip
-"""Libraries whose calls write into no module that they are given."""
 
 
 def is_standard(function: Dotted) -> bool:

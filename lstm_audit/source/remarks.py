@@ -16,8 +16,8 @@ from .tensors import PhantomStorage, PhantomTensor, read_runs
 from .values import Class, Dotted, Function, Instance, ancestry
 
 LAYER = re.compile(r"l(\d+)(_reverse)?\Z")
+# Functions that nobody calls which are tried.
 MOST_TRIED = 20
-"""Functions that nobody calls which are tried."""
 
 
 def remarks_of(left: Left, path: str) -> tuple[Remark, ...]:

@@ -22,11 +22,11 @@ from .lint import lint_text, names_recurrence
 from .syntax import LARGEST_SOURCE
 from .texts import read_python
 
+# Bytes of a file that are looked through for a name; a notebook may hold pictures.
 LARGEST_READ = 64 << 20
-"""Bytes of a file that are looked through for a name; a notebook may hold pictures."""
 
+# Sources below which starting processes takes longer than it saves.
 FEW = 40
-"""Sources below which starting processes takes longer than it saves."""
 
 
 class LintRequest(NamedTuple):

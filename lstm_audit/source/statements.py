@@ -32,11 +32,11 @@ from .operators import operate
 from .tensors import PhantomStorage, PhantomTensor
 from .values import UNKNOWN, Class, Dotted, Fields, Function, Instance, NameScope, Value
 
+# Rounds of a while loop.
 ROUNDS = 300
-"""Rounds of a while loop."""
 
+# Rounds of a for loop that write into no bias, after which the others are any number.
 SETTLED = 64
-"""Rounds of a for loop that write into no bias, after which the others are any number."""
 
 LEAVES_LOOP = frozenset({"break", "continue"})
 
@@ -414,6 +414,7 @@ def _import_from(m: Machine, node: ast.ImportFrom, scope: NameScope) -> frozense
     return STAYS
 
 
+# What a star import brings that matters here.
 STARS = {
     "torch": ("nn", "zeros", "ones", "log", "rand", "no_grad", "cat", "empty", "full", "Tensor"),
     "torch.nn": (
@@ -423,7 +424,6 @@ STARS = {
     "torch.nn.init": ("constant_", "zeros_", "ones_", "uniform_", "normal_", "xavier_uniform_",
                       "orthogonal_", "kaiming_normal_", "xavier_normal_"),
 }  # fmt: skip
-"""What a star import brings that matters here."""
 
 
 def _imported(m: Machine, name: str) -> Value:

@@ -9,8 +9,8 @@ import warnings
 
 from ..errors import MalformedFile
 
+# Bytes of a source that is parsed.
 LARGEST_SOURCE = 4 << 20
-"""Bytes of a source that is parsed."""
 
 
 def parse_source(data: bytes | str) -> ast.Module:

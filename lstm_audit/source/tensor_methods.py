@@ -25,6 +25,7 @@ from .operators import map_tensor, operate_tensors
 from .tensors import PhantomTensor, WrittenRun, map_runs, number_in, numbers_in, read_runs
 from .values import UNKNOWN, Keywords, Symbol, Value, is_number, is_open
 
+# Methods after which the numbers are the same and, as far as it matters here, the memory too.
 SAME = frozenset(
     {
         "contiguous", "cpu", "cuda", "to", "float", "double", "half", "bfloat16", "type",
@@ -32,7 +33,6 @@ SAME = frozenset(
         "share_memory_", "squeeze_", "positive", "asnumpy", "view_as", "reshape_as",
     }
 )  # fmt: skip
-"""Methods after which the numbers are the same and, as far as it matters here, the memory too."""
 
 SHAPES = frozenset(
     {

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from .cells import CellValue, Ramp, compute, is_even, shift, values_of
 from .values import UNKNOWN, SourcePlace
 
+# Cells that may be handled one by one.
 LONG = 1 << 13
-"""Cells that may be handled one by one."""
 
 Index = range | tuple[int, ...]
 

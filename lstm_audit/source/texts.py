@@ -19,8 +19,8 @@ FENCE = re.compile(r"^ {0,3}(```+|~~~+)\s*(?:python|py|pycon|python3)\b[^\n]*$",
 MAGIC = ("%", "!", "?")
 NOQA = re.compile(r"#\s*noqa(?::\s*(?P<codes>[A-Z]+[0-9]*(?:[,\s]+[A-Z]+[0-9]*)*))?", re.IGNORECASE)
 
+# Formats by suffix; Markdown only where it is asked for.
 SUFFIXES = {".py": "python", ".pyi": "python", ".pyw": "python", ".ipynb": "notebook"}
-"""Formats by suffix; Markdown only where it is asked for."""
 
 MARKDOWN = (".md", ".markdown", ".qmd", ".rmd")
 

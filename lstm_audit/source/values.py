@@ -7,11 +7,11 @@ source leaves open is a `Symbol`, an `Open` or `UNKNOWN`, never a guess that cou
 import ast
 from typing import Any, NamedTuple
 
+# A Python number, text, list, dict and so on, or one of the types below.
 Value = Any
-"""A Python number, text, list, dict and so on, or one of the types below."""
 
+# The keyword arguments of a call.
 Keywords = dict[str, Value]
-"""The keyword arguments of a call."""
 
 
 class Unknown:

@@ -16,11 +16,11 @@ from ..spelling import suggest
 if TYPE_CHECKING:
     import pandas
 
+# Lines that `print(result)` takes at most.
 TALLEST = 40
-"""Lines that `print(result)` takes at most."""
 
+# A table of numbers, column by column.
 Columns = Mapping[str, Sequence[object]]
-"""A table of numbers, column by column."""
 
 Render = Callable[[Any, Look], str]
 

@@ -15,14 +15,14 @@ from ..reports import REPORTS, Look
 from ..reports.html.notebook import fragment
 from . import TALLEST, Columns, View
 
+# LSTMs of a file that `print` shows at most.
 ROWS = 24
-"""LSTMs of a file that `print` shows at most."""
 
+# LSTMs that a notebook's picture shows with all their gates; the axis has them all.
 CARDS = 4
-"""LSTMs that a notebook's picture shows with all their gates; the axis has them all."""
 
+# The same where findings take the room.
 FEW_ROWS = 6
-"""The same where findings take the room."""
 
 
 def whole(audit: Audit, look: Look) -> str:

@@ -11,8 +11,8 @@ from ..reports.html.notebook import within
 from ..reports.terminal import GAP, columns_wide, shorten
 from ..reports.words import markup
 
+# Columns that names have at least.
 NARROWEST = 12
-"""Columns that names have at least."""
 
 
 def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:

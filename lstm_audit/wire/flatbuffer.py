@@ -15,12 +15,12 @@ from collections.abc import Iterator
 from ..errors import MalformedFile
 from ..raw.span import Span
 
+# Tables of one file: a second. A model has three for every tensor and one for every operator.
 MAX_TABLES = 100_000
-"""Tables of one file: a second. A model has three for every tensor and one for every operator."""
 
 MAX_READS = 20_000
+# Numbers of one vector that are read.
 MAX_NUMBERS = 1 << 20
-"""Numbers of one vector that are read."""
 
 MAX_SLOTS = 1 << 11
 MAX_TEXT = 4096

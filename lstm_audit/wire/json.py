@@ -15,19 +15,18 @@ from ..errors import MalformedFile
 from ..raw.budget import Budget
 from ..raw.words import show
 
+# Bytes: some 300,000 tensors; the largest published models have some 50,000 a file.
 MAX_SIZE = 32 << 20
-"""Bytes: some 300,000 tensors; the largest published models have some 50,000 a file."""
 
+# Levels of arrays and objects; serde_json, which reads safetensors, refuses the 128th. Python's own
+# parser calls itself at each level, and a program may have raised its limit beyond its stack.
 MAX_DEPTH = 127
-"""Levels of arrays and objects; serde_json, which reads safetensors, refuses the 128th. Python's
-own parser calls itself at each level, and a program may have raised its limit beyond its stack.
-"""
 
+# Steps of the budget for a value: it is parsed, and then checked by a reader.
 VALUE_COST = 2
-"""Steps of the budget for a value: it is parsed, and then checked by a reader."""
 
+# Bytes for a byte that is not ASCII: itself and, in the worst case, a wide character.
 TEXT_COST = 5
-"""Bytes for a byte that is not ASCII: itself and, in the worst case, a wide character."""
 
 _STRING = re.compile(rb'"[^"]*(?:"|\Z)')
 _DEEP = b"[" * (MAX_DEPTH + 1)

@@ -14,30 +14,29 @@ from collections.abc import Iterator
 from ..errors import MalformedFile
 from ..raw.span import Span
 
+# Wire types: a number, 8 bytes, a length and its bytes, 4 bytes. Groups (3, 4) ended in 2008.
 VARINT, EIGHT, BYTES, FOUR = 0, 1, 2, 5
-"""Wire types: a number, 8 bytes, a length and its bytes, 4 bytes. Groups (3, 4) ended in 2008."""
 
+# Number, wire type, start, stop. A varint has its value in `start`, and 0 in `stop`.
 Field = tuple[int, int, int, int]
-"""Number, wire type, start, stop. A varint has its value in `start`, and 0 in `stop`."""
 
+# Fields of one file, and what readers charge beside them (see `Wire.charge`): a second. A model of
+# 20,000 nodes has some 300,000.
 MAX_FIELDS = 1_000_000
-"""Fields of one file, and what readers charge beside them (see `Wire.charge`): a second. A model of
-20,000 nodes has some 300,000.
-"""
 
+# Windows of one file: half a second. One is moved for every payload that it cannot hold.
 MAX_READS = 20_000
-"""Windows of one file: half a second. One is moved for every payload that it cannot hold."""
 
+# Bytes of a name; longer ones are no names.
 MAX_TEXT = 4096
-"""Bytes of a name; longer ones are no names."""
 
+# Bytes of packed numbers that are decoded.
 MAX_PACKED = 1 << 20
-"""Bytes of packed numbers that are decoded."""
 
 MAX_SHORT = 1 << 14
 WINDOW = 1 << 15
+# A field's key and its length or value: two varints of at most ten bytes each.
 LONGEST_HEAD = 20
-"""A field's key and its length or value: two varints of at most ten bytes each."""
 
 
 class Wire:

@@ -83,10 +83,9 @@ class _End(NamedTuple):
     at: int
 
 
+# Where an entry's body ends at the earliest, where its header stands, and a `Member` but for its
+# limit.
 _Entry = tuple[int, int, tuple[str, int, int, int, int, int, int, int]]
-"""Where an entry's body ends at the earliest, where its header stands, and a `Member` but for its
-limit.
-"""
 
 
 def is_zip(span: Span) -> bool:

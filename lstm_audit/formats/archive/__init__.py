@@ -24,6 +24,7 @@ MAX_DEPTH = 3  # a checkpoint in a zip in a tar in a gzip
 MAX_TRIED = 256  # members that are looked into
 MAX_ALL_INFLATED = 256 << 20  # bytes that the deflated members of one file may have together
 
+# Only members with these suffixes are inflated to see what they are; stored ones are looked at.
 MODELS = frozenset(
     [
         ".pt",
@@ -52,7 +53,6 @@ MODELS = frozenset(
         ".nemo",
     ]
 )
-"""Only members with these suffixes are inflated to see what they are; stored ones are looked at."""
 
 
 DL4J = frozenset({"configuration.json", "coefficients.bin"})

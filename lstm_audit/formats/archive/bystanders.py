@@ -21,8 +21,8 @@ from ...raw.words import show
 from ...wire import json
 from ...wire.pickle import Global, decode
 
+# The members of an archive by name, each opened when it is asked for.
 Opener = Mapping[str, "partial[Span]"]
-"""The members of an archive by name, each opened when it is asked for."""
 
 PICKLES = (".pkl", ".pickle")
 SETTINGS = "data"

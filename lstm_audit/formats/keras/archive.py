@@ -15,8 +15,8 @@ from .h5 import checkpoint_of, read_objects
 
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 
+# Bytes of a configuration: ten times that of the largest models.
 MAX_JSON = 16 << 20
-"""Bytes of a configuration: ten times that of the largest models."""
 
 
 @reader("keras", Format("keras", ("keras",), ("keras",)))

@@ -23,8 +23,8 @@ from .. import Beside, Checkpoint, reader
 from .cells import claim_cells
 from .config import Config
 
+# How the key of a variable ends in an object-based checkpoint (TensorFlow 2).
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
-"""How the key of a variable ends in an object-based checkpoint (TensorFlow 2)."""
 
 GRAPH = "_CHECKPOINTABLE_OBJECT_GRAPH"
 SAVER_V1 = (
@@ -36,24 +36,24 @@ MAX_GRAPH = 8 << 20  # bytes; a model of 300 layers has some 100 KB
 MAX_SHARDS = 1000
 MAX_RANK = 8
 
+# tensorflow/core/framework/types.proto DataType.
 _DTYPES = {
     1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 9: "int64",
     10: "bool", 14: "bfloat16", 17: "uint16", 19: "float16", 22: "uint32", 23: "uint64",
     24: "float8_e5m2", 25: "float8_e4m3fn",
 }  # fmt: skip
-"""tensorflow/core/framework/types.proto DataType."""
 
 NUMBERED, TWICE = "variables/", "_all_variables/"
 """How the keys of a SavedModel begin, whose variables are numbered; Keras 3 writes both."""
 
 STRING = 7
 
+# What the key of an optimizer's variable holds; its full name ends like the weight's.
 _SLOTS = ("OPTIMIZER_SLOT", "optimizer/", "_optimizer/")
-"""What the key of an optimizer's variable holds; its full name ends like the weight's."""
 
 
+# Opens a data file by its number.
 Shards = Callable[[int], Span]
-"""Opens a data file by its number."""
 
 
 class Variable(NamedTuple):

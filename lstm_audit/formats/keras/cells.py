@@ -14,10 +14,8 @@ from ...raw.tensors import Shape
 from .. import Claim
 from .config import Config, DifferentCells, find_activation
 
+# 0.2 x + 0.5 between 0 and 1; since Keras 3 it is relu6(x + 3) / 6, which is called hard_sigmoid.
 KERAS_2_HARD_SIGMOID = "hard_sigmoid(0.2, 0.5)"
-"""0.2 x + 0.5 between 0 and 1; since Keras 3 it is relu6(x + 3) / 6, which is called
-hard_sigmoid.
-"""
 
 ASSUMED = "recurrent_activation is not in the file: assumed sigmoid"
 OLD_DEFAULT = ", though Keras before 2.3 had hard_sigmoid by default"
@@ -26,14 +24,12 @@ PEEPHOLES = "has peepholes, which add nothing while the memory is empty"
 
 _NAMED = ("kernel", "recurrent_kernel", "bias")
 _ROLES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
+# What some name on the path of a recurrent layer contains.
 _RECURRENT = ("lstm", "rnn", "cell", "gru")
-"""What some name on the path of a recurrent layer contains."""
 
 Shapes = Mapping[str, Shape]
+# The model's own name of the layer in a folder, "" where the file does not tell (before Keras 3).
 NameCells = Callable[[str], str]
-"""The model's own name of the layer in a folder, "" where the file does not tell (before Keras
-3).
-"""
 
 
 class Cell(NamedTuple):

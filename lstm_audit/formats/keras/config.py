@@ -14,11 +14,11 @@ from ...errors import MalformedFile
 from ...raw.budget import Budget
 from ...wire.json import parse_json
 
+# Models and wrappers within one another.
 MAX_NESTED = 32
-"""Models and wrappers within one another."""
 
+# `inner_activation` is what Keras 1 called it. A value that is no text ends at its first sign.
 _ACTIVATION = r'"(?:recurrent|inner)_activation"\s*:\s*("[^"]*"|.)'
-"""`inner_activation` is what Keras 1 called it. A value that is no text ends at its first sign."""
 
 JsonObject = Mapping[str, Any]
 

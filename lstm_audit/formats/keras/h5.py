@@ -22,23 +22,22 @@ from .. import Beside, Checkpoint, Format, reader
 from .cells import claim_cells
 from .config import Config
 
+# The group of a whole model's weights, in the files of `model.save`.
 MODEL = "model_weights"
-"""The group of a whole model's weights, in the files of `model.save`."""
 
+# The groups of an optimizer's slots: shaped like the weights, and in Keras 3 without names.
 OPTIMIZERS = ("optimizer_weights", "optimizer")
-"""The groups of an optimizer's slots: shaped like the weights, and in Keras 3 without names."""
 
 MATLAB = b"MATLAB 7.3 MAT-file"
 """How MATLAB's files begin; the networks in them are objects, whatever HDF5 makes of them."""
 
 MARKS = ("keras_version", "layer_names", "model_config")
-"""Attributes of the root of which every named file of Keras has one."""
 
+# What Keras writes as bytes of no type; the attribute `dtype` says it.
 OPAQUE = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
-"""What Keras writes as bytes of no type; the attribute `dtype` says it."""
 
+# How weights of CLSTM (kraken, ocropus) end: column 0 of each is the gate's bias.
 _CLSTM = ("lstm.WGI", "lstm.WGF", "lstm.WCI", "lstm.WGO")
-"""How weights of CLSTM (kraken, ocropus) end: column 0 of each is the gate's bias."""
 
 
 class Weights(NamedTuple):
@@ -145,8 +144,8 @@ def _dtype(tree: Tree, name: str, dataset: Dataset) -> DType:
     return known if known is not None and known.decode else DType(kind.name, kind.itemsize)
 
 
+# How the parts of a CLSTM weight are called: its bias, and the rest.
 _COLUMNS = ("[:,0]", "[:,1:]")
-"""How the parts of a CLSTM weight are called: its bias, and the rest."""
 
 
 def _split_columns(tree: Tree) -> None:

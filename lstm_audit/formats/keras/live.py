@@ -18,17 +18,17 @@ from .. import Checkpoint, Claim
 from .cells import claim_cell, name_activation
 from .config import Config
 
+# The packages whose `Layer` makes an object one of Keras's.
 FRAMEWORKS = ("keras", "tf_keras")
-"""The packages whose `Layer` makes an object one of Keras's."""
 
+# Layers within layers that are looked into.
 MAX_LAYERS = 20_000
-"""Layers within layers that are looked into."""
 
 _ROLES = ("kernel", "recurrent_kernel", "bias")
+# Classes whose objects hold a recurrent kernel once they are built.
 _CELLS = frozenset(
     ["LSTMCell", "ConvLSTMCell", "GRUCell", "SimpleRNNCell", "CuDNNLSTM", "CuDNNGRU"]
 )
-"""Classes whose objects hold a recurrent kernel once they are built."""
 
 
 class VariableSource(NamedTuple):

@@ -16,8 +16,8 @@ from .. import Beside, Checkpoint, Format, reader
 from .config import Config
 from .h5 import Weights, checkpoint_of, read_objects
 
+# Files that one index may hold open at once.
 MAX_SHARDS = 1000
-"""Files that one index may hold open at once."""
 
 _KEY = rb'"weight_map"\s*:\s*\{\s*"[^"]*"\s*:\s*\['
 _UNSAFE = r"[/\\\x00-\x1f\x7f\ud800-\udfff]"

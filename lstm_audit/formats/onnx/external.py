@@ -13,13 +13,13 @@ from ...errors import AuditError, MalformedFile
 from ...raw.span import Span
 from .. import Beside
 
+# Files that one model may hold open at once: old exporters wrote one a tensor.
 MAX_FILES = 1000
-"""Files that one model may hold open at once: old exporters wrote one a tensor."""
 
 MAX_LOCATION = 512
 LOCATION = r"[^/\\\0]+(?:/[^/\\\0]+)*"
+# ONNX Runtime's word for a pointer into its own memory: it has no meaning in a file.
 IN_MEMORY = "_ORT_MEM_ADDR_"
-"""ONNX Runtime's word for a pointer into its own memory: it has no meaning in a file."""
 
 
 def open_external(

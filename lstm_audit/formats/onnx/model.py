@@ -20,44 +20,42 @@ from .. import Attribute, Beside, Checkpoint, Constant, Format, Graph, Node, Sco
 from .external import open_external
 from .tensors import External, read_constant, sparse_constant
 
+# Bodies in bodies; protobuf's own limit of 100 messages admits 32 levels of If.
 MAX_DEPTH = 32
-"""Bodies in bodies; protobuf's own limit of 100 messages admits 32 levels of If."""
 
+# Bodies and calls of one model: functions that call each other twice double at every level.
 MAX_SCOPES = 4096
-"""Bodies and calls of one model: functions that call each other twice double at every level."""
 
+# From here on only functions are followed that may hold a recurrence.
 FEW_SCOPES = 512
-"""From here on only functions are followed that may hold a recurrence."""
 
+# The fields of a ModelProto and their wire types: 2 producer, 7 graph, 14 metadata, 20 training, 25
+# functions.
 MODEL = {
     1: VARINT, 2: BYTES, 3: BYTES, 4: BYTES, 5: VARINT, 6: BYTES, 7: BYTES, 8: BYTES, 14: BYTES,
     20: BYTES, 25: BYTES, 26: BYTES,
 }  # fmt: skip
-"""The fields of a ModelProto and their wire types: 2 producer, 7 graph, 14 metadata, 20 training,
-25 functions.
-"""
 
+# The keys of ir_version, producer_name and graph.
 FIRST_BYTES = (0x08, 0x12, 0x3A)
-"""The keys of ir_version, producer_name and graph."""
 
 WORTH_A_CALL = (b"LSTM", b"GRU", b"RNN", b"Tanh")
+# Bytes of a function that are searched for these words; a longer one is followed anyway.
 MAX_SEARCHED = 1 << 20
-"""Bytes of a function that are searched for these words; a longer one is followed anyway."""
 
 TRAINING = "the model carries training_info, which may start the training from other values"
 
 NOTHING: Mapping[str, Attribute] = {}
+# Fields that making a node counts for.
 NODE = 4
-"""Fields that making a node counts for."""
 
+# Names of functions times bytes of them; beyond it every function is followed.
 MAX_SEARCH = 1 << 28
-"""Names of functions times bytes of them; beyond it every function is followed."""
 
 WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+# AttributeProto.AttributeType of floats, ints and strings: an empty list has nothing else to tell
+# it by.
 LISTS = (6, 7, 8)
-"""AttributeProto.AttributeType of floats, ints and strings: an empty list has nothing else to tell
-it by.
-"""
 
 
 class LocalFunction(NamedTuple):

@@ -16,28 +16,28 @@ from ...raw.tensor import MAX_DIMS, Tensor, strides_of
 from ...wire.protobuf import BYTES, Field, Wire
 from .. import Constant
 
+# Elements of a tensor that is kept as varints, or in pieces, that are decoded.
 MAX_LOOSE = 1 << 18
-"""Elements of a tensor that is kept as varints, or in pieces, that are decoded."""
 
+# Fields that making a tensor counts for.
 TENSOR = 12
-"""Fields that making a tensor counts for."""
 
+# TensorProto.DataType; strings and what is smaller than a byte are not read.
 KINDS = {
     1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64",
     9: "bool", 10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 14: "complex64",
     15: "complex128", 16: "bfloat16", 17: "float8_e4m3fn", 18: "float8_e4m3fnuz",
     19: "float8_e5m2", 20: "float8_e5m2fnuz",
 }  # fmt: skip
-"""TensorProto.DataType; strings and what is smaller than a byte are not read."""
 
 DIMS, DATA_TYPE, SEGMENT, NAME, RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = 1, 2, 3, 8, 9, 13, 14
 FLOAT_DATA, INT32_DATA, INT64_DATA, DOUBLE_DATA = 4, 5, 7, 10
 TYPED = (FLOAT_DATA, INT32_DATA, INT64_DATA, DOUBLE_DATA)
+# Packed into one piece, these are the very bytes that raw_data would be.
 SAME_AS_RAW = {FLOAT_DATA: "float32", DOUBLE_DATA: "float64"}
-"""Packed into one piece, these are the very bytes that raw_data would be."""
 
+# From external_data's keys and the size that the shape needs to the bytes.
 External = Callable[[Mapping[str, str], int], Span]
-"""From external_data's keys and the size that the shape needs to the bytes."""
 
 
 class Claims(NamedTuple):

@@ -22,18 +22,18 @@ MAX_REMEMBERED = (
     1 << 15
 )  # bytes of a pickle that is kept decoded: 300 tensors; a hostile sixteen take 30 MB
 
+# The record by which torch.export.load finds the weights.
 CONFIG = "data/weights/model_weights_config.json"
-"""The record by which torch.export.load finds the weights."""
 
+# Records either of which makes an archive one of torch's.
 DECISIVE = ("data.pkl", CONFIG)
-"""Records either of which makes an archive one of torch's."""
 
+# Records by whose names torch decides what an archive is and how to read it.
 SPECIAL = frozenset({"data.pkl", "constants.pkl", "byteorder", "version", ".data/version"})
-"""Records by whose names torch decides what an archive is and how to read it."""
 
 
+# Bytes of a storage that are fetched before they are asked for; a bias has fewer.
 MOST_ANNOUNCED = 1 << 16
-"""Bytes of a storage that are fetched before they are asked for; a bias has fewer."""
 
 
 class Archive(NamedTuple):

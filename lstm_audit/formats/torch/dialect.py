@@ -16,19 +16,18 @@ from .. import Claim
 from .legacy import Envelope
 from .rebuild import is_array, is_load, is_tensor, unread
 
+# Parts of a tuple that is a key.
 MAX_PARTS = 8
-"""Parts of a tuple that is a key."""
 
+# Bytes of a checkpoint that may be kept in a pickle; the smallest with an LSTM has about 500.
 LEAST_FILE = 256
-"""Bytes of a checkpoint that may be kept in a pickle; the smallest with an LSTM has about 500."""
 
+# Second names a file may have for tensors deep below what is met again: doubly shared containers,
+# one in the other, would double them at each level, and they count where LSTMs are limited.
 MAX_ALIASES = 1 << 10
-"""Second names a file may have for tensors deep below what is met again: doubly shared containers,
-one in the other, would double them at each level, and they count where LSTMs are limited.
-"""
 
+# A name of n characters counts as n / 2**LONG further steps of the budget.
 LONG = 6
-"""A name of n characters counts as n / 2**LONG further steps of the budget."""
 
 _TRANSPARENT = {
     ("torch.jit._pickle", name)
@@ -43,11 +42,11 @@ _TRANSPARENT = {
 _MODULE_PARTS = frozenset({"_modules", "_parameters", "_buffers"})
 _FACTS = ("hidden_size", "input_size", "proj_size", "num_layers", "bidirectional", "bias")
 
+# Modules whose classes hold items; what BUILD gives to one of them is an attribute, no item.
 _CONTAINERS = ("collections", "builtins", "__builtin__")
-"""Modules whose classes hold items; what BUILD gives to one of them is an attribute, no item."""
 
+# A path, and the inert value that stands there.
 ValuePath = tuple[str, Any]
-"""A path, and the inert value that stands there."""
 
 
 class Walked(NamedTuple):

@@ -19,21 +19,21 @@ CONSTANTS = "data/constants/model_constants_config.json"
 OLD_WEIGHTS = "data/weights/model.pt"  # torch.export.load takes it for the weights where it is
 UNPICKLED = ("opaque_obj_", "custom_obj_")  # constants that are unpickled whatever the config says
 
+# torch/_export/serde/schema.py ScalarType.
 _DTYPES = {
     1: "uint8", 2: "int8", 3: "int16", 4: "int32", 5: "int64", 6: "float16", 7: "float32",
     8: "float64",
     9: "complex32", 10: "complex64", 11: "complex128", 12: "bool", 13: "bfloat16", 28: "uint16",
     29: "float8_e4m3fn", 30: "float8_e5m2", 31: "float8_e4m3fnuz", 32: "float8_e5m2fnuz",
 }  # fmt: skip
-"""torch/_export/serde/schema.py ScalarType."""
 
 
+# What the config says of a weight.
 ConfigEntry = Mapping[str, Any]
-"""What the config says of a weight."""
 
 
+# Names of records.
 RecordNames = set[str]
-"""Names of records."""
 
 
 def payloads(archive: Archive) -> tuple[RecordNames, RecordNames]:

@@ -26,8 +26,8 @@ MAX_CODE = 1 << 20  # bytes of TorchScript source that are searched for an LSTM
 
 
 TORCH = ("pt", "pth", "th", "ckpt", "bin")
+# Names under which torch files are met; `.model` and `.nn` promise nothing.
 EXPECTED = (*TORCH, "model", "nn")
-"""Names under which torch files are met; `.model` and `.nn` promise nothing."""
 
 
 @reader(

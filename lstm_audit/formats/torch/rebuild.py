@@ -34,8 +34,8 @@ _SUBCLASS = {("torch._tensor", "_rebuild_from_type_v2"), ("torch.tensor", "_rebu
 _STRIDED = {
     (_UTILS, name) for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
 }
+# How many arguments stand before the metadata; `_rebuild_tensor` has none.
 _METADATA_AT = {"_rebuild_tensor": 4, "_rebuild_tensor_v2": 6, "_rebuild_tensor_v3": 7}
-"""How many arguments stand before the metadata; `_rebuild_tensor` has none."""
 
 _QUANTIZED = (_UTILS, "_rebuild_qtensor")
 _NESTED = ("torch.storage", "_load_from_bytes")
@@ -64,10 +64,9 @@ _JAX = {
 """How jax pickles an array: (function, arguments, state) of numpy's, and what jax knows of it."""
 
 _NDARRAY = ("numpy", "ndarray")
+# Attributes that a tensor's state may name and that would change its values; so might any name with
+# two underscores. (tests/formats/test_torch_truth.py asks torch for them.)
 _TOUCHING = frozenset({"data", "real", "imag"})
-"""Attributes that a tensor's state may name and that would change its values; so might any name
-with two underscores. (tests/formats/test_torch_truth.py asks torch for them.)
-"""
 
 ALTERED = "what was rebuilt is altered afterwards, and loaders differ in what that does"
 

@@ -18,23 +18,23 @@ from .archive import Archive, open_archive, open_pickle
 from .legacy import Envelope, envelope, is_legacy, open_legacy
 from .rebuild import no_storage, open_nested
 
+# How the names of records end that somebody may load by themselves.
 SUFFIXES = (".pkl", ".pickle", ".pt", ".pth", ".ckpt", ".bin")
-"""How the names of records end that somebody may load by themselves."""
 
+# How the records end that say which line of Python each line of a script came from. Only torch's
+# C++ reader takes them (torch/csrc/jit/serialization/source_range_serialization.cpp), and it
+# imports nothing.
 MAPS = ".debug_pkl"
-"""How the records end that say which line of Python each line of a script came from. Only torch's
-C++ reader takes them (torch/csrc/jit/serialization/source_range_serialization.cpp), and it imports
-nothing."""
 
+# Bytes of source maps that are gone through, the smallest first: some 100 ms. A large script has
+# many times more, and must not be refused for what nobody obeys.
 MAX_MAPS = 512 << 10
-"""Bytes of source maps that are gone through, the smallest first: some 100 ms. A large script has
-many times more, and must not be refused for what nobody obeys."""
 
+# Steps of the budget that a record takes, however small it is.
 OPENING = 100
-"""Steps of the budget that a record takes, however small it is."""
 
+# (module, name), each once, in order.
 Pairs = dict[tuple[str, str], None]
-"""(module, name), each once, in order."""
 
 
 def imports_of(outermost: Envelope) -> Pairs:

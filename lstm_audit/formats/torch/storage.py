@@ -13,8 +13,8 @@ from ...raw.words import show
 from ...tuples import NamedTuple
 from ...wire.pickle import Global, Persistent
 
+# Characters of a storage's key; it is the name of a file in a zip.
 MAX_KEY = 512
-"""Characters of a storage's key; it is the name of a file in a zip."""
 
 _STORAGES = {
     "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
@@ -26,8 +26,8 @@ _STORAGES = {
     "QUInt2x4": "quint2x4",
 }  # fmt: skip
 
+# torch.FloatStorage and its kin (torch/storage.py _get_dtype_from_pickle_storage_type).
 STORAGE_DTYPES = {f"{name}Storage": DTYPES[dtype] for name, dtype in _STORAGES.items()}
-"""torch.FloatStorage and its kin (torch/storage.py _get_dtype_from_pickle_storage_type)."""
 
 DTYPE_ALIASES = {
     "double": "float64",
@@ -48,10 +48,9 @@ class Storage(NamedTuple):
     big_endian: bool = False
 
 
+# Finds the bytes of a storage, given what stands in a tensor's first argument; raises
+# `MalformedFile`.
 Locate = Callable[[object], Storage]
-"""Finds the bytes of a storage, given what stands in a tensor's first argument; raises
-`MalformedFile`.
-"""
 
 
 class StorageClaim(NamedTuple):

@@ -22,11 +22,11 @@ from ...wire.pickle import Call, Decoded, Global, Persistent, decode
 from .legacy import Envelope
 from .storage import STORAGE_DTYPES, Locate, Storage
 
+# What the loader opens; `sys_info` stands beside them and is never looked at.
 MEMBERS = ("storages", "tensors", "pickle")
-"""What the loader opens; `sys_info` stands beside them and is never looked at."""
 
+# Steps of the budget that a storage or tensor takes, however small it is.
 OPENING = 100
-"""Steps of the budget that a storage or tensor takes, however small it is."""
 
 SHORT = 256  # bytes that hold a record's pickle
 WIDTH = 8  # bytes of every number between the pickles

@@ -10,8 +10,8 @@ import re
 from .style import CSS
 
 SCOPE = ".lstm-audit"
+# The selectors before a block of declarations; the head of an @media has none such behind it.
 RULE = re.compile(r"([^{}@;]+)\{(?=[^{}]*\})")
-"""The selectors before a block of declarations; the head of an @media has none such behind it."""
 
 
 def fragment(page: str) -> str:

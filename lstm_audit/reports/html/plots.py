@@ -25,8 +25,8 @@ USUAL = (-2.0, 5.0)  # the axis reaches at least from here to here
 SCALES = (1, 3, 10, 100, 1000, 10000)
 LEGEND = "Line: smallest to largest unit; bar: 5th to 95th percentile; tick: median; dot: mean."
 
+# The least and the largest bias that the policy allows; infinities where it sets none.
 AxisRange = tuple[float, float]
-"""The least and the largest bias that the policy allows; infinities where it sets none."""
 
 
 class Scale(NamedTuple):

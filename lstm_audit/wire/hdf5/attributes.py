@@ -12,11 +12,11 @@ from .file import Cursor, File
 from .header import ATTRIBUTE, ATTRIBUTE_INFO, SHARED, Message
 from .types import VARIABLE_STRING, count_elements, read_datatype, read_shape
 
+# Bytes of one text; the configuration of a large model has two million.
 MAX_TEXT = 16 << 20
-"""Bytes of one text; the configuration of a large model has two million."""
 
+# Strings of one attribute; `layer_names` has one a layer.
 MAX_TEXTS = 1 << 16
-"""Strings of one attribute; `layer_names` has one a layer."""
 
 
 class Attributes:

@@ -17,22 +17,20 @@ from .filters import FLETCHER32, Filter, undo_filters
 from .trees import walk_tree
 from .types import count_elements
 
+# Bytes of one dataset, and of one chunk, that are put together: a bias has at most half as many.
 MAX_ASSEMBLED = 8 << 20
-"""Bytes of one dataset, and of one chunk, that are put together: a bias has at most half as
-many.
-"""
 
+# What one chunk of a tree costs beside a link or a message.
 CHUNK_STEPS = 10
-"""What one chunk of a tree costs beside a link or a message."""
 
+# The node type of a version 1 B-tree of chunks.
 CHUNK_TREE = 1
-"""The node type of a version 1 B-tree of chunks."""
 
+# Chunk indexes: of layout version 3, and 1 to 3 of versions 4 and 5 (IV.A.2.i).
 TREE, SINGLE, IMPLICIT, FIXED = 0, 1, 2, 3
-"""Chunk indexes: of layout version 3, and 1 to 3 of versions 4 and 5 (IV.A.2.i)."""
 
+# The flag of layout 4: the one chunk went through filters.
 SINGLE_FILTERED = 2
-"""The flag of layout 4: the one chunk went through filters."""
 
 
 class Chunked(NamedTuple):

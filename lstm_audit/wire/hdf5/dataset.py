@@ -16,8 +16,8 @@ from .filters import read_filters
 from .header import DATASPACE, DATATYPE, EXTERNAL, FILL, FILTERS, LAYOUT, SHARED, Message
 from .types import Datatype, count_elements, read_datatype, read_largest_shape, read_shape
 
+# Layout classes (IV.A.2.i).
 COMPACT, CONTIGUOUS, CHUNKED = 0, 1, 2
-"""Layout classes (IV.A.2.i)."""
 
 
 class Dataset(NamedTuple):

@@ -13,11 +13,11 @@ from typing import NamedTuple
 from .file import Cursor, File
 from .trees import tree_records
 
+# Columns of the doubling table, bytes of a direct block, rows of the root (III.G).
 MAX_WIDTH, MAX_DIRECT, MAX_ROWS = 1 << 10, 1 << 24, 64
-"""Columns of the doubling table, bytes of a direct block, rows of the root (III.G)."""
 
+# How an object is kept, bits 4 and 5 of its heap ID.
 MANAGED, TINY = 0, 2
-"""How an object is kept, bits 4 and 5 of its heap ID."""
 
 
 # A fractal heap is one address space of offsets, spread over blocks whose sizes double row by row

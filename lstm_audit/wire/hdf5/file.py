@@ -16,26 +16,26 @@ from ...raw.span import Span
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
+# Where the signature may stand; MATLAB keeps 512 bytes of its own before it.
 USER_BLOCKS = (0, *(512 << k for k in range(8)))
-"""Where the signature may stand; MATLAB keeps 512 bytes of its own before it."""
 
+# Bytes of structures (not of data) of one file. A model of 1000 layers has about one megabyte.
 MAX_READ = 64 << 20
-"""Bytes of structures (not of data) of one file. A model of 1000 layers has about one megabyte."""
 
+# Messages, links, tree entries and chunks of one file, each about a microsecond.
 MAX_STEPS = 400_000
-"""Messages, links, tree entries and chunks of one file, each about a microsecond."""
 
+# Bytes of structures whose lookup3 is computed: 0.2 microseconds each in pure Python.
 MAX_CHECKED = 4 << 20
-"""Bytes of structures whose lookup3 is computed: 0.2 microseconds each in pure Python."""
 
+# Bytes of chunks of one file that are put together, all datasets together.
 MAX_INFLATED = 64 << 20
-"""Bytes of chunks of one file that are put together, all datasets together."""
 
+# Bytes before and behind an object that are fetched with it from a source that is far.
 AROUND = 1 << 14
-"""Bytes before and behind an object that are fetched with it from a source that is far."""
 
+# Bytes that an address or a length may take.
 SIZES = (2, 4, 8)
-"""Bytes that an address or a length may take."""
 
 _SUPERBLOCK = 96  # bytes that hold any version with sizes of 8
 

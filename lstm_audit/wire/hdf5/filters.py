@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 from .file import Cursor, File
 
+# Filter identifiers (IV.A.2.l). Others (szip, lzf, blosc) need their own libraries.
 DEFLATE, SHUFFLE, FLETCHER32 = 1, 2, 3
-"""Filter identifiers (IV.A.2.l). Others (szip, lzf, blosc) need their own libraries."""
 
+# H5Z_MAX_NFILTERS of the HDF5 library.
 MAX_FILTERS = 32
-"""H5Z_MAX_NFILTERS of the HDF5 library."""
 
+# From this identifier on a filter has a name, in version 2 of the message.
 NAMED_FROM = 256
-"""From this identifier on a filter has a name, in version 2 of the message."""
 
 
 class Filter(NamedTuple):

@@ -13,17 +13,17 @@ from .file import Cursor, File
 from .header import LINK, LINK_INFO, SYMBOL_TABLE, Message
 from .trees import walk_tree
 
+# Bytes of one group's names.
 MAX_HEAP = 1 << 24
-"""Bytes of one group's names."""
 
+# Bytes of one name; Keras writes some forty.
 MAX_NAME = 1024
-"""Bytes of one name; Keras writes some forty."""
 
+# The node type of a version 1 B-tree of symbol tables.
 GROUP_TREE = 0
-"""The node type of a version 1 B-tree of symbol tables."""
 
+# The cache type of a symbol table entry that is a soft link.
 SOFT_CACHE = 2
-"""The cache type of a symbol table entry that is a soft link."""
 
 HARD, SOFT = 0, 1
 

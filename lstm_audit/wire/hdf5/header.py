@@ -14,14 +14,14 @@ from .file import Cursor, File
 SIGNATURE, CONTINUED = b"OHDR", b"OCHK"
 
 NIL, DATASPACE, LINK_INFO, DATATYPE, FILL, LINK, EXTERNAL, LAYOUT = 0, 1, 2, 3, 5, 6, 7, 8
+# Message types, IV.A.2.
 FILTERS, ATTRIBUTE, CONTINUATION, SYMBOL_TABLE, ATTRIBUTE_INFO = 11, 12, 16, 17, 21
-"""Message types, IV.A.2."""
 
+# The flag of a message whose body is kept elsewhere (a committed datatype).
 SHARED = 2
-"""The flag of a message whose body is kept elsewhere (a committed datatype)."""
 
+# Bytes of one block of a header; a message's size is written in 16 bits.
 MAX_BLOCK = 1 << 20
-"""Bytes of one block of a header; a message's size is written in 16 bits."""
 
 _PEEK = 320  # bytes read at once: h5py's headers have 272, so that most cost one read
 

@@ -9,14 +9,14 @@ from typing import NamedTuple
 
 from .file import Cursor, File
 
+# Levels of a version 2 tree; with the smallest nodes that is more than the steps of a file.
 MAX_DEPTH = 16
-"""Levels of a version 2 tree; with the smallest nodes that is more than the steps of a file."""
 
+# Bytes that one node of a version 2 tree may take.
 NODE_SIZES = range(64, (1 << 20) + 1)
-"""Bytes that one node of a version 2 tree may take."""
 
+# Called with the key left of a child, the child's address, and the key right of it.
 Leaf = Callable[[bytes, int, bytes], None]
-"""Called with the key left of a child, the child's address, and the key right of it."""
 
 
 # A version 1 node holds keys and children in turns: key 0, child 0, key 1, ..., child n-1, key n;

@@ -8,31 +8,28 @@ from typing import NamedTuple
 
 from .file import Cursor, File
 
+# H5S_MAX_RANK of the HDF5 library.
 MAX_RANK = 32
-"""H5S_MAX_RANK of the HDF5 library."""
 
+# Size, bit offset, precision, exponent's place and size, mantissa's place and size, exponent bias.
 FLOATS = {
     (2, 0, 16, 10, 5, 0, 10, 15): "float16",
     (4, 0, 32, 23, 8, 0, 23, 127): "float32",
     (8, 0, 64, 52, 11, 0, 52, 1023): "float64",
     (2, 0, 16, 7, 8, 0, 7, 127): "bfloat16",
 }
-"""Size, bit offset, precision, exponent's place and size, mantissa's place and size, exponent
-bias.
-"""
 
+# Bits of a float: a third byte order; how the first bit of the mantissa is kept, of which IEEE does
+# not keep it. From bit 8 on stands the place of the sign.
 VAX, NORMALISED, IMPLIED = 0x40, 0x30, 0x20
-"""Bits of a float: a third byte order; how the first bit of the mantissa is kept, of which IEEE
-does not keep it. From bit 8 on stands the place of the sign.
-"""
 
 INTEGERS = (1, 2, 4, 8)
 
+# The type classes of which no number is read (IV.A.2.d).
 CLASSES = {
     2: "time", 3: "string", 4: "bit field", 5: "opaque", 6: "compound", 7: "reference",
     8: "enumeration", 9: "sequence", 10: "array", 11: "complex",
 }  # fmt: skip
-"""The type classes of which no number is read (IV.A.2.d)."""
 
 FIXED_POINT, FLOATING_POINT, VARIABLE = 0, 1, 9
 VARIABLE_STRING = "variable string"

@@ -16,19 +16,18 @@ from .file import File
 from .groups import read_links
 from .header import LAYOUT, read_messages
 
+# Groups and datasets: a model of 1000 layers has about 7000, its optimizer not counted. Each takes
+# 60 to 100 microseconds.
 MAX_OBJECTS = 12_000
-"""Groups and datasets: a model of 1000 layers has about 7000, its optimizer not counted. Each takes
-60 to 100 microseconds.
-"""
 
+# Groups within groups; Keras nests about ten for a model in a model.
 MAX_DEPTH = 64
-"""Groups within groups; Keras nests about ten for a model in a model."""
 
+# Characters of a group's path.
 MAX_PATH = 1024
-"""Characters of a group's path."""
 
+# Whether the object at a path is wanted; what is below it is then not read either.
 Enter = Callable[[str], bool]
-"""Whether the object at a path is wanted; what is below it is then not read either."""
 
 
 class Tree(NamedTuple):

@@ -133,12 +133,11 @@ class _Machine(Window):
         self.tuple_keys = self.sets = 0
 
 
+# Obeys one opcode: takes the place behind it in the window, gives back the place of the next one.
+#
+# A step reads its whole argument before it changes anything, so that it can be repeated with a
+# later window.
 RunOpcode = Callable[[_Machine, int], int]
-"""Obeys one opcode: takes the place behind it in the window, gives back the place of the next one.
-
-A step reads its whole argument before it changes anything, so that it can be repeated with a later
-window.
-"""
 
 
 # A step that finds its argument cut off by the window's end raises before it has changed the
@@ -649,10 +648,9 @@ def _key(m: _Machine, value: Any) -> Any:
 # Mentions of what would be imported, called or looked up
 
 
+# Called with bytes, it loads a whole torch file (torch/storage.py), which has a pickle of its own:
+# each of these calls is remembered, for it may be thrown away before the pickle ends.
 _LOAD = Global("torch.storage", "_load_from_bytes")
-"""Called with bytes, it loads a whole torch file (torch/storage.py), which has a pickle of its own:
-each of these calls is remembered, for it may be thrown away before the pickle ends.
-"""
 
 
 # One object a name: two mentions of one global are then the same object, and comparing them by

@@ -10,13 +10,13 @@ from typing import Any
 
 from ...tuples import NamedTuple
 
+# Classes of the objects behind which joblib writes an array into the stream; see `joblib`.
 JOBLIB_ARRAYS = frozenset(
     {
         ("joblib.numpy_pickle", "NumpyArrayWrapper"),
         ("sklearn.externals.joblib.numpy_pickle", "NumpyArrayWrapper"),
     }
 )
-"""Classes of the objects behind which joblib writes an array into the stream; see `joblib`."""
 
 
 class Global(NamedTuple):

@@ -12,8 +12,8 @@ FIRST_WINDOW = 1 << 14  # bytes read first: most data.pkl fit; doubled up to LAS
 LAST_WINDOW = 1 << 20
 SHORT_WINDOW = 1 << 12  # behind a chunk that was skipped another one is likely to follow soon
 
+# Bytes that a byte of a pickle may take as text: one character beyond U+FFFF widens all others.
 TEXT_COST = 4
-"""Bytes that a byte of a pickle may take as text: one character beyond U+FFFF widens all others."""
 
 
 class ShortWindowError(Exception):
