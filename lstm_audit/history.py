@@ -23,8 +23,8 @@ from .lstm.layer import Identity
 from .result import Result, quoted
 
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)
+# Checkpoints of one model that are shown as a run.
 FEWEST = 3
-"""Checkpoints of one model that are shown as a run."""
 
 SATURATED = 0.9999
 

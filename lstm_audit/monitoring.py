@@ -22,8 +22,8 @@ from .policy.load import PolicyLike
 from .recompute import Calls, lstms_of, read_call
 from .writers import Alarm, Reading, Writer, open_writers
 
+# Readings after which a gate that has not moved at all is reported.
 PATIENCE = 10
-"""Readings after which a gate that has not moved at all is reported."""
 
 
 class GateWarning(UserWarning):

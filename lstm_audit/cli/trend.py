@@ -34,8 +34,8 @@ Examples:
   lstm-audit trend -f html -o trend.html runs/lstm/
 """
 
+# The least and the most forget bias that the policy allows.
 Bounds = tuple[float, float]
-"""The least and the most forget bias that the policy allows."""
 
 CELLS = 16
 
@@ -87,7 +87,6 @@ def _json(trend: Trend, bounds: Bounds) -> str:
 
 def _csv(trend: Trend, bounds: Bounds) -> str:
     import csv
-    import io
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

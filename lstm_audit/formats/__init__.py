@@ -151,13 +151,12 @@ class MemberPart(NamedTuple):
     checkpoint: Checkpoint | AuditError
 
 
+# Keys under which trainers count (Lightning, ignite, fairseq, mmengine, Flax), the finest first.
+#
+# A step is told apart by more checkpoints than an epoch is.
 COUNTERS = (
     "global_step", "step", "steps", "iteration", "iterations", "iter", "num_updates", "epoch",
 )  # fmt: skip
-"""Keys under which trainers count (Lightning, ignite, fairseq, mmengine, Flax), the finest first.
-
-A step is told apart by more checkpoints than an epoch is.
-"""
 
 
 def counters_in(values: Mapping[Any, Any]) -> dict[str, int]:
@@ -177,11 +176,10 @@ def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
 
 # Opens a file in the same folder by its bare name, for formats that spread over several files; a
 # `*` at the start stands for the file's own name without its suffix.
+# Opens a file in the same folder by its bare name, for formats that spread over several files; a
+# `*` at the start stands for the file's own name without its suffix. Only a name that stands in the
+# code may lead to the folder above, by `../` before it.
 Beside = Callable[[str], Span]
-"""Opens a file in the same folder by its bare name, for formats that spread over several files; a
-`*` at the start stands for the file's own name without its suffix. Only a name that stands in the
-code may lead to the folder above, by `../` before it.
-"""
 
 Reader = Callable[[Span, Beside], "Checkpoint | None"]
 

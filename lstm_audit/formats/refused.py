@@ -13,17 +13,18 @@ from . import Beside, Checkpoint, reader
 
 HEAD = 4096
 
+# How a store of OCDBT begins, as orbax writes them.
 MANIFEST = b"\x0c\xdb\x3a\x2a"
-"""How a store of OCDBT begins, as orbax writes them."""
 
+# By its _METADATA, or by the manifest of its store.
 ORBAX = (
     'an orbax checkpoint, whose arrays are compressed by zstd; `python -c "import '
     "orbax.checkpoint as o, flax.serialization as s; open('model.msgpack', 'wb').write("
     "s.to_bytes(o.PyTreeCheckpointer().restore('FOLDER')))\"`, with the folder's absolute path, "
     "converts it"
 )
-"""By its _METADATA, or by the manifest of its store."""
 
+# What a container is known by, all of it at its beginning, and what to do with it.
 CONTAINERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     (
         (rb"\A\s*ir_version:",),
@@ -69,7 +70,6 @@ CONTAINERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     ),
     ((rb"\A" + re.escape(MANIFEST),), ORBAX),
 )
-"""What a container is known by, all of it at its beginning, and what to do with it."""
 
 _LFS = b"version https://git-lfs.github.com/spec/"
 

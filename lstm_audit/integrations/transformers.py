@@ -17,8 +17,8 @@ from transformers import TrainerCallback
 from ..monitoring import PATIENCE, Monitor, monitor
 from ..policy.load import PolicyLike
 
+# In the trainer's output folder.
 FILE = "gates.jsonl"
-"""In the trainer's output folder."""
 
 
 class GateMonitor(TrainerCallback):  # type: ignore[misc]  # Any, where it is not installed

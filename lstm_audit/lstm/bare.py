@@ -14,22 +14,21 @@ from .scene import LSTM_WORD, Scene, Sight, cell_of, says_cell, says_lstm
 from .siblings import HIDDEN_TEXT, GateNames, WeightPair, pairs, stem_of
 
 NUMBERED = r"(?P<module>.*?)[./|](?P<stem>\w+)[./|](?P<gate>[0-3])(?P<leaf>[./|]\w+)?"
+# A list of gates: of layers of other names only where the module says LSTM.
 GATE_LISTS = r"(?i)^\w*gates?(?:_?(?:list|layers|linears|fcs))?$"
-"""A list of gates: of layers of other names only where the module says LSTM."""
 
 FORGET_WORD = r"(?i)forget|remember"
+# Gated attention has a forget gate too, which takes nothing from a step before (Lin et al. 2025,
+# Forgetting Transformer).
 ATTENTION = r"(?i)^(?:w_?)?(?:[qkv](?:_?proj)?|query|key|value)s?$"
-"""Gated attention has a forget gate too, which takes nothing from a step before (Lin et al. 2025,
-Forgetting Transformer).
-"""
 
 RECURRENT_WORD = r"(?i)recur|(?:^|_)rec(?:_|$)|(?:^|_)h(?:id|idden)?_?(?:2|to)|(?:^|_)hh(?:_|$)"
 FLAT_WORD = (
     r"(?i)flat|buffer|pack|cudnn|opaque|blob|"
     r"^(?:all_?)?(?:weights?|params?|parameters|data|kernel|w|theta)$"
 )
+# Elements of a vector that could hold all of an LSTM: no bias of a small one is mistaken.
 LEAST_FLAT = 64
-"""Elements of a vector that could hold all of an LSTM: no bias of a small one is mistaken."""
 
 
 def find_bare(left: Sequence[str], scene: Scene) -> Iterator[Sight]:

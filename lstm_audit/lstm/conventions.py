@@ -878,14 +878,14 @@ HARMLESS = (
 )
 
 NORM_WEIGHTS = ("weight", "gamma", "scale", "g", "gain", "a_2")
+# How the gain and the offset of a norm are called: torch, TensorFlow, flax, hand-written ones.
 NORM_BIASES = ("bias", "beta", "b", "shift", "b_2")
-"""How the gain and the offset of a norm are called: torch, TensorFlow, flax, hand-written ones."""
 
+# How a single number that a cell adds to its forget gate is called: TensorFlow's forget_bias.
 FORGET_OFFSET = (
     r"(?i)^(?:\w*_)?(?:forget|f)(?:_?gate)?_?(?:bias|offset|shift|init)$|"
     r"^(?:b|bias|offset|shift)_?(?:f|forget(?:_?gate)?)$|^forget\w*$"
 )
-"""How a single number that a cell adds to its forget gate is called: TensorFlow's forget_bias."""
 
 BATCH_STATISTICS = frozenset({"running_mean", "running_var", "moving_mean", "moving_variance"})
 
@@ -919,8 +919,8 @@ CLASS_WORDS = (
     ),
 )
 
+# Words of a path that say an LSTM of three gates: Greff 2017's variants NFG and CIFG.
 NO_GRU = r"(?i)cifg|coupled|no_?forget|nfg?_?lstm|lstm_?nfg?"
-"""Words of a path that say an LSTM of three gates: Greff 2017's variants NFG and CIFG."""
 
 MOMENTS = frozenset(
     {
@@ -946,24 +946,25 @@ HOLDERS = frozenset(
 # Components, or words of a buffer's name, for what training gathered about the weights: elastic
 # weight consolidation (Kirkpatrick 2017), synaptic intelligence (Zenke 2017), SWAG (Maddox 2019,
 # swag.py), torch.nn.utils.prune.
+# Words for what training gathered about the weights: elastic weight consolidation (Kirkpatrick
+# 2017), synaptic intelligence (Zenke 2017), SWAG (Maddox 2019, swag.py), Adam by hand. A component
+# of a path, or the end of a buffer's name, is such a thing if it is made of these words and `PLAIN`
+# alone: `fisher_dict` is one, `gradient_encoder` is none.
 GATHERED = frozenset(
     {
         "grad", "grads", "gradient", "gradients", "fisher", "fishers", "hessian", "hessians",
         "hess", "omegas", "importances", "moment", "moments", "adam", "adagrad", "rmsprop",
     }
 )  # fmt: skip
-"""Words for what training gathered about the weights: elastic weight consolidation (Kirkpatrick
-2017), synaptic intelligence (Zenke 2017), SWAG (Maddox 2019, swag.py), Adam by hand. A component of
-a path, or the end of a buffer's name, is such a thing if it is made of these words and `PLAIN`
-alone: `fisher_dict` is one, `gradient_encoder` is none.
-"""
 
+# Whole components that are never a model's.
 GATHERED_NAMES = frozenset(
     {"sq_mean", "sq_means", "cov_mat_sqrt", "importance_scores", "pruning_masks", "prune_masks",
      "sparsity_masks", "weight_masks"}
 )  # fmt: skip
-"""Whole components that are never a model's."""
 
+# The same, where the word is a model's as well (a mask estimator): they count if what lies under
+# them, or stands before them in the name, repeats the names of the model.
 MIRRORS = frozenset(
     {
         "mask", "masks", "importance", "omega", "fim", "swag", "sensitivity", "saliency", "mean",
@@ -974,23 +975,20 @@ MIRRORS = frozenset(
         "vt", "nu", "logvar", "sq", "vector",
     }
 )  # fmt: skip
-"""The same, where the word is a model's as well (a mask estimator): they count if what lies under
-them, or stands before them in the name, repeats the names of the model.
-"""
 
+# Words that end the name of a buffer in which a task's weights were kept; a component of a path
+# that is so called is a copy of the model.
 KEPT = frozenset({"old", "prev", "anchor", "star", "previous"})
-"""Words that end the name of a buffer in which a task's weights were kept; a component of a path
-that is so called is a copy of the model.
-"""
 
+# Components below which the whole of a model lies, not a part of one.
 MODELS = frozenset(
     {
         "model", "models", "state_dict", "model_state_dict", "model_state", "module", "net",
         "network", "params", "parameters", "weights", "_orig_mod", "policy",
     }
 )  # fmt: skip
-"""Components below which the whole of a model lies, not a part of one."""
 
+# Words that may stand beside those of `GATHERED` and `MIRRORS`, and say nothing by themselves.
 PLAIN = frozenset(
     {
         "dict", "dicts", "state", "states", "param", "params", "parameter", "parameters",
@@ -1002,4 +1000,3 @@ PLAIN = frozenset(
         "control", "log", "per", "cov", "mat", "sqrt", "dropout",
     }
 )  # fmt: skip
-"""Words that may stand beside those of `GATHERED` and `MIRRORS`, and say nothing by themselves."""

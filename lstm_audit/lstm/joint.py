@@ -25,8 +25,8 @@ JOINT_STEMS = (
 )
 GRU_STEMS = r"(?i)can(?:didate)?|reset|update|gate_?[rzu]$|_[rzu]$|out_?gate|new"
 
+# What every name of these has somewhere: most names cost no other expression.
 HINTS = re.compile(r"gate|lstm|cell|rnn|recurr|[ifogcju]{4}(?![a-z])", re.I)
-"""What every name of these has somewhere: most names cost no other expression."""
 
 LEAVES = ("weight", "kernel", "w", "W", "")
 

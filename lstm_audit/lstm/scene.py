@@ -15,12 +15,12 @@ from .draft import Draft
 from .siblings import stem_of
 
 LSTM_WORD = r"(?i)lstm"
+# A module that is an LSTM by its name, not one that stands behind it (`post_lstm_gate`).
 LSTM_MODULE = r"(?i)lstm(?:_?(?:cell|layer|block|unit|core))?s?_?\d*$"
-"""A module that is an LSTM by its name, not one that stands behind it (`post_lstm_gate`)."""
 
 CELL_WORD = r"(?i)(?:^|[^a-z])(?:cells?|rnns?|recurrent|recurrence)(?![a-z])|rnn_?cell"
+# Components that only hold tensors: the name of the cell is the one above.
 CONTAINER = r"(?i)^(?:~|_*(?:flat_?|all_?)?(?:params?|parameters|weights|kernels|vars|variables))$"
-"""Components that only hold tensors: the name of the cell is the one above."""
 
 
 class Sight(NamedTuple):

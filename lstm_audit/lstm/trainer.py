@@ -27,11 +27,11 @@ from .kind import claimed_kind
 OPTIMIZER = "an optimizer's tensors are not biases"
 STATISTICS = "what training gathered about the weights (gradients, importance, masks) is no weight"
 
+# A buffer that is called like a parameter and something; torch's own forms have one letter.
 SUFFIXED = r"(?P<base>.*(?:bias|weight)_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?)_+(?P<words>\w\w+)"
-"""A buffer that is called like a parameter and something; torch's own forms have one letter."""
 
+# Components whose words are kept: the checkpoints of a run, and the layers of one, repeat them.
 REMEMBERED = 4096
-"""Components whose words are kept: the checkpoints of a run, and the layers of one, repeat them."""
 
 SplitName = Sequence[str]
 

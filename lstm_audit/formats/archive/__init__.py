@@ -56,12 +56,12 @@ MODELS = frozenset(
 
 
 DL4J = frozenset({"configuration.json", "coefficients.bin"})
+# What the archive of org.deeplearning4j.util.ModelSerializer holds.
 DL4J_SAID = (
     "a Deeplearning4j model, one array for all weights; in Java, "
     "ModelSerializer.restoreMultiLayerNetwork(file).paramTable() takes it apart (W, RW and b of "
     "each LSTM, gates in the order i, f, o, g) and Nd4j.writeAsNumpy writes what it has"
 )
-"""What the archive of org.deeplearning4j.util.ModelSerializer holds."""
 
 
 class Room(NamedTuple):

@@ -43,8 +43,8 @@ _DTYPES = {
     24: "float8_e5m2", 25: "float8_e4m3fn",
 }  # fmt: skip
 
+# How the keys of a SavedModel begin, whose variables are numbered; Keras 3 writes both.
 NUMBERED, TWICE = "variables/", "_all_variables/"
-"""How the keys of a SavedModel begin, whose variables are numbered; Keras 3 writes both."""
 
 STRING = 7
 

@@ -28,8 +28,8 @@ MODEL = "model_weights"
 # The groups of an optimizer's slots: shaped like the weights, and in Keras 3 without names.
 OPTIMIZERS = ("optimizer_weights", "optimizer")
 
+# How MATLAB's files begin; the networks in them are objects, whatever HDF5 makes of them.
 MATLAB = b"MATLAB 7.3 MAT-file"
-"""How MATLAB's files begin; the networks in them are objects, whatever HDF5 makes of them."""
 
 MARKS = ("keras_version", "layer_names", "model_config")
 

@@ -22,16 +22,16 @@ from .config import Config
 
 METADATA, GRAPH = "../keras_metadata.pb", "../saved_model.pb"
 
+# Bytes of the settings of one layer or model; those of 300 layers have 1 MB.
 MAX_METADATA = 4 << 20
-"""Bytes of the settings of one layer or model; those of 300 layers have 1 MB."""
 
 GATED = b"recurrent_activation"
+# What stands for settings that cannot be read: a value that no layer has.
 UNREADABLE = '"recurrent_activation": ?'
-"""What stands for settings that cannot be read: a value that no layer has."""
 
 _VERSION = re.compile(rb'"keras_version":\s*"([^"]{1,32})"')
+# The files, and the numbers of the fields on the way to a layer's settings.
 _PATHS = ((METADATA, (1, 5)), (GRAPH, (2, 7, 1, 4, 3)))
-"""The files, and the numbers of the fields on the way to a layer's settings."""
 
 
 def read_settings(beside: Beside) -> Config:

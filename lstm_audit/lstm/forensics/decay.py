@@ -17,14 +17,14 @@ from .bias import F, G, I, O
 from .odds import uniform_odds
 from .trace import Gap, Trace
 
+# Forget biases that people write, and how often, by and large.
 WRITTEN = {
     1.0: 6.0, 2.0: 3.0, 3.0: 3.0, 0.5: 2.0, 5.0: 2.0, 1.5: 1.0, 4.0: 1.0, 10.0: 1.0, 6.0: 0.5,
     8.0: 0.5,
 }  # fmt: skip
-"""Forget biases that people write, and how often, by and large."""
 
+# √n times the relative standard error of a standard deviation of n differences of two draws.
 SIGMA = 0.592
-"""√n times the relative standard error of a standard deviation of n differences of two draws."""
 
 FREE = 0.6  # how often nothing decays
 SURE = 0.75

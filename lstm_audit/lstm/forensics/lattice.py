@@ -34,10 +34,9 @@ PROOF = 20.0  # bits: one false proof in a million layers
 LN2 = 0.6931471805599453
 ENOUGH = 16  # draws of which, but for 2^-16, one is odd
 
+# The sign and the binary exponent that some values share: their last places are equally large. A 0
+# tells nothing.
 NearValues = tuple[int, int, list[float]]
-"""The sign and the binary exponent that some values share: their last places are equally large. A 0
-tells nothing.
-"""
 
 
 class Proof(NamedTuple):

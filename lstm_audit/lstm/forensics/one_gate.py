@@ -17,8 +17,8 @@ from .trace import Gap, Trace, is_equal, rounding_is_small
 
 Step = Callable[[Trace, Factor | None], Init | None]
 
+# Mean of a gate's halves below which "set alike" and "zeroed" look the same.
 LEAST = 0.25
-"""Mean of a gate's halves below which "set alike" and "zeroed" look the same."""
 
 
 def name(trace: Trace, factor: Factor | None) -> Init | None:

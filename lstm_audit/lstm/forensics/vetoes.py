@@ -17,8 +17,8 @@ from .trace import Trace
 
 Check = Callable[[Trace, Init, Factor | None], Init]
 
+# Differences of the halves below it are what decay has left, or autocast's noise in 16 bits.
 REMNANT = 0.01
-"""Differences of the halves below it are what decay has left, or autocast's noise in 16 bits."""
 
 
 def veto(trace: Trace, init: Init, factor: Factor | None) -> Init:

@@ -21,8 +21,8 @@ from .cards import CARDS, cards
 from .overview import Drawn, overview
 from .page import document, header
 
+# Files up to which each has its text in the open.
 FEW_FILES = 5
-"""Files up to which each has its text in the open."""
 
 
 @digest("html")
