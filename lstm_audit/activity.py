@@ -15,7 +15,7 @@ from .facts import Json, json_number
 from .lstm.layer import Direction, Identity
 from .lstm.measure import time_scale as time_scale_of_bias
 from .recompute import Calls, Steps, record_calls, steps_of_call
-from .result import Result, quoted
+from .result import Result, quote_for_repr
 
 if TYPE_CHECKING:
     import torch  # the caller's own, where a model of it was given
@@ -73,7 +73,7 @@ class GateActivity:
     def __repr__(self) -> str:
         mean = sum(self.activation) / max(len(self.activation), 1)
         said = f"{self.steps} steps of {self.hidden_size} units, f {mean:.4g}"
-        return f"<GateActivity {quoted(self.address)}: {said}>"
+        return f"<GateActivity {quote_for_repr(self.address)}: {said}>"
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

@@ -19,7 +19,7 @@ from .errors import Skipped
 from .lstm.forensics.schemes import Init
 from .lstm.layer import GATES, Direction, Identity, Layer, Lstm, halves_overlap
 from .lstm.measure import ACTIVATIONS, Measures, Values, time_scale_of_bias
-from .result import Result, quoted
+from .result import Result, quote_for_repr
 from .targets import Target
 from .tuples import NamedTuple
 from .version import __version__
@@ -92,7 +92,7 @@ class LstmFacts(NamedTuple):
 
     def __repr__(self) -> str:
         kind = f"{self.hidden_size} units, {self.dtype}, {self.convention}"
-        return f"<LstmFacts {quoted(self.address)}: {kind}>"
+        return f"<LstmFacts {quote_for_repr(self.address)}: {kind}>"
 
     @property
     def module(self) -> str:
@@ -139,7 +139,7 @@ class Row(NamedTuple):
         bias, active = self.measures.gates["f"].mean, self.measures.activation.mean
         init = f", {self.init.scheme}" if self.init else ""
         numbers = f"forget bias {bias:.4g}, activation {active:.4g}{init}"
-        return f"<Row {quoted(self.lstm.address)}: {numbers}>"
+        return f"<Row {quote_for_repr(self.lstm.address)}: {numbers}>"
 
 
 class Fix(NamedTuple):
@@ -187,7 +187,7 @@ class Finding(NamedTuple):
     ambiguous: bool = False
 
     def __repr__(self) -> str:
-        place = quoted(self.address or self.path)
+        place = quote_for_repr(self.address or self.path)
         return f"<Finding {self.code} {self.name} [{self.severity}] {place}>"
 
     @property
@@ -237,7 +237,7 @@ class FileAudit(NamedTuple):
     def __repr__(self) -> str:
         said = f"{len(self.rows)} LSTMs, {len(self.findings)} findings"
         skipped = f", {len(self.skipped)} skipped" if self.skipped else ""
-        return f"<FileAudit {quoted(self.path)}: {said}{skipped}>"
+        return f"<FileAudit {quote_for_repr(self.path)}: {said}{skipped}>"
 
 
 class FileError(NamedTuple):

@@ -24,7 +24,7 @@ from .lstm.layer import Direction
 OWN_FORWARD = "its forward is not torch's, so its gates are not known to be those of its weights"
 
 
-class Call(NamedTuple):
+class LayerCall(NamedTuple):
     """One call of a layer: its input, and the state that it began with, if one was given."""
 
     x: Any
@@ -36,7 +36,7 @@ class Calls(NamedTuple):
 
     path: str
     part: Any
-    made: list[Call]
+    made: list[LayerCall]
 
 
 def record_calls(
@@ -87,7 +87,7 @@ def _is_own(part: Any) -> bool:
     return type(part).forward is not kind.forward or "forward" in vars(part)
 
 
-def note(made: list[Call]) -> Any:
+def note(made: list[LayerCall]) -> Any:
     """A hook that keeps what a layer is called with."""
 
     def hook(part: Any, inputs: tuple[Any, ...], keywords: dict[str, Any]) -> None:
@@ -96,12 +96,12 @@ def note(made: list[Call]) -> Any:
     return hook
 
 
-def read_call(inputs: Sequence[Any], keywords: dict[str, Any]) -> Call:
+def read_call(inputs: Sequence[Any], keywords: dict[str, Any]) -> LayerCall:
     """The arguments of `nn.LSTM` and `nn.LSTMCell`: (input, hx=None)."""
     named = dict(zip(("input", "hx"), inputs, strict=False)) | keywords
     if len(inputs) > 2 or "input" not in named or named.keys() - {"input", "hx"}:
         raise BadPolicy("an LSTM is called with (input, hx=None)")
-    return Call(named["input"], named.get("hx"))
+    return LayerCall(named["input"], named.get("hx"))
 
 
 @contextmanager
@@ -137,14 +137,14 @@ class Steps(NamedTuple):
     bias: Any
 
 
-def steps_of_call(part: Any, call: Call, torch: Any) -> list[Steps]:
+def steps_of_call(part: Any, call: LayerCall, torch: Any) -> list[Steps]:
     """What one call of an `nn.LSTM` or `nn.LSTMCell` gives, layer by layer."""
     if isinstance(part, torch.nn.LSTMCell):
         return [_of_cell(part, call, torch)]
     return list(_of_stack(part, call, torch))
 
 
-def _of_cell(part: Any, call: Call, torch: Any) -> Steps:
+def _of_cell(part: Any, call: LayerCall, torch: Any) -> Steps:
     """One step: (batch, units), or (units,)."""
     x = call.x
     _refuse_misfit(x, part.input_size, (1, 2), "(batch, {0}) or ({0},)")
@@ -155,7 +155,7 @@ def _of_cell(part: Any, call: Call, torch: Any) -> Steps:
     return Steps(0, "forward", before, there, None, _forget_bias(part, weights))
 
 
-def _of_stack(part: Any, call: Call, torch: Any) -> Iterator[Steps]:
+def _of_stack(part: Any, call: LayerCall, torch: Any) -> Iterator[Steps]:
     """Layer by layer, each over what the one below puts out."""
     x, lengths, batched = _padded(part, call.x, torch)
     layout = _layout(part, batched, lengths, x, torch)
@@ -176,7 +176,7 @@ def _of_stack(part: Any, call: Call, torch: Any) -> Iterator[Steps]:
         x = torch.cat(outputs, -1)
 
 
-def _run(part: Any, weights: "Weights", x: Any, h: Any, c: Any, torch: Any) -> tuple[Any, Any]:
+def _run(part: Any, weights: "LayerWeights", x: Any, h: Any, c: Any, torch: Any) -> tuple[Any, Any]:
     """One layer in one direction over (time, batch, features): its gates before their functions,
     and its output.
     """
@@ -187,7 +187,7 @@ def _run(part: Any, weights: "Weights", x: Any, h: Any, c: Any, torch: Any) -> t
     return _before(x, earlier, weights, torch), output
 
 
-class Weights(NamedTuple):
+class LayerWeights(NamedTuple):
     """The parameters of one layer and direction, in the order in which torch's kernel takes
     them.
     """
@@ -199,15 +199,15 @@ class Weights(NamedTuple):
     projection: Any = None
 
 
-def _weights(part: Any, suffix: str) -> Weights:
+def _weights(part: Any, suffix: str) -> LayerWeights:
     def found(name: str) -> Any:
         return getattr(part, name + suffix, None)
 
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
-    return Weights(*map(found, names))
+    return LayerWeights(*map(found, names))
 
 
-def _before(x: Any, h: Any, weights: Weights, torch: Any) -> Any:
+def _before(x: Any, h: Any, weights: LayerWeights, torch: Any) -> Any:
     """The gates before their functions, in float32 at least: a half of a half is soon 0."""
     kind = torch.promote_types(weights.ih.dtype, torch.float32)
     linear = torch.nn.functional.linear
@@ -219,7 +219,7 @@ def _before(x: Any, h: Any, weights: Weights, torch: Any) -> Any:
     return sides[0] + sides[1]
 
 
-def _forget_bias(part: Any, weights: Weights) -> Any:
+def _forget_bias(part: Any, weights: LayerWeights) -> Any:
     """The forget gate's effective bias, unit by unit."""
     size = part.hidden_size
     if weights.bias_ih is None:
@@ -231,7 +231,7 @@ def _forget_bias(part: Any, weights: Weights) -> Any:
 # ---- inputs in every form that torch takes
 
 
-class Layout(NamedTuple):
+class BatchLayout(NamedTuple):
     """How (time, batch, units) is shown: batch first, without a batch, without what lies behind
     the end of a sequence. `there` is the mask of the steps that there are, `time` their axis.
     """
@@ -248,11 +248,11 @@ class Layout(NamedTuple):
         return value.transpose(0, 1) if self.batch_first else value
 
 
-def _layout(part: Any, batched: bool, lengths: Any, x: Any, torch: Any) -> Layout:
+def _layout(part: Any, batched: bool, lengths: Any, x: Any, torch: Any) -> BatchLayout:
     there = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
     if lengths is not None:
         there = torch.arange(x.shape[0], device=x.device)[:, None] < lengths[None]
-    plain = Layout(part.batch_first, batched, None, int(part.batch_first and batched))
+    plain = BatchLayout(part.batch_first, batched, None, int(part.batch_first and batched))
     return plain._replace(there=plain.show(there))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 LONGEST = 60
 
 
-def quoted(text: str) -> str:
+def quote_for_repr(text: str) -> str:
     """A name or a message for a `repr`: what a terminal would obey is spelled out, and what is too
     long loses its middle.
     """

@@ -21,7 +21,7 @@ from .lstm.find import find_lstms
 from .lstm.kind import claimed_kind, worded_kind
 from .lstm.layer import Direction, Lstm
 from .lstm.measure import ACTIVATIONS, read_values
-from .result import quoted
+from .result import quote_for_repr
 
 # Static and measured means differ by rounding alone below this, in float16 too.
 AGREE = 1e-4
@@ -50,7 +50,7 @@ class Probe(NamedTuple):
 
     def __repr__(self) -> str:
         said = self.problem or f"activation {self.activation:.4g}"
-        place = quoted(f"{self.module}:l{self.layer}:{self.direction}")
+        place = quote_for_repr(f"{self.module}:l{self.layer}:{self.direction}")
         return f"<Probe {place}: {said}>"
 
     @property

@@ -68,13 +68,13 @@ class Alarm(NamedTuple):
     message: str
 
 
-Write = Callable[[int, Sequence[Reading], Sequence[Alarm]], object]
+WriteReadings = Callable[[int, Sequence[Reading], Sequence[Alarm]], object]
 
 
 class Writer(NamedTuple):
     """Called with a step, its readings and its alarms; closed at the end."""
 
-    write: Write
+    write: WriteReadings
     close: Callable[[], object] = lambda: None
 
 

@@ -112,7 +112,7 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def share(text: str) -> float:
+def read_share(text: str) -> float:
     """A number from 0 to 1; what is a percentage is asked for as a share."""
     try:
         value = float(text)
@@ -259,7 +259,11 @@ REPORT = (
 
 def option_of(flag: Flag) -> Option:
     """The row of a policy's flag; what has no metavar is a yes or no."""
-    parsers: dict[str, Callable[[str], Any]] = {"text": str, "number": read_decimal, "share": share}
+    parsers: dict[str, Callable[[str], Any]] = {
+        "text": str,
+        "number": read_decimal,
+        "share": read_share,
+    }
     parse = parsers[flag.kind] if flag.metavar else None
     return Option(
         flag.name,

@@ -154,10 +154,10 @@ def emit(
 
 
 # The text of the report of a name.
-Text = Callable[[str, Look], str]
+MakeText = Callable[[str, Look], str]
 
 
-def _texts_of(audit: Audit, names: Sequence[str], statistics: bool) -> Text:
+def _texts_of(audit: Audit, names: Sequence[str], statistics: bool) -> MakeText:
     """How the texts of the reports are made: of the audit, or of its statistics alone."""
     if not statistics:
         return lambda name, look: REPORTS[name](audit, look)

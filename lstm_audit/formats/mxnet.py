@@ -45,7 +45,7 @@ PREFIXES = ("arg:", "aux:")
 _U32, _U64 = Struct("<I"), Struct("<Q")
 
 # An array, or what keeps it from being read; None where there is none (an unknown shape).
-Array = Tensor | str | None
+MxArray = Tensor | str | None
 
 
 class _Cursor:
@@ -85,7 +85,7 @@ def read_params(span: Span, beside: Beside) -> Checkpoint | None:
     return _checkpoint(arrays, names or [str(k) for k in range(count)])
 
 
-def _checkpoint(arrays: list[Array], names: list[str]) -> Checkpoint:
+def _checkpoint(arrays: list[MxArray], names: list[str]) -> Checkpoint:
     tensors: dict[str, Tensor] = {}
     skipped: list[Skipped] = []
     for name, array in zip(_short(names), arrays, strict=True):
@@ -117,7 +117,7 @@ def _bounded(value: int, most: int, cursor: _Cursor) -> int:
     return value
 
 
-def _array(cursor: _Cursor) -> Array:
+def _array(cursor: _Cursor) -> MxArray:
     """The array at the cursor, of any version."""
     magic = cursor.number()
     if magic in (V2, V3):
@@ -131,7 +131,7 @@ def _array(cursor: _Cursor) -> Array:
     return _elements(cursor, _sizes(cursor, magic, _U32))
 
 
-def _versioned(cursor: _Cursor, magic: int) -> Array:
+def _versioned(cursor: _Cursor, magic: int) -> MxArray:
     """Version 2 or 3: the kind of storage, the shape, the place, the dtype, the elements."""
     storage = cursor.number()
     if storage not in _INDEXES:
@@ -170,7 +170,7 @@ def _sizes(cursor: _Cursor, axes: int, form: Struct) -> tuple[int, ...]:
     return tuple(cursor.number(form) for _ in range(axes))
 
 
-def _elements(cursor: _Cursor, shape: tuple[int, ...], known: bool = False) -> Array:
+def _elements(cursor: _Cursor, shape: tuple[int, ...], known: bool = False) -> MxArray:
     """Device type and number, dtype, elements; before version 3 a shape without axes is none."""
     if not shape and not known:
         return None

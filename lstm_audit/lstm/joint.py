@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from ..tuples import NamedTuple
 from .draft import Draft
-from .scene import LSTM_WORD, Scene, Sight, bias_of, has_others, says_cell, says_lstm
+from .scene import LSTM_WORD, Scene, Sight, find_bias, has_others, says_cell, says_lstm
 from .siblings import stem_of
 
 GATES_WORD = (
@@ -73,7 +73,7 @@ def _look(name: str, layer: NamedLayer, scene: Scene) -> Sight | None:
     own = stem_of(name)[0]
     if axis is None or _has_gru(layer.module, scene) or has_others(name, own, scene):
         return None
-    biased = bias_of(name, shape[axis], scene)
+    biased = find_bias(name, shape[axis], scene)
     if len(shape) == 2 and not lstm and not _is_cell(layer, shape, axis, bool(gates), biased):
         return None
     hidden = shape[axis] // 4
@@ -134,6 +134,6 @@ def find_stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
                 why = "a stack of convolutions whose sizes are those of ConvLSTM cells"
                 hidden = sizes[k][0] // 4
                 draft = Draft.of_joint(
-                    stem_of(name)[0], name, bias_of(name, sizes[k][0], scene), 0, hidden
+                    stem_of(name)[0], name, find_bias(name, sizes[k][0], scene), 0, hidden
                 )
                 yield Sight(f"{module}.{k}", (name,), why, draft)

@@ -28,7 +28,7 @@ SHAPE_ONLY = frozenset({"Shape", "Size"})
 ReadKey = tuple[int, str]
 
 
-class Reading(NamedTuple):
+class NameReading(NamedTuple):
     """One node that reads a name, and at which input."""
 
     scope: Scope
@@ -119,9 +119,9 @@ def _known_ends(unfolded: Unfolded) -> _Ends:
     return _Ends({id(sighting.node) for sighting in sightings if not sighting.entries}, entries)
 
 
-def _readings(graph: Graph, evaluation: Evaluation) -> Mapping[ReadKey, list[Reading]]:
+def _readings(graph: Graph, evaluation: Evaluation) -> Mapping[ReadKey, list[NameReading]]:
     """Every node under every name that it reads, whatever scope the name comes from."""
-    readings: dict[ReadKey, list[Reading]] = {}
+    readings: dict[ReadKey, list[NameReading]] = {}
     for scope in graph.scopes:
         for number, node in enumerate(scope.nodes):
             if number in scope.calls:
@@ -129,7 +129,7 @@ def _readings(graph: Graph, evaluation: Evaluation) -> Mapping[ReadKey, list[Rea
             for at, name in enumerate(node.ins):
                 if name:
                     key = evaluation.locate(scope, name).key
-                    readings.setdefault(key, []).append(Reading(scope, node, number, at))
+                    readings.setdefault(key, []).append(NameReading(scope, node, number, at))
     return readings
 
 
@@ -153,7 +153,7 @@ def _holds(constant: Constant, spans: Sequence[Span]) -> bool:
     return _meets(mine, mine.start, mine.start + mine.size, spans)
 
 
-def _moved(reading: Reading, ends: _Ends) -> Sequence[str] | None:
+def _moved(reading: NameReading, ends: _Ends) -> Sequence[str] | None:
     """Where a node puts the numbers that it reads; nothing where they end well, None for a
     stranger.
     """

@@ -90,7 +90,7 @@ def has_others(name: str, module: str, scene: Scene) -> bool:
     return any(len(shape) == rank and 1 not in shape[:2] for shape in shapes)
 
 
-def bias_of(name: str, size: int, scene: Scene) -> str:
+def find_bias(name: str, size: int, scene: Scene) -> str:
     """The bias that belongs to a weight by its name."""
     other = next((other for other in Draft.bias_names(name) if other in scene.there), "")
     return other if other and scene.shape(other) == (size,) else ""

@@ -7,7 +7,7 @@ set.
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from ..result import quoted
+from ..result import quote_for_repr
 from ..tuples import NamedTuple
 from .keys import defaults
 
@@ -43,7 +43,7 @@ class Policy(NamedTuple):
 
     def __repr__(self) -> str:
         said = f"{len(self.origins)} keys set, {len(self.overrides)} overrides"
-        return f"<Policy {quoted(self.file or 'defaults')}: {said}>"
+        return f"<Policy {quote_for_repr(self.file or 'defaults')}: {said}>"
 
     @property
     def fail_on(self) -> str:

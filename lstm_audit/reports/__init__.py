@@ -105,7 +105,7 @@ def report(name: str) -> Callable[[Report], Report]:
 DIGESTS: dict[str, Digest] = {}
 
 
-def digest(name: str) -> Callable[[Digest], Digest]:
+def register_digest(name: str) -> Callable[[Digest], Digest]:
     """The decorator by which the module of a format registers how it shows the statistics of a run
     of any size.
     """

@@ -7,7 +7,7 @@ contract. Promise: any JSON parser reads it; nothing is rounded, shortened or le
 from ..facts import Audit, Tool, as_json
 from ..statistics import SCHEMA, Statistics, StatisticsDocument
 from ..version import __version__
-from . import Look, digest, report
+from . import Look, register_digest, report
 from .words import dumps
 
 
@@ -17,7 +17,7 @@ def json(audit: Audit, look: Look) -> str:
     return dumps(audit.to_dict(), indent=2) + "\n"
 
 
-@digest("json")
+@register_digest("json")
 def statistics(found: Statistics, look: Look) -> str:
     """The counts, the histogram and the worst files, `lstm-audit/statistics/1`."""
     tool = Tool("lstm-audit", __version__)

@@ -16,7 +16,7 @@ from ..facts import SOURCE_FORMATS, Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
 from ..statistics import Statistics, count, severities_of
 from ..tuples import NamedTuple
-from . import Look, digest, report
+from . import Look, register_digest, report
 from .listings import (
     FindingGroup,
     group_findings,
@@ -32,7 +32,7 @@ from .terminal import (
     NARROWEST,
     Signs,
     columns_wide,
-    fill,
+    fill_column,
     paint,
     shorten,
     signs_of,
@@ -133,7 +133,7 @@ def _files_table(audit: Audit, look: Look) -> list[str]:
     return [*table_of_worst(files, look), *wrap(advice, look.width)]
 
 
-@digest("table")
+@register_digest("table")
 def statistics(found: Statistics, look: Look) -> str:
     """The counts, the activations, the worst files; no rows."""
     return statistics_text(found, look)
@@ -218,7 +218,9 @@ def _grid(audit: Audit, columns: Sequence[Filled], look: Look) -> list[str]:
     blocks = []
     for column, cells in columns:
         wide = _columns_of(column, cells)
-        heads = [fill(title, wide, column.align == "left") for title in column.title.split("\n")]
+        heads = [
+            fill_column(title, wide, column.align == "left") for title in column.title.split("\n")
+        ]
         body = _aligned(column, cells, wide)
         if column.styled:
             body = [paint(cell, look, **s) for cell, s in zip(body, styles, strict=True)]
@@ -229,7 +231,7 @@ def _grid(audit: Audit, columns: Sequence[Filled], look: Look) -> list[str]:
 def _aligned(column: Column, cells: Sequence[str], wide: int) -> list[str]:
     """Cells filled to the width of their column; decimal ones stand point below point."""
     if column.align != "decimal":
-        return [fill(cell, wide, column.align == "left") for cell in cells]
+        return [fill_column(cell, wide, column.align == "left") for cell in cells]
     places = [len(cell) - len(cell.partition(".")[0]) for cell in cells]
     return [
         (cell + " " * (max(places) - n)).rjust(wide) for cell, n in zip(cells, places, strict=True)

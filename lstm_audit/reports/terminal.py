@@ -139,7 +139,7 @@ def paint(text: str, look: Look, fg: str = "", bold: bool = False) -> str:
     return (SGR[fg] if fg else "") + (BOLD if bold else "") + text + PLAIN
 
 
-def fill(text: str, wide: int, left: bool) -> str:
+def fill_column(text: str, wide: int, left: bool) -> str:
     gap = " " * (wide - columns_wide(text))
     return text + gap if left else gap + text
 
@@ -174,7 +174,8 @@ def plain_table(
 
     def line(row: Sequence[str]) -> str:
         parts = [
-            fill(cell, n, not right) for cell, n, right in zip(row, wide, numeric, strict=True)
+            fill_column(cell, n, not right)
+            for cell, n, right in zip(row, wide, numeric, strict=True)
         ]
         return (" " * GAP).join(parts).rstrip()
 

@@ -74,7 +74,7 @@ def _tuple(m: Machine, node: ast.Tuple, scope: NameScope) -> Value:
 def _elements(m: Machine, nodes: list[ast.expr], scope: NameScope) -> Iterator[Value]:
     for node in nodes:
         if isinstance(node, ast.Starred):
-            items = items_of(m, evaluate(m, node.value, scope))
+            items = list_items(m, evaluate(m, node.value, scope))
             yield from [OPEN_END] if items is None else items
         else:
             yield evaluate(m, node, scope)
@@ -283,7 +283,7 @@ def _each(
         yield make()
         return
     first, *others = generators
-    items = items_of(m, evaluate(m, first.iter, scope))
+    items = list_items(m, evaluate(m, first.iter, scope))
     if items is None:
         raise _OpenLoop
     for item in items:
@@ -302,7 +302,7 @@ def _yield(m: Machine, node: ast.Yield, scope: NameScope) -> Value:
 
 
 def _yield_from(m: Machine, node: ast.YieldFrom, scope: NameScope) -> Value:
-    items = items_of(m, evaluate(m, node.value, scope))
+    items = list_items(m, evaluate(m, node.value, scope))
     scope.yields = [*(scope.yields or []), *([OPEN_END] if items is None else items)][:LONGEST_LIST]
     return UNKNOWN
 
@@ -311,7 +311,7 @@ def _await(m: Machine, node: ast.Await, scope: NameScope) -> Value:
     return evaluate(m, node.value, scope)
 
 
-def items_of(m: Machine, value: Value) -> list[Value] | None:
+def list_items(m: Machine, value: Value) -> list[Value] | None:
     """What iterating over a value gives; None where that is unknown, or too much."""
     if isinstance(value, Instance):
         return _items_of_module(m, value)
@@ -336,7 +336,7 @@ def _items_of_module(m: Machine, module: Instance) -> list[Value] | None:
         return list(module.attrs.values())
     made = get_attribute(m, module, "__iter__", None) if module.cls else None
     if made is not None and getattr(made, "what", "") != "__iter__":
-        return items_of(m, m.call(made, [], {}, ast.Pass(lineno=1, col_offset=0)))
+        return list_items(m, m.call(made, [], {}, ast.Pass(lineno=1, col_offset=0)))
     return None
 
 
@@ -360,7 +360,7 @@ def assign(m: Machine, target: ast.expr, value: Value, scope: NameScope) -> None
 
 
 def _unpack(m: Machine, targets: list[ast.expr], value: Value, scope: NameScope) -> None:
-    items = items_of(m, value)
+    items = list_items(m, value)
     stars = [n for n, target in enumerate(targets) if isinstance(target, ast.Starred)]
     if items is not None and stars and len(items) >= len(targets) - 1:
         at, more = stars[0], len(items) - len(targets) + 1

@@ -17,7 +17,7 @@ from .attributes import (
     set_attribute,
 )
 from .cells import Draw
-from .expressions import items_of
+from .expressions import list_items
 from .machine import (
     Machine,
     blur,
@@ -215,7 +215,7 @@ LAYERS = {
 
 
 def _fill_list(m: Machine, module: Instance, args: list[Value]) -> None:
-    items = items_of(m, args[0]) if args else []
+    items = list_items(m, args[0]) if args else []
     for n, item in enumerate((items or [])[:MOST_MODULES]):
         put(m, module.attrs, str(n), item)
 
@@ -230,7 +230,7 @@ def _fill_sequence(m: Machine, module: Instance, args: list[Value]) -> None:
 
 def _fill_table(m: Machine, module: Instance, args: list[Value]) -> None:
     given = args[0] if args else {}
-    pairs = list(given.items()) if isinstance(given, dict) else items_of(m, given) or []
+    pairs = list(given.items()) if isinstance(given, dict) else list_items(m, given) or []
     for pair in pairs:
         if isinstance(pair, tuple | list) and len(pair) == 2 and isinstance(pair[0], str):
             put(m, module.attrs, pair[0], pair[1])
@@ -364,7 +364,7 @@ def _is_foreign(me: Instance) -> bool:
 
 
 def _listed(m: Machine, args: list[Value]) -> list[Value]:
-    return (items_of(m, args[0]) if args else None) or []
+    return (list_items(m, args[0]) if args else None) or []
 
 
 def _extend(m: Machine, me: Instance, items: list[Value]) -> Value:

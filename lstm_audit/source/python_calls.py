@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from itertools import chain, islice, product, repeat
 
 from .attributes import get_attribute, is_recurrence, set_attribute
-from .expressions import items_of
+from .expressions import list_items
 from .machine import (
     OPEN_END,
     Machine,
@@ -228,7 +228,7 @@ def _len(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Va
         return value.shape[0] if value.shape else UNKNOWN
     if isinstance(value, str | dict | set | range):
         return len(value)
-    items = items_of(m, value)
+    items = list_items(m, value)
     return UNKNOWN if items is None else len(items)
 
 
@@ -241,7 +241,7 @@ def _range(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> 
 
 
 def _enumerate(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    items = items_of(m, args[0]) if args else None
+    items = list_items(m, args[0]) if args else None
     start = keywords.get("start", args[1] if len(args) > 1 else 0)
     if items is None or not isinstance(start, int):
         return UNKNOWN
@@ -249,7 +249,7 @@ def _enumerate(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST)
 
 
 def _zip(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    columns = [items_of(m, arg) for arg in args]
+    columns = [list_items(m, arg) for arg in args]
     if any(column is None for column in columns):
         return UNKNOWN
     return new_items(m, zip(*[column or [] for column in columns], strict=False))
@@ -257,21 +257,21 @@ def _zip(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Va
 
 def _rebuild(kind: Callable[[Iterable[Value]], Iterable[Value]]) -> Callable[..., Value]:
     def call(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-        items = items_of(m, args[0]) if args else []
+        items = list_items(m, args[0]) if args else []
         return UNKNOWN if items is None else new_items(m, kind(items))
 
     return call
 
 
 def _tuple(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    items = items_of(m, args[0]) if args else []
+    items = list_items(m, args[0]) if args else []
     return UNKNOWN if items is None else tuple(items)
 
 
 # Keys must be plain for Python's order and this one to be the same; tuples are compared by their
 # first part where that is a text, which is what sorting `named_parameters()` needs.
 def _sorted(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    items = items_of(m, args[0]) if args else None
+    items = list_items(m, args[0]) if args else None
     if items is None:
         return UNKNOWN
     key = keywords.get("key")
@@ -289,7 +289,7 @@ def _sorted(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
 
 
 def _map(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    columns = [items_of(m, arg) for arg in args[1:]]
+    columns = [list_items(m, arg) for arg in args[1:]]
     if not columns or any(column is None for column in columns):
         blur(m, args[1:], m.place(node))
         return UNKNOWN
@@ -298,7 +298,7 @@ def _map(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Va
 
 
 def _filter(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    items = items_of(m, args[1]) if len(args) == 2 else None
+    items = list_items(m, args[1]) if len(args) == 2 else None
     if items is None:
         return UNKNOWN
     kept = [truth(m.call(args[0], [item], {}, node) if args[0] else item) for item in items]
@@ -309,7 +309,7 @@ def _filter(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
 
 def _any_all(settles: bool) -> Callable[..., Value]:
     def call(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-        items = items_of(m, args[0]) if args else None
+        items = list_items(m, args[0]) if args else None
         answers = [truth(item) for item in items or ()]
         if settles in answers:
             return settles
@@ -324,7 +324,7 @@ def _numeric(function: Callable[..., Value]) -> Callable[..., Value]:
     def call(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
         values = args
         if len(args) == 1 and isinstance(args[0], list | tuple):
-            values = items_of(m, args[0]) or []
+            values = list_items(m, args[0]) or []
         numbers = [v for v in values if isinstance(v, int | float)]
         if not values or len(numbers) != len(values):
             return _from_text(function, values)
@@ -347,7 +347,7 @@ def _from_text(function: Callable[..., Value], values: list[Value]) -> Value:
 
 
 def _sum(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    items = items_of(m, args[0]) if args else None
+    items = list_items(m, args[0]) if args else None
     if not items or not all(is_number(item) for item in items):
         return UNKNOWN
     return reopen(sum(items), *items)
@@ -366,7 +366,7 @@ def _str(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Va
 
 
 def _next(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    items = items_of(m, args[0]) if args else None
+    items = list_items(m, args[0]) if args else None
     if items:
         return items[0]
     if items is not None and len(args) > 1:
@@ -379,7 +379,7 @@ def _dict(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> V
     if args and isinstance(args[0], dict):
         table.update(args[0])
     elif args:
-        pairs = items_of(m, args[0])
+        pairs = list_items(m, args[0])
         if pairs is None or not all(isinstance(p, tuple | list) and len(p) == 2 for p in pairs):
             return UNKNOWN
         table.update({key: value for key, value in pairs if isinstance(key, str | int)})
@@ -492,7 +492,7 @@ TEXT_METHODS = frozenset(
 
 def _call_text(m: Machine, me: str, name: str, args: list[Value], keywords: Keywords) -> Value:
     if name == "join":
-        items = items_of(m, args[0]) if args else None
+        items = list_items(m, args[0]) if args else None
         if items is None or not all(isinstance(item, str) for item in items):
             return UNKNOWN
         return bounded_text(me.join(items)) if sum(map(len, items)) < LONGEST_TEXT else UNKNOWN
@@ -563,7 +563,7 @@ def _call_list(m: Machine, me: list[Value], name: str, args: list[Value]) -> Val
             replace_list(m, me, [*me, args[0]] if OPEN_END not in me else me)
             return None
         case "extend" if args:
-            items = items_of(m, args[0])
+            items = list_items(m, args[0])
             replace_list(m, me, [*me, *([OPEN_END] if items is None else items)])
             return None
         case "insert" if len(args) == 2 and isinstance(args[0], int):
@@ -654,7 +654,7 @@ def _decorator(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST)
 
 
 def _reduce(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    items = items_of(m, args[1]) if len(args) > 1 else None
+    items = list_items(m, args[1]) if len(args) > 1 else None
     if items is None or (not items and len(args) < 3):
         return UNKNOWN
     value = args[2] if len(args) > 2 else items.pop(0)
@@ -712,14 +712,14 @@ def _parser(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
 
 
 def _chain(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    columns = [items_of(m, arg) for arg in args]
+    columns = [list_items(m, arg) for arg in args]
     if any(column is None for column in columns):
         return UNKNOWN
     return new_items(m, islice(chain(*[column or [] for column in columns]), LONGEST_LIST))
 
 
 def _product(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    columns = [items_of(m, arg) for arg in args]
+    columns = [list_items(m, arg) for arg in args]
     times = keywords.get("repeat", 1)
     if any(column is None for column in columns) or times not in (1, 2, 3):
         return UNKNOWN

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from .contexts import grad_mode_of, is_quiet
-from .expressions import assign, evaluate, items_of
+from .expressions import assign, evaluate, list_items
 from .machine import (
     STAYS,
     BreakLoop,
@@ -143,7 +143,7 @@ def _is_plain(test: ast.expr) -> bool:
 # touched a bias in SETTLED rounds is a training loop or the like: the rest of its rounds is run as
 # one round on something unknown.
 def _for(m: Machine, node: ast.For | ast.AsyncFor, scope: NameScope) -> frozenset[str]:
-    items = items_of(m, evaluate(m, node.iter, scope))
+    items = list_items(m, evaluate(m, node.iter, scope))
     if items is None:
         return _for_unknown(m, node, scope)
     mark = len(m.journal)

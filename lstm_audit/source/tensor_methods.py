@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from .cells import OF_ONE, Draw, Ramp
-from .expressions import items_of
+from .expressions import list_items
 from .indexing import get_item, view_at
 from .machine import (
     Machine,
@@ -252,7 +252,7 @@ def _split(
         if is_open(by) is not is_open(me.shape[0]):
             return UNKNOWN
         return new_items(m, _pieces(me, [by] * -(-int(me.shape[0]) // by)))
-    sizes = items_of(m, by)
+    sizes = list_items(m, by)
     if sizes is None or not all(isinstance(size, int) and size >= 0 for size in sizes):
         return UNKNOWN
     return new_items(m, _pieces(me, sizes))

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable
 
 from .cells import FUNCTIONS, OF_ONE, CellValue
-from .expressions import items_of
+from .expressions import list_items
 from .machine import (
     Machine,
     Raised,
@@ -216,7 +216,7 @@ def _tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
         if not is_open(value):
             cell = float(value)
         return new_tensor(m, [WrittenRun(1, cell, place)], ())
-    items = items_of(m, value) if isinstance(value, list | tuple | range) else None
+    items = list_items(m, value) if isinstance(value, list | tuple | range) else None
     if not items or len(items) > 4096 or not all(is_number(item) for item in items):
         return UNKNOWN if items is None or not items else _unknown_rows(m, items, node)
     runs = [
@@ -283,7 +283,7 @@ def _linspace(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) 
 
 def _concatenate(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     """`torch.cat` of vectors; each part keeps the place where it was made."""
-    parts = items_of(m, args[0] if args else keywords.get("tensors", UNKNOWN))
+    parts = list_items(m, args[0] if args else keywords.get("tensors", UNKNOWN))
     if parts is None or not all(isinstance(part, PhantomTensor) for part in parts):
         return UNKNOWN
     if not parts or any(len(part.shape) != 1 for part in parts):
@@ -296,7 +296,7 @@ def _concatenate(m: Machine, args: list[Value], keywords: Keywords, node: ast.AS
 
 
 def _stack(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
-    parts = items_of(m, args[0] if args else UNKNOWN)
+    parts = list_items(m, args[0] if args else UNKNOWN)
     if not parts or not all(
         isinstance(p, PhantomTensor) and p.shape == parts[0].shape for p in parts
     ):

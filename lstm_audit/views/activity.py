@@ -11,13 +11,13 @@ from ..lstm.measure import of_sorted
 from ..reports import Look
 from ..reports.words import counted, digits, dumps, escape, fraction, shown_identity
 from . import Columns, View
-from .tables import html_table, text_table
+from .tables import html_of_table, text_table
 
 MEANING = "rest: x = 0, h = 0"
 HEADS = ("LSTM", "f rest", "f data", "its units", "τ rest", "τ data", "f>0.9999")
 
 
-def table(activity: Activity, look: Look) -> str:
+def table_of_activity(activity: Activity, look: Look) -> str:
     """A line a layer and direction."""
     lines = [text_table(HEADS, list(map(_row, activity)), look.width)]
     for skip in activity.skipped:
@@ -42,10 +42,10 @@ def _row(one: GateActivity) -> list[str]:
 
 def picture(activity: Activity) -> str:
     """The same for a notebook."""
-    return html_table(HEADS, list(map(_row, activity)))
+    return html_of_table(HEADS, list(map(_row, activity)))
 
 
-def json(activity: Activity, look: Look) -> str:
+def json_of_activity(activity: Activity, look: Look) -> str:
     """`lstm-audit/activity/1`."""
     return dumps(activity.to_dict(), indent=2) + "\n"
 
@@ -64,4 +64,6 @@ def units(activity: Activity) -> Columns:
 
 FRAMES: Mapping[str, Callable[[Activity], Columns]] = {"units": units}
 
-VIEW = View({"table": table, "json": json}, (table,), picture, FRAMES)
+VIEW = View(
+    {"table": table_of_activity, "json": json_of_activity}, (table_of_activity,), picture, FRAMES
+)

@@ -38,7 +38,7 @@ def shortened(audit: Audit, look: Look) -> str:
     return whole(audit, look._replace(rows=rows))
 
 
-def counted(audit: Audit, look: Look) -> str:
+def count_findings(audit: Audit, look: Look) -> str:
     """Rules and initialisers instead of LSTMs."""
     return whole(audit, look._replace(statistics=True))
 
@@ -156,4 +156,4 @@ FRAMES: Mapping[str, Callable[[Audit], Columns]] = {
     "findings": findings,
 }
 
-VIEW = View(REPORTS, (whole, shortened, counted), picture, FRAMES)
+VIEW = View(REPORTS, (whole, shortened, count_findings), picture, FRAMES)

@@ -32,7 +32,7 @@ def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
     return (" " * GAP).join(parts).rstrip()
 
 
-def html_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def html_of_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in the package's own style, for a cell of a notebook."""
     head = "".join(f"<th>{markup(name)}</th>" for name in heads)
     body = "".join(

@@ -169,7 +169,7 @@ def head(span: Span, member: Member, size: int) -> Span:
     """
     if member.method != DEFLATED or member.size <= 4 * size:
         return body(span, member)
-    import zlib
+    import zlib  # 0.7 ms that stored archives spare
 
     _, _, stored = _stored(span, member)
     raw = stored[: min(stored.size, 2 * size)].read()

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-I, F, G, O = range(4)  # noqa: E741
+I, F, G, O = range(4)  # noqa: E741  # the gates are called that
 Write = Callable[[Tensor, Tensor], None]  # writes into bias_ih and bias_hh, each seen as (4, H)
 
 

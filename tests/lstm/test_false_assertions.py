@@ -307,7 +307,7 @@ def test_a_decayed_half_is_restored_or_left_without_a_number():
         lstm = drawn(64, 1)
         with torch.no_grad():
             lstm.bias_hh_l0.view(4, -1)[F] = c
-        optimiser = lambda p, w=weight_decay: torch.optim.AdamW(p, 5e-3, weight_decay=w)  # noqa: E731
+        optimiser = lambda p, w=weight_decay: torch.optim.AdamW(p, 5e-3, weight_decay=w)  # noqa: E731  # short, and used at once
         init = ask(train(lstm, optimiser, 100))
         assert init.value is None or init.value == pytest.approx(c, rel=0.1), init
 

@@ -153,14 +153,18 @@ def test_no_public_name_is_that_of_a_module() -> None:
 PACKAGE = ROOT / "lstm_audit"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
-LEAST_COMMENTS = 0.055
-"""Comment lines a code line; the models have 0.06 to 0.56."""
+# Comment lines a code line; the models have 0.06 to 0.56.
+LEAST_COMMENTS = 0.05
 
+# Of a code line, without its indentation.
 MOST_CHARACTERS = 38.5
-"""Of a code line, without its indentation."""
 
 SHARED_NAMES = {
     "run": "what a command does; each module of cli/ that is a command has one",
+    "picture": "what a notebook shows of a result; each module of views/ has one",
+    "units": "a line a unit; each module of views/ that has units",
+    "statistics": "how a report shows a run of any size; each report that can has one",
+    "GateMonitor": "the callback of a trainer; each module of integrations/ has one",
     "assert_forget_gate": "the plugin's fixture hands out the function of this name",
 }
 

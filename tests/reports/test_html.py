@@ -58,7 +58,7 @@ def test_the_axis_is_the_bias(a: float, b: float) -> None:
 
 
 def test_a_decade_of_time_is_as_wide_as_the_next() -> None:
-    at = [plots.bias_of(10.0**k) for k in range(2, 6)]
+    at = [plots.bias_of_steps(10.0**k) for k in range(2, 6)]
     steps = [b - a for a, b in pairwise(at)]
     assert steps == pytest.approx([math.log(10)] * 3, abs=0.01)
 
@@ -67,7 +67,7 @@ def test_bounds_are_shaded() -> None:
     row = measured(lstm("lstm"), [1.0])
     assert 'class="allowed"' not in page(row)
     shaded = page(row, look=Look(bounds=(1.0, math.inf)))
-    scale = plots.scale_of([row], (1.0, math.inf))
+    scale = plots.find_scale([row], (1.0, math.inf))
     assert f'class="allowed" x="{scale.percent(1.0):.5g}%"' in shaded
     assert "Shaded" in shaded
 
@@ -132,7 +132,7 @@ def counts() -> tuple[list[RuleCount], list[InitCount]]:
 
 def test_statistics_are_a_function_of_the_counts() -> None:
     rules, inits = counts()
-    text = "".join([*statistics.rules(rules), *statistics.inits(inits, (1.0, math.inf))])
+    text = "".join([*statistics.rules_html(rules), *statistics.inits(inits, (1.0, math.inf))])
     assert "1,200" in text
     assert "2 to 3" in text
     assert "T ≈ 787" in text

@@ -21,21 +21,21 @@ from .archive import Archive, open_pickle
 from .dialect import contents
 from .legacy import Envelope
 from .rebuild import claimed_shape, rebuild
-from .scan import Pairs, imports_of
+from .scan import GlobalPairs, imports_of
 
 DATA = ".data"
 SCRIPTS = f"{DATA}/ts_code/"
 OPENING = 100  # steps of the budget that a pickle takes, however small it is
 
-Place = tuple[Envelope, Call]
+PackedPlace = tuple[Envelope, Call]
 
 
 def read_package(archive: Archive) -> Checkpoint:
     """Every tensor of every pickle: `model/model.pkl/encoder.weight_ih_l0`."""
-    tensors: dict[str, Place] = {}
+    tensors: dict[str, PackedPlace] = {}
     claims: dict[str, Claim] = {}
     skipped: list[Skipped] = []
-    named: Pairs = {}
+    named: GlobalPairs = {}
     for path, opened in _pickles(archive):
         found = contents(opened)
         join = partial(_join, path)
@@ -75,10 +75,10 @@ def _join(path: str, name: str) -> str:
     return f"{path}/{name}" if name else path
 
 
-def _build(name: str, place: Place) -> Tensor:
+def _build(name: str, place: PackedPlace) -> Tensor:
     opened, call = place
     return rebuild(call, opened)
 
 
-def _shape(name: str, place: Place) -> tuple[int, ...] | None:
+def _shape(name: str, place: PackedPlace) -> tuple[int, ...] | None:
     return claimed_shape(place[1])

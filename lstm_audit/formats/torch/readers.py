@@ -18,7 +18,7 @@ from .archive import CONFIG, Archive, announce_storages, open_archive, open_pick
 from .dialect import contents, items_of
 from .legacy import Envelope, envelope, is_legacy, open_legacy
 from .rebuild import claimed_shape, no_storage, rebuild
-from .scan import Pairs, imports_beside, imports_of, imports_of_export
+from .scan import GlobalPairs, imports_beside, imports_of, imports_of_export
 
 MAIN = ("data.pkl",)
 PACKAGED = ".data/extern_modules"  # the record by which an archive is torch.package's
@@ -139,7 +139,7 @@ def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
 def _checkpoint(
     name: str,
     opened: Envelope,
-    beside: Pairs,
+    beside: GlobalPairs,
     end: str = "the pickle's end",
     announce: Callable[[Iterable[Call]], None] | None = None,
 ) -> Checkpoint:

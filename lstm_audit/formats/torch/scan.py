@@ -34,12 +34,12 @@ MAX_MAPS = 512 << 10
 OPENING = 100
 
 # (module, name), each once, in order.
-Pairs = dict[tuple[str, str], None]
+GlobalPairs = dict[tuple[str, str], None]
 
 
-def imports_of(outermost: Envelope) -> Pairs:
+def imports_of(outermost: Envelope) -> GlobalPairs:
     """What a pickle names, and the files within the file, however deep."""
-    named: Pairs = {}
+    named: GlobalPairs = {}
     left, seen = [outermost], {id(outermost)}
     while left:
         opened = left.pop()
@@ -52,7 +52,7 @@ def imports_of(outermost: Envelope) -> Pairs:
     return named
 
 
-def imports_beside(archive: Archive, but: Collection[str] = ()) -> Pairs:
+def imports_beside(archive: Archive, but: Collection[str] = ()) -> GlobalPairs:
     """What the pickles name that lie in an archive beside the one that torch.load obeys."""
     names = [name for name in archive.members if name.endswith(SUFFIXES) and name not in but]
     return _merge(_mentioned(archive, name) for name in [*names, *_maps(archive)])
@@ -68,7 +68,9 @@ def _maps(archive: Archive) -> Iterator[str]:
             yield name
 
 
-def imports_of_export(archive: Archive, pickled: Collection[str], raw: Collection[str]) -> Pairs:
+def imports_of_export(
+    archive: Archive, pickled: Collection[str], raw: Collection[str]
+) -> GlobalPairs:
     """What loading a .pt2 may import: `pickled` are the records that torch.export.load unpickles by
     their entries in a config, `raw` those that hold numbers. It also unpickles the sample inputs,
     and of older versions anything called .pt.
@@ -82,11 +84,11 @@ def imports_of_export(archive: Archive, pickled: Collection[str], raw: Collectio
     )
 
 
-def _merge(found: Iterable[Pairs]) -> Pairs:
+def _merge(found: Iterable[GlobalPairs]) -> GlobalPairs:
     return dict.fromkeys(chain.from_iterable(found))
 
 
-def _obeyed(archive: Archive, name: str) -> Pairs:
+def _obeyed(archive: Archive, name: str) -> GlobalPairs:
     """Of a record that a loader unpickles."""
     span = archive.record(name)
     span.budget.step(OPENING, "a record")
@@ -106,7 +108,7 @@ def _open(span: Span) -> Envelope:
     return envelope(decode(span), span, no_storage)
 
 
-def _mentioned(archive: Archive, name: str) -> Pairs:
+def _mentioned(archive: Archive, name: str) -> GlobalPairs:
     """Of a record that may be a pickle, as far as it can be read."""
     if archive.members[name].method != STORED and not name.endswith((*SUFFIXES, MAPS)):
         return {}

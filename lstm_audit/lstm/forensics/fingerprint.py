@@ -25,7 +25,7 @@ __all__ = ["Halves", "Init", "family", "identify", "identify_together", "missed"
 BOUNDS = (0.2, 0.1, 0.08, 0.05, 0.04, 0.02, 0.01)
 
 
-class Reading(NamedTuple):
+class BiasReading(NamedTuple):
     """What one recurrence says by itself; `trace` where it has moved, and so may be refined."""
 
     init: Init
@@ -59,23 +59,23 @@ def identify_together(biases: Sequence[tuple[Halves, Halves, str]]) -> list[Init
     return pool([reading.trace for reading in readings], inits)
 
 
-def _read(ih: Halves, hh: Halves, dtype: str) -> Reading:
+def _read(ih: Halves, hh: Halves, dtype: str) -> BiasReading:
     # Lists, for what is equal to what is asked a lot.
     ih, hh = [[*gate] for gate in ih], [[*gate] for gate in hh]
     if refusal := unfit(ih, hh):
-        return Reading(name_no_law(refusal))
+        return BiasReading(name_no_law(refusal))
     bias = sort_blocks(ih, hh, dtype)
     voucher = vouch(bias)
     proven = voucher is not None and voucher.state == "fresh"
     init = None if proven or bias.held != "float32" else _halved(bias) or _bounded(bias)
     init = init or fresh(bias, voucher) or _exact_half(bias)
     if init:
-        return Reading(settled(init))
+        return BiasReading(settled(init))
     trace = trace_of(bias)
-    return Reading(trained(trace), trace)
+    return BiasReading(trained(trace), trace)
 
 
-def _refine(reading: Reading, factor: Factor | None) -> Init:
+def _refine(reading: BiasReading, factor: Factor | None) -> Init:
     """The name that stands, or one that a single gate gives; with what a fresh gate adds to it."""
     trace, init = reading.trace, settled(reading.init)
     if trace is None:

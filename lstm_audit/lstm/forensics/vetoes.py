@@ -15,7 +15,7 @@ from .one_gate import LEAST
 from .schemes import Init, family, name_no_law, round_figures
 from .trace import Trace
 
-Check = Callable[[Trace, Init, Factor | None], Init]
+Veto = Callable[[Trace, Init, Factor | None], Init]
 
 # Differences of the halves below it are what decay has left, or autocast's noise in 16 bits.
 REMNANT = 0.01
@@ -114,7 +114,7 @@ def _misplaced(trace: Trace, init: Init, _: Factor | None) -> Init:
     return name_no_law(f"the halves of gate {init.scheme[-2]} differ by what decay or noise leave")
 
 
-CHECKS: Mapping[str, Check] = {
+CHECKS: Mapping[str, Veto] = {
     "doubled": _doubled,
     "pytorch-default": _default,
     "one-sided": _one_sided,

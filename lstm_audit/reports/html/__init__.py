@@ -3,9 +3,9 @@ artifact.
 
 Comes in: an `Audit`, and through the `Look` the verdict, the command, the policy and its bounds.
 Goes out: one self-contained document: the verdict; all LSTMs on one axis, or, where the files are
-checkpoints of one model, its run over time; a card for each kind of LSTM; then findings and whatever
-was not judged. Promise: it loads nothing and runs nothing, every name is escaped and whole, and it
-is readable from 390 pixels up, in light and dark, and on paper.
+checkpoints of one model, its run over time; a card for each kind of LSTM; then findings and
+whatever was not judged. Promise: it loads nothing and runs nothing, every name is escaped and
+whole, and it is readable from 390 pixels up, in light and dark, and on paper.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from ...facts import Audit, FileAudit, Row
 from ...history import Trend, follow, is_run
 from ...statistics import Statistics, count
-from .. import Look, digest, report
+from .. import Look, register_digest, report
 from ..listings import summarise_run
 from ..overview import summary_of
 from . import plots, run, statistics, text
@@ -25,7 +25,7 @@ from .page import document, header
 FEW_FILES = 5
 
 
-@digest("html")
+@register_digest("html")
 def digest_of_registry(found: Statistics, look: Look) -> str:
     """A registry of any size in numbers."""
     said = [" · ".join(summary_of(found.summary))]
@@ -56,15 +56,15 @@ def _is_fresh(rows: Sequence[Row]) -> bool:
 
 def _whole(audit: Audit, trend: Trend | None, look: Look) -> Iterator[str]:
     """Every LSTM; over many files the rules come before the files, which are then folded."""
-    drawn = Drawn(plots.scale_of(audit.rows, look.bounds), look.bounds)
+    drawn = Drawn(plots.find_scale(audit.rows, look.bounds), look.bounds)
     many, most = len(audit.files) > FEW_FILES, look.rows or CARDS
     if trend is None:
         yield from overview(audit.files, drawn)
         yield from cards(audit.rows, drawn, most)
     else:
         yield from _course(audit, trend, drawn, most)
-    yield from statistics.rules(count(audit).rules) if many else ()
-    yield from text.files(_in_order(audit, trend), folded=many)
+    yield from statistics.rules_html(count(audit).rules) if many else ()
+    yield from text.files_html(_in_order(audit, trend), folded=many)
 
 
 def _course(audit: Audit, trend: Trend, drawn: Drawn, most: int) -> Iterator[str]:

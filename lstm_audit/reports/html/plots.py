@@ -41,7 +41,7 @@ class Scale(NamedTuple):
         return 100 * min(max(share, 0.0), 1.0)
 
 
-def scale_of(rows: Iterable[Row], bounds: AxisRange) -> Scale:
+def find_scale(rows: Iterable[Row], bounds: AxisRange) -> Scale:
     """An axis that holds the bulk of all units and the bounds."""
     biases = (row.measures.gates["f"] for row in rows)
     return scale_of_biases((end for b in biases for end in (b.p05, b.p95, b.mean)), bounds)
@@ -120,7 +120,7 @@ def axis(scale: Scale) -> str:
     biases = whole_biases(scale)
     marks = [_tick(scale, b, 12, f"{b}".replace("-", "\u2212")) for b in biases]
     marks += [_tick(scale, b, 27, f"f {spell_activation(b)}") for b in biases]
-    steps = [(t, bias_of(t)) for t in SCALES]
+    steps = [(t, bias_of_steps(t)) for t in SCALES]
     inside = [(t, b) for t, b in steps if scale.low < b < scale.high]
     marks += [_tick(scale, b, 42, f"τ {spell_steps(t)}") for t, b in inside]
     return f'<svg class="plot" width="100%" height="46" aria-hidden="true">{"".join(marks)}</svg>'
@@ -207,7 +207,7 @@ def _allowed(scale: Scale, bounds: AxisRange, top: float, bottom: float) -> Iter
 def _grid(scale: Scale, top: float, bottom: float) -> Iterator[str]:
     """A line at each time scale, and a dashed one at a bias of 0, where nothing was set."""
     for steps in SCALES:
-        bias = bias_of(steps)
+        bias = bias_of_steps(steps)
         if scale.low < bias < scale.high:
             yield f'<line class="mark" {_across(scale, bias, bias)} y1="{top}" y2="{bottom}"/>'
     yield f'<line class="zero" {_across(scale, 0.0, 0.0)} y1="{top}" y2="{bottom}"/>'
@@ -233,7 +233,7 @@ def spell_steps(steps: int) -> str:
     return f"{steps // 1000}k" if steps >= 1000 else str(steps)
 
 
-def bias_of(steps: float) -> float:
+def bias_of_steps(steps: float) -> float:
     """The bias whose sigmoid is a time scale: −ln(e^(1/τ) − 1)."""
     return -math.log(math.expm1(1 / steps))
 

@@ -30,7 +30,7 @@ LINES = 200
 DOTTED = 16  # checkpoints up to which each has a dot
 
 
-class Frame(NamedTuple):
+class SharedAxes(NamedTuple):
     """The axes that all plots of a page share; `first` and `last` are steps."""
 
     scale: plots.Scale
@@ -85,13 +85,13 @@ def _say_steps(trend: Trend) -> str:
     return by if trend.counted_by == "order" else f"steps {first:,} to {last:,} {markup(by)}"
 
 
-def _frame(trend: Trend, bounds: plots.AxisRange) -> Frame:
+def _frame(trend: Trend, bounds: plots.AxisRange) -> SharedAxes:
     points = [point for line in trend.lines for point in line.points]
     scale = plots.scale_of_biases([end for p in points for end in (p.p05, p.p95)], bounds)
-    return Frame(scale, bounds, trend.files[0][1], trend.files[-1][1])
+    return SharedAxes(scale, bounds, trend.files[0][1], trend.files[-1][1])
 
 
-def _card(line: Line, frame: Frame) -> Iterator[str]:
+def _card(line: Line, frame: SharedAxes) -> Iterator[str]:
     first, last = line.points[0], line.points[-1]
     yield f'<article class="card"><h3 class="path">{markup(shown_identity(line.identity))}</h3>'
     what = "; ".join(event.text for event in line.events)
@@ -103,7 +103,7 @@ def _card(line: Line, frame: Frame) -> Iterator[str]:
     )
 
 
-def _plot(line: Line, frame: Frame) -> str:
+def _plot(line: Line, frame: SharedAxes) -> str:
     said = f"mean forget bias over {counted(len(line.points), 'checkpoint')}"
     parts = [
         *_allowed(frame),
@@ -118,7 +118,7 @@ def _plot(line: Line, frame: Frame) -> str:
     )
 
 
-def _allowed(frame: Frame) -> Iterator[str]:
+def _allowed(frame: SharedAxes) -> Iterator[str]:
     if plots.are_bounds(frame.bounds):
         low, high = frame.bounds
         top, bottom = frame.down(high), frame.down(low)
@@ -132,7 +132,7 @@ def _allowed(frame: Frame) -> Iterator[str]:
                 yield _level("bound", frame.down(end))
 
 
-def _grid(frame: Frame) -> Iterator[str]:
+def _grid(frame: SharedAxes) -> Iterator[str]:
     """Whole biases on the left; f and τ on the right, a line for each."""
     right = WIDE - RIGHT
     for whole in plots.whole_biases(frame.scale):
@@ -141,7 +141,7 @@ def _grid(frame: Frame) -> Iterator[str]:
         yield f'<text class="tick" x="{LEFT - 5}" y="{y:.4g}" text-anchor="end">{text}</text>'
     taken: list[float] = []
     for steps in SCALES:
-        bias = plots.bias_of(steps)
+        bias = plots.bias_of_steps(steps)
         y = frame.down(bias)
         if frame.scale.low < bias < frame.scale.high:
             yield _level("mark", y)
@@ -163,7 +163,7 @@ def _level(name: str, y: float) -> str:
     return f'<line class="{name}" x1="{LEFT}" x2="{WIDE - RIGHT}" y1="{y:.4g}" y2="{y:.4g}"/>'
 
 
-def _steps(frame: Frame) -> Iterator[str]:
+def _steps(frame: SharedAxes) -> Iterator[str]:
     """The first step and the last, below."""
     ends = [(frame.first, LEFT, "start"), (frame.last, WIDE - RIGHT, "end")]
     for step, x, anchor in ends[: 1 if frame.first == frame.last else 2]:
@@ -171,7 +171,7 @@ def _steps(frame: Frame) -> Iterator[str]:
         yield f'<text class="tick" x="{x}" y="{TALL - 4}" text-anchor="{anchor}">{text}</text>'
 
 
-def _moments(line: Line, frame: Frame) -> Iterator[str]:
+def _moments(line: Line, frame: SharedAxes) -> Iterator[str]:
     """An upright line where something happened."""
     for event in line.events:
         if event.step is not None:
@@ -181,7 +181,7 @@ def _moments(line: Line, frame: Frame) -> Iterator[str]:
             yield f'<line class="moment" {place}>{said}</line>'
 
 
-def _course(points: Sequence[Point], frame: Frame) -> Iterator[str]:
+def _course(points: Sequence[Point], frame: SharedAxes) -> Iterator[str]:
     """The band and the mean, where they are numbers."""
     good = [point for point in points if point.mean == point.mean]
     lower = [(point.step, point.p05) for point in good]
@@ -194,5 +194,5 @@ def _course(points: Sequence[Point], frame: Frame) -> Iterator[str]:
         yield f'<circle class="mean" {place} r="2.5"/>'
 
 
-def _path(places: Sequence[tuple[int, float]], frame: Frame) -> str:
+def _path(places: Sequence[tuple[int, float]], frame: SharedAxes) -> str:
     return " ".join(f"{frame.across(step):.4g},{frame.down(bias):.4g}" for step, bias in places)

@@ -21,15 +21,15 @@ LISTED = 200  # initialisers that are written out; there are as many rules as th
 
 def sections(found: Statistics, look: Look) -> Iterator[str]:
     """Everything that the statistics hold."""
-    yield from rules(found.rules)
+    yield from rules_html(found.rules)
     yield from inits(found.inits, look.bounds)
     yield from activations(found.activation)
-    yield from formats(found.formats)
+    yield from formats_html(found.formats)
     yield from worst(found.worst)
     yield from errors(found)
 
 
-def rules(counts: Sequence[RuleCount]) -> Iterator[str]:
+def rules_html(counts: Sequence[RuleCount]) -> Iterator[str]:
     """A line a rule and severity, with the range of what it measured."""
     if not counts:
         return
@@ -118,7 +118,7 @@ def activations(bins: Sequence[int]) -> Iterator[str]:
     yield "</tbody></table></div></section>"
 
 
-def formats(counts: Sequence[FormatCount]) -> Iterator[str]:
+def formats_html(counts: Sequence[FormatCount]) -> Iterator[str]:
     """A line a format."""
     if not counts:
         return

@@ -1,7 +1,7 @@
 """The text of a page: what the rules said of each file, what was not judged, what was not read.
 
-Comes in: a `FileAudit`, or the errors of a run. Goes out: sections. Promise: what is said of many is
-said once, and what is left out is counted.
+Comes in: a `FileAudit`, or the errors of a run. Goes out: sections. Promise: what is said of many
+is said once, and what is left out is counted.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,7 +25,7 @@ NAMED = 12  # names that a finding lists before "and N more"
 FILES = 200  # files whose text is written out
 
 
-def files(found: Sequence[FileAudit], folded: bool) -> Iterator[str]:
+def files_html(found: Sequence[FileAudit], folded: bool) -> Iterator[str]:
     """The files that have something to say; `folded`: below their names, to be opened."""
     said = [file for file in found if file.findings or file.skipped or not file.rows]
     for file in said[:FILES]:
