@@ -44,11 +44,11 @@ def diff(
     return compare(left, right, (match,) if isinstance(match, str) else tuple(match))
 
 
+# The kinds of error that are not those of a malformed file.
 FAULTS: dict[type[AuditError], tuple[str, ...]] = {
     UnknownFormat: ("unknown-format", "lfs-pointer", "html", "empty"),
     Unreadable: ("io", "changed", "interrupted-patch"),
 }
-"""The kinds of error that are not those of a malformed file."""
 
 
 def exception_of(error: FileError) -> AuditError:

@@ -14,7 +14,7 @@ from .errors import BadPolicy, Skipped
 from .facts import Audit, Row, json_number
 from .lstm.layer import GATES, Identity
 from .policy.verdict import unjudged
-from .result import Result, quoted
+from .result import Result, quote_for_repr
 
 # Pairs of LSTMs without a name in common that are compared by their numbers.
 MAX_CROSSED = 4096
@@ -32,7 +32,7 @@ class LstmPair:
 
     def __repr__(self) -> str:
         said = "changed" if self.changed else "unchanged"
-        return f"<LstmPair {quoted(self.a.lstm.address)}: {said}>"
+        return f"<LstmPair {quote_for_repr(self.a.lstm.address)}: {said}>"
 
     @property
     def moved(self) -> dict[str, float]:

@@ -19,7 +19,7 @@ from .policy.load import PolicyLike, make_policy
 from .policy.model import Policy
 from .policy.verdict import Outcome, verdict
 from .result import Result
-from .signatures import spell_out
+from .signatures import write_signature
 from .step import probe as measure_cells
 
 
@@ -119,12 +119,12 @@ def check(
     return Checked(result, chosen, verdict(result, chosen, allow_skipped=allow_skipped))
 
 
+# The flags of which the short forms are made.
 PAIRS = {
     "activation": ("min_activation", "max_activation"),
     "bias": ("min_bias", "max_bias"),
     "time_scale": ("min_time_scale", "max_time_scale"),
 }
-"""The flags of which the short forms are made."""
 
 
 def _as_flags(given: dict[str, Any]) -> dict[str, Any]:
@@ -196,8 +196,8 @@ def _assert_probed(target: Any, low: float, high: float) -> None:
         raise AssertionError("\n".join(lines))
 
 
+# What an assertion of a bias allows for rounding.
 EXACT = 1e-6
-"""What an assertion of a bias allows for rounding."""
 
 
 def assert_forget_gate(
@@ -241,7 +241,7 @@ def assert_forget_gate(
 
 
 # What inspect.signature, and so help() and TAB, show.
-check.__signature__ = spell_out(check, Flags.__annotations__)  # type: ignore[attr-defined]
-assert_forget_gate.__signature__ = spell_out(  # type: ignore[attr-defined]
+check.__signature__ = write_signature(check, Flags.__annotations__)  # type: ignore[attr-defined]  # read by inspect.signature
+assert_forget_gate.__signature__ = write_signature(  # type: ignore[attr-defined]  # read by inspect.signature
     assert_forget_gate, ForgetBounds.__annotations__
 )

@@ -20,7 +20,7 @@ from .facts import Audit, FileAudit, FileError, Json, Row, json_number
 from .formats import COUNTERS
 from .lstm.find import natural
 from .lstm.layer import Identity
-from .result import Result, quoted
+from .result import Result, quote_for_repr
 
 NUMBER = re.compile(r"\d{1,18}", re.ASCII)
 # Checkpoints of one model that are shown as a run.
@@ -69,7 +69,7 @@ class Line(NamedTuple):
     def __repr__(self) -> str:
         events = "; ".join(event.text for event in self.events)
         said = f"{len(self.points)} points{f', {events}' if events else ''}"
-        return f"<Line {quoted(self.identity.address)}: {said}>"
+        return f"<Line {quote_for_repr(self.identity.address)}: {said}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)

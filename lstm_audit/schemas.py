@@ -20,8 +20,8 @@ from .rules import catalogue
 from .statistics import StatisticsDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+# Where SchemaStore keeps a schema of this name; what it needs besides is in `.schemastore`.
 POLICY_ID = "https://www.schemastore.org/lstm-audit.json"
-"""Where SchemaStore keeps a schema of this name; what it needs besides is in `.schemastore`."""
 
 
 def report_schema() -> Json:

@@ -9,7 +9,7 @@ from inspect import Parameter, Signature, signature
 from typing import Any
 
 
-def spell_out(function: Callable[..., Any], keywords: Mapping[str, Any]) -> Signature:
+def write_signature(function: Callable[..., Any], keywords: Mapping[str, Any]) -> Signature:
     """The signature with a keyword, None unless given, for each of these names and types."""
     plain = signature(function)
     kept = [p for p in plain.parameters.values() if p.kind is not Parameter.VAR_KEYWORD]

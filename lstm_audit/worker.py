@@ -24,7 +24,7 @@ from queue import SimpleQueue
 from typing import Any, BinaryIO, Generic, TypeVar
 
 Given = TypeVar("Given")
-Answer = TypeVar("Answer")
+WorkerAnswer = TypeVar("WorkerAnswer")
 
 # Inputs of an executor that are under way, or whose results wait for an earlier one.
 WINDOW = 256
@@ -45,7 +45,7 @@ HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 # the working directory and the environment (a checkpoint's folder may hold a `json.py`), and one
 # killed worker breaks the whole pool. Here a process is an interpreter started with -I on a fixed
 # command; it is told a task through a pipe; and its death is one file's error.
-class Worker(Generic[Given, Answer]):
+class Worker(Generic[Given, WorkerAnswer]):
     """One child process, started when it is first asked; another takes its place when it dies.
 
     `task` is a function of a module of this package, or a `partial` of one; `fail` makes the result
@@ -53,18 +53,18 @@ class Worker(Generic[Given, Answer]):
     """
 
     def __init__(
-        self, task: Callable[[Given], Answer], fail: Callable[[Given, str], Answer]
+        self, task: Callable[[Given], WorkerAnswer], fail: Callable[[Given, str], WorkerAnswer]
     ) -> None:
         self._task, self._fail = task, fail
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self, given: Given, seconds: float = SECONDS) -> Answer:
+    def run(self, given: Given, seconds: float = SECONDS) -> WorkerAnswer:
         """One input's result; a failure of that input when the process dies or takes too long."""
         process = self._process or self._start()
         try:
             _send(_pipe(process.stdin), given)
             if _ready(_pipe(process.stdout), seconds):
-                result: Answer = _receive(_pipe(process.stdout))
+                result: WorkerAnswer = _receive(_pipe(process.stdout))
                 return result
             problem = f"it took over {seconds:.0f} s to read"
         except (EOFError, BrokenPipeError):
@@ -95,21 +95,21 @@ class Worker(Generic[Given, Answer]):
 # threads cost nothing, and results can be handed on in the order of the inputs.
 def over_processes(
     inputs: Sequence[Given],
-    task: Callable[[Given], Answer],
-    fail: Callable[[Given, str], Answer],
+    task: Callable[[Given], WorkerAnswer],
+    fail: Callable[[Given, str], WorkerAnswer],
     jobs: int,
-    here: Callable[[Given], Answer | None],
-) -> Iterator[Answer]:
+    here: Callable[[Given], WorkerAnswer | None],
+) -> Iterator[WorkerAnswer]:
     """Results in order, by a thread a job, each with a process of its own, which dies with its
     input and no other. `here` gives the result of an input that is this process's own (standard
     input), and None for all others.
     """
     workers = [Worker(task, fail) for _ in range(jobs)]
-    idle: SimpleQueue[Worker[Given, Answer]] = SimpleQueue()
+    idle: SimpleQueue[Worker[Given, WorkerAnswer]] = SimpleQueue()
     for worker in workers:
         idle.put(worker)
 
-    def run(given: Given) -> Answer:
+    def run(given: Given) -> WorkerAnswer:
         if (own := here(given)) is not None:
             return own
         worker = idle.get()
@@ -128,10 +128,10 @@ def over_processes(
 
 
 def in_order(
-    executor: Executor, run: Callable[[Given], Answer], inputs: Iterable[Given]
-) -> Iterator[Answer]:
+    executor: Executor, run: Callable[[Given], WorkerAnswer], inputs: Iterable[Given]
+) -> Iterator[WorkerAnswer]:
     """Results in the order of the inputs, of which at most `WINDOW` are under way or waiting."""
-    waiting: deque[Future[Answer]] = deque()
+    waiting: deque[Future[WorkerAnswer]] = deque()
     for given in inputs:
         waiting.append(executor.submit(run, given))
         if len(waiting) >= WINDOW:

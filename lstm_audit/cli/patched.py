@@ -16,8 +16,8 @@ from ..patching.plan import GatePlan
 from ..reports.words import counted, digits, escape, fraction, shown_address
 
 AnyPlan = Planned | PatchedFile
+# A plan with its places in the open file, or what Python keeps of it.
 AnyGate = GatePlan | PatchedGate
-"""A plan with its places in the open file, or what Python keeps of it."""
 
 SHOWN_BYTES = 8
 

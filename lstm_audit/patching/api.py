@@ -17,8 +17,8 @@ from ..interrupted import sidecars
 from ..lstm.own import Own
 from ..pipeline import checkpoints_in
 from ..policy.load import PolicyLike, make_policy
-from ..result import Result, quoted
-from ..signatures import spell_out
+from ..result import Result, quote_for_repr
+from ..signatures import write_signature
 from ..targets import TARGETS, Target, only_one
 from ..targets import target as make_target
 from .apply import Mode
@@ -60,7 +60,7 @@ class PatchedGate(NamedTuple):
     def __repr__(self) -> str:
         means = [sum(values) / max(len(values), 1) for values in (self.before, self.after)]
         said = f"{means[0]:.4g} → {means[1]:.4g}"
-        return f"<PatchedGate {quoted(self.lstm.address)} {self.gate}: {said}>"
+        return f"<PatchedGate {quote_for_repr(self.lstm.address)} {self.gate}: {said}>"
 
 
 class PatchedFile(NamedTuple):
@@ -87,7 +87,7 @@ class PatchedFile(NamedTuple):
 
     def __repr__(self) -> str:
         said = "written" if self.written else "changes" if self.changes else "nothing to change"
-        return f"<PatchedFile {quoted(self.path)}: {self.target.text}, {said}>"
+        return f"<PatchedFile {quote_for_repr(self.path)}: {self.target.text}, {said}>"
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -136,7 +136,7 @@ class Patched(Result, view="patched"):
 
     def to_dict(self) -> Json:
         """`lstm-audit/patch/1`, as plain JSON values."""
-        from json import loads
+        from json import loads  # 2 ms that only a text needs
 
         document: Json = loads(self.to("json"))
         return document
@@ -316,7 +316,7 @@ def _with_donor(target: Target) -> Target:
 
 
 # What inspect.signature, and so help() and TAB, show: also targets that were added to the table.
-patch.__signature__ = spell_out(  # type: ignore[attr-defined]
+patch.__signature__ = write_signature(  # type: ignore[attr-defined]  # read by inspect.signature
     patch,
     {row.keyword: Wanted.__annotations__.get(row.keyword, Any) for row in TARGETS.values()},
 )

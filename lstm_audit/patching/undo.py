@@ -11,7 +11,7 @@ import os
 from typing import Literal, NamedTuple
 
 from ..interrupted import strangers
-from ..result import quoted
+from ..result import quote_for_repr
 from . import files, journal, record
 from .apply import (
     Applied,
@@ -55,7 +55,7 @@ class Undone(NamedTuple):
     doubts: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        return f"<Undone {quoted(self.path)}: {self.state}, {self.remaining} steps left>"
+        return f"<Undone {quote_for_repr(self.path)}: {self.state}, {self.remaining} steps left>"
 
 
 def undo(

@@ -240,6 +240,7 @@ def extension(evidence: Evidence) -> Iterator[Hit]:
 
     Fix: there is nothing to `lstm-audit patch`. Rename the file to what it is:
 
+        import os
         os.rename("model.safetensors", "model.pt")
         state = torch.load("model.pt", weights_only=True)
 

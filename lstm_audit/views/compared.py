@@ -39,7 +39,7 @@ def picture(comparison: Comparison) -> str:
     return fragment(page_of_diff(comparison))
 
 
-def pairs(comparison: Comparison) -> Columns:
+def list_pairs(comparison: Comparison) -> Columns:
     """A line a pair: where, whether it changed, and the means of both sides."""
     both = comparison.pairs
     moved = {f"moved_{gate}": [pair.moved[gate] for pair in both] for gate in GATES}
@@ -57,6 +57,6 @@ def pairs(comparison: Comparison) -> Columns:
     }
 
 
-FRAMES: Mapping[str, Callable[[Comparison], Columns]] = {"pairs": pairs}
+FRAMES: Mapping[str, Callable[[Comparison], Columns]] = {"pairs": list_pairs}
 
 VIEW = View({"table": table, "json": json, "html": html}, (table,), picture, FRAMES)

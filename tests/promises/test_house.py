@@ -165,6 +165,14 @@ SHARED_NAMES = {
     "units": "a line a unit; each module of views/ that has units",
     "statistics": "how a report shows a run of any size; each report that can has one",
     "GateMonitor": "the callback of a trainer; each module of integrations/ has one",
+    "csv": "the function that writes a format bears the format's name",
+    "html": "likewise",
+    "json": "likewise",
+    "table": "likewise",
+    "diff": "Python's name for what the command does; views/ shows its result",
+    "presets": "likewise, and what a shell completes",
+    "undo": "likewise, of one file and of a checkpoint",
+    "Formats": "the formats of a result; each module of views/ may have its own",
     "assert_forget_gate": "the plugin's fixture hands out the function of this name",
 }
 

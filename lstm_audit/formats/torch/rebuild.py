@@ -57,11 +57,11 @@ _CLASSES = {"Tensor", "_TensorBase", "tensor", "as_tensor", "from_numpy", "asarr
 _ARRAYS = {
     (module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")
 } | {(module, "_frombuffer") for module in ("numpy.core.numeric", "numpy._core.numeric")}
+# How jax pickles an array: (function, arguments, state) of numpy's, and what jax knows of it.
 _JAX = {
     ("jax._src.array", "_reconstruct_array"),
     ("jax._src.device_array", "reconstruct_device_array"),
 }
-"""How jax pickles an array: (function, arguments, state) of numpy's, and what jax knows of it."""
 
 _NDARRAY = ("numpy", "ndarray")
 # Attributes that a tensor's state may name and that would change its values; so might any name with
