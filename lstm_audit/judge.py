@@ -42,6 +42,7 @@ def judge_file(
         skipped=found.skipped,
         lookalikes=found.lookalikes,
         globals=checkpoint.globals,
+        around=checkpoint.around,
         trailing=checkpoint.trailing,
         shared={address for address, count in addresses.items() if count > 1},
     )

@@ -117,13 +117,14 @@ class Checkpoint(NamedTuple):
     """Named tensors and what is claimed of them.
 
     `tensors` go by their natural dotted path; `claims` by module path, or by the path of the folder
-    that the tensors of one recurrence stand in; `skipped` are tensors or
-    modules that the container holds in a form that cannot be read; `globals` are the (module, name)
-    pairs that an unsafe load of the file would import; `trailing` are bytes where no reader of the
-    format looks; `notes` are sentences for the report. `graphs` hold what has no names; then there
-    are no `tensors`. `files` are bytes in it, by their path, that may be checkpoints of their own.
-    `counters` are the numbers by which the file itself says how far training had come.
-    `twins`: by the name of a tensor, that of another in which the same numbers are stored again.
+    that the tensors of one recurrence stand in; `skipped` are tensors or modules that the container
+    holds in a form that cannot be read; `globals` are the (module, name) pairs that an unsafe load
+    of the file would import, `around` those that loading what it lies in would; `trailing` are
+    bytes where no reader of the format looks; `notes` are sentences for the report. `graphs` hold
+    what has no names; then there are no `tensors`. `files` are bytes in it, by their path, that may
+    be checkpoints of their own. `counters` are the numbers by which the file itself says how far
+    training had come. `twins`: by the name of a tensor, that of another in which the same numbers
+    are stored again.
     """
 
     format: str
@@ -131,6 +132,7 @@ class Checkpoint(NamedTuple):
     claims: Mapping[str, Claim] = {}
     skipped: tuple[Skipped, ...] = ()
     globals: tuple[tuple[str, str], ...] = ()
+    around: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     graphs: tuple[Graph, ...] = ()
     files: Mapping[str, Span] = {}

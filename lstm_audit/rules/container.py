@@ -5,7 +5,7 @@ importing it would do, and of the data only records with a bias are read.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ..formats import all_formats, format_named
 from ..raw.checksums import KINDS
@@ -90,7 +90,9 @@ def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
     collections, builtin containers and numpy's reconstructors. A dotted name is never inert: it
     reaches through a module to anything. Every pickle of the file counts, also those inside it: of
     a .pt2 the sample inputs and pickled weights, which torch.export.load unpickles without a
-    filter. TorchScript's own classes (`__torch__`) are its code, and are not imported.
+    filter; of an .npz its arrays of objects. So do the pickles that a checkpoint lies in or beside:
+    the object around its bytes, the settings of a Stable-Baselines3 model, others of its archive.
+    TorchScript's own classes (`__torch__`) are its code, and are not imported.
 
     Why it hurts: `torch.load(weights_only=False)` and `pickle.load` import these names and call
     what the file tells them to call. With a whole pickled model it is only a wish for your source
@@ -107,21 +109,26 @@ def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
 
     References: torch.load, `weights_only`; the Python documentation of pickle, "Warning".
     """
-    foreign = sorted(
-        f"{module}.{name}" for module, name in set(evidence.globals) if not inert(module, name)
-    )
+    own, around = _foreign(evidence.globals), _foreign(evidence.around)
     known = format_named(evidence.format)
-    if foreign and not known.executes:  # a script brings its own classes
-        foreign = [name for name in foreign if not name.startswith("__torch__.")]
+    if not known.executes:  # a script brings its own classes
+        own = {name for name in own if not name.startswith("__torch__.")}
+    foreign = sorted(own | around)
     if foreign:
-        # torch.load takes a plain pickle for a legacy file, and its filter refuses that
-        load = "load with weights_only=True" if known.filters else "load it only if you trust it"
+        # torch.load takes a plain pickle for a legacy file, and its filter refuses that; nor does
+        # the filter reach what a checkpoint lies in
+        filtered = known.filters and not around
+        load = "load with weights_only=True" if filtered else "load it only if you trust it"
         message = (
             f"an unsafe load would import {len(foreign)} name{'s' * (len(foreign) > 1)} outside "
             "of the inert set: "
             f"{_listed(foreign)}; {load}, or save the state dict alone"
         )
         yield Hit(message, len(foreign), 0)
+
+
+def _foreign(named: Iterable[tuple[str, str]]) -> set[str]:
+    return {f"{module}.{name}" for module, name in named if not inert(module, name)}
 
 
 def inert(module: str, name: str) -> bool:

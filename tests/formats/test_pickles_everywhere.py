@@ -207,3 +207,20 @@ def test_a_pickle_that_cannot_be_gone_through_is_refused(kind: str, tmp_path: Pa
         path.write_bytes(zipped({**members, "names.npy": head + b"\n" + hidden}))
     found = lstm_audit.audit(path)
     assert [error.kind for error in found.errors] == ["malformed"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "advice"),
+    [
+        ("a torch file", "load with weights_only=True"),
+        ("in a zip", "load with weights_only=True"),
+        ("around bytes", "load it only if you trust it"),
+        ("Stable-Baselines3's settings", "load it only if you trust it"),
+    ],
+)
+def test_a_filter_is_advised_only_where_it_reaches(kind: str, advice: str, tmp_path: Path) -> None:
+    name, build = KINDS[kind]
+    path = tmp_path / name
+    path.write_bytes(build(BAD))
+    (said,) = [f for f in lstm_audit.audit(path).findings if f.code == "LA901"]
+    assert f"posix.system; {advice}" in said.message

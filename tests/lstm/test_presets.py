@@ -314,7 +314,7 @@ def test_the_draws_never_change(text: str) -> None:
 
 def test_the_draws_do_not_hang_on_the_process() -> None:
     code = (
-        "from lstm_audit.lstm.presets import *; print(initial(parse_preset('chrono:784'), 3, 7, 'a', 1, "
+        "from lstm_audit.lstm.presets import initial, parse_preset; print(initial(parse_preset('chrono:784'), 3, 7, 'a', 1, "
         "'reverse').forget)"
     )
     for salt in ("1", "2"):

@@ -136,8 +136,8 @@ def _loading(found: list[MemberPart], named: Pairs) -> list[MemberPart]:
     """The same parts, where what loads them would also import these (module, name) pairs."""
     for at, part in enumerate(found):
         if named and isinstance(part.checkpoint, Checkpoint):
-            known = dict.fromkeys((*named, *part.checkpoint.globals))
-            loaded = part.checkpoint._replace(globals=tuple(known))
+            known = dict.fromkeys((*named, *part.checkpoint.around))
+            loaded = part.checkpoint._replace(around=tuple(known))
             return [*found[:at], part._replace(checkpoint=loaded), *found[at + 1 :]]
     return found
 
