@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from itertools import product
 
 import torch
-from forensics_recipes import RECIPES, TRACELESS, TRAPS, UNSEEN, Recipe
+from forensics_recipes import AFTERWARDS, RECIPES, TRACELESS, TRAPS, UNSEEN, Recipe
 from forensics_training import HELD_OUT, OPTIMISERS, Choice, Optimiser, Trained, choose, train_one
 from torch import Tensor, nn
 
@@ -147,7 +147,7 @@ def answers(trained: Trained, dtype: torch.dtype) -> list[Init]:
 
 def count(tally: Tally, choice: Choice, init: Init, dtype: str) -> None:
     """One recurrence of a trained module."""
-    truth = ALL[choice.recipe].truth
+    truth = AFTERWARDS.get(choice.recipe, ALL[choice.recipe].truth)
     answer = verdict(init, truth)
     if answer == "unknown" and choice.recipe in TRACELESS:
         answer = "right"  # nothing is left to tell by

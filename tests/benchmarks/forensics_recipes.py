@@ -221,3 +221,6 @@ TRACELESS = frozenset(
      "1, then halved"}
 )  # fmt: skip
 """Of these no trace is left once they are trained: "unknown" is the right answer."""
+
+AFTERWARDS = {"1, then halved": "constant(1)"}
+"""What a trained one was, where the start itself did what decay does."""

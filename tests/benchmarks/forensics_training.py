@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-HELD_OUT = 10_000
+HELD_OUT = 20_000
 Write = Callable[[Tensor, Tensor], None]
 Optimiser = Callable[[Iterable[Tensor]], torch.optim.Optimizer]
 

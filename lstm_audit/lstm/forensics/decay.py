@@ -79,28 +79,49 @@ def shape(factor: Factor | None, drawn: Sequence[Gap]) -> Factor | None:
     return Factor(factor.scale / root, factor.sigma / root) if odds > 3 else None
 
 
+# A number is said in two cases. Nothing decayed, by the other gates and by the forget gate's own
+# draw: then it is today's mean, or the written number beside it. Something clearly did: then it is
+# the written number that the common factor leads back to. What lies between has a name, no number.
 def number_set(trace: Trace, factor: Factor | None) -> float | None:
     """The number that one forget half was set to, the other being drawn; None where it is not sure.
 
-    The forget gate's own draw must have shrunk as the number is said to have: L2 inside Adam
-    shrinks that gate most, and then the factor of the others is not its own.
+    L2 inside Adam shrinks the forget gate most, so its own draw must have shrunk as is said.
     """
     gap, size, bound = trace.gaps[F], trace.bias.size, trace.bias.bound
+    if size < 16:  # too few to show a decay
+        return None
     raw, error = abs(gap.mean), bound / math.sqrt(3 * size)
-    if size < 16:  # too few to show a decay: what is no written number as it is, is none
-        return worth(raw, error / 1.6, None)
     others = factor or scale_of([trace.gaps[g] for g in (I, G, O)], bound)
-    value = worth(raw, error, others)
     own = gap.unit(bound) / math.sqrt(0.5)
     own_sigma = 0.447 / math.sqrt(size)  # of the spread of one uniform draw
-    if value is None:
-        sure = others.is_whole() and others.sigma <= 0.03 and abs(own - 1) <= 2 * own_sigma + 0.01
-        return raw if sure else None
-    if abs(value - raw) <= 4 * error:
-        whole = others.is_whole() and abs(own - 1) <= 2 * own_sigma + 0.01
-        return value if whole or (factor and error <= 0.02 * raw) else None
+    nearest = min(WRITTEN, key=lambda c: abs(raw - c))
+    if others.is_whole() and abs(own - 1) <= 2 * own_sigma + 0.01:
+        if abs(raw - nearest) <= (4 if size >= 32 else 2.5) * error:
+            return nearest
+        reach = 2.5 * others.sigma
+        decayed = any(abs(raw / c - others.scale) <= reach for c in WRITTEN if raw < c)
+        return None if decayed or others.sigma > 0.045 else raw
+    value = worth(raw, error, others)
     alike = abs(own - others.scale) <= 2 * math.hypot(own_sigma * own, others.sigma)
     return value if factor and factor.sigma <= 0.04 and alike else None
+
+
+def exact_number(gap: Gap, factor: Factor | None) -> float | None:
+    """The number behind a gap that is one constant in every unit, so exact that it shrank as the
+    drawn gates did.
+
+    Where it is a written number as it is, and they shrank, two stories fit: then it is none.
+    """
+    raw = abs(gap.level)
+    error = max(1e-4 * raw, gap.mean_noise() / 30)
+    written = min(abs(raw - c) for c in WRITTEN) <= 4 * error
+    if factor is None:
+        return worth(raw, error, None)
+    if factor.is_whole():
+        value = worth(raw, error, None)
+        near = any(abs(raw / c - factor.scale) <= 2.5 * factor.sigma for c in WRITTEN if raw < c)
+        return value if value or near or factor.sigma > 0.045 else raw
+    return None if written else worth(raw, error, factor)
 
 
 def worth(mean: float, error: float, factor: Factor | None) -> float | None:

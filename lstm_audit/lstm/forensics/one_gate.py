@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from . import laws
 from .bias import F, G, I, O
-from .decay import Factor, number_set, scale_of, shape, worth
+from .decay import Factor, exact_number, number_set, scale_of, shape, worth
 from .odds import flat_odds
 from .schemes import GATES, Init, round_figures
 from .trace import Gap, Trace, is_equal, rounding_is_small
@@ -61,13 +61,11 @@ def _level(trace: Trace, factor: Factor | None) -> Init | None:
     if drawn:
         factor = shape(factor, drawn)
     size = abs(gap.level)
-    value = worth(size, max(1e-4 * size, gap.mean_noise() / 30), factor)
-    clear = factor is not None and 3 * factor.sigma <= 0.1 * factor.scale
-    if value is None and clear and not trace.bias.coarse and factor and factor.scale < 0.97:
-        value = size / factor.scale
     if size < bound / 8:
         return None
-    return trace.constant(value, gap.level, "high" if trace.bias.size >= 8 else "medium")
+    value = exact_number(gap, factor)
+    sure = trace.bias.size >= 8 and not trace.bias.coarse
+    return trace.constant(value, gap.level, "high" if sure else "medium")
 
 
 def _nearly_level(trace: Trace, factor: Factor | None) -> Init | None:
@@ -99,6 +97,23 @@ def _other_level(trace: Trace, factor: Factor | None) -> Init | None:
             confidence = "high" if level and size >= 8 else "medium"
             return trace.misplaced(gate, value, confidence)
     return None
+
+
+def _only_gate(trace: Trace, _: Factor | None) -> Init | None:
+    """Zeros everywhere but in one gate, whose number adaptive L2 has smeared: it is not said."""
+    if sorted(trace.word) != ["R", "Z", "Z", "Z"] or not rounding_is_small(trace):
+        return None
+    gate = trace.word.index("R")
+    gap = trace.gaps[gate]
+    if (
+        trace.bias.size < 6
+        or gap.std > 0.12 * abs(gap.mean)
+        or abs(gap.mean) < trace.bias.bound / 4
+    ):
+        return None
+    if gate == F:
+        return trace.constant(None, gap.mean, "medium")
+    return trace.misplaced(gate, abs(gap.mean), "medium")
 
 
 def _alike(trace: Trace, _: Factor | None) -> Init | None:
@@ -184,10 +199,9 @@ def _far(trace: Trace, factor: Factor | None) -> Init | None:
     reach = bound if whole else bound * own.scale
     if not _is_flat(gap, reach, own.scale if size >= 16 else scale, bound):
         return None
-    value = number_set(trace, factor)
-    if value is None and size < 16:
+    if size < 16 and worth(abs(gap.mean), bound / math.sqrt(3 * size) / 1.6, None) is None:
         return None
-    return trace.one_sided(value, "high" if size >= 32 and whole else "medium")
+    return trace.one_sided(number_set(trace, factor), "high" if size >= 48 and whole else "medium")
 
 
 def _is_flat(gap: Gap, reach: float, scale: float, bound: float) -> bool:
@@ -208,6 +222,7 @@ STEPS: tuple[Step, ...] = (
     _level,
     _nearly_level,
     _other_level,
+    _only_gate,
     _alike,
     _nearly_alike,
     _all_shifted,

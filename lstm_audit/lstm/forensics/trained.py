@@ -112,7 +112,7 @@ def _drawn(trace: Trace) -> Init | None:
             "the forget halves differ by one draw's width: one of them may have been zeroed"
         )
     if size >= 8 and law.fits and law.whole:
-        confidence = "high" if size >= 24 else "medium" if size >= 12 else "low"
+        confidence = "high" if size >= 48 else "medium" if size >= 12 else "low"
         return trace.init(
             "pytorch-default", None, confidence, "all halves differ as two default draws do"
         )
@@ -140,7 +140,7 @@ def _shifted(trace: Trace) -> Init | None:
         if not (law.fits and looks_flat(gap, law, trace.bias) and is_one_draw(gap, law, trace)):
             continue
         size, value = trace.bias.size, law.undecayed(abs(gap.mean))
-        confidence = "high" if size >= 32 and law.whole else "medium" if size >= 16 else "low"
+        confidence = "high" if size >= 48 and law.whole else "medium" if size >= 16 else "low"
         if gate != F:
             return trace.misplaced(gate, value, confidence)
         return trace.one_sided(value, confidence)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 from . import laws
 from .bias import F, G, I, O
-from .decay import Factor, number_set, shape, worth
+from .decay import Factor, exact_number, number_set, shape
 from .odds import is_triangular
 from .one_gate import LEAST
 from .schemes import Init, family, name_no_law, round_figures
@@ -54,7 +54,7 @@ def is_lifted(trace: Trace) -> bool:
     """
     ih, hh = trace.bias.ih, trace.bias.hh
     one, two = laws.mean(ih[F]), laws.mean(hh[F])
-    if min(one, two) <= max(0.6, 1.5 * trace.bias.bound):
+    if min(one, two) <= max(0.45, 1.5 * trace.bias.bound):
         return False
     return one + two > 3 * max(abs(laws.mean(ih[g]) + laws.mean(hh[g])) for g in (I, G, O))
 
@@ -74,10 +74,7 @@ def _constant(trace: Trace, init: Init, factor: Factor | None) -> Init:
     if "divided" in init.evidence:
         return init
     known = shape(factor, [trace.gaps[g] for g in (I, G, O) if trace.gaps[g].kind == "R"])
-    value = worth(raw, max(1e-4 * raw, gap.mean_noise() / 30), known)
-    if value is None and known is not None and known.is_whole() and known.sigma <= 0.03:
-        value = raw
-    return trace.constant(value, gap.level, init.confidence)
+    return trace.constant(exact_number(gap, known), gap.level, init.confidence)
 
 
 def sign(trace: Trace, init: Init) -> Init:

@@ -6,6 +6,7 @@ exactly 0. Constants alone are `fresh?`: symmetric weights, clamped ones and a f
 keep a block bit-equal too.
 """
 
+import math
 from collections.abc import Sequence
 
 from ...tuples import NamedTuple
@@ -58,7 +59,7 @@ def vouch(bias: Bias) -> Voucher | None:
     """
     draws = bias.draws()
     if bias.coarse:
-        if not laws.looks_drawn(draws, bias.bound):
+        if not (laws.looks_drawn(draws, bias.bound) and _are_spread(bias)):
             return None
         confidence = "medium" if bias.size >= 12 else "low"
         return Voucher(
@@ -70,6 +71,19 @@ def vouch(bias: Bias) -> Voucher | None:
     if not proof.holds:
         return None
     return on_lattice("the draws", proof)
+
+
+def _are_spread(bias: Bias) -> bool:
+    """Whether each block is spread as a draw of so few is, to 4σ: one of zeros that a few steps
+    moved is not.
+    """
+    least = (1 - 1.79 / math.sqrt(bias.size)) * bias.bound / math.sqrt(3)
+    blocks = (
+        (half[g], kind)
+        for g in range(4)
+        for half, kind in zip((bias.ih, bias.hh), bias.kinds[g], strict=True)
+    )
+    return all(kind != "U" or laws.moments(block)[1] >= least for block, kind in blocks)
 
 
 def on_lattice(what: str, proof: lattice.Proof) -> Voucher:
