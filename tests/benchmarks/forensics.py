@@ -147,8 +147,10 @@ def answers(trained: Trained, dtype: torch.dtype) -> list[Init]:
 
 def count(tally: Tally, choice: Choice, init: Init, dtype: str) -> None:
     """One recurrence of a trained module."""
-    truth = AFTERWARDS.get(choice.recipe, ALL[choice.recipe].truth)
+    truth = ALL[choice.recipe].truth
     answer = verdict(init, truth)
+    if answer == "wrong" and choice.recipe in AFTERWARDS:
+        answer = verdict(init, AFTERWARDS[choice.recipe])
     if answer == "unknown" and choice.recipe in TRACELESS:
         answer = "right"  # nothing is left to tell by
     people = "what people do" if choice.recipe in RECIPES else "traps and unseen starts"

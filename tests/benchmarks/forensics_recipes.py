@@ -223,4 +223,4 @@ TRACELESS = frozenset(
 """Of these no trace is left once they are trained: "unknown" is the right answer."""
 
 AFTERWARDS = {"1, then halved": "constant(1)"}
-"""What a trained one was, where the start itself did what decay does."""
+"""What is right too once it is trained: halving everything is what a decay does."""

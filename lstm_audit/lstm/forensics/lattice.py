@@ -32,7 +32,6 @@ from ...tuples import NamedTuple
 # fused multiply-add rounds once, separate instructions twice.
 PROOF = 20.0  # bits: one false proof in a million layers
 LN2 = 0.6931471805599453
-MANY = 64  # draws of a blind lattice whose ends show at once that they have moved
 ENOUGH = 16  # draws of which, but for 2^-16, one is odd
 
 # The sign and the binary exponent that some values share: their last places are equally large. A 0
@@ -68,8 +67,7 @@ def prove(values: Sequence[float], bound: float) -> Proof:
     """
     ordered = sorted(values)
     blind = abs(1 / bound - round(1 / bound)) <= 2.0**-23 / bound
-    few = blind and len(ordered) < MANY
-    if few or not _reaches(ordered, bound) or not _is_finest(ordered, bound):
+    if not _reaches(ordered, bound) or not _is_finest(ordered, bound):
         return Proof(-1.0, blind)
     reach = bound / 8 if len(values) >= 256 else bound / 2  # the small ones show the grid best
     near = list(_near(ordered, reach))

@@ -28,7 +28,8 @@ def name_shape(bias: Bias, voucher: Voucher | None) -> Init | None:
         return None
     drawn = [h[F] for h, kind in zip((bias.ih, bias.hh), bias.kinds[F], strict=True) if kind == "N"]
     init = (_law if len(drawn) == 1 else _both)(bias, drawn[0], coupled, voucher)
-    return init if init.scheme != "unknown" or voucher.state == "fresh" else None
+    # An unlisted law looks as if it had moved, and only a certain proof says otherwise.
+    return init if init.scheme != "unknown" or voucher.confidence == "certain" else None
 
 
 def _coupled(bias: Bias) -> bool:

@@ -74,16 +74,16 @@ def vouch(bias: Bias) -> Voucher | None:
 
 
 def _are_spread(bias: Bias) -> bool:
-    """Whether each block is spread as a draw of so few is, to 4σ: one of zeros that a few steps
-    moved is not.
+    """Whether each block reaches as far as a draw does, by its root mean square: a block of zeros
+    that a few steps moved does not.
     """
-    least = (1 - 1.79 / math.sqrt(bias.size)) * bias.bound / math.sqrt(3)
+    least = 0.4 * bias.bound / math.sqrt(3) * math.sqrt(bias.size)
     blocks = (
         (half[g], kind)
         for g in range(4)
         for half, kind in zip((bias.ih, bias.hh), bias.kinds[g], strict=True)
     )
-    return all(kind != "U" or laws.moments(block)[1] >= least for block, kind in blocks)
+    return all(kind != "U" or math.hypot(*block) >= least for block, kind in blocks)
 
 
 def on_lattice(what: str, proof: lattice.Proof) -> Voucher:
