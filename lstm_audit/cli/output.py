@@ -7,9 +7,9 @@ Promise: a report is written whole or not at all, and colour appears only where 
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from time import monotonic
 from typing import Any
 
 from ..errors import BadPolicy
@@ -321,7 +321,7 @@ class ProgressLine:
     def __init__(self, quiet: bool, what: str = "files") -> None:
 
         self._clock = monotonic
-        self._start = self._last = monotonic()
+        self._start = self._last = time.monotonic()
         self._what = what
         self._active = not quiet and sys.stderr is not None and sys.stderr.isatty()
 
