@@ -320,7 +320,7 @@ class ProgressLine:
 
     def __init__(self, quiet: bool, what: str = "files") -> None:
 
-        self._clock = monotonic
+        self._clock = time.monotonic
         self._start = self._last = time.monotonic()
         self._what = what
         self._active = not quiet and sys.stderr is not None and sys.stderr.isatty()
