@@ -412,11 +412,9 @@ def _one_piece(lstm: Lstm) -> bool:
     """Whether the forget gate's bias is stored as another gate's too: TFLite keeps equal constants
     once.
     """
-    places = {
-        gate: {(id(term.block.span.source), term.block.span.start) for term in terms}
-        for gate, terms in lstm.gates.items()
-    }
-    return any(places["f"] & places[gate] for gate in GATES if gate != "f")
+    own = {term.block.place for term in lstm.gates["f"]}
+    others = (term for gate in GATES if gate != "f" for term in lstm.gates[gate])
+    return any(term.block.place in own for term in others)
 
 
 def units_of(lstm: Lstm, values: Values) -> Units:

@@ -37,10 +37,10 @@ SPOOLED_AT_ONCE = 1 << 20
 # Called with (files done, files in all) after every file.
 Progress = Callable[[int, int], None]
 
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+://")
+_SCHEME = r"[a-z][a-z0-9+.-]+://"
 
 # A data file of a TensorFlow checkpoint, by its name; its numbers say nothing by themselves.
-_DATA = re.compile(r"(.+)\.data-\d{5}-of-\d{5}")
+_DATA = r"(.+)\.data-\d{5}-of-\d{5}"
 
 # A SavedModel's graph, and the folder beside it with the weights, which are what is read.
 SAVED_MODEL, VARIABLES = "saved_model.pb", "variables"
@@ -131,16 +131,24 @@ def _expand_one(path: str) -> Iterator[Input]:
 
 def _bundle_of(path: str) -> str | None:
     """The index of a TensorFlow checkpoint, of which people name the prefix or the data."""
-    data = _DATA.fullmatch(os.path.basename(path))
-    prefix = os.path.join(os.path.dirname(path), data[1]) if data else path
-    if os.path.lexists(path) and not data:
+    stem = _stem_of_data(os.path.basename(path))
+    prefix = os.path.join(os.path.dirname(path), stem) if stem else path
+    if os.path.lexists(path) and not stem:
         return None
     return f"{prefix}.index" if os.path.isfile(f"{prefix}.index") else None
 
 
+def _stem_of_data(name: str) -> str:
+    """What the files of a TensorFlow checkpoint have in common, by the name of a data file; of any
+    other file nothing.
+    """
+    found = re.fullmatch(_DATA, name) if ".data-" in name else None
+    return found[1] if found else ""
+
+
 def is_remote(path: str) -> bool:
     """Whether a path is a locator with a scheme."""
-    return "://" in path and _SCHEME.match(path) is not None
+    return "://" in path and re.match(_SCHEME, path) is not None
 
 
 def label(path: str) -> str:
@@ -252,8 +260,8 @@ def _is_part(name: str, names: Sequence[str], folders: Sequence[str]) -> bool:
         return VARIABLES in folders
     if name.endswith(".distcp"):
         return ".metadata" in names
-    data = _DATA.fullmatch(name)
-    return data is not None and f"{data[1]}.index" in names
+    stem = _stem_of_data(name)
+    return bool(stem) and f"{stem}.index" in names
 
 
 def _is_of_net(folder: str, name: str) -> bool:

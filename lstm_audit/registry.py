@@ -56,12 +56,11 @@ class Registry(Generic[T]):
         """The decorator form of `add`."""
         return lambda entry: self.add(name, entry)
 
-    def each(self, likely: Sequence[str] = (), ahead: Sequence[str] = ()) -> Iterator[T]:
-        """Every entry; a module is imported when those before it did not suffice. `likely` are
-        imported right behind the first ones, `ahead` even before them: where their entries suffice,
-        no other is.
+    def each(self, likely: Sequence[str] = ()) -> Iterator[T]:
+        """Every entry; a module is imported when those before it did not suffice, `likely` even
+        before the first ones: where their entries suffice, no other is.
         """
-        sooner = (*ahead, *self._first, *likely)
+        sooner = (*likely, *self._first)
         given = 0
         while given < len(self._entries) or self._import_next(sooner):
             for entry in list(self._entries.values())[given:]:

@@ -234,20 +234,16 @@ def reader(name: str, *formats: Format, weak: bool = False) -> Callable[[Reader]
 
 
 LEADS = {b"\x08": ("onnx", "coreml"), b"<": ("openvino",), b"\x89": ("keras",)}
+"""The modules that read what begins with a byte."""
 
 
 def _likely(head: bytes) -> tuple[str, ...]:
-    """The modules to import behind the first ones, by how a file begins. Only the order of imports
-    follows from it: those of all other readers would take half of the time that a graph takes.
+    """The modules to import before all others, by how a file begins. Only the order of imports
+    follows from it: those of torch and Keras would take half of the time that a graph takes.
     """
+    if head[8:] == b"{" and head[:1] not in b"P\x80":  # not how a zip or a pickle begins, too
+        return ("safetensors",)
     return ("tflite",) if head[4:8] == b"TFL3" else LEADS.get(head[:1], ())
-
-
-def _certain(head: bytes) -> tuple[str, ...]:
-    """The module to import before all others: torch's, which take 3 ms to import, claim nothing
-    that begins like safetensors but those files that begin like a zip or a pickle too.
-    """
-    return ("safetensors",) if head[8:] == b"{" and head[:1] not in b"P\x80" else ()
 
 
 # Formats are told by content, never by a file's name: renamed files are common, and a name is a
@@ -260,7 +256,7 @@ def read_checkpoint(span: Span, beside: Beside) -> Checkpoint:
     """
     weak = []
     head = span[: min(span.size, 9)].read()
-    for family in READERS.each(_likely(head), _certain(head)):
+    for family in READERS.each(_likely(head)):
         if family.weak:
             weak.append(family.read)
         elif (checkpoint := family.read(span, beside)) is not None:

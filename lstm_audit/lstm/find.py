@@ -40,9 +40,7 @@ PACKED = (
 # more, and names that say of nearly all that they are none of a cell's.
 MAX_LOOKED_AT = 40_000
 
-_TELLING = re.compile(
-    r"lstm|rnn|gru|cell|forget|recur|h2h|hh|hidden|[WUb]_?[ifgco](?:$|[._/])", re.I
-)
+_TELLING = r"(?i)lstm|rnn|gru|cell|forget|recur|h2h|hh|hidden|[WUb]_?[ifgco](?:$|[._/])"
 
 GroupResult = Lstm | Skipped | Lookalike
 
@@ -114,7 +112,7 @@ def _worth_a_look(names: Sequence[str]) -> Sequence[str]:
     """
     if len(names) <= MAX_LOOKED_AT:
         return names
-    telling = [name for name in names if _TELLING.search(name)]
+    telling = [name for name in names if re.search(_TELLING, name)]
     if len(telling) > MAX_LOOKED_AT:
         message = f"over {MAX_LOOKED_AT} tensors of one file look like gates of unknown cells"
         raise MalformedFile(message, kind="limit")

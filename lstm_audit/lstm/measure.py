@@ -14,7 +14,7 @@ from operator import add, sub
 
 from ..activations import parse_activation
 from ..raw.span import Span, span_all
-from ..raw.tensor import Block, read_block, read_numbers, whole_block
+from ..raw.tensor import Block, read_block, whole_block
 from ..tuples import NamedTuple
 from .layer import GATES, Lstm, Term
 
@@ -139,8 +139,8 @@ def _term_values(term: Term, cache: dict[int, Sequence[float]]) -> Sequence[floa
 def _block_values(block: Block, cache: dict[int, Sequence[float]]) -> Sequence[float]:
     """A block's numbers by way of its whole tensor, which the other three gates share."""
     key = id(block.tensor)
-    if key not in cache:
-        cache[key] = read_numbers(whole_block(block.tensor))
+    if key not in cache:  # as floats: packed, each would be made anew by whoever looks at it
+        cache[key] = read_block(whole_block(block.tensor))
     return cache[key][block.start : block.stop : block.step]
 
 

@@ -150,6 +150,12 @@ class Block(NamedTuple):
         return self.tensor.strides[self.axis] * self.step
 
     @property
+    def place(self) -> tuple[int, int]:
+        """Where the first byte lies, the source with it: the same for two names of one block."""
+        step = self.tensor.strides[self.axis] * self.tensor.dtype.itemsize
+        return id(self.tensor.span.source), self.tensor.span.start + self.start * step
+
+    @property
     def span(self) -> Span:
         """From the block's first byte to its last; it holds foreign bytes in between when `stride`
         is not 1.

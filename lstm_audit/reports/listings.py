@@ -93,7 +93,7 @@ def group_findings(findings: Iterable[Finding], each: bool = False) -> list[Find
 
 
 # A number of a message; digits in a name (bias_ih_l0, layers.0.lstm) are none.
-NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w]|\.\d)")
+NUMBER = r"(?<![\w.])-?\d+(?:\.\d+)?(?:e[+-]?\d+)?(?![\w]|\.\d)"
 
 
 def join_messages(messages: Sequence[str]) -> str:
@@ -105,9 +105,9 @@ def join_messages(messages: Sequence[str]) -> str:
         return messages[0]
     wordings: dict[tuple[str, ...], list[str]] = {}
     for message in messages:
-        wordings.setdefault(tuple(NUMBER.split(message)), []).append(message)
+        wordings.setdefault(tuple(re.split(NUMBER, message)), []).append(message)
     words, alike = max(wordings.items(), key=lambda item: len(item[1]))
-    numbers = zip(*(NUMBER.findall(message) for message in alike), strict=True)
+    numbers = zip(*(re.findall(NUMBER, message) for message in alike), strict=True)
     ranges = [*map(_range, numbers), ""]
     text = "".join(word + extent for word, extent in zip(words, ranges, strict=True))
     rest = len(messages) - len(alike)

@@ -230,21 +230,28 @@ def catalogue() -> list[Rule]:
 
 def judge(evidence: Evidence, table: SettingsTable) -> Iterator[Finding]:
     """Every finding of every rule that is on, in the order of codes, then of the report."""
+    told = [(case, table[Subject(*case.lstm.identity)]) for case in evidence.cases]
     for rule in catalogue():
-        for hit in _hits(rule, evidence, table):
+        for hit in _hits(rule, evidence, table, told):
             # A rule that sees the whole file may speak of a part of it where it is off.
             if setting := table[hit.subject].get(rule.code):
                 yield _finding(rule, hit, setting, evidence)
 
 
-def _hits(rule: Rule, evidence: Evidence, table: SettingsTable) -> Iterator[Hit]:
+def _hits(
+    rule: Rule,
+    evidence: Evidence,
+    table: SettingsTable,
+    told: Iterable[tuple[Case, Mapping[str, Setting]]],
+) -> Iterator[Hit]:
+    """What one rule says; `told` are the LSTMs, each with what the table says of it."""
     if rule.scope == "file":
         anywhere = [settings[rule.code] for settings in table.values() if rule.code in settings]
         if anywhere:  # its options are the same everywhere, so those of the first place will do
             yield from rule.check(evidence, **anywhere[0].options)
         return
-    for case in evidence.cases:
-        if setting := table[Subject(*case.lstm.identity)].get(rule.code):
+    for case, settings in told:
+        if setting := settings.get(rule.code):
             yield from rule.check(case, **setting.options)
 
 

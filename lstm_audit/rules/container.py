@@ -77,7 +77,7 @@ INERT: dict[str, frozenset[str]] = {
     },
 }
 
-_STORAGE = r"\w+Storage"
+_STORAGE = "Storage"
 _CLASS = r"[A-Z]\w*"
 _NN = r"torch\.(?:ao\.)?nn(?:\.\w+)*"
 
@@ -136,8 +136,8 @@ def inert(module: str, name: str) -> bool:
     if name in INERT.get(module, ()):
         return True
     if module == "torch._utils":
-        return re.fullmatch(r"_rebuild_\w+", name) is not None
-    if module in ("torch", "torch.cuda") and re.fullmatch(_STORAGE, name):
+        return name.startswith("_rebuild_") and name.isidentifier()
+    if module in ("torch", "torch.cuda") and name.endswith(_STORAGE) and name.isidentifier():
         return True
     return re.fullmatch(_NN, module) is not None and re.fullmatch(_CLASS, name) is not None
 
@@ -227,6 +227,15 @@ def _sum(seal: Seal) -> int:
 NO_CHECKPOINT = frozenset({"npy", "zip", "json", "txt", "csv"})
 
 
+def _suffix_of(path: str) -> str:
+    """A file's extension in lower case, without a dot; of `model.pth.tar`, by which people mean a
+    file of torch.save, `pth`.
+    """
+    stem, dot, suffix = path.replace("\\", "/").rpartition("/")[2].lower().rpartition(".")
+    inner = stem.rpartition(".")[2] if suffix == "tar" else ""
+    return inner if inner in ("pt", "pth", "ckpt") and "." in stem else suffix if dot else ""
+
+
 def _promised(suffix: str) -> list[str] | None:
     """The formats that an extension promises; None where it promises nothing."""
     found = [known.name for known in all_formats() if suffix in known.suffixes]
@@ -253,8 +262,7 @@ def extension(evidence: Evidence) -> Iterator[Hit]:
 
     References: safetensors README, "Format"; torch.save recommends .pt or .pth.
     """
-    name = re.split(r"[/\\]", evidence.path)[-1].lower()
-    suffix = re.sub(r"\.(pth?|ckpt)\.tar$", r".\1", name).rpartition(".")[2] if "." in name else ""
+    suffix = _suffix_of(evidence.path)
     if not suffix:
         return
     own = format_named(evidence.format)

@@ -57,11 +57,19 @@ def write_model(path: Path, more: int) -> None:
 
 
 def write_checkpoint(path: Path) -> None:
-    """The same LSTM and as many bytes, by torch.save."""
-    code = (
-        "import sys, torch; m = torch.nn.LSTM(8, 256, 2, bidirectional=True); "
-        "torch.save({**m.state_dict(), 'large': torch.zeros(18_000_000)}, sys.argv[1])"
-    )
+    """The same LSTM with biases of the same kind, for what the forensics ask depends on them, and as
+    many bytes, by torch.save.
+    """
+    code = f"""
+import random, sys, torch
+draw = random.Random(0).uniform
+state = torch.nn.LSTM(8, {H}, 2, bidirectional=True).state_dict()
+for name in state:
+    if "bias" in name:
+        state[name] = torch.tensor([draw(-0.06, 0.06) for _ in range(4 * {H})])
+state["large"] = torch.zeros({PAYLOAD // 4})
+torch.save(state, sys.argv[1])
+"""
     subprocess.run([sys.executable, "-c", code, path], check=True)
 
 

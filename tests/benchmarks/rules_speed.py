@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from lstm_audit import formats
+from lstm_audit.judge import init_of
 from lstm_audit.lstm.find import find_lstms
 from lstm_audit.lstm.measure import measure, read_values
-from lstm_audit.pipeline import init_of
 from lstm_audit.raw.source import BytesSource
 from lstm_audit.raw.span import Span, span_all
 from lstm_audit.rules import RULES, Case, Evidence, Setting, judge, subjects_of

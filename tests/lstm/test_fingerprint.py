@@ -242,7 +242,7 @@ def test_a_tensor_cast_up_is_judged_as_the_narrow_one(dtype):
         for b in bench.biases(lstm)
     )
     values = [v for h in (ih, hh) for b in h for v in b]
-    assert held_as(values, "float32") == held_as(values, "float64") == dtype
+    assert held_as([values], "float32") == held_as([values], "float64") == dtype
     assert identify(ih, hh, "float32") == identify(ih, hh, dtype)
 
 
@@ -518,7 +518,7 @@ def test_no_other_init_is_ever_called_doubled(size, seed, walk, factor, recipe, 
 
 
 def test_kinds_of_blocks():
-    assert [kind(b, 0.5) for b in ([0.0, -0.0], [2.0, 2.0], [0.5, -0.5], [0.1, 0.6])] == [
+    assert [kind(b, 0.5) for b in ([0.0, -0.0], [2.0, 2.0], [-0.5, 0.5], [0.1, 0.6])] == [
         "Z",
         "C",
         "U",

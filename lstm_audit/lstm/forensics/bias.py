@@ -31,14 +31,15 @@ EPSILON = {
 # bit-equal constant (C, Z) was not trained. U is a range, not a proof of a draw: `lattice` proves
 # it for float32, a distribution test makes it likely otherwise.
 class Bias(NamedTuple):
-    """`bound` is k = 1/√H, between whose signs torch draws; `kinds` has two letters a gate, `ih`
-    before `hh`:
+    """`ranked` are the blocks of both halves, each in ascending order; `bound` is k = 1/√H, between
+    whose signs torch draws; `kinds` has two letters a gate, `ih` before `hh`:
 
     Z all 0, C one constant (bit-equal), U within ±k, N anything else.
     """
 
     ih: Halves
     hh: Halves
+    ranked: tuple[Halves, Halves]
     size: int
     bound: float
     epsilon: float
@@ -47,13 +48,14 @@ class Bias(NamedTuple):
     kinds: tuple[str, str, str, str]
 
     def draws(self, gates: Sequence[int] = range(4)) -> list[float]:
-        """The values of all blocks that may have been drawn from ±k."""
+        """The values of all blocks that may have been drawn from ±k, in ascending order."""
         blocks = (
             (half[g], kind)
             for g in gates
-            for half, kind in zip((self.ih, self.hh), self.kinds[g], strict=True)
+            for half, kind in zip(self.ranked, self.kinds[g], strict=True)
         )
-        return list(chain.from_iterable(block for block, kind in blocks if kind == "U"))
+        # Sorting merges runs that are in order: half of what it takes to sort the values anew.
+        return sorted(chain.from_iterable(block for block, kind in blocks if kind == "U"))
 
     def values(self) -> list[float]:
         return join_halves(self.ih, self.hh)
@@ -77,11 +79,10 @@ def unfit(ih: Halves, hh: Halves) -> str | None:
         return "not two halves of four equal gates"
     if min(sizes) < 2:
         return "a single unit has no distribution"
-    values = join_halves(ih, hh)
-    if (
-        math.hypot(*values) < 1e30
-    ):  # the quickest question that no NaN, infinity or large value passes
+    # The quickest question that no NaN, infinity or large value passes.
+    if all(math.hypot(*block) < 1e30 for half in (ih, hh) for block in half):
         return None
+    values = join_halves(ih, hh)
     if not all(map(math.isfinite, values)):
         return "NaN or infinity in the bias"
     return "values beyond any initialiser" if max(map(abs, values)) >= 1e30 else None
@@ -90,16 +91,17 @@ def unfit(ih: Halves, hh: Halves) -> str | None:
 # A model trained in bfloat16 and saved as float32 has 16 zero bits in every value. Forensics must
 # know: its grid is 2^-7 relative, and "bit-equal" or "on the lattice" then mean much less. The
 # first sixteen values tell for almost every tensor that it was not so.
-def held_as(values: list[float], dtype: str) -> str:
+def held_as(blocks: Halves, dtype: str) -> str:
     """A tensor that was cast up keeps only the mantissa of the narrower type that held it
     before.
     """
-    if dtype == "float64" and _is_float32(values[:SAMPLE]) and _is_float32(values):
+    first = blocks[0][:SAMPLE]
+    if dtype == "float64" and _is_float32(first) and all(map(_is_float32, blocks)):
         dtype = "float32"
     if dtype != "float32":
         return dtype if dtype in EPSILON else "float32"
     for name, spare in (("bfloat16", 0xFFFF), ("float16", 0x1FFF)):
-        if _spares(values[:SAMPLE], spare) and _spares(values, spare):
+        if _spares(first, spare) and all(_spares(block, spare) for block in blocks):
             return name
     return dtype
 
@@ -107,17 +109,18 @@ def held_as(values: list[float], dtype: str) -> str:
 SAMPLE = 16  # values that most often tell already what no narrower type has held
 
 
-def _is_float32(values: list[float]) -> bool:
-    return array("f", values).tolist() == values
+def _is_float32(values: Sequence[float]) -> bool:
+    return array("f", values).tolist() == [*values]
 
 
-def _spares(values: list[float], bits: int) -> bool:
+def _spares(values: Sequence[float], bits: int) -> bool:
     """Whether none of the values needs these bits of a float32."""
     return not any(word & bits for word in memoryview(array("f", values)).cast("B").cast("I"))
 
 
-def kind(block: Sequence[float], bound: float) -> str:
-    low, high = min(block), max(block)
+def kind(ranked: Sequence[float], bound: float) -> str:
+    """The letter of a block in ascending order; see `Bias`."""
+    low, high = ranked[0], ranked[-1]
     if low == high:
         return "C" if low else "Z"
     return "U" if -bound <= low and high <= bound else "N"
@@ -125,14 +128,14 @@ def kind(block: Sequence[float], bound: float) -> str:
 
 def sort_blocks(ih: Halves, hh: Halves, dtype: str, scale: float = 1.0) -> Bias:
     """Sort the blocks; `scale` 0.5 asks about draws from ±k/2. `unfit` has said None."""
-    held = held_as(join_halves(ih, hh), dtype)
+    held = held_as([*ih, *hh], dtype)
     size, epsilon = len(ih[0]), EPSILON[held]
     bound = float32(scale / math.sqrt(size))
-    kinds = [
-        kind(a, bound * (1 + epsilon)) + kind(b, bound * (1 + epsilon))
-        for a, b in zip(ih, hh, strict=True)
-    ]
+    ranked, reach = (_rank(ih), _rank(hh)), bound * (1 + epsilon)
+    i, f, g, o = (kind(a, reach) + kind(b, reach) for a, b in zip(*ranked, strict=True))
     coarse = held not in ("float64", "float32")
-    return Bias(
-        ih, hh, size, bound, epsilon, coarse, held, (kinds[I], kinds[F], kinds[G], kinds[O])
-    )
+    return Bias(ih, hh, ranked, size, bound, epsilon, coarse, held, (i, f, g, o))
+
+
+def _rank(half: Halves) -> Halves:
+    return [sorted(block) for block in half]

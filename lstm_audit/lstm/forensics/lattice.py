@@ -111,15 +111,18 @@ def _fits_a_rounder_bound(ordered: Sequence[float], bound: float) -> bool:
 
 def _near(values: list[float], reach: float) -> Iterator[NearValues]:
     """Those between ±reach, out of sorted values."""
-    negative = values[bisect_right(values, -reach) : bisect_left(values, 0.0)]
-    positive = values[bisect_right(values, 0.0) : bisect_left(values, reach)]
-    for sign, sizes in (-1, [-v for v in reversed(negative)]), (1, positive):
-        at = 0
-        while at < len(sizes):
-            exponent = frexp(sizes[at])[1]
-            end = bisect_left(sizes, ldexp(1.0, exponent), at)
-            yield sign, exponent, [sign * size for size in sizes[at:end]]
-            at = end
+    at, end = bisect_right(values, -reach), bisect_left(values, reach)
+    while at < end:
+        exponent = frexp(values[at])[1]
+        if values[at] < 0:
+            stop = bisect_right(values, -ldexp(0.5, exponent), at, end)
+            yield -1, exponent, values[at:stop]
+        elif values[at] > 0:
+            stop = bisect_left(values, ldexp(1.0, exponent), at, end)
+            yield 1, exponent, values[at:stop]
+        else:
+            stop = bisect_right(values, 0.0, at, end)
+        at = stop
 
 
 def _fused(near: Sequence[NearValues], bound: float) -> float:
