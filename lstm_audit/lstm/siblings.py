@@ -127,31 +127,32 @@ def stem_of(name: str) -> tuple[str, str, str]:
     return rest[: max(at, 0)], rest[at + 1 :], leaf
 
 
-def _last_mark(name: str) -> int:
-    return max(name.rfind("."), name.rfind("/"), name.rfind("|"))
+def _last_mark(name: str, end: int | None = None) -> int:
+    """Where the last separator before `end` stands; -1 where there is none."""
+    return max(name.rfind(".", 0, end), name.rfind("/", 0, end), name.rfind("|", 0, end))
 
 
 def families(names: Sequence[str]) -> Iterator[GateNames]:
     """The names of a forget gate that have siblings for the other gates."""
     there = set(names)
     for name in names:
-        start = _tail_start(name)
+        lower = name.lower()
         for word, others in FORGET:
-            at = name.lower().find(word, start)
+            at = lower.find(word, _tail_start(name)) if word in lower else -1
             while at >= 0:
                 if (
                     family := _family(name, at, name[at : at + len(word)], others, there)
                 ) is not None:
                     yield family
                     break
-                at = name.lower().find(word, at + 1)
+                at = lower.find(word, at + 1)
 
 
 def _tail_start(name: str) -> int:
     """Where the last components of a name begin."""
     at = len(name)
     for _ in range(DEPTH):
-        at = max(name.rfind(mark, 0, at) for mark in "./|")
+        at = _last_mark(name, at)
         if at < 0:
             return 0
     return at + 1
@@ -211,8 +212,7 @@ def pairs(names: Sequence[str]) -> Iterator[WeightPair]:
         if leaf in ("bias", "b") or "bias" in stem:
             continue
         end = len(name) - (len(leaf) + 1 if leaf else 0)
-        start = max(_tail_start(name), end - len(stem) - 24)
-        pair = _pair(name, start, end, there)
+        pair = _pair(name, end - len(stem) - 24, end, there)
         if pair is not None:
             yield pair
 
@@ -223,6 +223,6 @@ def _pair(name: str, start: int, end: int, there: Collection[str]) -> WeightPair
             continue
         for word in WORDS_OF_H.get(token[0], ()):
             other = name[: token.start()] + word + name[token.end() :]
-            if other != name and other in there:
+            if other != name and other in there and token.start() >= _tail_start(name):
                 return WeightPair(_module(name[: token.start()]), other, name)
     return None
