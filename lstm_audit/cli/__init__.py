@@ -4,6 +4,7 @@ Comes in: nothing but the call. Goes out: the end of the process; `start` says h
 leaves no traceback, not even while Python still imports us.
 """
 
+import gc
 import os
 
 TYPE_CHECKING = False  # as from typing, which `start` imports where Ctrl-C is waited for
@@ -20,8 +21,6 @@ def main() -> "NoReturn":
     it is off before the first of our modules is imported, which is why they are imported here.
     """
     try:
-        import gc
-
         gc.disable()
         from .start import run  # 60 million instructions, 6 of them the collector's
     except KeyboardInterrupt:
