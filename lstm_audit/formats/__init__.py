@@ -132,13 +132,13 @@ class Checkpoint(NamedTuple):
     claims: Mapping[str, Claim] = {}
     skipped: tuple[Skipped, ...] = ()
     globals: tuple[tuple[str, str], ...] = ()
-    around: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     graphs: tuple[Graph, ...] = ()
     files: Mapping[str, Span] = {}
     trailing: tuple[Trailing, ...] = ()
     counters: Mapping[str, int] = {}
     twins: Mapping[str, str] = {}
+    around: tuple[tuple[str, str], ...] = ()
 
     @property
     def holds_nothing(self) -> bool:

@@ -55,10 +55,10 @@ class Evidence(NamedTuple):
     skipped: tuple[Skipped, ...] = ()
     lookalikes: tuple[Lookalike, ...] = ()
     globals: tuple[tuple[str, str], ...] = ()
-    around: tuple[tuple[str, str], ...] = ()
     trailing: tuple[Trailing, ...] = ()
     remarks: tuple[Remark, ...] = ()
     shared: Set[str] = frozenset()
+    around: tuple[tuple[str, str], ...] = ()
 
 
 class Subject(NamedTuple):
