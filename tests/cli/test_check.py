@@ -569,7 +569,7 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-@pytest.mark.parametrize("format_name", ["json", "html"])
+@pytest.mark.parametrize("format_name", ["json", "jsonl"])
 def test_a_reader_that_has_seen_enough(many: Path, format_name: str, unbuffered: str) -> None:
     words = [
         sys.executable,
