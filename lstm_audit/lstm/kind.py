@@ -16,7 +16,7 @@ from .match import UNKNOWN, Group, mirrored
 # What is said of a weight of shape (0,), which is what a partitioned parameter leaves behind.
 PLACEHOLDER = (
     "an empty placeholder: the values are partitioned over other files (DeepSpeed ZeRO-3, FSDP); "
-    "consolidate them, with zero_to_fp32.py for instance"
+    "consolidate them, DeepSpeed's by `python zero_to_fp32.py . OUTPUT` in the folder of the run"
 )
 
 

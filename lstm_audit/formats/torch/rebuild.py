@@ -68,6 +68,12 @@ _NDARRAY = ("numpy", "ndarray")
 # two underscores. (tests/formats/test_torch_truth.py asks torch for them.)
 _TOUCHING = frozenset({"data", "real", "imag"})
 
+DTENSOR = (
+    "a DTensor, of which each rank's file holds a part; gather it by full_tensor() before "
+    "torch.save, or save a distributed checkpoint and run `python -m "
+    "torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt`"
+)
+
 ALTERED = "what was rebuilt is altered afterwards, and loaders differ in what that does"
 
 
@@ -102,6 +108,8 @@ def unread(call: Call) -> tuple[str, str] | None:
     if untouched and call.function in _STRIDED and len(call.args) <= 6:
         return None  # nearly all
     for layer in _layers(call):
+        if layer.function in _SUBCLASS and _is_distributed(layer):
+            return "missing-data", DTENSOR
         if layer.function in _UNREAD:
             return _UNREAD[layer.function]
         if detail := _trouble(layer):
@@ -110,6 +118,12 @@ def unread(call: Call) -> tuple[str, str] | None:
     if innermost.function not in _ARRAYS | _STRIDED | {_QUANTIZED}:
         return "ambiguous", f"it is made by {_named(innermost)}, whose effect is not known"
     return None
+
+
+def _is_distributed(call: Call) -> bool:
+    """Whether the class that is rebuilt is torch's DTensor."""
+    cls = call.args[1] if len(call.args) > 1 else None
+    return type(cls) is Global and cls.name == "DTensor" and cls.module.startswith("torch.dist")
 
 
 def _named(call: Call) -> str:
