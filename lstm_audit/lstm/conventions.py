@@ -731,6 +731,60 @@ CONVENTIONS: tuple[Convention, ...] = (
         notes=("has peepholes, which add nothing while the memory is empty",),
     ),
     Convention(
+        name="gc-lstm",
+        source="pytorch_geometric_temporal nn/recurrent/gc_lstm.py: x W + conv(h) + b",
+        hint="conv_f.",
+        tail=r"(?P<tensor>conv|W|b)_(?P<gate>[ifco])(?P<form>\.bias|\.lins\.\d+\.weight)?",
+        slots={
+            "conv.lins.0.weight": Slot("recurrent"),
+            **{f"conv.lins.{k}.weight": Slot("inert") for k in range(1, 8)},
+            "W": Slot("inert"),
+            "conv.bias": Slot("bias", "hh"),
+            "b": Slot("bias", "ih"),
+        },
+        gate_words=_LETTERS,
+        required=("conv.lins.0.weight", "W"),
+    ),
+    Convention(
+        name="snntorch-conv",
+        source="snntorch/_neurons/sconv2dlstm.py SConv2dLSTM: a convolution over (x, mem), split "
+        "i, f, o, g",
+        hint="reset_mechanism_val",
+        marks=("conv.", "reset_mechanism_val"),
+        tail=r"(?P<tensor>conv\.(?:weight|bias)|reset_mechanism_val)",
+        slots={
+            "conv.weight": Slot("recurrent"),
+            "conv.bias": Slot("bias"),
+            "reset_mechanism_val": Slot("marker"),
+        },
+        order="ifog",
+        required=("conv.weight", "reset_mechanism_val"),
+        convolution=True,
+    ),
+    Convention(
+        name="bayesian-torch",
+        source="IntelLabs/bayesian-torch rnn_variational.py LSTMReparameterization, LSTMFlipout: "
+        "gates i, f, g, o; every forward samples around the means",
+        hint="hh.mu_",
+        marks=("ih.", "hh."),
+        tail=r"(?P<tensor>(?:ih|hh)\.(?:mu|rho|eps)_(?:weight|bias|kernel))",
+        slots={
+            "ih.mu_weight": Slot("input", "ih"),
+            "hh.mu_weight": Slot("recurrent", "hh"),
+            "ih.mu_bias": Slot("bias", "ih"),
+            "hh.mu_bias": Slot("bias", "hh"),
+            **{
+                f"{side}.{part}_{what}": Slot("inert")
+                for side in ("ih", "hh")
+                for part in ("rho", "eps")
+                for what in ("weight", "bias")
+            },
+        },
+        required=("ih.mu_weight", "hh.mu_weight"),
+        pairs=True,
+        notes=("every forward samples its weights; this is their mean",),
+    ),
+    Convention(
         name="mlx-bidirectional",
         source="mlx_audio kitten_tts/modules.py LSTM",
         hint="Wh_",
@@ -791,8 +845,8 @@ class UnreadableNames(NamedTuple):
 
 UNREADABLE = (
     UnreadableNames(
-        "slstm_cell",
-        r"(?:(?P<module>.*?)\.)??slstm_cell\._(?:bias|recurrent_kernel)_",
+        "_recurrent_kernel_",
+        r"(?:(?P<module>.*?)\.)??(?:slstm_cell\.)?_recurrent_kernel_",
         "xLSTM's sLSTM: the layout of its bias depends on the backend, cuda or vanilla, which is "
         "not in the file",
         "xlstm/blocks/slstm/cell.py",

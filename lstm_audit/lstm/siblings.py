@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from ..tuples import NamedTuple
 
 # Components at the end of a name in which a word may stand.
-DEPTH = 3
+DEPTH = 4
 
 # Last components that say what a tensor is to its layer.
 LEAVES = frozenset({"weight", "bias", "kernel", "w", "b", "W", "value"})
