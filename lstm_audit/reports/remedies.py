@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from ..facts import Fix, LstmFacts
+from ..targets import TARGETS, Target
 from ..tuples import NamedTuple
 from .words import utf8
 
@@ -17,8 +18,14 @@ from .words import utf8
 MOST_TYPED = 8192
 
 
+class Call(str):
+    """A call of Python, which no shell must quote."""
+
+
 class Command(NamedTuple):
-    """The words of a `lstm-audit patch`; `safe`: nothing that was learned is lost by it."""
+    """The words of a `lstm-audit patch`, or the one `Call` that mends a live model; `safe`: nothing
+    that was learned is lost by it.
+    """
 
     words: list[str]
     safe: bool
@@ -31,15 +38,30 @@ def commands(
     ones first. With all `lstms` of the file at hand, few patterns stand for many addresses.
     """
     addresses: dict[tuple[bool, tuple[str, ...]], dict[str, None]] = {}
+    targets: dict[tuple[bool, tuple[str, ...]], Target] = {}
     for fix in sorted(filter(None, fixes), key=lambda fix: not fix.safe):
         mine = addresses.setdefault((fix.safe, fix.target.words), {})
         mine.update(dict.fromkeys(fix.addresses))
+        targets[fix.safe, fix.target.words] = fix.target
     file = f"./{path}" if path.startswith("-") else path
     for (safe, words), names in addresses.items():
-        chosen = [word for glob in patterns(list(names), lstms) for word in ("--layers", glob)]
+        globs = patterns(list(names), lstms)
+        chosen = [word for glob in globs for word in ("--layers", glob)]
         line = ["lstm-audit", "patch", file, *words, *chosen]
+        if path.startswith("<") and path.endswith(">"):  # `<LSTM>`: a live model, which has no file
+            line = [call_of(targets[safe, words], globs)]
         if sum(map(len, line)) <= MOST_TYPED:
             yield Command(line, safe)
+
+
+def call_of(target: Target, globs: Sequence[str]) -> Call:
+    """`lstm_audit.patch(model, forget_bias=1.0)`: the same for a model in memory."""
+    value = target.values[0] if len(target.values) == 1 else target.values
+    words = [f"{TARGETS[target.name].keyword}={value!r}"]
+    words += [f"layers={list(globs)!r}"] if globs else []
+    words += [f"seed={target.seed}"] if target.seed else []
+    words += [] if target.couple else ["couple=False"]
+    return Call(f"lstm_audit.patch(model, {', '.join(words)})")
 
 
 def pattern(address: str) -> str:
@@ -111,6 +133,8 @@ def quoted(word: str, ascii: bool = False) -> str:
     """A word as a shell takes it; one that a terminal must not see is written in ANSI-C quoting,
     $'\\x1b'.
     """
+    if isinstance(word, Call):
+        return word
     if word.isprintable() and (word.isascii() or not ascii):
         if word and word.isascii() and all(c.isalnum() or c in PLAIN for c in word):
             return word

@@ -64,6 +64,25 @@ def test_the_width_is_that_of_the_terminal(monkeypatch: pytest.MonkeyPatch) -> N
     assert max(map(len, str(audit).splitlines())) <= 50
 
 
+def test_the_fix_of_a_live_model_is_a_call_and_mends_it() -> None:
+    """`lstm-audit patch '<LSTM>'` would be no command."""
+    model = nn.ModuleDict({"a": nn.LSTM(3, 4), "b": nn.LSTM(3, 4)})
+    for name, parameter in model["a"].named_parameters():
+        if "bias" in name:
+            parameter.data.zero_()
+            parameter.data[4:8].fill_(1.0)
+    audit = lstm_audit.audit(model)
+    assert "LA101" in {finding.code for finding in audit.findings}
+    for name in ("table", "markdown", "html", "junit"):
+        text = audit.to(name)
+        assert "lstm-audit patch" not in text, name
+        assert "lstm_audit.patch(model, forget_bias=1.0" in text, name
+    for line in audit.to(width=200).splitlines():
+        if "lstm_audit.patch(" in line:
+            exec(line.split("fix: ")[1], {"lstm_audit": lstm_audit, "model": model})
+    assert "LA101" not in {finding.code for finding in lstm_audit.audit(model).findings}
+
+
 # ---- repr
 
 
