@@ -315,7 +315,7 @@ def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.warns(GateWarning):
                 watch.read()
     finally:
-        run.finish(quiet=True)
+        run.finish()
 
 
 def test_reprs() -> None:
