@@ -18,12 +18,12 @@ from .words import utf8
 MOST_TYPED = 8192
 
 
-class Call(str):
+class PythonCall(str):
     """A call of Python, which no shell must quote."""
 
 
 class Command(NamedTuple):
-    """The words of a `lstm-audit patch`, or the one `Call` that mends a live model; `safe`: nothing
+    """The words of a `lstm-audit patch`, or the one `PythonCall` that mends a live model; `safe`: nothing
     that was learned is lost by it.
     """
 
@@ -54,14 +54,14 @@ def commands(
             yield Command(line, safe)
 
 
-def call_of(target: Target, globs: Sequence[str]) -> Call:
+def call_of(target: Target, globs: Sequence[str]) -> PythonCall:
     """`lstm_audit.patch(model, forget_bias=1.0)`: the same for a model in memory."""
     value = target.values[0] if len(target.values) == 1 else target.values
     words = [f"{TARGETS[target.name].keyword}={value!r}"]
     words += [f"layers={list(globs)!r}"] if globs else []
     words += [f"seed={target.seed}"] if target.seed else []
     words += [] if target.couple else ["couple=False"]
-    return Call(f"lstm_audit.patch(model, {', '.join(words)})")
+    return PythonCall(f"lstm_audit.patch(model, {', '.join(words)})")
 
 
 def pattern(address: str) -> str:
@@ -133,7 +133,7 @@ def quoted(word: str, ascii: bool = False) -> str:
     """A word as a shell takes it; one that a terminal must not see is written in ANSI-C quoting,
     $'\\x1b'.
     """
-    if isinstance(word, Call):
+    if isinstance(word, PythonCall):
         return word
     if word.isprintable() and (word.isascii() or not ascii):
         if word and word.isascii() and all(c.isalnum() or c in PLAIN for c in word):
