@@ -23,8 +23,8 @@ class PythonCall(str):
 
 
 class Command(NamedTuple):
-    """The words of a `lstm-audit patch`, or the one `PythonCall` that mends a live model; `safe`: nothing
-    that was learned is lost by it.
+    """The words of a `lstm-audit patch`, or the one `PythonCall` that mends a live model; `safe`:
+    nothing that was learned is lost by it.
     """
 
     words: list[str]
