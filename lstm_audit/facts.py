@@ -218,11 +218,22 @@ class Finding(NamedTuple):
         return at.full_address if self.ambiguous else at.address
 
 
+class Stamp(NamedTuple):
+    """What tells a file from a later version of itself: its locator without credentials, its size,
+    and its time of change in ns (local) or its ETag, generation or the like (elsewhere).
+    """
+
+    path: str
+    size: Count
+    version: str
+
+
 class FileAudit(NamedTuple):
     """One checkpoint that could be read. `bytes` is its size on disk (all shards together).
 
     `left_out` are the addresses of LSTMs, and the modules of what was skipped, that lie outside of
-    the layers that were asked for; `counters` say how far training had come, where the file does.
+    the layers that were asked for; `counters` say how far training had come, where the file does;
+    `stamps` are of the files that it was read from, where these are several.
     """
 
     path: str
@@ -233,6 +244,7 @@ class FileAudit(NamedTuple):
     findings: tuple[Finding, ...] = ()
     left_out: tuple[str, ...] = ()
     counters: Mapping[str, int] = {}
+    stamps: tuple[Stamp, ...] = ()
 
     def __repr__(self) -> str:
         said = f"{len(self.rows)} LSTMs, {len(self.findings)} findings"
@@ -450,6 +462,7 @@ HIDDEN = frozenset(
         (Fix, "ambiguous"),
         (FileAudit, "left_out"),
         (FileAudit, "counters"),
+        (FileAudit, "stamps"),
         (Finding, "convention"),
         (Finding, "ambiguous"),
     }

@@ -6,15 +6,17 @@ inputs, and one broken file never hides another.
 
 import gc
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .errors import UnknownFormat
-from .facts import Audit, FileAudit, FileError
+from .facts import Audit, FileAudit, FileError, Stamp
 from .inputs import STDIN, Input, Progress, expand, is_remote, label
 from .pipeline import EVERYTHING, MAX_SECONDS, Request, Results, audit_input, audit_object
 from .policy.globs import patterns_of
+from .tuples import NamedTuple
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -97,7 +99,17 @@ def audit_paths(
     exclude: Sequence[str] = (),
 ) -> Audit:
     """The files that the paths mean, audited; see `audit`."""
-    inputs = expand(paths, exclude)
+    return audit_inputs(expand(paths, exclude), request, jobs, progress, executor)
+
+
+def audit_inputs(
+    inputs: Sequence[Input],
+    request: Request = EVERYTHING,
+    jobs: int = 1,
+    progress: Progress | None = None,
+    executor: "Executor | None" = None,
+) -> Audit:
+    """The same of inputs that are listed already."""
     results: list[Results] = []
     for result in _each(inputs, request, jobs or os.cpu_count() or 1, executor):
         results.append(result)
@@ -113,33 +125,86 @@ def audit_paths(
     )
 
 
+class Settled(NamedTuple):
+    """An input whose results stand already; `line` is what must be written for them once more
+    (empty: they stand where they should).
+    """
+
+    given: Input
+    results: Results
+    line: bytes = b""
+
+
+class Pending(NamedTuple):
+    """An input that is to be audited, with its stamp as it was before."""
+
+    given: Input
+    stamp: Stamp | None
+
+
+Task = Input | Settled | Pending
+
+
+def stream(
+    tasks: Iterable[Task],
+    request: Request = EVERYTHING,
+    jobs: int = 1,
+    executor: "Executor | None" = None,
+) -> Iterator[tuple[Task, Results]]:
+    """Each task with its results, in order, of as many as there may be: a bounded number of them is
+    under way.
+    """
+    under_way: deque[Task] = deque()
+
+    def work() -> Iterator[Work]:
+        for task in tasks:
+            under_way.append(task)
+            yield task.given if isinstance(task, Pending) else task
+
+    for results in _each(work(), request, jobs, executor):
+        yield under_way.popleft(), results
+
+
+Work = Input | Settled
+
+
 def _each(
-    inputs: Sequence[Input], request: Request, jobs: int, executor: "Executor | None"
+    inputs: Iterable[Work], request: Request, jobs: int, executor: "Executor | None"
 ) -> Iterator[Results]:
     """Every input's result, in order; processes only pay when there are many files."""
-    if executor is None and (jobs <= 1 or len(inputs) < 2):
+    few = isinstance(inputs, Sequence) and len(inputs) < 2
+    if executor is None and (jobs <= 1 or few):
         yield from _one_by_one(inputs, request)
         return
     from .worker import in_order, over_processes  # 15 ms, which one process need not pay
 
     if executor is not None:
-        yield from in_order(executor, partial(audit_input, request=request), inputs)
+        run = partial(audit_input, request=request)
+        yield from in_order(executor, run, inputs, _known, _fail)
         return
     task = partial(audit_input, request=request._replace(seconds=MAX_SECONDS))
     here = partial(_audit_here, request=request._replace(seconds=0.0))  # no signal in a thread
-    yield from over_processes(inputs, task, _fail, min(jobs, len(inputs)), here)
+    jobs = min(jobs, len(inputs)) if isinstance(inputs, Sequence) else jobs
+    yield from over_processes(inputs, task, _fail, jobs, here)
 
 
-def _audit_here(given: Input, request: Request) -> Results | None:
+def _known(work: Work) -> Results | None:
+    return work.results if isinstance(work, Settled) else None
+
+
+def _audit_here(work: Work, request: Request) -> Results | None:
     """Standard input is this process's own; what lies elsewhere is waited for, not computed."""
-    return audit_input(given, request) if given.path == STDIN or is_remote(given.path) else None
+    if isinstance(work, Settled):
+        return work.results
+    return audit_input(work, request) if work.path == STDIN or is_remote(work.path) else None
 
 
-def _fail(given: Input, problem: str) -> Results:
+def _fail(work: Work, problem: str) -> Results:
+    given = work.given if isinstance(work, Settled) else work
     return (FileError(label(given.path), "limit", problem),)
 
 
-def _one_by_one(inputs: Sequence[Input], request: Request) -> Iterator[Results]:
+def _one_by_one(inputs: Iterable[Work], request: Request) -> Iterator[Results]:
     """The collector would go over all earlier results again and again: it looks at a few files'
     leavings at a time.
     """
@@ -147,7 +212,7 @@ def _one_by_one(inputs: Sequence[Input], request: Request) -> Iterator[Results]:
     gc.disable()
     try:
         for n, given in enumerate(inputs, 1):
-            yield audit_input(given, request)
+            yield given.results if isinstance(given, Settled) else audit_input(given, request)
             if n % FILES_A_COLLECTION == 0:
                 gc.collect(0)
     finally:

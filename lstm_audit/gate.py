@@ -9,7 +9,7 @@ that says what was measured, what was expected and what to do. Promise: the same
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .errors import BadPolicy
 from .facts import Audit, Finding
@@ -21,6 +21,9 @@ from .policy.verdict import Outcome, verdict
 from .result import Result
 from .signatures import write_signature
 from .step import probe as measure_cells
+
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -102,6 +105,8 @@ def check(
     exclude: str | Iterable[str] = (),
     allow_skipped: bool = False,
     units: bool = False,
+    executor: "Executor | None" = None,
+    download: bool = False,
     **flags: Unpack[Flags],
 ) -> Checked:
     """Audit `target` and hold it against a policy; the result is true when it passed.
@@ -111,11 +116,20 @@ def check(
     take `tolerance`, `min_bias`, `max_bias`, `min_activation`, `max_activation`, `min_time_scale`,
     `max_time_scale`, `init`, the `stat` of these bounds, `select`, `ignore`, `fail_on`,
     `require_lstm`, `verify`; and the short forms of `assert_forget_gate`: `activation` and
-    `time_scale` as (least, most), `bias` as a value or (least, most). `layers`, `jobs`, `exclude`
-    and `units` are as in `audit`. Raises `BadPolicy`, and what `audit` raises.
+    `time_scale` as (least, most), `bias` as a value or (least, most). `layers`, `jobs`, `exclude`,
+    `units`, `executor` and `download` are as in `audit`. Raises `BadPolicy`, and what that raises.
     """
     chosen = with_flags(make_policy(policy), **_as_flags({**flags}))
-    result = audit(target, layers=layers, policy=chosen, jobs=jobs, exclude=exclude, units=units)
+    result = audit(
+        target,
+        layers=layers,
+        policy=chosen,
+        units=units,
+        jobs=jobs,
+        executor=executor,
+        exclude=exclude,
+        download=download,
+    )
     return Checked(result, chosen, verdict(result, chosen, allow_skipped=allow_skipped))
 
 

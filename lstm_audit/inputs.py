@@ -88,22 +88,55 @@ def expand(paths: Sequence[str], exclude: Sequence[str] = ()) -> list[Input]:
 
     Raises `BadPolicy` for a path or a pattern that matches nothing.
     """
-    inputs: dict[str, Input] = {}
-    for path in paths:
-        for found in _expand_one(path):
-            inputs.setdefault(found.path, found)
-    return _without(inputs, exclude) if exclude else list(inputs.values())
+    return list(Inputs(paths, exclude))
 
 
-def _without(inputs: dict[str, Input], exclude: Sequence[str]) -> list[Input]:
-    """The inputs that no glob matches; each glob must match one, or it is misspelled."""
-    left_out = set[str]()
-    for pattern in exclude:
-        matched = {path for path in inputs if file_matches(path, "", (pattern,))}
-        if not matched:
-            raise BadPolicy(f"--exclude {pattern} matches none of the {len(inputs)} inputs")
-        left_out |= matched
-    return [given for path, given in inputs.items() if path not in left_out]
+class Inputs:
+    """The same, one after the other: what folders hold is not kept, however much it is.
+
+    A path that does not exist is an error at once, a glob of `exclude` that matches nothing at the
+    end. What lies elsewhere is listed at once.
+    """
+
+    def __init__(self, paths: Sequence[str], exclude: Sequence[str] = ()) -> None:
+        self._exclude = exclude
+        self._parts = [path if _is_folder(path) else list(_expand_one(path)) for path in paths]
+        folders = [os.path.realpath(part) for part in self._parts if isinstance(part, str)]
+        self._apart = len(self._parts) == len(folders) and not any(
+            one == other or other.startswith(os.path.join(one, ""))
+            for k, one in enumerate(folders)
+            for n, other in enumerate(folders)
+            if n != k
+        )
+
+    def __iter__(self) -> Iterator[Input]:
+        """Each once; only where folders may meet is it kept which ones were there."""
+        seen, matched, count = set[str](), set[str](), 0
+        for given in self._all():
+            if not self._apart and given.path in seen:
+                continue
+            if not self._apart:
+                seen.add(given.path)
+            count += 1
+            hits = {p for p in self._exclude if file_matches(given.path, "", (p,))}
+            matched |= hits
+            if not hits:
+                yield given
+        for pattern in self._exclude:
+            if pattern not in matched:
+                raise BadPolicy(f"--exclude {pattern} matches none of the {count} inputs")
+
+    def _all(self) -> Iterator[Input]:
+        for part in self._parts:
+            yield from walk(part) if isinstance(part, str) else part
+
+    def count(self) -> int:
+        """How many there are, at the cost of walking the folders once more."""
+        return sum(1 for _ in self)
+
+
+def _is_folder(path: str) -> bool:
+    return path != STDIN and not is_remote(path) and os.path.isdir(path)
 
 
 def split_locator(path: str) -> tuple[str, str]:
@@ -166,6 +199,10 @@ def _expand_remote(locator: str) -> Iterator[Input]:
     """A file, or those of a folder or a wildcard: what several files hold together is one input, as
     in a folder that is walked.
     """
+    wild = any(sign in locator.partition("?")[0] for sign in "*[")
+    if not wild and Input(locator, named=False).expected:
+        yield Input(locator, named=True)  # a file by its name: to ask costs a request for each
+        return
     from .raw.remote import find  # 40 ms, which local files need not pay
 
     found = find(locator)
@@ -176,7 +213,13 @@ def _expand_remote(locator: str) -> Iterator[Input]:
     for there in found:
         folder, _, name = there.locator.rpartition("/")
         folders.setdefault(folder, []).append(name)
-    shards = {shard for there in found for shard in shards_beside(there.locator)}
+    indexes = {
+        there.locator: shards_beside(there.locator)
+        for there in found
+        if there.locator.endswith(INDEX)
+    }
+    shards = {shard for named in indexes.values() for shard in named}
+    facts_of = {there.locator: there.facts for there in found}
     for there in found:
         folder, _, name = there.locator.rpartition("/")
         names = folders[folder]
@@ -184,8 +227,19 @@ def _expand_remote(locator: str) -> Iterator[Input]:
         of_net = name.endswith(".bin") and name.removesuffix(".bin") + ".xml" in names
         if there.locator in shards or of_net or _is_part(name, names, below):
             continue
-        stands = name.endswith(INDEX) and bool(shards_beside(there.locator))
-        yield Input(there.locator, named=False, stands_for_shards=stands, facts=there.facts)
+        stands = bool(indexes.get(there.locator))
+        facts: tuple[int, str] | None = there.facts
+        if stands:
+            facts = _join_facts([facts, *map(facts_of.get, indexes[there.locator])])
+        yield Input(there.locator, named=False, stands_for_shards=stands, facts=facts)
+
+
+def _join_facts(parts: Sequence[tuple[int, str] | None]) -> tuple[int, str] | None:
+    """Size and version of several files together; None where one is not known."""
+    known = [part for part in parts if part is not None]
+    if len(known) < len(parts):
+        return None
+    return sum(size for size, _ in known), " ".join(version for _, version in known)
 
 
 @contextmanager
@@ -229,6 +283,7 @@ def walk(folder: str) -> Iterator[Input]:
     twice.
     """
     seen: set[str] = set()
+    followed: set[str] = set()  # files that a link led to; others need not be remembered
     closed: list[OSError] = []
     for root, folders, names in os.walk(folder, followlinks=True, onerror=closed.append):
         yield from _unlisted(closed)
@@ -245,9 +300,15 @@ def walk(folder: str) -> Iterator[Input]:
         shards |= {name for name in names if name.endswith(".bin") and _is_of_net(root, name)}
         for name in sorted(set(names) - shards):
             path = os.path.join(root, name)
-            target = os.path.realpath(path) if os.path.islink(path) else os.path.join(real, name)
-            if target not in seen:
-                seen.add(target)
+            if os.path.islink(path):
+                target = os.path.realpath(path)
+                there, own = os.path.split(target)
+                # what a folder holds itself comes from it, in the order of the names
+                met = target in followed or (there in seen and (there != real or own < name))
+                followed.add(target)
+            else:
+                met = bool(followed) and os.path.join(real, name) in followed
+            if not met:
                 yield Input(path, named=False, stands_for_shards=indexes.get(name) is not None)
     yield from _unlisted(closed)
 

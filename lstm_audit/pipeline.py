@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from . import formats
 from .errors import AuditError, MalformedFile, NotPatchable, UnknownFormat
-from .facts import FileAudit, FileError, Finding, Row, facts_of, sort_skipped, units_of
+from .facts import FileAudit, FileError, Finding, Row, Stamp, facts_of, sort_skipped, units_of
 from .formats import Beside, Checkpoint, MemberPart
 from .inputs import (
     STDIN,
@@ -293,7 +293,10 @@ def _judge(
     left_out = _left_out(everything, found, request.layers)
     size = sum(source.size for source in sources)  # some were opened for the values alone
     counters = checkpoint.counters
-    return FileAudit(path, checkpoint.format, size, rows, skipped, findings, left_out, counters)
+    several = sources if len(sources) > 1 else ()
+    stamps = tuple(Stamp(source.name, *source.stamp) for source in several)
+    form = checkpoint.format
+    return FileAudit(path, form, size, rows, skipped, findings, left_out, counters, stamps)
 
 
 def _left_out(everything: Found, found: Found, layers: tuple[str, ...]) -> tuple[str, ...]:

@@ -17,8 +17,8 @@ import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -94,7 +94,7 @@ class Worker(Generic[Given, WorkerAnswer]):
 # A thread for each process does the waiting: reading a pipe releases the interpreter lock, so the
 # threads cost nothing, and results can be handed on in the order of the inputs.
 def over_processes(
-    inputs: Sequence[Given],
+    inputs: Iterable[Given],
     task: Callable[[Given], WorkerAnswer],
     fail: Callable[[Given, str], WorkerAnswer],
     jobs: int,
@@ -128,16 +128,45 @@ def over_processes(
 
 
 def in_order(
-    executor: Executor, run: Callable[[Given], WorkerAnswer], inputs: Iterable[Given]
+    executor: Executor,
+    run: Callable[[Given], WorkerAnswer],
+    inputs: Iterable[Given],
+    here: Callable[[Given], WorkerAnswer | None] = lambda given: None,
+    fail: Callable[[Given, str], WorkerAnswer] | None = None,
 ) -> Iterator[WorkerAnswer]:
-    """Results in the order of the inputs, of which at most `WINDOW` are under way or waiting."""
-    waiting: deque[Future[WorkerAnswer]] = deque()
+    """Results in the order of the inputs, of which at most `WINDOW` are under way or waiting.
+
+    `here` gives the result of an input that need not be sent anywhere, and `fail` that of one whose
+    task was lost with its worker; where the executor itself is broken, its error is raised.
+    """
+    waiting: deque[tuple[Given, Future[WorkerAnswer]]] = deque()
     for given in inputs:
-        waiting.append(executor.submit(run, given))
+        own = here(given)
+        future = executor.submit(run, given) if own is None else _settled(own)
+        waiting.append((given, future))
         if len(waiting) >= WINDOW:
-            yield waiting.popleft().result()
+            yield _result_of(*waiting.popleft(), fail)
     while waiting:
-        yield waiting.popleft().result()
+        yield _result_of(*waiting.popleft(), fail)
+
+
+def _settled(result: WorkerAnswer) -> "Future[WorkerAnswer]":
+    future: Future[WorkerAnswer] = Future()
+    future.set_result(result)
+    return future
+
+
+def _result_of(
+    given: Given, future: "Future[WorkerAnswer]", fail: Callable[[Given, str], WorkerAnswer] | None
+) -> WorkerAnswer:
+    try:
+        return future.result()
+    except BrokenExecutor:
+        raise
+    except Exception as error:  # every executor has its own error for a lost worker
+        if fail is None:
+            raise
+        return fail(given, f"the worker that read it was lost ({type(error).__name__})")
 
 
 def _cause(process: "subprocess.Popen[bytes]") -> str:

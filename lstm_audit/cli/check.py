@@ -1,21 +1,21 @@
 """`lstm-audit check`: the gate of a build."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from ..errors import BadPolicy
 from ..facts import Audit, Finding
+from ..inputs import Input
 from ..lstm.own import Own
 from ..pipeline import MAX_SECONDS, Request
-from ..policy.keys import REQUIRE
 from ..policy.model import Policy
-from ..policy.verdict import Outcome, verdict
-from ..reports.listings import tally
+from ..policy.verdict import Outcome, Running, Score, score_of, verdict
+from ..reports.listings import tally_words
 from ..reports.words import counted, relative
 from . import exits
-from .options import GivenOptions
+from .options import FIXES, VERDICT, GivenOptions
 from .output import emit
-from .runs import allowed_biases, audit_given, draws_units, read_policy_and_flags
+from .runs import allowed_biases, audit_given, draws_units, list_inputs, read_policy_and_flags
 
 EPILOG = """\b
 Examples:
@@ -47,10 +47,14 @@ def run(given: GivenOptions) -> int:
     request = Request(
         given.layers, policy, units=draws_units(given), seconds=MAX_SECONDS, download=given.download
     )
-    found, shown = _look(given, request)
+    one_by_one, inputs = list_inputs(given)
+    if one_by_one and not _needs_all(given):
+        return _check_one_by_one(given, request, policy, inputs)
+    inputs = list(inputs)
+    found, shown = _look(given, request, inputs)
     patches, uncertain = _mend(shown, given, policy.conventions)
     if patches and not given.diff:
-        found, shown = _look(given, request)
+        found, shown = _look(given, request, inputs)
     if given.baseline is not None and given.update_baseline:
         from .baseline import accept, only  # 5 ms that only a baseline needs
 
@@ -67,9 +71,31 @@ def run(given: GivenOptions) -> int:
     return exits.FINDINGS if would and code == exits.PASS else code
 
 
-def _look(given: GivenOptions, request: Request) -> tuple[Audit, Audit]:
+def _needs_all(given: GivenOptions) -> bool:
+    """Whether the findings of all files are looked at together; then none can be forgotten."""
+    whole = [row for row in (*VERDICT[:2], *FIXES) if getattr(given, row.name)]
+    if whole and given.resume:
+        raise BadPolicy(f"--resume and {whole[0].spellings[-1]} exclude each other")
+    return bool(whole)
+
+
+def _check_one_by_one(
+    given: GivenOptions, request: Request, policy: Policy, inputs: Iterable[Input]
+) -> int:
+    from .streamed import run_streaming  # 3 ms that a check of few files need not pay
+
+    running = Running(policy, given.allow_skipped)
+
+    def close() -> str:
+        return describe_score(running.score, policy)
+
+    run_streaming(given, request, inputs, [policy.file], policy.fail_on, running, close)
+    return exits.of_check(running.outcome, exit_zero=given.exit_zero)
+
+
+def _look(given: GivenOptions, request: Request, inputs: Sequence[Input]) -> tuple[Audit, Audit]:
     """The audit, and the same with those findings alone that the baseline does not accept."""
-    found = audit_given(given, request)
+    found = audit_given(given, request, inputs)
     if given.baseline is None or given.update_baseline:
         return found, found
     from .baseline import only, unaccepted  # 5 ms, as above
@@ -119,25 +145,27 @@ def describe_outcome(outcome: Outcome, policy: Policy, findings: Sequence[Findin
     """The verdict in a line, the policy it was reached under, and what a fix would mend:
     `FAILED: 2 errors at --fail-on error · policy lstm-audit.toml · 2 fixable with --fix`.
     """
-    words = [_verdict_words(outcome, policy)]
+    return describe_score(score_of(outcome, findings), policy)
+
+
+def describe_score(score: Score, policy: Policy) -> str:
+    """The same of a verdict in numbers."""
+    words = [_verdict_words(score, policy)]
     words.append(
         f"policy {relative(policy.file) or policy.file}" if policy.file else "no policy file"
     )
-    fixes = [finding.fix for finding in findings if finding.fix]
-    safe = sum(fix.safe for fix in fixes)
-    words += [f"{safe} fixable with --fix"] if safe else []
-    words += [f"{len(fixes) - safe} with --unsafe-fixes"] if len(fixes) > safe else []
+    words += [f"{score.safe} fixable with --fix"] if score.safe else []
+    words += [f"{score.unsafe} with --unsafe-fixes"] if score.unsafe else []
     return " · ".join(words)
 
 
-def _verdict_words(outcome: Outcome, policy: Policy) -> str:
-    if outcome.unread:
-        return f"NOT PASSED: {counted(len(outcome.unread), 'input')} could not be read"
-    if outcome.unjudged:
-        return f"NOT PASSED: {counted(len(outcome.unjudged), 'LSTM')} could not be judged"
-    failed = [finding for finding in outcome.failures if finding.code != REQUIRE]
-    if failed:
-        return f"FAILED: {', '.join(tally(failed))} at --fail-on {policy.fail_on}"
-    if outcome.empty:
+def _verdict_words(score: Score, policy: Policy) -> str:
+    if score.unread:
+        return f"NOT PASSED: {counted(score.unread, 'input')} could not be read"
+    if score.unjudged:
+        return f"NOT PASSED: {counted(score.unjudged, 'LSTM')} could not be judged"
+    if any(score.failed):
+        return f"FAILED: {', '.join(tally_words(score.failed))} at --fail-on {policy.fail_on}"
+    if score.empty:
         return "NOT PASSED: no LSTM was found"
     return f"passed at --fail-on {policy.fail_on}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ..facts import Audit
+from ..facts import Audit, Totals
 from .output import tell
 
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ def of_audit(audit: Audit) -> int:
     if audit.errors:
         return UNREADABLE
     return PASS if audit.files else NOTHING
+
+
+def of_totals(totals: Totals) -> int:
+    """The same of a run that is known in numbers alone."""
+    if totals.unreadable:
+        return UNREADABLE
+    return PASS if totals.files else NOTHING
 
 
 def of_check(outcome: "Outcome", *, exit_zero: bool = False) -> int:

@@ -194,7 +194,22 @@ DOWNLOAD = Option(
     ("--download",),
     "Of a web server that serves no ranges, read files whole, into a temporary file.",
 )
-RUN = (LAYERS, EXCLUDE, JOBS, SHOW_IGNORED, DOWNLOAD)
+DASK = Option(
+    "dask",
+    ("--dask",),
+    "Let the workers of a dask cluster read the files.",
+    parse=str,
+    metavar="ADDRESS",
+)
+RESUME = Option(
+    "resume",
+    ("--resume",),
+    "Keep the results in a file, and go on from those that stand there.",
+    parse=str,
+    metavar="RESULTS.jsonl",
+    complete="files",
+)
+RUN = (LAYERS, EXCLUDE, JOBS, SHOW_IGNORED, DOWNLOAD, DASK, RESUME)
 
 CONFIG = Option(
     "config",

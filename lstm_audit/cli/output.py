@@ -8,8 +8,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import BadPolicy
@@ -240,14 +240,14 @@ def refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Sequen
         real = os.path.realpath(output)
         if reason := taken.get(real):
             raise BadPolicy(f"{output}: {reason}; a report would overwrite it")
-        if not _is_stream(output):
+        if not is_stream(output):
             taken[real] = "is already written by another report"
 
 
 def _write(path: str, text: str) -> None:
     """Through a temporary file beside it, so that a reader never sees half a report."""
     try:
-        if _is_stream(path):
+        if is_stream(path):
             with open(path, "ab") as file:
                 file.write(utf8(text))
         else:
@@ -256,7 +256,7 @@ def _write(path: str, text: str) -> None:
         raise BadPolicy(f"{path}: cannot write the report: {error.strerror}") from None
 
 
-def _is_stream(path: str) -> bool:
+def is_stream(path: str) -> bool:
     """/dev/stdout, a named pipe: nothing that could be replaced, even where a regular file stands
     behind a descriptor.
     """
@@ -315,6 +315,64 @@ def _encoding(stream: Any) -> str:
     return getattr(stream, "encoding", None) or "ascii"
 
 
+def _duration(seconds: float) -> str:
+    """`45 s`, `12 min`, `3 h 20 min`."""
+    minutes = round(seconds / 60)
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
+
+
+@contextmanager
+def writing(path: str | None) -> Iterator[Callable[[str], None]]:
+    """Where a report is written piece by piece: to stdout, a pipe, or a file that takes its name
+    when it is whole.
+    """
+    if path is None:
+        yield lambda text: _put(utf8(_for_programs(text)))
+        return
+    if is_stream(path):
+        with open(path, "ab", buffering=0) as pipe:
+            yield lambda text: _write_all(pipe, utf8(text))
+        return
+    real = os.path.realpath(path)
+    temporary = os.path.join(os.path.dirname(real), f".lstm-audit-{os.urandom(6).hex()}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            yield lambda text: _write_all(file, utf8(text))
+        os.replace(temporary, real)
+    except OSError as error:
+        raise BadPolicy(f"{path}: cannot write the report: {error.strerror}") from None
+    finally:
+        with suppress(OSError):
+            os.unlink(temporary)
+
+
+def _write_all(file: Any, data: bytes) -> None:
+    file.write(data)
+
+
+def put_text(text: str, name: str, path: str | None) -> None:
+    """The whole text of a report, to where it was asked for."""
+    if path is not None:
+        _write(path, text)
+    elif name == "table":
+        _put(harmless(text, styled=True).encode(_encoding(sys.stdout), "backslashreplace"))
+    else:
+        _put(utf8(_for_programs(text)))
+
+
+def _for_programs(text: str) -> str:
+    """What other programs read is the same as in a file, but where a person sees it."""
+    return harmless(text) if sys.stdout is not None and sys.stdout.isatty() else text
+
+
+def report_names(given: GivenOptions) -> tuple[str, ...]:
+    """The formats that were asked for, that of stdout or --output first."""
+    name = "json" if given.as_json else given.format_name
+    return (name, *(report_name for report_name, _ in given.reports))
+
+
 class ProgressLine:
     """Things done, on a terminal's stderr, once a run has taken over a second."""
 
@@ -325,12 +383,20 @@ class ProgressLine:
         self._what = what
         self._active = not quiet and sys.stderr is not None and sys.stderr.isatty()
 
+    @property
+    def is_shown(self) -> bool:
+        """Whether anybody sees it."""
+        return self._active
+
     def __call__(self, done: int, total: int) -> None:
-        """Called after every step."""
+        """Called after every step; a total of 0 is not known."""
         now = self._clock() if self._active else self._start
         if now - self._start > 1.0 and (now - self._last > 0.1 or done == total):
             self._last = now
-            _tell(f"\r{done:,} of {total:,} {self._what}")
+            rate = done / (now - self._start)
+            parts = [f"{done:,} of {total:,}" if total else f"{done:,}", self._what]
+            left = f", {_duration((total - done) / rate)} left" if total > done else ""
+            _tell(f"\r\033[K{' '.join(parts)}, {rate:,.0f}/s{left}")
 
     def end(self) -> None:
         """Clear the line."""

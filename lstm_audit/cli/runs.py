@@ -5,25 +5,54 @@ here needs click, whose import takes longer than an audit.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..errors import BadPolicy
 from ..facts import Audit
-from ..fleet import audit_paths
+from ..fleet import audit_inputs
+from ..inputs import Input, Inputs
 from ..pipeline import Request
+from ..reports import stream_of
 from ..reports.words import escape
 from .options import GivenOptions, flags_of
-from .output import OPEN, ProgressLine, tell
+from .output import OPEN, ProgressLine, report_names, tell
 
 if TYPE_CHECKING:
     from ..policy.model import Policy
 
 
-def audit_given(given: GivenOptions, request: Request) -> Audit:
-    """The audit of the paths, with progress on a terminal."""
+WHOLE = 1000
+"""Inputs up to which a report holds every row; above, those of `SHORTENED` do not."""
+
+SHORTENED = frozenset({"table", "html", "sarif"})
+
+
+def list_inputs(given: GivenOptions) -> tuple[bool, Iterable[Input]]:
+    """The inputs, and whether they are to be reported one by one: where each report can be written
+    so, or holds no rows anyway, or where there are too many rows for it.
+    """
+    inputs, names = Inputs(given.paths, given.exclude), report_names(given)
+    if given.resume or given.statistics:
+        return True, inputs
+    if not all(name in SHORTENED or stream_of(name) for name in names):
+        return False, list(inputs)
+    if not SHORTENED.intersection(names):
+        return True, inputs
+    first = list(islice(inputs, WHOLE + 1))
+    return (True, inputs) if len(first) > WHOLE else (False, first)
+
+
+def audit_given(given: GivenOptions, request: Request, inputs: Iterable[Input]) -> Audit:
+    """The audit of the inputs, with progress on a terminal."""
     progress = ProgressLine(given.quiet)
-    found = audit_paths(given.paths, request, given.jobs, progress, exclude=given.exclude)
+    executor = None
+    if given.dask is not None:
+        from .executors import executor_of  # 10 ms, with concurrent.futures
+
+        executor = executor_of(given)
+    found = audit_inputs(list(inputs), request, given.jobs, progress, executor)
     progress.end()
     if request.layers or (request.policy is not None and request.policy.overrides):
         from ..policy.unmatched import refuse_unmatched  # 0.5 ms that only patterns need

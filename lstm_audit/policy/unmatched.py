@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import BadPolicy
-from ..facts import Audit, FileAudit
+from ..facts import Audit, FileAudit, FileError
 from ..spelling import nearest
 from .globs import file_matches, matches, matches_module, names_of_address, relative_to
 from .model import Override, Policy
@@ -114,3 +114,63 @@ def addresses_in(file: FileAudit) -> Iterator[str]:
             yield f"{'' if one.module else '(root)'}{one.address}"
     yield from (f"(root){one}" if one[:1] in (":", "") else one for one in file.left_out)
     yield from (skip.module or "(root)" for skip in file.skipped)
+
+
+class Witnesses:
+    """The files of a run of any size that are enough to tell which patterns match nothing: for each
+    pattern the first that it matches, and some more, among whose names the nearest is sought.
+    """
+
+    def __init__(self, layers: Sequence[str], policy: Policy | None) -> None:
+        self._layers, self._policy = layers, policy
+        self._overrides = () if policy is None else policy.overrides
+        self._left = set(layers)
+        self._left_of = [(set(one.files), set(one.layers)) for one in self._overrides]
+        self._kept: list[FileAudit] = []
+        self._paths: list[str] = []
+        self._error: FileError | None = None
+
+    def add(self, path: str, results: Iterable[FileAudit | FileError]) -> None:
+        """What came of one input."""
+        if not (self._layers or self._overrides):
+            return
+        results = list(results)
+        if not results and (self._tells_path(path) or len(self._paths) < ENOUGH):
+            self._paths.append(path)
+        for result in results:
+            if isinstance(result, FileError):
+                self._error = self._error or result
+            elif self._tells(result) or len(self._kept) < ENOUGH:
+                self._kept.append(result)
+
+    def _tells(self, file: FileAudit) -> bool:
+        """Whether a pattern matches a file that matched none before."""
+        found = {pattern for pattern in self._left if _matches_in(file, pattern)}
+        self._left -= found
+        tells = self._tells_path(file.path) or bool(found)
+        if self._policy is not None and any(layers for _, layers in self._left_of):
+            fitting = overrides_for(self._policy, file.path)
+            for override, (_, layers) in zip(self._overrides, self._left_of, strict=True):
+                hits = {p for p in layers if override in fitting and _matches_in(file, p)}
+                layers -= hits
+                tells |= bool(hits)
+        return tells
+
+    def _tells_path(self, path: str) -> bool:
+        tells = False
+        for files, _ in self._left_of:
+            folder = self._policy.folder if self._policy is not None else ""
+            hits = {pattern for pattern in files if file_matches(path, folder, [pattern])}
+            files -= hits
+            tells |= bool(hits)
+        return tells
+
+    def refuse_unmatched(self) -> None:
+        """As the function of this name, over all that was added."""
+        errors = () if self._error is None else (self._error,)
+        audit = Audit(tuple(self._kept), errors, ignored_paths=tuple(self._paths))
+        refuse_unmatched([audit], self._layers, self._policy)
+
+
+ENOUGH = 200
+"""Files among whose names the nearest to a pattern is sought."""

@@ -4,10 +4,10 @@ Comes in: an `Audit` and the `Policy` it was made under. Goes out: an `Outcome`.
 asks gets the same answer, and what could not be read or judged is never a pass.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import Skipped
-from ..facts import SEVERITIES, Audit, FileError, Finding
+from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding
 from ..tuples import NamedTuple
 from .keys import FAIL_ON, REQUIRE
 from .model import Policy
@@ -115,3 +115,86 @@ def fails(finding: Finding, policy: Policy) -> bool:
     if policy.fail_on == FAIL_ON[-1]:
         return False
     return SEVERITIES.index(finding.severity) <= SEVERITIES.index(policy.fail_on)
+
+
+class Score(NamedTuple):
+    """A verdict in numbers: how many findings fail the run, by severity (the lack of an LSTM not
+    counted), what could not be read or judged, and what fixes would mend, safely or not.
+    """
+
+    failed: tuple[int, ...]
+    unread: int
+    unjudged: int
+    empty: bool
+    safe: int
+    unsafe: int
+
+
+def score_of(outcome: Outcome, findings: Iterable[Finding]) -> Score:
+    """The numbers of a verdict over `findings`."""
+    failed = [finding for finding in outcome.failures if finding.code != REQUIRE]
+    fixes = [finding.fix for finding in findings if finding.fix]
+    safe = sum(fix.safe for fix in fixes)
+    return Score(
+        tuple(sum(f.severity == severity for f in failed) for severity in SEVERITIES),
+        len(outcome.unread),
+        len(outcome.unjudged),
+        outcome.empty,
+        safe,
+        len(fixes) - safe,
+    )
+
+
+class Running:
+    """The verdict over a run whose results are not kept: `add` what came of each input; `outcome`
+    has the first of each kind, `score` all in numbers.
+    """
+
+    def __init__(self, policy: Policy, allow_skipped: bool) -> None:
+        self._policy, self._allow = policy, allow_skipped
+        self._scores = [0] * (len(SEVERITIES) + 4)
+        self._first = Outcome()
+        self._some = self._enough = self._lacks = False
+
+    def add(self, results: Iterable[FileAudit | FileError]) -> None:
+        """Everything that came of one input."""
+        files = tuple(r for r in results if isinstance(r, FileAudit))
+        errors = tuple(r for r in results if isinstance(r, FileError))
+        audit = Audit(files, errors)
+        found = verdict(audit, self._policy, allow_skipped=self._allow)
+        self._some |= bool(files)
+        self._lacks |= any(finding.code == REQUIRE for finding in audit.findings)
+        self._enough |= bool(files) and not _lacks_lstm(audit, self._policy, audit.findings)
+        failed, *rest = score_of(found, audit.findings)
+        numbers = [*failed, rest[0], rest[1], rest[3], rest[4]]
+        self._scores = [a + b for a, b in zip(self._scores, numbers, strict=True)]
+        first = self._first
+        self._first = Outcome(
+            first.failures or found.failures[:1] if not _fails(first) else first.failures,
+            first.unread or found.unread[:1],
+            first.unjudged or found.unjudged[:1],
+        )
+        if not _fails(self._first) and _fails(found):
+            self._first = self._first._replace(failures=found.failures)
+
+    @property
+    def outcome(self) -> Outcome:
+        """The verdict, with the first of what led to it."""
+        return self._first._replace(empty=self._is_empty)
+
+    @property
+    def _is_empty(self) -> bool:
+        """As `_lacks_lstm` of the whole run: one file with an LSTM is enough, unless one lacks it
+        that must have it.
+        """
+        return not self._some or self._lacks or not self._enough
+
+    @property
+    def score(self) -> Score:
+        """The verdict in numbers."""
+        *failed, unread, unjudged, safe, unsafe = self._scores
+        return Score(tuple(failed), unread, unjudged, self._is_empty, safe, unsafe)
+
+
+def _fails(outcome: Outcome) -> bool:
+    return any(finding.code != REQUIRE for finding in outcome.failures)

@@ -144,6 +144,11 @@ class RemoteSource:
             return min(at, max(0, self.size - TAIL)), self.size
         return max(0, at - BEHIND), min(max(at + n, at + AHEAD), self.size)
 
+    @property
+    def stamp(self) -> tuple[int, str]:
+        """Size and version, as they were at opening."""
+        return self.facts
+
     def settle(self) -> None:
         """Raise `Unreadable` (kind `changed`) if the file is another one than at opening."""
         if self._store.is_held:
@@ -214,7 +219,11 @@ class Downloaded(FileSource):
             attempt(lambda: save(locator, file))
             super().__init__(f"/dev/fd/{file.fileno()}", budget)
         self.name = name
-        self.facts = Facts(self.size, "")
+
+    @property
+    def stamp(self) -> tuple[int, str]:
+        """The size; a version is not known of it."""
+        return self.size, ""
 
     @property
     def identity(self) -> tuple[int, int, int, int]:

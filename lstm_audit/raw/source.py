@@ -40,6 +40,8 @@ class OpenSource(Source, Protocol):
 
     @property
     def identity(self) -> tuple[int, int, int, int]: ...
+    @property
+    def stamp(self) -> tuple[int, str]: ...
     def settle(self) -> None: ...
     def close(self) -> None: ...
     def __enter__(self) -> Self: ...
@@ -94,6 +96,11 @@ class FileSource:
     def identity(self) -> tuple[int, int, int, int]:
         """(device, inode, size, mtime in ns) as it was at opening."""
         return self._stat.st_dev, self._stat.st_ino, self._stat.st_size, self._stat.st_mtime_ns
+
+    @property
+    def stamp(self) -> tuple[int, str]:
+        """Size, and mtime in ns, as they were at opening."""
+        return self._stat.st_size, str(self._stat.st_mtime_ns)
 
     def settle(self) -> None:
         """Raise `Unreadable` (kind `changed`) if the file was written to since it was opened."""

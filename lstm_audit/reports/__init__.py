@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ..facts import Audit
+from ..facts import Audit, FileAudit
 from ..registry import Registry, module_names
 from ..tuples import NamedTuple
 
@@ -99,6 +99,25 @@ def report(name: str) -> Callable[[Report], Report]:
     name.
     """
     return REPORTS.named(name)
+
+
+class Streamed(NamedTuple):
+    """A format of rows that can be written while they come: what stands above them, and the rows of
+    one checkpoint.
+    """
+
+    head: str
+    body: Callable[[FileAudit], str]
+
+
+# The formats that can be written so, once the module of each is imported.
+STREAMS: dict[str, Streamed] = {}
+
+
+def stream_of(name: str) -> Streamed | None:
+    """How a format is written while rows come; None where it needs them all."""
+    REPORTS[name]  # imports its module
+    return STREAMS.get(name)
 
 
 # The formats that can show `Statistics`, once the module of each is imported.

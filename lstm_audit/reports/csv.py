@@ -6,12 +6,12 @@ cell is taken for a formula.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from csv import writer as csv_writer
 
 from ..facts import Audit, FileAudit, Finding, Row, json_number
 from ..lstm.measure import Measures, Stats
-from . import Look, report
+from . import STREAMS, Look, Streamed, report
 from .listings import is_lint
 from .words import escape
 
@@ -29,25 +29,29 @@ def csv(audit: Audit, look: Look) -> str:
     """Facts, then the statistics of the effective forget bias, the activation, the time scale and
     the half-life, and the initialiser (empty: not asked).
     """
-
-    out = io.StringIO()
-    writer = csv_writer(out, lineterminator="\n")
     if is_lint(audit):
-        writer.writerow(OF_SOURCE)
-        writer.writerows(_finding(finding) for finding in audit.findings)
-        return out.getvalue()
-    writer.writerow(
-        [
-            *FACTS,
-            *(f"{quantity}_{stat}" for quantity in QUANTITIES for stat in Stats._fields),
-            *ORIGIN,
-        ]
-    )
-    rows = ((file, row) for file in audit.files for row in file.rows)
-    writer.writerows(
-        [*_facts(file, row), *_numbers(row.measures), *_origin(row)] for file, row in rows
-    )
+        return _csv([OF_SOURCE, *map(_finding, audit.findings)])
+    return HEAD + "".join(map(_lines, audit.files))
+
+
+def _csv(rows: Iterable[Sequence[object]]) -> str:
+    out = io.StringIO()
+    csv_writer(out, lineterminator="\n").writerows(rows)
     return out.getvalue()
+
+
+def _lines(file: FileAudit) -> str:
+    """The rows of one checkpoint."""
+    return _csv([*_facts(file, row), *_numbers(row.measures), *_origin(row)] for row in file.rows)
+
+
+COLUMNS = (
+    *FACTS,
+    *(f"{quantity}_{stat}" for quantity in QUANTITIES for stat in Stats._fields),
+    *ORIGIN,
+)
+HEAD = ",".join(COLUMNS) + "\n"
+STREAMS["csv"] = Streamed(HEAD, _lines)
 
 
 def _finding(finding: Finding) -> list[str | int]:

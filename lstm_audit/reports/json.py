@@ -4,11 +4,15 @@ Comes in: an `Audit`. Goes out: strict JSON (RFC 8259), in ASCII, with the keys 
 contract. Promise: any JSON parser reads it; nothing is rounded, shortened or left out.
 """
 
+from typing import TYPE_CHECKING
+
 from ..facts import Audit, Tool, as_json
-from ..statistics import SCHEMA, Statistics, StatisticsDocument
 from ..version import __version__
 from . import Look, register_digest, report
 from .words import dumps
+
+if TYPE_CHECKING:
+    from ..statistics import Statistics
 
 
 @report("json")
@@ -18,7 +22,9 @@ def json(audit: Audit, look: Look) -> str:
 
 
 @register_digest("json")
-def statistics(found: Statistics, look: Look) -> str:
+def statistics(found: "Statistics", look: Look) -> str:
     """The counts, the histogram and the worst files, `lstm-audit/statistics/1`."""
+    from ..statistics import SCHEMA, StatisticsDocument  # 1 ms that a report need not pay
+
     tool = Tool("lstm-audit", __version__)
     return dumps(as_json(StatisticsDocument(SCHEMA, tool, found)), indent=2) + "\n"

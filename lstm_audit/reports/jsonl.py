@@ -5,18 +5,21 @@ Comes in: an `Audit`. Goes out: lines of strict JSON in ASCII. Promise: a line i
 findings of checkpoints, and what was skipped or could not be read, are in `json`.
 """
 
-from ..facts import SOURCE_FORMATS, Audit
-from . import Look, report
+from ..facts import SOURCE_FORMATS, Audit, FileAudit, as_json
+from . import STREAMS, Look, Streamed, report
 from .words import dumps
 
 
 @report("jsonl")
 def jsonl(audit: Audit, look: Look) -> str:
     """Nothing is rounded or shortened."""
-    files = audit.to_dict()["files"]
-    lines = [
-        {"path": f["path"], "format": f["format"], **row}
-        for f in files
-        for row in f["findings" if f["format"] in SOURCE_FORMATS else "lstms"]
-    ]
+    return "".join(map(_lines, audit.files))
+
+
+def _lines(file: FileAudit) -> str:
+    found = as_json(file.findings if file.format in SOURCE_FORMATS else file.rows)
+    lines = ({"path": file.path, "format": file.format, **row} for row in found)
     return "".join(dumps(line) + "\n" for line in lines)
+
+
+STREAMS["jsonl"] = Streamed("", _lines)

@@ -11,7 +11,7 @@ from ..facts import FileAudit, Totals
 from ..statistics import BINS, FormatCount, InitCount, RuleCount, Statistics, severities_of
 from . import Look
 from .listings import extent_of, tally_words
-from .terminal import HUES, NARROWEST, paint, plain_table, signs_of, wrap
+from .terminal import HUES, NARROWEST, closing_of, paint, plain_table, signs_of, wrap
 from .words import PATH_LIMIT, counted, describe_error, digits, escape, fraction, size
 
 RULES, INITS, FILES = 12, 6, 12  # rules, initialisers and files that an overview lists
@@ -45,15 +45,6 @@ def summary_of(total: Totals) -> list[str]:
     parts += [f"{total.skipped:,} skipped"] if total.skipped else []
     parts += [f"{total.unreadable:,} unreadable"] if total.unreadable else []
     return parts + ([f"{counted(total.ignored, 'other file')} ignored"] if total.ignored else [])
-
-
-def closing_of(look: Look) -> list[str]:
-    """The verdict, where the run has one."""
-    if not look.closing:
-        return []
-    hue = "red" if look.closing.startswith("FAILED") else "green"
-    hue = "yellow" if look.closing.startswith("NOT") else hue
-    return [paint(line, look, fg=hue, bold=True) for line in wrap(look.closing, look.width)]
 
 
 def table_of_rules(counts: Sequence[RuleCount], look: Look) -> list[str]:

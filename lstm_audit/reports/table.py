@@ -10,11 +10,10 @@ of the width, not of the numbers.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..facts import SOURCE_FORMATS, Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
-from ..statistics import Statistics, count, severities_of
 from ..tuples import NamedTuple
 from . import Look, register_digest, report
 from .listings import (
@@ -24,13 +23,13 @@ from .listings import (
     summarise_run,
     worst_of,
 )
-from .overview import closing_of, statistics_text, table_of_inits, table_of_rules, table_of_worst
 from .remedies import commands, quoted
 from .terminal import (
     GAP,
     HUES,
     NARROWEST,
     Signs,
+    closing_of,
     columns_wide,
     fill_column,
     paint,
@@ -51,6 +50,9 @@ from .words import (
     shown_place,
     size,
 )
+
+if TYPE_CHECKING:
+    from ..statistics import Statistics
 
 NAMED = 4  # names that a finding, a note or a skip lists before "and N more"
 LISTED = 8  # notes or reasons that a file lists before "and N more"
@@ -117,6 +119,9 @@ def _overview(audit: Audit, look: Look) -> Iterator[list[str]]:
     """
     if len(audit.files) <= FEW_FILES:
         return
+    from ..statistics import count  # 2 ms, with the tables, that few files need not pay
+    from .overview import table_of_inits, table_of_rules  # 0.7 ms, as above
+
     found = count(audit)
     yield table_of_rules(found.rules, look)
     if _is_long(audit, look):
@@ -126,6 +131,9 @@ def _overview(audit: Audit, look: Look) -> Iterator[list[str]]:
 
 def _files_table(audit: Audit, look: Look) -> list[str]:
     """One line a file, those with the most severe findings first."""
+    from ..statistics import severities_of  # 2 ms, as above
+    from .overview import table_of_worst  # 0.7 ms, as above
+
     files = sorted(audit.files, key=lambda file: [-n for n in severities_of(file)])
     advice = "--verbose shows every LSTM, json has every number"
     if (rest := len(files) - look.worst) > 0:
@@ -134,8 +142,10 @@ def _files_table(audit: Audit, look: Look) -> list[str]:
 
 
 @register_digest("table")
-def statistics(found: Statistics, look: Look) -> str:
+def statistics(found: "Statistics", look: Look) -> str:
     """The counts, the activations, the worst files; no rows."""
+    from .overview import statistics_text  # 0.7 ms, as above
+
     return statistics_text(found, look)
 
 

@@ -183,3 +183,12 @@ def plain_table(
     body = [paint(line(row), look, **style) for row, style in zip(cells, styles, strict=True)]
     more = [f"and {rest} more; --statistics has them"] if rest > 0 else []
     return [*(part[: look.width] for part in (line(heads), rule)), *body, *more]
+
+
+def closing_of(look: Look) -> list[str]:
+    """The verdict, where the run has one."""
+    if not look.closing:
+        return []
+    hue = "red" if look.closing.startswith("FAILED") else "green"
+    hue = "yellow" if look.closing.startswith("NOT") else hue
+    return [paint(line, look, fg=hue, bold=True) for line in wrap(look.closing, look.width)]

@@ -285,7 +285,7 @@ def test_progress_shows_after_a_second_and_only_on_a_terminal(
     now = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: now[0])
     for stream, shown in (
-        (Terminal(), "\r2 of 3 files\r3 of 3 files\r\033[K"),
+        (Terminal(), "\r\033[K2 of 3 files, 1/s, 1 s left\r\033[K3 of 3 files, 2/s\r\033[K"),
         (io.StringIO(), ""),
     ):
         monkeypatch.setattr("sys.stderr", stream)

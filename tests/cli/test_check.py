@@ -645,7 +645,7 @@ def test_a_closed_stdout() -> None:
 
 
 def test_a_defect_of_the_program_is_no_finding() -> None:
-    code = "from lstm_audit.cli import main, runs; runs.audit_paths = None; main()"
+    code = "from lstm_audit.cli import main, runs; runs.audit_inputs = None; main()"
     done = subprocess.run(
         [sys.executable, "-c", code, "check", MODEL],
         capture_output=True,
