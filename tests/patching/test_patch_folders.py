@@ -166,7 +166,7 @@ def test_each_checkpoint_of_an_archive_is_patched(archive: Path, mode: tuple[str
 def test_one_checkpoint_of_an_archive_must_be_named_elsewhere(archive: Path) -> None:
     before = archive.read_bytes()
     with pytest.raises(NotPatchable, match=r"name one as FILE!a\.safetensors, b\."):
-        lstm_audit.patch(archive, forget_bias=2.5)
+        lstm_audit.patch(archive, forget_bias=2.5, output=archive.with_suffix(".new"))
     refused = run("patch", "--output", f"{archive}.new", "--forget-bias", "2.5", archive)
     assert (refused.exit_code, archive.read_bytes()) == (3, before)
     assert "name one as FILE!a.safetensors" in refused.stderr

@@ -84,7 +84,7 @@ def evidence_of(path: Path, opened: ExitStack) -> Evidence:
     found = find_lstms(checkpoint)
     return Evidence(
         str(path), checkpoint.format, tuple(map(case_of, found.lstms)), found.skipped, found.lookalikes,
-        checkpoint.globals, checkpoint.around, checkpoint.trailing,
+        checkpoint.globals, checkpoint.trailing, around=checkpoint.around,
     )  # fmt: skip
 
 
