@@ -97,6 +97,14 @@ def marked(path: str, parts: Sequence[FileEdits]) -> Iterator[list[str]]:
 # O_EXCL is the lock between two patches of one checkpoint: who creates the name has it. The flock
 # beside it tells a crashed owner (the lock is gone) from a live one.
 def _begin(path: str, data: bytes) -> int:
+    try:
+        return _create(path, data)
+    except OSError as error:
+        message = f"{marker_path(path)} cannot be written: {error.strerror}; nothing was changed"
+        raise Unreadable(message) from error
+
+
+def _create(path: str, data: bytes) -> int:
     name = marker_path(path)
     try:
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | files.NO_FOLLOW, 0o600)
@@ -144,7 +152,14 @@ class Kept(Unreadable):
 
 def _drop(path: str) -> list[str]:
     """Remove the marker; what the disk would not confirm, in a sentence."""
-    os.unlink(marker_path(path))
+    try:
+        os.unlink(marker_path(path))
+    except OSError as error:
+        message = (
+            f"{marker_path(path)} cannot be removed ({error.strerror}), and as long as it is there "
+            f"the patch counts as interrupted: `lstm-audit undo {path}` takes it back"
+        )
+        raise Unreadable(message, kind="interrupted-patch") from error
     try:
         files.sync_folder(path)
     except OSError as error:

@@ -1,0 +1,127 @@
+"""A patch of several files, killed or failed at each of its calls: a TensorFlow checkpoint, whose
+checksums lie in another file than the numbers, and shards.
+
+After any fault the same command completes the patch, and undo gives back the very first bytes; until
+then an audit says what happened, or gives the old numbers or the new ones, never a mixture.
+"""
+
+import os
+import shutil
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from safetensors.torch import save_file
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "formats"))
+
+from test_bundle import cell, saved
+from test_patch_faults import GONE_WRONG, Tap
+
+import lstm_audit
+from lstm_audit.errors import AuditError
+from lstm_audit.patching.whole import undo_checkpoint
+
+WISH = 1.5
+FAULTS = ("EIO", "ENOSPC", "kill before", "kill after")
+
+
+def bundle(folder: Path) -> Path:
+    return saved(folder / "weights", cell(0.25))
+
+
+def shards(folder: Path) -> Path:
+    """The two halves of each bias in different files."""
+    import json
+
+    torch.manual_seed(3)
+    state = dict(torch.nn.LSTM(2, 3).state_dict())
+    homes = {name: f"model-{1 + ('hh' in name)}-of-2.safetensors" for name in state}
+    for home in sorted(set(homes.values())):
+        save_file({n: t for n, t in state.items() if homes[n] == home}, folder / home)
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": homes}))
+    return index
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def models(folder: Path, names: set[str]) -> dict[str, bytes]:
+    return {name: raw for name, raw in contents(folder).items() if name in names}
+
+
+def patch(index: Path, in_place: bool) -> None:
+    lstm_audit.patch(index, forget_bias=WISH, in_place=in_place)
+
+
+def child(act: Callable[[], object], tap: Tap) -> int:
+    """0 done, 1 an AuditError, -9 killed."""
+    pid = os.fork()
+    if pid:
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    code = GONE_WRONG
+    try:
+        with pytest.MonkeyPatch.context() as patcher:
+            tap.install(patcher)
+            act()
+            code = 0
+    except AuditError:
+        code = 1
+    finally:
+        if code == GONE_WRONG:
+            traceback.print_exc()
+        os._exit(code)
+
+
+def forget(index: Path) -> float | None:
+    """The forget bias that an audit gives; None where it says that a patch was interrupted."""
+    found = lstm_audit.audit(index)
+    if found.errors:
+        assert {error.kind for error in found.errors} == {"interrupted-patch"}, found.errors
+        return None
+    return float(found.rows[0].measures.gates["f"].mean)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize("make", [bundle, shards])
+def test_every_call_can_fail(make: Callable[[Path], Path], in_place: bool, tmp_path: Path) -> None:
+    first = tmp_path / "first"
+    first.mkdir()
+    index = make(first)
+    old = contents(first)
+    was = forget(index)
+    tap = Tap()
+    with pytest.MonkeyPatch.context() as patcher:
+        tap.install(patcher)
+        patch(index, in_place)
+    new = models(first, set(old))
+    assert new != old
+    seen = set()
+    for at in range(len(tap.names)):
+        for fault in FAULTS:
+            folder = tmp_path / "again"
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            for name, raw in old.items():
+                (folder / name).write_bytes(raw)
+            there = folder / index.name
+            code = child(lambda there=there: patch(there, in_place), Tap(at, fault))
+            assert code in (0, 1, -9), (at, tap.names[at], fault)
+            held = forget(there)
+            seen.add(held if held is None else round(held, 3))
+            assert held is None or held in (pytest.approx(was), pytest.approx(WISH)), (at, fault)
+            if held is not None:
+                assert models(folder, set(old)) in (old, new), (at, tap.names[at], fault)
+            if models(folder, set(old)) != new:
+                patch(there, in_place)
+            assert models(folder, set(old)) == new, (at, tap.names[at], fault)
+            undo_checkpoint(str(there))
+            assert models(folder, set(old)) == old, (at, tap.names[at], fault)
+    assert {round(was, 3), WISH} <= seen
