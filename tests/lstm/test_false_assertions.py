@@ -232,6 +232,32 @@ def test_multi_time_scale_is_no_uniform_gate(size, dtype):
     assert ask(lstm, dtype).scheme != "uniform-gate"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_line_of_eight_is_no_chrono(dtype):
+    """In 16 bits its steps are rounded, and ln U(1, T - 1) would do as well."""
+    lstm = drawn(8)
+    with torch.no_grad():
+        lstm.bias_ih_l0.zero_()
+        lstm.bias_hh_l0.zero_()
+        lstm.bias_hh_l0.view(4, -1)[F] = torch.linspace(3, 6, 8)
+    assert ask(lstm, dtype).scheme == "linspace"
+
+
+@pytest.mark.parametrize("size", [24, 64, 256])
+def test_a_law_by_the_shape_of_a_sample_is_never_certain(size):
+    named = []
+    for seed in range(8):
+        lstm = drawn(size, seed)
+        with torch.no_grad():
+            lstm.bias_hh_l0.zero_()
+            lstm.bias_ih_l0.zero_()
+            lstm.bias_hh_l0.view(4, -1)[F] = torch.empty(size).uniform_(1, 300).log()
+        init = ask(lstm)
+        named += [init] if init.scheme != "unknown" else []
+    assert {(i.scheme, i.state, i.confidence) for i in named} == {("chrono", "fresh", "high")}
+    assert len(named) >= 6
+
+
 def test_noise_on_one_line_is_no_linspace():
     """Eight differences that decay has eaten lie within rounding of a line once in a while."""
     die, size = random.Random(0), 8

@@ -28,8 +28,14 @@ def name_shape(bias: Bias, voucher: Voucher | None) -> Init | None:
         return None
     drawn = [h[F] for h, kind in zip((bias.ih, bias.hh), bias.kinds[F], strict=True) if kind == "N"]
     init = (_law if len(drawn) == 1 else _both)(bias, drawn[0], coupled, voucher)
+    # Unlinked to another gate, a law rests on the shape of a sample: the freshness may be certain,
+    # the name is not.
+    if not coupled and init.confidence == "certain" and init.scheme not in ("linspace", "unknown"):
+        return init._replace(confidence="high")
     # An unlisted law looks as if it had moved, and only a certain proof says otherwise.
-    return init if init.scheme != "unknown" or voucher.confidence == "certain" else None
+    # (Equal halves stay open: whether one draw was split or copied, their difference cannot say.)
+    named = init.scheme != "unknown" or bias.ih[F] == bias.hh[F]
+    return init if named or voucher.confidence == "certain" else None
 
 
 def _coupled(bias: Bias) -> bool:
@@ -75,7 +81,7 @@ def _doubled_chrono(ih: Sequence[float], voucher: Voucher) -> Init:
 
 def _law(bias: Bias, values: Sequence[float], coupled: bool, voucher: Voucher) -> Init:
     """Which law the forget gate's values follow, one value a unit."""
-    ends = laws.line(values, [4 * bias.epsilon * max(abs(v), 0.01) for v in values])
+    ends = laws.line(values, [bias.epsilon * max(abs(v), 0.01) for v in values])
     if ends:
         return voucher.init(
             "linspace",
