@@ -4,7 +4,7 @@ trained.
 Run by hand:  python tests/benchmarks/forensics.py [--quick] [--models N] [--first SEED]
 Prints Markdown. One process, one thread; a model is its seed (`forensics_training.choose`), and
 nothing else is kept. The models from `HELD_OUT` on were not looked at while the thresholds were
-chosen, nor were the recipes of `UNSEEN`.
+chosen; the recipes of `UNSEEN` were, with other seeds.
 """
 
 import argparse

@@ -1,8 +1,8 @@
 """Ways to start an LSTM's biases, and what a perfect reader would say of each.
 
 `RECIPES` are what people do. `TRAPS` are built to provoke a false name: laws of the default's
-spread, constants added to draws, halves set to nothing, everything overwritten. `UNSEEN` were not
-looked at while the thresholds were chosen.
+spread, constants added to draws, halves set to nothing, everything overwritten. `UNSEEN` came
+last, when most thresholds were chosen.
 """
 
 from collections.abc import Callable

@@ -3,7 +3,7 @@
 In: a seed. Out: the biases of one trained module, with how they were started and moved. The seed
 alone makes all choices (recipe, optimiser, add-on, size, layers, task, steps), so nothing but seeds
 need be kept. Seeds below `HELD_OUT` were looked at while the thresholds were chosen; those from it
-on, and the recipes of `UNSEEN` altogether, were not.
+on were not.
 """
 
 import copy
