@@ -33,6 +33,8 @@ SUFFIXED = r"(?P<base>.*(?:bias|weight)_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?)_+(?
 # Components whose words are kept: the checkpoints of a run, and the layers of one, repeat them.
 REMEMBERED = 4096
 
+DIGITS = "0123456789"
+
 SplitName = Sequence[str]
 
 _SPLIT = re.compile(r"[./:]").split
@@ -44,7 +46,10 @@ _WORDS = GATHERED | MIRRORS | KEPT
 def drop_trainer_state(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]]:
     """The names that may be weights, and what was left out, each path said once."""
     split = {name: _SPLIT(name) for name in checkpoint.tensors}
-    if not any(map(_speaks, {part for parts in split.values() for part in parts})):
+    components = {part for parts in split.values() for part in parts}
+    # No word of a trainer's ends in a digit, and 180,000 numbered layers are one component without.
+    numberless = {component.rstrip(DIGITS) for component in components}
+    if _NAMES.isdisjoint(components) and not any(map(_speaks, numberless)):
         return list(checkpoint.tensors), []
     ends, together = _ends(split), _together(checkpoint.tensors)
     optimizers = _optimizers(split.values())

@@ -71,7 +71,7 @@ def http() -> None:
 
 CHILD = """
 import resource, sys, time
-from lstm_audit.cli import _run
+from lstm_audit.cli.start import _run
 sys.argv[:] = ["lstm-audit", "audit", "-q", "--statistics", "-o", "/dev/null", sys.argv[1]]
 start = time.perf_counter()
 assert _run() == 0

@@ -82,7 +82,7 @@ def test_reads_are_ranges_of_blocks(memory) -> None:
 
 def test_patch_is_refused_with_what_to_do(memory) -> None:
     locator = put(memory, "/m.pt", MODEL.read_bytes())
-    with pytest.raises(AuditError, match=r"lstm-audit patch m.pt --forget-bias 2"):
+    with pytest.raises(AuditError, match=r"download m.pt, `lstm-audit patch m.pt …`"):
         lstm_audit.patch(locator, forget_bias=2.0)
 
 
@@ -271,7 +271,7 @@ def test_a_patch_is_refused_with_the_three_lines(web: Web) -> None:
 
 
 def test_fsspec_is_never_imported_for_local_files(tmp_path: Path) -> None:
-    code = "import sys; sys.argv[:] = sys.argv[:1] + ['audit', sys.argv[1]]\nfrom lstm_audit.cli import _run\n_run()\nassert not {'fsspec', 'aiohttp', 'asyncio', 'lstm_audit.raw.remote'} & set(sys.modules)"
+    code = "import sys; sys.argv[:] = sys.argv[:1] + ['audit', sys.argv[1]]\nfrom lstm_audit.cli.start import _run\n_run()\nassert not {'fsspec', 'aiohttp', 'asyncio', 'lstm_audit.raw.remote'} & set(sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code, str(CLEAN)], capture_output=True, text=True, env=untraced()
     )
