@@ -61,7 +61,8 @@ def _crashed(
     """A defect of this program ends a build too, but not with Python's exit code 1, which here
     means a finding.
     """
-    if issubclass(kind, KeyboardInterrupt):
+    # Ctrl-C while a thread is waited for can come out as "release unlocked lock" (threading.py).
+    if issubclass(kind, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt):
         os._exit(INTERRUPTED)
     from traceback import format_exception  # 6 ms, for a fault of our own
 

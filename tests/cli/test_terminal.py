@@ -220,3 +220,19 @@ def test_shared_memory_holds_files(tmp_path: Path) -> None:
             assert json.loads(place.read_text())["summary"]["files"] == 1
     finally:
         place.unlink(missing_ok=True)
+
+
+def test_an_error_that_an_interruption_caused_is_no_defect() -> None:
+    """As threading's "release unlocked lock", where Ctrl-C comes while a lock is taken."""
+    code = (
+        "from lstm_audit.cli import start\n"
+        "def broken():\n"
+        "    try:\n"
+        "        raise KeyboardInterrupt\n"
+        "    finally:\n"
+        "        raise RuntimeError('release unlocked lock')\n"
+        "start._run = broken\n"
+        "start.run()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")

@@ -62,7 +62,7 @@ def test_an_ml_program(both: bool, tmp_path: Path) -> None:
     }
 
     @Builder.program(input_specs=[Builder.TensorSpec(shape=(2, 1, IN))])
-    def program(x):  # type: ignore[no-untyped-def]
+    def program(x):  # type: ignore[no-untyped-def]  # coremltools traces it
         state = np.zeros((1, ways * H), "f4")
         return Builder.lstm(x=x, initial_h=state, initial_c=state, weight_ih=draw(4 * H, IN), weight_hh=draw(4 * H, H), bias=bias,
                        direction="bidirectional" if both else "forward", name="memory", **(back if both else {}))[0]  # fmt: skip
