@@ -55,8 +55,8 @@ MODELS = frozenset(
 )
 
 
-DL4J = frozenset({"configuration.json", "coefficients.bin"})
 # What the archive of org.deeplearning4j.util.ModelSerializer holds.
+DL4J = frozenset({"configuration.json", "coefficients.bin"})
 DL4J_SAID = (
     "a Deeplearning4j model, one array for all weights; in Java, "
     "ModelSerializer.restoreMultiLayerNetwork(file).paramTable() takes it apart (W, RW and b of "
@@ -111,12 +111,12 @@ def _parts(span: Span, name: str, room: Room, depth: int) -> Iterator[MemberPart
     yield from _members(span, room, depth)
 
 
-def _members(span: Span, room: Room, depth: int) -> Iterator[MemberPart]:
+def _members(span: Span, room: Room, depth: int) -> list[MemberPart]:
     """The checkpoints of an archive; the first is charged with what the whole would unpickle."""
     members = _opened(span, room)
     found = list(_checkpoints(members, room, depth))
     names = {part.inside.partition("!")[0] for part in found}
-    return iter(_loading(found, unpickled_by_loaders(members, names)))
+    return _loading(found, unpickled_by_loaders(members, names))
 
 
 def _checkpoints(members: Opener, room: Room, depth: int) -> Iterator[MemberPart]:
