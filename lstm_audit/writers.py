@@ -90,8 +90,12 @@ def open_writers(to: Any) -> list[Writer]:
     """The writers of what a user names: one place, or several. Raises `BadPolicy` for what is no
     place.
     """
-    several = isinstance(to, (list, tuple))
-    return [_open(one) for one in (to if several else () if to is None else (to,))]
+    return [_open(one) for one in list_places(to)]
+
+
+def list_places(to: Any) -> list[Any]:
+    """What a user names: nothing, one place, or several."""
+    return list(to) if isinstance(to, (list, tuple)) else [] if to is None else [to]
 
 
 def _open(place: Any) -> Writer:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..monitoring import PATIENCE, Monitor, monitor
 from ..policy.load import PolicyLike
+from ..writers import list_places
 
 if TYPE_CHECKING:
     from lightning.pytorch import Callback
@@ -48,7 +49,7 @@ class GateMonitor(Callback):  # type: ignore[misc]  # Any, where Lightning is no
         patience: int = PATIENCE,
     ) -> None:
         super().__init__()
-        self.to = to if isinstance(to, (list, tuple)) else [] if to is None else [to]
+        self.to = list_places(to)
         self.every = every
         self.asked: dict[str, Any] = {
             "data": data, "policy": policy, "layers": layers, "strict": strict,

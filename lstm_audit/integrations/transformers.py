@@ -16,6 +16,7 @@ from transformers import TrainerCallback
 
 from ..monitoring import PATIENCE, Monitor, monitor
 from ..policy.load import PolicyLike
+from ..writers import list_places
 
 # In the trainer's output folder.
 FILE = "gates.jsonl"
@@ -41,7 +42,7 @@ class GateMonitor(TrainerCallback):  # type: ignore[misc]  # Any, where it is no
         strict: bool = False,
         patience: int = PATIENCE,
     ) -> None:
-        self.to = to if isinstance(to, (list, tuple)) else [] if to is None else [to]
+        self.to = list_places(to)
         self.every = every
         self.asked: dict[str, Any] = {
             "data": data, "policy": policy, "layers": layers, "strict": strict,
