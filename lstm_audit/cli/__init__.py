@@ -6,6 +6,9 @@ leaves no traceback, not even while Python still imports us.
 
 import gc
 import os
+import sys
+from _thread import interrupt_main, start_new_thread
+from time import sleep
 
 TYPE_CHECKING = False  # as from typing, which `start` imports where Ctrl-C is waited for
 
@@ -21,8 +24,26 @@ def main() -> "NoReturn":
     it is off before the first of our modules is imported, which is why they are imported here.
     """
     try:
+        sys.unraisablehook = _heed
         gc.disable()
         from .start import run  # 60 million instructions, 6 of them the collector's
     except KeyboardInterrupt:
         os._exit(130)
     run()
+
+
+def _heed(failure: "sys.UnraisableHookArgs") -> None:
+    """Deliver again the Ctrl-C that came inside a callback of Python's own (the lock of an import,
+    a finaliser), where nothing can be raised: Python would print it, and go on as if it had not
+    come.
+    """
+    if failure.exc_type is KeyboardInterrupt:
+        start_new_thread(_interrupt_soon, ())
+    else:
+        sys.__unraisablehook__(failure)
+
+
+def _interrupt_soon() -> None:
+    """From a thread of its own, when the callback is over."""
+    sleep(0.001)
+    interrupt_main()

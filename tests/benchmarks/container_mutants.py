@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "fixtures")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "fixtures" / "make")]
 
 from container_seeds import SEEDS, Seed, mutate  # stands in tests/
 

@@ -143,15 +143,28 @@ def test_only_our_own_colours_pass() -> None:
     assert harmless("plain · τ\n\n") == "plain · τ\n\n"
 
 
-@pytest.mark.parametrize("wait", [0.002, 0.01, 0.02, 0.03, 0.045, 0.08])
+WITHIN = """
+import signal, sys
+class Swallowing:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)
+class Finder:
+    def find_spec(self, name, path, target=None):
+        if name == "lstm_audit.cli.MODULE":
+            ACTION
+sys.meta_path.insert(0, Finder())
+from lstm_audit.cli import main
+main()
+"""
+"""A run in which something happens when a module of the command line is about to be imported."""
+
+
+@pytest.mark.parametrize("wait", [0, 0.002, 0.01, 0.02, 0.03, 0.045, 0.08])
 def test_an_interruption_is_no_defect(tmp_path: Path, wait: float) -> None:
     """Whenever Ctrl-C comes once our code runs: no traceback, and 130 or the result."""
     for k in range(30):
         write_model(tmp_path / f"{k}.safetensors", f"m{k}")
-    code = (
-        "import lstm_audit, sys; sys.stderr.write('!'); sys.stderr.flush(); "
-        "from lstm_audit.cli import main; main()"
-    )
+    code = WITHIN.replace("MODULE", "start").replace("ACTION", "print('!', file=sys.stderr)")
     with subprocess.Popen(
         [sys.executable, "-c", code, "audit", str(tmp_path)],
         stdout=subprocess.DEVNULL,
@@ -165,6 +178,23 @@ def test_an_interruption_is_no_defect(tmp_path: Path, wait: float) -> None:
         said = process.stderr.read()
     assert b"Traceback" not in said
     assert process.returncode in (0, 130)
+
+
+@pytest.mark.parametrize("during", ["start", "runs", "output"])
+def test_an_interruption_inside_a_callback_still_ends_the_run(tmp_path: Path, during: str) -> None:
+    """Python prints what a finaliser raises, and goes on: so Ctrl-C comes once more, behind it."""
+    for k in range(30):
+        write_model(tmp_path / f"{k}.safetensors", f"m{k}")
+    code = WITHIN.replace("MODULE", during).replace("ACTION", "Swallowing()")
+    done = subprocess.run(
+        [sys.executable, "-c", code, "audit", str(tmp_path)],
+        capture_output=True,
+        env=environment(),
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr
+    assert b"ignored" not in done.stderr
+    assert done.returncode == 130
 
 
 @pytest.mark.parametrize("words", [["audit", "--help"], ["explain", "LA101"], ["rules"]])

@@ -19,7 +19,7 @@ ROWS = {
     "tf_keras.tflite": 2, "tf_keras_both.tflite": 2, "tf_keras_half.tflite": 1, "tf_keras_int8.tflite": 1,
     "openvino.xml": 4,
 }  # fmt: skip
-"""Recurrences of each file; number n has the forget biases 1 + n + k / 8, see fixtures/recipes/graphs.py."""
+"""Recurrences of each file; number n has the forget biases 1 + n + k / 8, see fixtures/make/recipes/graphs.py."""
 
 FIXED = ("tf_keras_int8.tflite",)
 NEAR = {"tf_keras_int8.tflite": 1e-3}

@@ -538,7 +538,7 @@ def test_two_shards_with_one_tensor_are_ambiguous(tmp_path: Path) -> None:
 
 def test_the_script_writes_what_is_committed(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    command = [sys.executable, str(ROOT / "fixtures" / "make.py"), "--into", str(tmp_path), "keras"]
+    command = [sys.executable, str(ROOT / "fixtures" / "make"), "--into", str(tmp_path), "keras"]
     subprocess.run(command, check=True, capture_output=True)
     for name in FOUND:
         again, committed = read(tmp_path / "keras" / name).rows, read(KERAS / name).rows

@@ -15,7 +15,7 @@ litert = pytest.importorskip(
 
 GRAPHS = Path(__file__).parents[2] / "fixtures" / "graphs"
 H, STEPS = 4, 2
-I, G, O = 0.3, 0.7, 0.9  # noqa: E741  # the other gates' biases, see fixtures/recipes/graphs.py
+I, G, O = 0.3, 0.7, 0.9  # noqa: E741  # the other gates' biases, see fixtures/make/recipes/graphs.py
 NAMES = [
     "keras",
     "keras_hard",

@@ -164,7 +164,7 @@ def remade(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("torch")
     folder = tmp_path_factory.mktemp("remade")
     subprocess.run(
-        [sys.executable, FIXTURES / "make.py", "--into", folder], check=True, capture_output=True
+        [sys.executable, FIXTURES / "make", "--into", folder], check=True, capture_output=True
     )
     return folder
 
