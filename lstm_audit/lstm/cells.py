@@ -21,7 +21,8 @@ from typing import NamedTuple
 
 from ..activations import ActivationShape, spell
 from ..formats import Node, Scope
-from .graph import Evaluation, KnownTensor
+from .graph import Evaluation
+from .known import KnownTensor
 from .layer import GATES
 from .operators import COUPLED_INPUT, Seen, skipped
 from .sightings import Sighting, Terms

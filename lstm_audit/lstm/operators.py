@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from ..activations import ActivationShape, spell
 from ..errors import Skipped
 from ..formats import Constant, Node, Scope
-from .graph import Cells, Evaluation, KnownTensor
+from .graph import Evaluation
+from .known import Cells, KnownTensor
 from .layer import GATES
 from .sightings import Sighting, Terms, called
 

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 from ..formats import Constant, Graph, Node, Scope
 from ..raw.span import Span
-from .graph import NOTHING, PRODUCTS, RULES, Evaluation, KnownTensor
+from .graph import PRODUCTS, RULES, Evaluation
+from .known import NOTHING, KnownTensor
 from .layer import Lstm
 from .operators import BIAS_INPUTS
 from .sightings import Sighting, called

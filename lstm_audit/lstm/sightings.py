@@ -16,7 +16,8 @@ from ..raw.dtypes import DTYPES
 from ..raw.source import BytesSource
 from ..raw.span import span_all
 from ..raw.tensor import Block, Tensor
-from .graph import NOTHING, SPACE, Cells, Evaluation
+from .graph import Evaluation
+from .known import NOTHING, SPACE, Cells
 from .layer import GATES, Lstm, Term
 
 # Bytes of a stored tensor that the gates share; of a longer one each takes its own part.

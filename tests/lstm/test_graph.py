@@ -9,7 +9,8 @@ import pytest
 from lstm_audit.errors import MalformedFile
 from lstm_audit.formats import Constant, Graph, Node, Scope
 from lstm_audit.lstm import graph as module
-from lstm_audit.lstm.graph import Evaluation, KnownTensor
+from lstm_audit.lstm.graph import Evaluation
+from lstm_audit.lstm.known import KnownTensor
 
 
 def scope(nodes: Sequence[Node], **constants: np.ndarray) -> Scope:
