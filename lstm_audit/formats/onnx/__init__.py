@@ -1,4 +1,4 @@
-"""ONNX models: the envelope, the tensors in it, and those in files beside it.
+"""ONNX models: the envelope, scopes and nodes, the tensors in it, and those in files beside it.
 
 Comes in: nothing. Goes out: the reader, registered. Promise: see `read_onnx`.
 """

@@ -1,0 +1,84 @@
+"""The stored numbers of a Core ML model: in the message, or in a blob of `weights/weight.bin`.
+
+Comes in: the message of a value. Goes out: a `Constant` with the place of its bytes. Promise: a
+count is held against the bytes, and no other file than that one is opened.
+"""
+
+import struct
+from math import prod
+
+from ...errors import MalformedFile
+from ...raw.dtypes import DTYPES
+from ...raw.span import Span
+from ...raw.tensor import MAX_DIMS, Tensor, strides_of
+from ...wire.protobuf import BYTES, Field, Wire
+from .. import Constant
+from .opened import CoremlModel
+
+BLOB_KINDS = {1: "float16", 2: "float32", 3: "uint8", 4: "int8", 5: "bfloat16", 6: "int16"}
+WEIGHTS, BESIDE = "@model_path/weights/weight.bin", "weights/weight.bin"
+BLOB = struct.Struct("<IIQQ")
+SENTINEL = 0xDEADBEEF
+
+
+def place_numbers(span: Span, field: Field, name: str, kind: str) -> Constant:
+    """Numbers one after the other, as many as the bytes hold."""
+    dtype, size = DTYPES[kind], field[3] - field[2]
+    if size % dtype.itemsize:
+        message = f"{name!r} has {size} bytes, no whole number of {kind} values"
+        raise MalformedFile(message, span.start + field[2])
+    shape = (size // dtype.itemsize,)
+    return Constant(name, shape, Tensor(dtype, shape, (1,), span[field[2] : field[3]]))
+
+
+def immediate_constant(
+    wire: Wire, field: Field, name: str, kind: str, shape: tuple[int, ...]
+) -> Constant:
+    """TensorValue: 1 floats, 2 ints, 5 longInts, 6 doubles, 7 bytes: each with its values in 1."""
+    values = [f for f in wire.message(field) if f[0] == 1]
+    plain = {1: "float32", 6: "float64", 7: kind}.get(field[0], "")
+    if len(values) == 1 and values[0][1] == BYTES and plain in DTYPES:
+        return _shaped(wire, place_numbers(wire.span, values[0], name, plain), shape)
+    if field[0] in (2, 5):
+        numbers = tuple(float(x) for f in values for x in wire.numbers(f))
+        return Constant(name, (len(numbers),), numbers=numbers)
+    return Constant(name, shape, trouble="its values are kept in a form that is not read")
+
+
+def _shaped(wire: Wire, constant: Constant, shape: tuple[int, ...]) -> Constant:
+    """The same numbers in the shape that their type gives."""
+    tensor = constant.tensor
+    fits = 0 < len(shape) <= MAX_DIMS and min(shape) >= 0
+    if tensor is None or not fits or prod(shape) != tensor.elements:
+        if shape and tensor is not None:
+            message = f"{constant.name!r} has {tensor.elements} values, its type says {shape[:9]}"
+            raise MalformedFile(message, wire.span.at)
+        return constant
+    turned = tensor._replace(shape=shape, strides=strides_of(shape))
+    return constant._replace(shape=shape, tensor=turned)
+
+
+def blob_constant(
+    model: CoremlModel, field: Field, name: str, kind: str, shape: tuple[int, ...]
+) -> Constant:
+    """BlobFileValue: 1 fileName, 2 offset of the blob's head: sentinel, kind, size, place."""
+    wire = model.wire
+    found = {f[0]: f for f in wire.message(field)}
+    file = wire.text(found[1]) if 1 in found else ""
+    if file != WEIGHTS:
+        message = f"{name!r} lies in {file[:80]!r}; only {WEIGHTS!r} is opened"
+        raise MalformedFile(message, wire.span.at)
+    if not model.weights:
+        model.weights.append(model.beside(BESIDE))
+    data, offset = model.weights[0], wire.number(found[2]) if 2 in found else 0
+    if offset < 0:
+        raise MalformedFile(f"{name!r} lies at {offset} of weight.bin", wire.span.at)
+    sentinel, number, size, at = BLOB.unpack(data[offset : offset + BLOB.size].read())
+    stored = BLOB_KINDS.get(number, "")
+    if sentinel != SENTINEL:
+        raise MalformedFile(f"no blob at {offset} of weight.bin, where {name!r} should be", data.at)
+    if not stored or stored != kind:
+        return Constant(name, shape, trouble=f"its blob is of kind {number}, its type {kind!r}")
+    blob = data[at : at + size]
+    placed = place_numbers(blob, (0, BYTES, 0, size), name, stored)
+    return _shaped(wire, placed, shape)

@@ -1,0 +1,171 @@
+"""One NodeProto of an ONNX model, with its attributes.
+
+Comes in: the message of a node. Goes out: a `Node`, and the graphs among its attributes. Promise:
+attributes are read when they are asked for: most nodes are never looked into.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+
+from ...wire.protobuf import BYTES, MAX_TEXT, Field, Wire
+from .. import Attribute, Node
+from .opened import Frame, OnnxModel
+from .tensors import read_constant
+
+NOTHING: Mapping[str, Attribute] = {}
+# Fields that making a node counts for.
+NODE = 4
+
+WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+# AttributeProto.AttributeType of floats, ints and strings: an empty list has nothing else to tell
+# it by.
+LISTS = (6, 7, 8)
+
+
+class Later(Mapping[str, Attribute]):
+    """A mapping that is read when it is first asked: most nodes are never looked into."""
+
+    __slots__ = ("_read", "_table")
+
+    def __init__(self, read: Callable[[], Mapping[str, Attribute]]) -> None:
+        self._read = read
+        self._table: Mapping[str, Attribute] | None = None
+
+    def _all(self) -> Mapping[str, Attribute]:
+        if self._table is None:
+            self._table = self._read()
+        return self._table
+
+    def __getitem__(self, name: str) -> Attribute:
+        return self._all()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+
+def read_node(model: OnnxModel, field: Field, frame: Frame) -> tuple[Node, list[Field]]:
+    """A NodeProto, and the graphs among its attributes."""
+    wire = model.wire
+    wire.charge(NODE)
+    ins, outs, name, op, domain, overload = list[str](), list[str](), "", "", "", ""
+    attributes, metadata = list[Field](), list[Field]()
+    parts, data = wire.short(field)
+    first = field[2]
+    for part in parts:
+        number = part[0]
+        if number < 5 and data and part[1] == BYTES and part[3] - part[2] <= MAX_TEXT:
+            text = data[part[2] - first : part[3] - first].decode("utf-8", "backslashreplace")
+        elif number < 5:
+            text = wire.text(part)
+        if number == 1:
+            ins.append(text)
+        elif number == 2:
+            outs.append(text)
+        elif number == 3:
+            name = text
+        elif number == 4:
+            op = text
+        elif number == 5:
+            attributes.append(part)
+        elif number == 7:
+            domain = wire.text(part)
+        elif number == 8:
+            overload = wire.text(part)
+        elif number == 9:
+            metadata.append(part)
+    table, bodies = NOTHING, list[Field]()
+    if attributes:
+        read = partial(read_attributes, model, attributes, frame.given)
+        table = read() if op == "Constant" else Later(read)
+        bodies = _bodies(wire, attributes) if op in WITH_BODIES else bodies
+    labels = Later(partial(_read_labels, wire, metadata)) if metadata else NOTHING
+    if domain or overload:
+        op = spell_operator(domain, op, overload)
+    return Node(op, tuple(ins), tuple(outs), name, table, labels), bodies
+
+
+def spell_operator(domain: str, op: str, overload: str) -> str:
+    """An operator of ONNX's own by its name alone, another one with its domain."""
+    return (
+        ("" if domain in ("", "ai.onnx") else f"{domain}::")
+        + op
+        + (f":{overload}" if overload else "")
+    )
+
+
+def _bodies(wire: Wire, attributes: Sequence[Field]) -> list[Field]:
+    """The GraphProtos of 6 g and 11 graphs."""
+    return [
+        part
+        for field in attributes
+        for part in wire.message(field)
+        if part[0] in (6, 11) and part[1] == BYTES
+    ]
+
+
+def read_attributes(
+    model: OnnxModel, fields: Sequence[Field], given: Mapping[str, Attribute]
+) -> dict[str, Attribute]:
+    """AttributeProtos by name. In a function's body, 21 names the attribute of the call that gives
+    the value.
+    """
+    table: dict[str, Attribute] = {}
+    for field in fields:
+        name, value, reference = _read_attribute(model, field)
+        if reference:
+            value = given.get(reference)
+        if value is not None:
+            table[name] = value
+    return table
+
+
+def _read_attribute(model: OnnxModel, field: Field) -> tuple[str, Attribute | None, str]:
+    """One AttributeProto: 1 name, 2 f, 3 i, 4 s, 5 t, 7 floats, 8 ints, 9 strings, 21 the name of
+    the call's.
+    """
+    wire = model.wire
+    name, reference = "", ""
+    one: Attribute | None = None
+    many: list[int | float | str] = []
+    listed = False
+    for part in wire.message(field):
+        number = part[0]
+        if number == 1:
+            name = wire.text(part)
+        elif number == 2:
+            one = next(iter(wire.floats(part)), None)
+        elif number == 3:
+            one = wire.number(part)
+        elif number == 4:
+            one = wire.text(part) if part[3] - part[2] <= MAX_TEXT else ""
+        elif number == 5:
+            one = read_constant(wire, part, model.external)
+        elif number in (7, 8, 9):
+            listed = True
+            many += (
+                wire.floats(part)
+                if number == 7
+                else wire.numbers(part)
+                if number == 8
+                else [wire.text(part)]
+            )
+        elif number == 20:
+            listed = listed or wire.number(part) in LISTS
+        elif number == 21:
+            reference = wire.text(part)
+    return name, tuple(many) if listed and one is None else one, reference
+
+
+def _read_labels(wire: Wire, fields: Sequence[Field]) -> dict[str, Attribute]:
+    """metadata_props: the exporter of torch writes where in the model a node came from, in up to 4
+    KiB.
+    """
+    labels: dict[str, Attribute] = {}
+    for field in fields:
+        parts = {part[0]: part for part in wire.message(field)}
+        if 1 in parts and 2 in parts and parts[2][3] - parts[2][2] <= MAX_TEXT:
+            labels[wire.text(parts[1])] = wire.text(parts[2])
+    return labels
