@@ -29,6 +29,8 @@ FLAT_WORD = (
 )
 # Elements of a vector that could hold all of an LSTM: no bias of a small one is mistaken.
 LEAST_FLAT = 64
+# Layers of a stack of AllenNLP's; its largest had eight.
+MAX_STACK = 16
 
 
 def find_bare(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
@@ -39,6 +41,7 @@ def find_bare(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     yield from _side_by_side(scene)
     yield from _of_more_gates(left, scene)
     yield from _flat(left, scene)
+    yield from _flat_highway(left, scene)
 
 
 def _forget_word(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
@@ -188,3 +191,28 @@ def _flat(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
         telling = len(vectors) == 1 and re.search(FLAT_WORD, vectors[0][len(module) :].strip("./|"))
         if telling and all(len(shape) < 2 for shape in shapes.values()):
             yield Sight(cell_of(module), (vectors[0],), "all parameters in one flat vector")
+
+
+# allennlp/modules/alternating_highway_lstm.py (0.2 to 0.9): all weights of a stack in one vector
+# `weight`, of a layer 6H x in and 5H x H, and its biases in `bias`, 5H each. Nothing else has a
+# vector beside a vector whose lengths solve these equations: a norm's two are equally long.
+def _flat_highway(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+    """AllenNLP's stack on a GPU, whose number of layers its file does not hold."""
+    for weight in left:
+        if weight == "weight" or weight.endswith(".weight"):
+            bias = f"{weight.removesuffix('weight')}bias"
+            if bias in scene.there and _solves(scene.shape(weight), scene.shape(bias)):
+                why = "AllenNLP's AlternatingHighwayLSTM: five gates a layer, in one vector for all"
+                yield Sight(weight.rpartition(".")[0], (weight, bias), why)
+
+
+def _solves(weight: tuple[int, ...], bias: tuple[int, ...]) -> bool:
+    """Whether some number of layers makes both lengths those of such a stack."""
+    if len(weight) != 1 or len(bias) != 1 or weight[0] < LEAST_FLAT or bias[0] % 5:
+        return False
+    for layers in range(1, MAX_STACK + 1):
+        hidden, rest = divmod(bias[0], 5 * layers)
+        inner = weight[0] - 5 * hidden * hidden * layers - 6 * hidden * hidden * (layers - 1)
+        if not rest and hidden > 1 and inner > 0 and inner % (6 * hidden) == 0:
+            return True
+    return False

@@ -72,6 +72,7 @@ class Convention(NamedTuple):
     `formats`: the containers in which the names are known to mean this; elsewhere another framework
     uses them too, and so it does where a name contains `foreign`. `computed` maps a slot to the one
     that the framework computes from it: beside the first, the second is a copy of today.
+    `leftovers`: what made such a cell leaves the biases of the one before in the same module.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Convention(NamedTuple):
     formats: tuple[str, ...] = ()
     foreign: str = ""
     computed: Mapping[str, str] = {}
+    leftovers: bool = False
 
 
 _INERT_FORMS = ("_g", "_u", "_mask", "_scale", ".original0", ".0.base", ".0._u", ".0._v")
@@ -273,6 +275,7 @@ CONVENTIONS: tuple[Convention, ...] = (
             "1.1": Slot("bias", "hh"),
         },
         pairs=True,
+        leftovers=True,
     ),
     Convention(
         name="torch-dynamic-quantized",
@@ -287,6 +290,7 @@ CONVENTIONS: tuple[Convention, ...] = (
             "hh.1": Slot("bias", "hh"),
         },
         pairs=True,
+        leftovers=True,
     ),
     Convention(
         name="paddle",
@@ -386,8 +390,15 @@ CONVENTIONS: tuple[Convention, ...] = (
         name="mlx",
         source="mlx/nn/layers/recurrent.py LSTM",
         hint="Wh",
-        tail=r"(?P<tensor>Wx|Wh|bias)",
-        slots={"Wx": Slot("input"), "Wh": Slot("recurrent"), "bias": Slot("bias")},
+        tail=r"(?P<tensor>Wx|Wh|bias|bias_ih|bias_hh)",
+        slots={
+            "Wx": Slot("input"),
+            "Wh": Slot("recurrent"),
+            "bias": Slot("bias"),
+            # mlx_audio chatterbox voice_encoder.py, which keeps torch's two
+            "bias_ih": Slot("bias", "ih"),
+            "bias_hh": Slot("bias", "hh"),
+        },
         required=("Wx", "Wh"),
     ),
     Convention(
@@ -785,6 +796,61 @@ CONVENTIONS: tuple[Convention, ...] = (
         notes=("every forward samples its weights; this is their mean",),
     ),
     Convention(
+        name="chainer",
+        source="chainer/functions/rnn/lstm.py _extract_gates: the gates a, i, f, o take turns; "
+        "links/rnn/lstm.py LSTM, StatelessLSTM",
+        hint="lateral",
+        marks=("upward", "lateral"),
+        tail=r"(?P<tensor>upward|lateral)[/.](?P<form>W|b)",
+        slots={
+            "upwardW": Slot("input"),
+            "lateralW": Slot("recurrent"),
+            "upwardb": Slot("bias"),
+        },
+        order="gifo",
+        required=("upwardW", "lateralW"),
+        interleaved=True,
+    ),
+    Convention(
+        name="chainer-nstep",
+        source="chainer/functions/rnn/n_step_lstm.py: w0 to w3 for x and w4 to w7 for h, by the "
+        "code i, f, a, o; a number is layer * directions + direction",
+        hint="/w7",
+        tail=r"(?P<cell>\d{1,9})/(?P<tensor>[wb])(?=(?P<form>[0-7])$)(?P<gate>[0-7])",
+        slots={
+            f"{tensor}{k}": Slot(
+                "bias" if tensor == "b" else "input" if k < 4 else "recurrent",
+                "ih" if k < 4 else "hh",
+            )
+            for tensor in "wb"
+            for k in range(8)
+        },
+        gate_words={str(k): "ifgo"[k % 4] for k in range(8)},
+        required=("w0", "w7"),
+        pairs=True,
+    ),
+    Convention(
+        name="flax-conv",
+        source="flax/linen/recurrent.py ConvLSTMCell: i, g, f, o along the last axis; "
+        "sigmoid(f + 1)",
+        hint="hh",
+        marks=("ih", "hh"),
+        tail=r"(?P<tensor>[ih]h)[/.](?P<form>kernel|bias)",
+        slots={
+            "ihkernel": Slot("input", "ih"),
+            "hhkernel": Slot("recurrent", "hh"),
+            "ihbias": Slot("bias", "ih"),
+            "hhbias": Slot("bias", "hh"),
+        },
+        order="igfo",
+        gate_axis=1,
+        required=("ihkernel", "hhkernel"),
+        offset=1.0,
+        pairs=True,
+        convolution=True,
+        kernel_first=True,
+    ),
+    Convention(
         name="mlx-bidirectional",
         source="mlx_audio kitten_tts/modules.py LSTM",
         hint="Wh_",
@@ -856,6 +922,13 @@ UNREADABLE = (
         r"(?:(?P<module>.*?)\.)??mlstm_(?:cell|layer)\.(?:[if]|if)gate(?:_preact)?\.bias",
         "xLSTM's mLSTM: its input and forget gates are numbers a head, not units",
         "xlstm/blocks/mlstm/cell.py; transformers modeling_xlstm.py",
+    ),
+    UnreadableNames(
+        "ln_hidden_update.",
+        r"(?:(?P<module>.*?)\.)??(?:(?:input|hidden)_weights|ln_hidden_update)\.weight",
+        "the sLSTM of pytorch-forecasting: its forget gate is no sigmoid, but f / (i + f) of two "
+        "exponentials",
+        "pytorch_forecasting/layers/_recurrent/_slstm/cell.py",
     ),
     UnreadableNames(
         "conv_m.",

@@ -32,6 +32,9 @@ MAX_LSTMS = 1024
 # Groups of names that look recurrent, with those that are skipped.
 MAX_OUTCOMES = 8192
 
+# Rows of cells that a conversion made, in whose modules it leaves biases of the cell before.
+CONVERTED = frozenset(row.convention.name for row in ROWS if row.convention.leftovers)
+
 PACKED = (
     "its parameters are packed, and nothing shows them; save the module itself and audit the file"
 )
@@ -73,7 +76,7 @@ def find_lstms(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Foun
     everything = "\n".join(names)
     for row in _rows(declared) if declared else ROWS:
         if row.convention.hint in everything:
-            got, taken = _apply(row, names, checkpoint, {outcome.module for outcome in outcomes})
+            got, taken = _apply(row, names, checkpoint, _settled(outcomes))
             outcomes += got
             names = [name for name in names if name not in taken] if taken else names
     lstms = [outcome for outcome in outcomes if isinstance(outcome, Lstm)]
@@ -141,14 +144,24 @@ def _with_graphs(found: Found, graphs: Sequence[Graph]) -> Found:
     return found._replace(lstms=tuple(sorted(lstms, key=report_order)), skipped=tuple(skipped))
 
 
+# What was skipped is said already. Beside an LSTM, biases that its row has no slot for enter its
+# gates or they do not: that is for `weigh_extras` to say, so they must stay among the names.
+def _settled(outcomes: Iterable[GroupResult]) -> set[str]:
+    """The modules in which biases without a weight mean nothing more."""
+    return {
+        outcome.module
+        for outcome in outcomes
+        if not isinstance(outcome, Lstm) or outcome.convention in CONVERTED
+    }
+
+
 # Quantising a model dynamically leaves the float cell's attribute names behind (biases without
 # weights) in a module that was read already by its packed weights: those leftovers are taken
 # silently, anything else would be reported twice.
 def _apply(
     row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
 ) -> tuple[list[GroupResult], set[str]]:
-    """One row of the table over the names that no row before it took; `settled` are the modules
-    that one spoke of.
+    """One row of the table over the names that no row before it took; `settled` as in `_settled`.
 
     Biases without a weight in such a module are what conversion left behind: a dynamically
     quantised cell keeps the attributes of the one it was made from.

@@ -63,7 +63,10 @@ def decide_kind(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
     alone = source is None and not (group.convention.joint or group.convention.convolution)
     if alone and not biased and claim is None:
         return None
-    kind = _of_claim(_of_shapes(group, checkpoint, recurrent, source), claim)
+    by_shapes = _of_shapes(group, checkpoint, recurrent, source)
+    if by_shapes is None:
+        return None
+    kind = _of_claim(by_shapes, claim)
     if kind.name in ("gru", "rnn") and claim is None and re.search(NO_GRU, group.module):
         detail = f"its name says an LSTM without one of the gates, but {kind.detail}"
         return RecurrenceKind("conflicting-evidence", detail=detail)
@@ -150,7 +153,7 @@ def _recurrent_gates(group: Group) -> set[str]:
 
 def _of_shapes(
     group: Group, checkpoint: Checkpoint, recurrent: str, source: str | None
-) -> RecurrenceKind:
+) -> RecurrenceKind | None:
     tensors, axis = checkpoint.tensors, group.convention.gate_axis
     if group.separate and len(gates := _recurrent_gates(group)) < LEAST_GATES:
         said = f"a recurrent weight for {', '.join(sorted(gates))} alone"
@@ -160,9 +163,44 @@ def _of_shapes(
         shape = shape[-2:]
     rows = shape[axis] if len(shape) > 1 else None
     projected = "projection" in group.first
-    return weigh_shape(
-        group.convention, shape_of(tensors, recurrent), group.separate, projected, rows
-    )
+    of_h = shape_of(tensors, recurrent)
+    # A few shapes are those of no LSTM, unless the module's name says one: a variant of its own.
+    if not group.separate and not re.search(r"(?i)lstm", group.module):
+        if few := _of_few_gates(group.convention, of_h, rows):
+            return few
+        if _is_of_another_rank(group.convention, of_h):
+            return None  # convolutions under names for matrices: `unknown` says what they are
+    return weigh_shape(group.convention, of_h, group.separate, projected, rows)
+
+
+# IndRNN (Li et al. 2018) keeps torch's names, a vector for weight_hh; minimal gated units (Zhou et
+# al. 2016) and light GRUs (Ravanelli et al. 2018) have two gates; ConvGRUs are written with pairs
+# of convolutions. Their shapes leave no room for the four gates of an LSTM.
+def _of_few_gates(
+    row: Convention, shape: tuple[int, ...], input_rows: int | None
+) -> RecurrenceKind | None:
+    """A recurrent weight that has fewer gates than an LSTM for certain."""
+    if row.joint or row.kernel_first or row.vouched or input_rows is None or 0 in shape:
+        return None
+    if shape == (input_rows,):
+        return RecurrenceKind("rnn", detail="a recurrent weight of one number a unit: no gates")
+    if len(shape) < 2 or shape[row.gate_axis] != input_rows:
+        return None
+    times, rest = divmod(input_rows, shape[1 - row.gate_axis])
+    words = {1: ("rnn", "no gates"), 2: ("gru", "two gates"), 3: ("gru", "three gates")}
+    if rest or times not in words or (len(shape) == 2 and times != 2):
+        return None
+    name, gates = words[times]
+    size = " x ".join(map(str, shape))
+    return RecurrenceKind(name, detail=f"a recurrent weight of {size}: {gates}")
+
+
+def _is_of_another_rank(row: Convention, shape: tuple[int, ...]) -> bool:
+    """A convolution under a row of matrices, or a matrix under a row of convolutions."""
+    if row.convolution and row.kernel_first:
+        return len(shape) == 2
+    plain = not (row.convolution or row.kernel_first or row.vouched)
+    return plain and 3 <= len(shape) <= 5 and 0 not in shape
 
 
 # The order of the tests matters: placeholders first (they have the shape (0,)), then what the row
@@ -179,13 +217,14 @@ def weigh_shape(
     `separate`: each gate has a weight of its own. `projected`: a projection weight stands beside
     it. `input_rows`: the size of the input weight's gate axis, where there is one.
     """
+    convolved = convention.convolution and 3 <= len(shape) <= 5
     if convention.kernel_first and len(shape) <= 5:
         shape = shape[-2:]
     if shape == (0,):
         return RecurrenceKind("missing-data", detail=PLACEHOLDER)
     if convention.vouched and len(shape) <= 5:
         shape = shape[:2]
-    if 0 in shape or len(shape) not in ((3, 4, 5) if convention.convolution else (2,)):
+    if 0 in shape or not (convolved if convention.convolution else len(shape) == 2):
         return RecurrenceKind("ambiguous", detail=f"a recurrent weight of shape {shape}")
     rows, columns = shape[convention.gate_axis], shape[1 - convention.gate_axis]
     if separate:

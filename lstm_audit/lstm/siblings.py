@@ -77,7 +77,7 @@ WORDS_OF_H: Mapping[str, Sequence[str]] = {
     "state": ("input", "x", "in"),
     "prev": ("x", "in", "input", "cur"),
     "h": ("x", "i", "in", "input"),
-    "H": ("X", "I"),
+    "H": ("X", "I", "W"),
     "U": ("W",),
     "R": ("W",),
     "V": ("W", "U"),
