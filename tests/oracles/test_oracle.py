@@ -167,7 +167,7 @@ def statistics(values: Values) -> list[float]:
     return [values.mean(), values.std(), values.min(), *percentiles, values.max()]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recurrences(), st.sampled_from(sorted(CONTAINERS)), st.booleans())
 @example(nn.LSTM(2, 3, 2, bidirectional=True), "zip", True)  # 4H divides by 3
 @example(nn.LSTM(3, 12, proj_size=9), "safetensors", True)
@@ -200,7 +200,7 @@ def test_report_equals_the_real_cell(recurrence: nn.Module, container: str, nest
             )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(recurrences())
 def test_difference_and_time_scales(recurrence: nn.Module) -> None:
     result = audit(recurrence)

@@ -496,9 +496,7 @@ BIASES = st.one_of(
 )
 
 
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
+@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(cases(), st.sampled_from(["ih", "hh", "split"]), BIASES, st.booleans())
 def test_effective_bias_is_exact_or_its_error_is_reported(
     tmp_path_factory: pytest.TempPathFactory,
@@ -550,7 +548,7 @@ def finite(value: float, dtype: str) -> bool:
     return abs(value) <= float(torch.finfo(TORCH_DTYPES[dtype]).max)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.data())
 def test_touches_agrees_with_every_element(data: st.DataObject) -> None:
     """The exact test of a strided view against the list of all its bytes."""
