@@ -6,21 +6,24 @@ source is walked in a scope of its own; a foreign one may have written into what
 
 import ast
 
+from .branches import join_values
 from .expressions import evaluate
+from .layers import make_module
+from .library_calls import call_standard
 from .machine import (
     DEPTH,
     Machine,
     ReturnFrom,
     StopRun,
     blur,
-    join_values,
     new_fields,
     new_items,
     new_scope,
     new_table,
 )
-from .modules import call_native, make_module
-from .python_calls import call_builtin, call_plain, call_standard, is_standard
+from .modules import call_native
+from .plain_calls import call_plain
+from .python_calls import call_builtin, is_standard
 from .tensor_methods import call_method
 from .tensors import PhantomTensor
 from .torch_calls import call_torch

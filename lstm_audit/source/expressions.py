@@ -9,19 +9,9 @@ import re
 from collections.abc import Callable, Iterator
 
 from .attributes import get_attribute, set_attribute
+from .branches import join_values, truth
 from .indexing import get_item, set_item
-from .machine import (
-    OPEN_END,
-    Machine,
-    Raised,
-    Site,
-    join_values,
-    new_items,
-    new_scope,
-    new_table,
-    put,
-    truth,
-)
+from .machine import OPEN_END, Machine, Raised, Site, new_items, new_scope, new_table, put
 from .operators import LONGEST_LIST, bounded_text, compare_values, negate, operate
 from .tensors import PhantomTensor
 from .values import (

@@ -9,8 +9,9 @@ import operator
 import re
 from collections.abc import Callable
 
+from .branches import same
 from .cells import compute
-from .machine import OPEN_END, Machine, new_items, new_table, new_tensor, same
+from .machine import OPEN_END, Machine, new_items, new_table, new_tensor
 from .tensors import PhantomTensor, WrittenRun, map_runs, merge_neighbours, read_runs, stretch
 from .values import (
     UNKNOWN,

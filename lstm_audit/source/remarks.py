@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 
 from ..rules import Remark
+from .branches import STAYS, BranchResult, run_branch
 from .calls import invoke
 from .entries import HeldRecurrence, Left
-from .machine import STAYS, BranchResult, Machine, Site, StopRun, is_set, run_branch
+from .machine import Machine, Site, StopRun, is_set
 from .tensors import PhantomStorage, PhantomTensor, read_runs
 from .values import Class, Dotted, Function, Instance, ancestry
 

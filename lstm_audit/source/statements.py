@@ -9,10 +9,12 @@ import ast
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from .branches import STAYS, run_maybe, truth
 from .contexts import grad_mode_of, is_quiet
+from .definitions import dataclass_fields, define_function
 from .expressions import assign, evaluate, list_items
+from .imports import import_from, import_names
 from .machine import (
-    STAYS,
     BreakLoop,
     ContinueLoop,
     Machine,
@@ -24,13 +26,11 @@ from .machine import (
     put,
     refuse_on_leaf,
     replace_list,
-    run_maybe,
-    truth,
     write_value,
 )
 from .operators import operate
 from .tensors import PhantomStorage, PhantomTensor
-from .values import UNKNOWN, Class, Dotted, Fields, Function, Instance, NameScope, Value
+from .values import UNKNOWN, Class, Instance, NameScope, Value
 
 # Rounds of a while loop.
 ROUNDS = 300
@@ -314,53 +314,6 @@ def _delete(m: Machine, node: ast.Delete, scope: NameScope) -> frozenset[str]:
     return STAYS
 
 
-def _function(
-    m: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: NameScope
-) -> frozenset[str]:
-    function = make_function(m, node, scope)
-    put(m, scope.names, node.name, decorate(m, function, node, scope))
-    return STAYS
-
-
-def make_function(
-    m: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: NameScope
-) -> Function:
-    """The function, with its defaults evaluated where it is defined."""
-    in_class = scope.owner is not None and scope.names is scope.owner.attrs
-    outer = scope.outer if in_class and scope.outer else scope
-    function = Function(node, outer, m.path)
-    function.owner = scope.owner if in_class else None
-    arguments = node.args
-    named = [*arguments.posonlyargs, *arguments.args]
-    pairs = list(
-        zip(named[len(named) - len(arguments.defaults) :], arguments.defaults, strict=True)
-    )
-    pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d]
-    function.defaults = {argument.arg: evaluate(m, default, scope) for argument, default in pairs}
-    return function
-
-
-def decorate(
-    m: Machine, function: Function, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: NameScope
-) -> Value:
-    """Known decorators are noted; one of the source is applied; a foreign one is passed through."""
-    value: Value = function
-    for decorator in reversed(node.decorator_list):
-        known = evaluate(m, decorator, scope)
-        name = known.name if isinstance(known, Dotted) else ast.unparse(decorator)
-        if isinstance(known, Function) and known.owner is None:
-            value = m.call(known, [value], {}, decorator)
-        else:
-            function.wrappers.append(_wrapper_name(known, name))
-    return value if value is not UNKNOWN else function
-
-
-def _wrapper_name(value: Value, name: str) -> str:
-    """A context made for `@torch.no_grad()` goes by what it does to autograd."""
-    mode = grad_mode_of(value)
-    return name if mode is None else "grad-on" if mode else "grad-off"
-
-
 def _class(m: Machine, node: ast.ClassDef, scope: NameScope) -> frozenset[str]:
     bases = [evaluate(m, base, scope) for base in node.bases]
     made = Class(node.name, node, bases, new_fields(m))
@@ -369,98 +322,10 @@ def _class(m: Machine, node: ast.ClassDef, scope: NameScope) -> frozenset[str]:
     run_block(m, node.body, inner)
     names = [ast.unparse(decorator) for decorator in node.decorator_list]
     if any("dataclass" in name or name.endswith("attrs") for name in names):
-        made.attrs["$fields"] = _dataclass_fields(made)
+        made.attrs["$fields"] = dataclass_fields(made)
     m.classes.append(made)
     put(m, scope.names, node.name, made)
     return STAYS
-
-
-def _dataclass_fields(made: Class) -> list[str]:
-    fields = [
-        part.target.id
-        for part in made.node.body
-        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name)
-    ]
-    inherited = [
-        name
-        for base in made.bases
-        if isinstance(base, Class)
-        for name in base.attrs.get("$fields", [])
-    ]
-    return list(dict.fromkeys([*inherited, *fields]))
-
-
-def _import(m: Machine, node: ast.Import, scope: NameScope) -> frozenset[str]:
-    for alias in node.names:
-        name = alias.name if alias.asname else alias.name.partition(".")[0]
-        put(m, scope.names, alias.asname or name, _imported(m, name))
-    return STAYS
-
-
-def _import_from(m: Machine, node: ast.ImportFrom, scope: NameScope) -> frozenset[str]:
-    module = "." * node.level + (node.module or "")
-    for alias in node.names:
-        if alias.name == "*":
-            followed = m.imports(module)
-            if isinstance(followed, Fields):
-                for name, value in followed.items():
-                    put(m, scope.names, name, value)
-            elif module in STARS:
-                for name in STARS[module]:
-                    put(m, scope.names, name, Dotted(f"{module}.{name}"))
-            continue
-        name = f"{module}{'' if module.endswith('.') else '.'}{alias.name}"
-        put(m, scope.names, alias.asname or alias.name, _imported_from(m, module, alias.name, name))
-    return STAYS
-
-
-# What a star import brings that matters here.
-STARS = {
-    "torch": ("nn", "zeros", "ones", "log", "rand", "no_grad", "cat", "empty", "full", "Tensor"),
-    "torch.nn": (
-        "Module", "LSTM", "LSTMCell", "GRU", "GRUCell", "Linear", "Embedding", "Parameter",
-        "Sequential", "ModuleList", "ModuleDict", "Dropout", "init",
-    ),
-    "torch.nn.init": ("constant_", "zeros_", "ones_", "uniform_", "normal_", "xavier_uniform_",
-                      "orthogonal_", "kaiming_normal_", "xavier_normal_"),
-}  # fmt: skip
-
-
-def _imported(m: Machine, name: str) -> Value:
-    followed = m.imports(name)
-    return _as_module(m, followed) if isinstance(followed, Fields) else Dotted(name)
-
-
-def _as_module(m: Machine, names: Fields) -> Instance:
-    """The names of another source, as an object with attributes."""
-    return Instance(None, "module", names, m.place(ast.Pass(lineno=1, col_offset=0)))
-
-
-def _imported_from(m: Machine, module: str, name: str, dotted: str) -> Value:
-    followed = m.imports(module)
-    if isinstance(followed, Fields) and name in followed:
-        return followed[name]
-    inner = m.imports(dotted)
-    if isinstance(inner, Fields):
-        return _as_module(m, inner)
-    return Dotted(canonical(dotted))
-
-
-def canonical(name: str) -> str:
-    """The name under which a library's object is known here, whichever way it was imported."""
-    for long, short in ALIASES.items():
-        if name == long or name.startswith(long + "."):
-            return short + name[len(long) :]
-    return name
-
-
-ALIASES = {
-    "torch.nn.modules.rnn": "torch.nn",
-    "torch.nn.modules": "torch.nn",
-    "torch.nn.parameter": "torch.nn",
-    "torch.autograd.grad_mode": "torch",
-    "numpy.random": "numpy.random",
-}
 
 
 def _match(m: Machine, node: ast.Match, scope: NameScope) -> frozenset[str]:
@@ -539,11 +404,11 @@ STATEMENTS: dict[type[ast.stmt], Callable[..., frozenset[str]]] = {
     ast.Break: _break,
     ast.Assert: _assert,
     ast.Delete: _delete,
-    ast.FunctionDef: _function,
-    ast.AsyncFunctionDef: _function,
+    ast.FunctionDef: define_function,
+    ast.AsyncFunctionDef: define_function,
     ast.ClassDef: _class,
-    ast.Import: _import,
-    ast.ImportFrom: _import_from,
+    ast.Import: import_names,
+    ast.ImportFrom: import_from,
     ast.Match: _match,
     ast.Global: _global,
     ast.Nonlocal: _nonlocal,

@@ -9,7 +9,7 @@ import ast
 import math
 from collections.abc import Callable
 
-from .cells import OF_ONE, Draw, Ramp
+from .cells import OF_ONE
 from .expressions import list_items
 from .indexing import get_item, view_at
 from .machine import (
@@ -22,8 +22,9 @@ from .machine import (
     write_value,
 )
 from .operators import map_tensor, operate_tensors
+from .tensor_writes import WRITES, clamped
 from .tensors import PhantomTensor, WrittenRun, map_runs, number_in, numbers_in, read_runs
-from .values import UNKNOWN, Keywords, Symbol, Value, is_number, is_open
+from .values import UNKNOWN, Keywords, Symbol, Value, is_open
 
 # Methods after which the numbers are the same and, as far as it matters here, the memory too.
 SAME = frozenset(
@@ -107,109 +108,10 @@ def _in_place(
     return me
 
 
-def _fill(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    refuse_on_leaf(m, me, node)
-    write_value(m, me, args[0] if args else keywords.get("value", UNKNOWN), m.place(node))
-    return me
-
-
-def _zero(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    refuse_on_leaf(m, me, node)
-    write_value(m, me, 0.0, m.place(node))
-    return me
-
-
-def _copy(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    refuse_on_leaf(m, me, node)
-    write_value(m, me, args[0] if args else keywords.get("src", UNKNOWN), m.place(node))
-    return me
-
-
-def _set(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    write_value(m, me, args[0] if args else UNKNOWN, m.place(node))
-    return me
-
-
-def _uniform(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    refuse_on_leaf(m, me, node)
-    low = args[0] if args else keywords.get("from", keywords.get("a", 0.0))
-    high = args[1] if len(args) > 1 else keywords.get("to", keywords.get("b", 1.0))
-    write_cells(m, me, draw_runs(m, "uniform", low, high, len(me)), m.place(node))
-    return me
-
-
-def _normal(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    refuse_on_leaf(m, me, node)
-    mean = args[0] if args else keywords.get("mean", 0.0)
-    std = args[1] if len(args) > 1 else keywords.get("std", 1.0)
-    write_cells(m, me, draw_runs(m, "normal", mean, std, len(me)), m.place(node))
-    return me
-
-
-def draw_runs(m: Machine, law: str, a: Value, b: Value, length: int) -> list[WrittenRun]:
-    """A draw of these bounds, which may be open; nothing known where they are no numbers."""
-    if not (is_number(a) and is_number(b)) or (law == "uniform" and a > b):
-        return [WrittenRun(length, UNKNOWN)]
-    if (a == b and law == "uniform") or (law == "normal" and b == 0):
-        return [WrittenRun(length, UNKNOWN if is_open(a) else float(a))]
-    return [WrittenRun(length, Draw(law, m.number(), float(a), float(b)))]
-
-
 def _clamp(
     m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
-    return _clamped(m, me, args, keywords)
-
-
-def _clamp_(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    refuse_on_leaf(m, me, node)
-    write_value(m, me, _clamped(m, me, args, keywords), m.place(node))
-    return me
-
-
-def _clamped(m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords) -> PhantomTensor:
-    low = args[0] if args else keywords.get("min")
-    high = args[1] if len(args) > 1 else keywords.get("max")
-    result = me if low is None else operate_tensors(m, "max", me, low)
-    return result if high is None else operate_tensors(m, "min", result, high)
-
-
-def _index_fill(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    """`index_fill_(dim, index, value)` and `index_copy_`."""
-    refuse_on_leaf(m, me, node)
-    if len(args) == 3 and args[0] in (0, -1) and len(me.shape) == 1:
-        write_value(m, view_at(me, args[1]), args[2], m.place(node))
-    else:
-        write_cells(m, me, [WrittenRun(1, UNKNOWN)], m.place(node))
-    return me
-
-
-def _index_add(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    refuse_on_leaf(m, me, node)
-    if len(args) == 3 and args[0] in (0, -1) and len(me.shape) == 1:
-        shown = view_at(me, args[1])
-        write_value(m, shown, operate_tensors(m, "add", shown, args[2]), m.place(node))
-    else:
-        write_cells(m, me, [WrittenRun(1, UNKNOWN)], m.place(node))
-    return me
+    return clamped(m, me, args, keywords)
 
 
 def _narrow(
@@ -359,36 +261,10 @@ def _tolist(
     return UNKNOWN if numbers is None else new_items(m, numbers)
 
 
-def _masked_fill(
-    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
-) -> Value:
-    refuse_on_leaf(m, me, node)
-    write_cells(m, me.blurred(), [WrittenRun(1, UNKNOWN)], m.place(node))
-    return me
-
-
-def ramp_runs(start: float, stop: float, count: int) -> list[WrittenRun]:
-    """Evenly spaced numbers, both ends included."""
-    if count <= 1 or start == stop:
-        return [WrittenRun(count, float(start))]
-    return [WrittenRun(count, Ramp(float(start), (stop - start) / (count - 1)))]
-
-
 METHODS: dict[str, Callable[..., Value]] = {
-    "fill_": _fill,
-    "zero_": _zero,
-    "copy_": _copy,
-    "set_": _set,
-    "uniform_": _uniform,
-    "normal_": _normal,
+    **WRITES,
     "clamp": _clamp,
-    "clamp_": _clamp_,
     "clip": _clamp,
-    "clip_": _clamp_,
-    "index_fill_": _index_fill,
-    "index_copy_": _index_fill,
-    "index_add_": _index_add,
-    "masked_fill_": _masked_fill,
     "narrow": _narrow,
     "detach": _detach,
     "detach_": _detach,
