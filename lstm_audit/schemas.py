@@ -14,7 +14,9 @@ from .facts import SCHEMA, Json, ReportDocument, keys_of
 from .lstm.layer import GATES
 from .lstm.measure import Stats
 from .policy import convention
-from .policy.keys import FINITE, KEYS, PolicyKey, rule_key, table_schema
+from .policy.bounds import FINITE, table_schema
+from .policy.key import PolicyKey
+from .policy.keys import KEYS, rule_key
 from .policy.toml import CONVENTION, GLOBS, OVERRIDE, names_on_top
 from .rules import catalogue
 from .statistics import StatisticsDocument

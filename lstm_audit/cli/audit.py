@@ -3,7 +3,7 @@
 from ..errors import BadPolicy
 from ..pipeline import MAX_SECONDS, Request
 from . import exits
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import emit
 from .runs import allowed_biases, audit_given, draws_units, list_inputs, read_policy_and_flags
 

@@ -13,7 +13,8 @@ from ..policy.verdict import Outcome, Running, Score, score_of, verdict
 from ..reports.listings import tally_words
 from ..reports.words import counted, relative
 from . import exits
-from .options import FIXES, VERDICT, GivenOptions
+from .forms import GivenOptions
+from .options import FIXES, VERDICT
 from .output import emit
 from .runs import allowed_biases, audit_given, draws_units, list_inputs, read_policy_and_flags
 

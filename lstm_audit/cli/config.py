@@ -2,7 +2,7 @@
 
 from ..policy.describe import describe_policy
 from .exits import PASS
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import print_lines, say_table
 from .runs import read_policy_and_flags
 

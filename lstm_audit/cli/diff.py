@@ -21,7 +21,7 @@ from ..reports.words import (
     shown_module,
 )
 from . import exits
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import look_of, print_lines, refuse_overwriting, say_table, tell, write_text
 
 EPILOG = """\b

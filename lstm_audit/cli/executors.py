@@ -7,7 +7,7 @@ Promise: a scheduler that does not answer, and a package that is missing, are us
 from concurrent.futures import Executor
 
 from ..errors import BadPolicy
-from .options import GivenOptions
+from .forms import GivenOptions
 
 PATIENCE = 10
 """Seconds in which a scheduler must answer."""

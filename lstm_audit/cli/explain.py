@@ -3,7 +3,7 @@
 from ..catalogue import find_rules
 from ..policy.convention import MANUAL
 from .exits import PASS
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import print_lines, say_table
 
 EPILOG = """\b

@@ -14,7 +14,8 @@ import click
 from ..docstrings import read_docstring
 from ..spelling import nearest
 from . import complete
-from .options import FORMS, Argument, GivenOptions, Option
+from .forms import Argument, GivenOptions, Option
+from .options import FORMS
 
 
 class Manual(click.Command):

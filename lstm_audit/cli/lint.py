@@ -7,7 +7,7 @@ from ..pipeline import Request
 from ..policy.verdict import fails
 from ..reports.words import counted, escape
 from . import exits
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import ProgressLine, emit, print_lines, tell
 from .runs import read_policy_and_flags
 

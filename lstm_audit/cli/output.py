@@ -20,7 +20,8 @@ from ..reports import REPORTS, Digest, Look, digest_of
 from ..reports.remedies import shell
 from ..reports.terminal import wrap
 from ..reports.words import describe_error, escape, utf8
-from .options import JOBS, REPORT, GivenOptions
+from .forms import GivenOptions
+from .options import JOBS, REPORT
 
 # The bounds of a policy that sets none.
 OPEN = (float("-inf"), float("inf"))

@@ -20,8 +20,9 @@ from ..pipeline import checkpoints_in
 from ..policy.load import load_policy
 from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
+from .forms import GivenOptions, hint_share
 from .manners import hint_horizon
-from .options import MODES, GivenOptions, hint_share
+from .options import MODES
 from .output import ProgressLine, print_lines, refuse_overwriting, tell, write_text
 from .patched import changes_as_json, describe_edits, describe_patch
 

@@ -13,7 +13,8 @@ from functools import partial
 from importlib import import_module
 from typing import Any
 
-from .options import FORMS, Form, GivenOptions, Option
+from .forms import Form, GivenOptions, Option
+from .options import FORMS
 
 # Does what was asked, and gives the exit code.
 RunCommand = Callable[[], int]

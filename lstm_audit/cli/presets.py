@@ -3,7 +3,7 @@
 from ..lstm.presets import PRESETS, Chosen, parse_preset, summarise_preset
 from ..reports.words import digits, fraction
 from .exits import PASS
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import print_lines, say_indented, say_table
 
 EPILOG = """\b

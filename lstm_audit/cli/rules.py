@@ -5,7 +5,7 @@ from typing import Any
 from ..catalogue import every_rule, find_rules
 from ..rules import Rule
 from .exits import PASS
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import print_lines, say_table
 
 EPILOG = """\b

@@ -16,7 +16,8 @@ from ..inputs import Input, Inputs
 from ..pipeline import Request
 from ..reports import stream_of
 from ..reports.words import escape
-from .options import GivenOptions, flags_of
+from .forms import GivenOptions
+from .options import flags_of
 from .output import OPEN, ProgressLine, report_names, tell
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """`lstm-audit schema report|policy|statistics`: JSON Schemas of what goes out and what comes in."""
 
 from .exits import PASS
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import print_lines
 
 EPILOG = """\b

@@ -24,7 +24,7 @@ from ..results import head_of
 from ..resume import Resumed
 from ..statistics import WORST, Statistics, Tally
 from .executors import executor_of
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import (
     WITHOUT_ERRORS,
     ProgressLine,

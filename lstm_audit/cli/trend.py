@@ -14,7 +14,7 @@ from ..reports import Look
 from ..reports.terminal import shorten
 from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
 from . import exits
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import (
     ProgressLine,
     command_line,

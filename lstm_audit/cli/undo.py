@@ -11,7 +11,7 @@ from ..patching.undo import Undone
 from ..patching.whole import undo_checkpoint
 from ..reports.words import counted
 from . import exits
-from .options import GivenOptions
+from .forms import GivenOptions
 from .output import print_lines, tell
 from .patch import refuse_stdin
 from .patched import near_path

@@ -14,7 +14,7 @@ from ..raw.dtypes import DTYPES, NUMPY_CODES
 from ..raw.span import Span
 from ..raw.tensor import Tensor, numpy_array
 from ..raw.tensors import Tensors
-from ..wire import npy, zip
+from ..wire import npy, zip, zip_body
 from ..wire.pickle import decode
 from . import Beside, Checkpoint, Format, reader
 
@@ -81,16 +81,16 @@ def _note(archive: _Archive, key: str, member: zip.Member) -> None:
     if header is not None and header.descr == OBJECTS:
         what = "objects"
         # refused where it has no end: it could hide something
-        pickled = decode(zip.body(span, member)[header.start :])
+        pickled = decode(zip_body.body(span, member)[header.start :])
         archive.named.update(dict.fromkeys((one.module, one.name) for one in pickled.globals))
     archive.skipped.append(Skipped(key, "unsupported-dtype", f"{key} is an array of {what}"))
 
 
 def _head(span: Span, member: zip.Member) -> Span:
     """So much of an array that its header is there."""
-    start = zip.head(span, member, HEAD)
+    start = zip_body.head(span, member, HEAD)
     needed = npy.length_of(start)
-    return start if needed <= start.size else zip.body(span, member)
+    return start if needed <= start.size else zip_body.body(span, member)
 
 
 def _shape(name: str, array: _Array) -> tuple[int, ...]:
@@ -103,7 +103,7 @@ def _build(span: Span, name: str, array: _Array) -> Tensor:
     return numpy_array(
         DTYPES[array.dtype],
         header.shape,
-        zip.body(span, array.member)[header.start :],
+        zip_body.body(span, array.member)[header.start :],
         fortran=header.fortran,
         big_endian=header.descr.startswith(">"),
     )

@@ -7,7 +7,8 @@ depends on is missing.
 from collections.abc import Iterator, Mapping
 
 from ..rules import RULES, catalogue
-from .keys import KEYS, rule_key, set_by, toml, toml_table
+from .key import toml, toml_table
+from .keys import KEYS, rule_key, set_by
 from .model import Policy, Settings
 
 DEFAULT = "default"

@@ -10,17 +10,9 @@ from typing import Any
 
 from ..errors import BadPolicy
 from ..spelling import suggest
-from .keys import (
-    KEYS,
-    STAT,
-    STATISTICS,
-    Bounds,
-    Flag,
-    PolicyKey,
-    check_bounds,
-    flags,
-    read_selectors,
-)
+from .bounds import STATISTICS, Bounds, check_bounds
+from .key import Flag, PolicyKey
+from .keys import KEYS, STAT, flags, read_selectors
 from .kinds import KeyPlace, read_choice, read_number, wrong
 from .model import Override, Policy, Settings
 

@@ -7,32 +7,27 @@ A policy's settings are a flat mapping from the key's dotted name to its value; 
 one family of keys whose rows are made from the catalogue of rules (`rule_key`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from ..errors import BadPolicy
 from ..facts import SEVERITIES, Json
-from ..lstm.measure import Stats
 from ..rules import RULES, Rule
 from ..spelling import suggest
-from ..tuples import NamedTuple
+from .bounds import FINITE, STATISTICS, bound_key, table_schema
+from .key import Flag, PolicyKey, Quantity, toml, toml_table
 from .kinds import (
     KeyPlace,
     find_options,
     read_choice,
     read_flag,
-    read_number,
     read_table,
     read_texts,
     read_typed,
-    refuse_unknown_keys,
     wrong,
     wrong_type,
 )
-
-# What a bound is compared with: a statistic over units, or every unit by itself.
-STATISTICS = (*Stats._fields, "each")
 
 FAIL_ON = ("error", "warning", "info", "never")
 
@@ -41,73 +36,6 @@ REQUIRE = "LA205"
 
 # What every rule's table may set beside the rule's own options.
 SEVERITY = "severity"
-
-# What a rule is called with, None for off.
-Options = Mapping[str, Any] | None
-
-
-class Flag(NamedTuple):
-    """A flag of the command line that sets a key, or a `part` of it, which is a number.
-
-    `off` is the spelling that says no, `complete` names what completes a value, `kind` is text,
-    number or share (a number from 0 to 1).
-    """
-
-    name: str
-    spelling: str
-    help: str
-    metavar: str = ""
-    part: str = ""
-    off: str = ""
-    many: bool = False
-    complete: str = ""
-    kind: str = "text"
-
-
-class PolicyKey(NamedTuple):
-    """One key. `read` makes its value of what TOML holds, or raises `BadPolicy`.
-
-    `layered`: an override may set it. `rule` is the code of the rule that it switches on, and
-    `options` what that is called with. `show` writes a value as TOML. `quantity`: what it bounds.
-    """
-
-    name: str
-    read: Callable[[object, KeyPlace], Any]
-    schema: Callable[[], Json]
-    show: Callable[[Any], str]
-    default: Any = None
-    layered: bool = True
-    flags: tuple[Flag, ...] = ()
-    rule: str = ""
-    options: Callable[[Any], Options] = lambda value: None
-    quantity: "Quantity | None" = None
-
-
-def toml(value: Any) -> str:
-    """A value as TOML 1.0 writes it; None, which is a key switched off, as false."""
-    if value is None:
-        return "false"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, (tuple, list)):
-        return f"[{', '.join(map(toml, value))}]"
-    return _string(value) if isinstance(value, str) else repr(value)
-
-
-def _string(text: str) -> str:
-    """A basic string: JSON's escapes are among TOML's, but TOML has no surrogate pairs, so the rest
-    stays as it is.
-    """
-    from json import dumps  # 3 ms that only a description needs
-
-    return dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def toml_table(options: Mapping[str, Any]) -> str:
-    """An inline table, in TOML's spelling of the names."""
-    parts = (f"{name.replace('_', '-')} = {toml(value)}" for name, value in options.items())
-    text = ", ".join(parts)
-    return f"{{ {text} }}" if text else "{}"
 
 
 # ---- select and ignore
@@ -142,122 +70,6 @@ def _selector_schema(about: str) -> Json:
 
 
 # ---- bounds
-
-FINITE: Json = {"type": "number"}
-
-
-class Bounds(NamedTuple):
-    """What a statistic must keep to: `min` and `max`, or `target` give or take `tolerance`. None:
-    not set.
-    """
-
-    stat: str = "mean"
-    min: float | None = None
-    max: float | None = None
-    target: float | None = None
-    tolerance: float | None = None
-
-    def options(self) -> dict[str, Any]:
-        """As options of a rule: what is set."""
-        return {name: value for name, value in self._asdict().items() if value is not None}
-
-
-class Quantity(NamedTuple):
-    """What may be bounded: the name of its key, the parts of a bound on it, and where its values
-    lie; a bound beyond that could never, or always, be kept (70 where 0.70 was meant).
-    """
-
-    name: str
-    parts: tuple[str, ...] = ("stat", "min", "max")
-    low: float = -float("inf")
-    high: float = float("inf")
-
-
-def read_bounds(quantity: Quantity, value: object, place: KeyPlace) -> Bounds | None:
-    """The bounds of `forget.KEY`; None for false."""
-    if value is False:
-        return None
-    if not isinstance(value, dict):
-        raise wrong_type(place, f"a table ({{ {', '.join(quantity.parts)} }}) or false", value)
-    refuse_unknown_keys(value, quantity.parts, place)
-    numbers = {
-        part: read_number(value[part], place.child(part))
-        for part in quantity.parts[1:]
-        if part in value
-    }
-    stat = read_choice(value.get("stat", "mean"), STATISTICS, place.child("stat"))
-    return check_bounds(quantity, Bounds(stat, **numbers), place)
-
-
-def check_bounds(quantity: Quantity, bounds: Bounds, place: KeyPlace) -> Bounds:
-    """The bounds, if something can keep to them and something can break them."""
-    if bounds.tolerance is not None and bounds.tolerance < 0:
-        raise wrong(place, f"the tolerance {bounds.tolerance:g} is negative")
-    if bounds.tolerance is not None and bounds.target is None:
-        raise wrong(place, "a tolerance needs a target to lie around")
-    limits = [limit for limit in (bounds.min, bounds.max) if limit is not None]
-    if bounds.target is not None and limits:
-        raise wrong(place, "give either a target or min and max, not both")
-    if bounds.target is None and not limits:
-        hint = "min, max or target" if "target" in quantity.parts else "min or max"
-        raise wrong(place, f"sets no bound: give {hint}, or write false for none")
-    if sorted(limits) != limits:
-        raise wrong(place, f"min {bounds.min:g} is above max {bounds.max:g}: nothing could pass")
-    for limit in limits:
-        if not quantity.low <= limit <= quantity.high:
-            message = f"{limit:g} is no {quantity.name}: those lie between"
-            raise wrong(place, f"{message} {quantity.low:g} and {quantity.high:g}")
-    return bounds
-
-
-def _bounds_schema(quantity: Quantity) -> Json:
-    """min, max, or both; or else a target, with or without a tolerance; or false."""
-    limits = {"minimum": quantity.low, "maximum": quantity.high}
-    finite = {name: value for name, value in limits.items() if abs(value) != float("inf")}
-    kinds: Json = {
-        "stat": {"enum": list(STATISTICS)},
-        "min": FINITE | finite,
-        "max": FINITE | finite,
-        "target": FINITE,
-        "tolerance": FINITE | {"minimum": 0},
-    }
-    table = table_schema({part: kinds[part] for part in quantity.parts})
-    either = {"anyOf": [{"required": ["min"]}, {"required": ["max"]}]}
-    if "target" in quantity.parts:
-        aimed = {"required": ["target"], "properties": {"min": False, "max": False}}
-        bounded = {**either, "properties": {"tolerance": False}}
-        table |= {"oneOf": [aimed, {**bounded, "not": {"required": ["target"]}}]}
-    else:
-        table |= either
-    return {"anyOf": [table, {"const": False}]}
-
-
-def table_schema(properties: Mapping[str, Any]) -> Json:
-    """An object with some of these keys and no others."""
-    return {"type": "object", "properties": dict(properties), "additionalProperties": False}
-
-
-def _show_bounds(rule: str, bounds: Bounds | None) -> str:
-    if bounds is None:
-        return toml(None)
-    options = bounds.options()
-    if "target" in options:
-        options.setdefault("tolerance", RULES[rule].options["tolerance"])
-    return toml_table(options)
-
-
-def bound_key(quantity: Quantity, rule: str, *flags: Flag) -> PolicyKey:
-    """The row of a quantity that a rule holds to bounds."""
-    return PolicyKey(
-        name=f"forget.{quantity.name}",
-        read=partial(read_bounds, quantity),
-        schema=partial(_bounds_schema, quantity),
-        show=partial(_show_bounds, rule),
-        flags=flags,
-        rule=rule,
-        options=lambda bounds: None if bounds is None else bounds.options(),
-        quantity=quantity,
-    )
 
 
 # ---- a preset

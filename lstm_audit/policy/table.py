@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from ..rules import RULES, Setting, SettingsTable, Subject
 from .globs import file_matches, matches
-from .keys import SEVERITY, Options, set_by
+from .key import Options
+from .keys import SEVERITY, set_by
 from .model import Override, Policy, Settings
 
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from ..lstm.own import Own
-from .keys import KEYS, PolicyKey, defaults, rule_key, rule_of
+from .key import PolicyKey
+from .keys import KEYS, defaults, rule_key, rule_of
 from .kinds import (
     KeyPlace,
     read_table,

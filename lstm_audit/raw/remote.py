@@ -19,19 +19,10 @@ from typing import Any, Self
 
 from ..errors import NotPatchable, Unreadable
 from ..tuples import NamedTuple
+from .attempts import attempt
 from .budget import Budget
 from .source import FileSource
-from .stores import (
-    NO_RANGES,
-    WEB,
-    Facts,
-    Place,
-    attempt,
-    file_system,
-    open_store,
-    save,
-    version_of,
-)
+from .stores import NO_RANGES, WEB, Facts, Place, file_system, open_store, save, version_of
 
 # Bytes of a block: what is announced is fetched in whole ones.
 BLOCK = 1 << 13

@@ -1,6 +1,6 @@
 """A zip archive's directory, read strictly.
 
-Comes in: a span that holds one archive. Goes out: its members, and the span of each member's body.
+Comes in: a span that holds one archive. Goes out: its members; their bodies: `zip_body.py`.
 Promise: an archive that two zip readers could take for different bytes is refused, not interpreted.
 
 Python's `zipfile` and the miniz inside torch disagree on prepended and concatenated archives,
@@ -10,12 +10,11 @@ central directory, the zip64 end record and its locator if there are any, and 22
 record, all touching. Field by field: APPNOTE.TXT 6.3.10, 4.3.7 to 4.3.16.
 """
 
-from functools import partial
 from itertools import pairwise
 from struct import Struct
 
 from ..errors import MalformedFile
-from ..raw.span import SEAL_SIZE, Seal, Span
+from ..raw.span import Span
 from ..tuples import NamedTuple
 
 TAIL = (
@@ -27,7 +26,6 @@ SEARCHED = (
 MAX_DIRECTORY = 64 << 20  # bytes; a million torch entries take some 90 MB, real archives 0.1 MB
 MAX_ENTRIES = 1_000_000  # bounds the memory for a directory of minimal entries
 MAX_NAME = 512  # bytes; longer than any file system takes
-MAX_INFLATED = 32 << 20  # bytes; deflate reaches 1000:1, so the output is what must be bounded
 
 STORED, DEFLATED = 0, 8
 ENCRYPTED, HAS_DESCRIPTOR = 1 << 0, 1 << 3  # general purpose flags, 4.4.4
@@ -39,7 +37,7 @@ _END = Struct("<4x4H2L2x")
 _LOCATOR = Struct("<4xLQL")
 _END64 = Struct("<4sQ4x2L4Q")
 _CENTRAL = Struct("<4s4x2H4x3L4H2x2L")
-_LOCAL = Struct("<4s2x2H4xL8x2H")
+LOCAL_HEADER = Struct("<4s2x2H4xL8x2H")
 
 
 # Strategy. A zip file can be read in two ways: from its end (the central directory, as zipfile and
@@ -111,76 +109,7 @@ def read_entries(span: Span) -> dict[str, Member]:
     return _bounded(span, _entries(span, directory, end), end.at)
 
 
-# The local header is held against the directory only now: reading all of them would cost one read
-# an entry, and the audit asks for the pickle and the biases alone.
-def body(span: Span, member: Member) -> Span:
-    """The contents of a member of the archive in `span`.
-
-    A stored body is a slice of the archive, sealed by its CRC-32 at every place that holds it; a
-    deflated one is inflated in memory, under a cap, and has no place: whoever asks twice keeps it.
-    Raises `MalformedFile`:
-    `ambiguous` when the local header and the directory disagree, `unsupported` for other methods,
-    `malformed`, `limit`.
-    """
-    method, crc, stored = _stored(span, member)
-    if method == STORED:
-        if not member.crc or not member.size or span.at is None:
-            # a CRC of 0 over a body: checksums were switched off (torch set_crc32_options(False))
-            return stored
-        return stored.sealed_by(partial(_seal, span, stored, member, crc))
-    if method == DEFLATED:
-        return _inflated(span, stored, member)
-    message = (
-        f"{member.name!r} is compressed by method {method}; only stored and deflated bodies are "
-        "read"
-    )
-    raise _fault(span, message, member.header_at, "unsupported")
-
-
-def _stored(span: Span, member: Member) -> tuple[int, int, Span]:
-    """Method and CRC-32 of the local header, and the body as it stands in the archive."""
-    name = member.name.encode()
-    header_end = member.header_at + _LOCAL.size + len(name)
-    header = span[member.header_at : header_end].read()
-    signature, flags, method, crc, name_size, extra_size = _LOCAL.unpack_from(header)
-    if signature != b"PK\3\4":
-        raise _fault(
-            span, f"no local header where the directory places {member.name!r}", member.header_at
-        )
-    if (flags, method, name_size) != (member.flags, member.method, len(name)) or header[
-        _LOCAL.size :
-    ] != name:
-        message = f"the local header of {member.name!r} contradicts the directory"
-        raise _fault(span, message, member.header_at, "ambiguous")
-    end = header_end + extra_size + member.stored_size
-    if end > member.limit:
-        raise _fault(
-            span, f"{member.name!r} overlaps what follows it", member.header_at, "ambiguous"
-        )
-    # The size of the extra field may differ between the two headers (torch pads the local one so
-    # that tensors begin at multiples of 64), so the body's place comes from the local header alone.
-    stored = span[header_end + extra_size : end]
-    return method, crc, stored
-
-
-def head(span: Span, member: Member, size: int) -> Span:
-    """At least `size` bytes of a member's contents, or all of them: of a deflated one no more is
-    inflated, where its first bytes give so many.
-    """
-    if member.method != DEFLATED or member.size <= 4 * size:
-        return body(span, member)
-    import zlib  # 0.7 ms that stored archives spare
-
-    _, _, stored = _stored(span, member)
-    raw = stored[: min(stored.size, 2 * size)].read()
-    try:
-        data = zlib.decompressobj(-15).decompress(raw, size)
-    except zlib.error:
-        return body(span, member)  # which says what is wrong
-    return span.computed(data, f"!{member.name}") if len(data) == size else body(span, member)
-
-
-def _fault(span: Span, message: str, at: int, kind: str = "malformed") -> MalformedFile:
+def zip_fault(span: Span, message: str, at: int, kind: str = "malformed") -> MalformedFile:
     """The error for the place `at` of the archive; computed bytes have no absolute place."""
     return MalformedFile(message, span.place(at), kind)
 
@@ -197,7 +126,7 @@ def _end(span: Span, tail: bytes) -> _End:
     disk, first_disk, here, entries, size, at = _END.unpack_from(tail, len(tail) - 22)
     end, stop = _End(entries, size, at), span.size - 22
     if disk or first_disk or here != entries:
-        raise _fault(span, SPLIT, stop, "unsupported")
+        raise zip_fault(span, SPLIT, stop, "unsupported")
     if tail[-42:-38] == b"PK\6\7":
         end = _end64(span, tail, end)
         stop -= _LOCATOR.size + _END64.size
@@ -208,7 +137,7 @@ def _end(span: Span, tail: bytes) -> _End:
         raise _moved(span, "directory", end.at + end.size, stop)
     if end.size > MAX_DIRECTORY or end.entries > MAX_ENTRIES:
         message = f"a directory of {end.entries} entries in {end.size} bytes is more than is read"
-        raise _fault(span, message, end.at, "limit")
+        raise zip_fault(span, message, end.at, "limit")
     span.budget.step(end.entries, "an archive's directory")
     return end
 
@@ -224,13 +153,13 @@ def _no_end(span: Span) -> MalformedFile:
             "download), "
             "or over 64 KiB were appended; fetch or save it again"
         )
-        return _fault(span, message, span.size, "truncated")
+        return zip_fault(span, message, span.size, "truncated")
     message = (
         "bytes (or a comment) follow the archive's end record, and readers disagree what such a "
         "file means; "
         "remove them or save it again"
     )
-    return _fault(span, message, max(0, span.size - SEARCHED) + found, "ambiguous")
+    return zip_fault(span, message, max(0, span.size - SEARCHED) + found, "ambiguous")
 
 
 def _moved(span: Span, what: str, claimed: int, actual: int) -> MalformedFile:
@@ -242,7 +171,7 @@ def _moved(span: Span, what: str, claimed: int, actual: int) -> MalformedFile:
         "before the archive, or "
         "two archives are joined, and readers disagree which is meant; save it again"
     )
-    return _fault(span, message, actual, "ambiguous")
+    return zip_fault(span, message, actual, "ambiguous")
 
 
 def _end64(span: Span, tail: bytes, end: _End) -> _End:
@@ -258,16 +187,16 @@ def _end64(span: Span, tail: bytes, end: _End) -> _End:
         tail, len(tail) - 98
     )
     if signature != b"PK\6\6" or record_size != _END64.size - 12:
-        raise _fault(span, "the zip64 end record is not one", at)
+        raise zip_fault(span, "the zip64 end record is not one", at)
     if disk or this or first or disks > 1 or here != entries:
-        raise _fault(span, SPLIT, at, "unsupported")
+        raise zip_fault(span, SPLIT, at, "unsupported")
     for short, long, huge in (
         (end.entries, entries, HUGE16),
         (end.size, size, HUGE32),
         (end.at, start, HUGE32),
     ):
         if short not in (long, huge):
-            raise _fault(
+            raise zip_fault(
                 span, "the two end records describe different directories", at, "ambiguous"
             )
     return _End(entries, size, start)
@@ -281,7 +210,7 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
     at = 0
     for _ in range(end.entries):
         if len(directory) - at < _CENTRAL.size:
-            raise _fault(span, "the directory holds fewer entries than it claims", end.at + at)
+            raise zip_fault(span, "the directory holds fewer entries than it claims", end.at + at)
         (
             signature, flags, method, crc, stored, size, name_size, extra, comment, disk,
             attributes, header_at,
@@ -289,7 +218,7 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
         name_at = at + _CENTRAL.size
         after = name_at + name_size + extra + comment
         if signature != b"PK\1\2" or after > len(directory):
-            raise _fault(span, "the directory holds fewer entries than it claims", end.at + at)
+            raise zip_fault(span, "the directory holds fewer entries than it claims", end.at + at)
         name = _name(span, directory[name_at : name_at + name_size], end.at + name_at)
         if HUGE32 in (size, stored, header_at):
             fields = directory[name_at + name_size : name_at + name_size + extra]
@@ -297,7 +226,7 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
                 span, fields, [size, stored, header_at], end.at + at
             )
         if flags & ENCRYPTED or disk:
-            raise _fault(
+            raise zip_fault(
                 span, f"{name!r} is encrypted or lies in another file", end.at + at, "unsupported"
             )
         # miniz calls an entry a folder by its attribute as well as by its name, and then gives no
@@ -307,12 +236,12 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
                 f"{name!r} is a folder by its name or attribute, and has contents, which torch "
                 "would not read"
             )
-            raise _fault(span, message, end.at + at, "ambiguous")
+            raise zip_fault(span, message, end.at + at, "ambiguous")
         if method == STORED and stored != size:
-            raise _fault(
+            raise zip_fault(
                 span, f"{name!r} is stored, but claims two sizes: {stored} and {size}", end.at + at
             )
-        least = header_at + _LOCAL.size + name_size + stored
+        least = header_at + LOCAL_HEADER.size + name_size + stored
         entries.append(
             (
                 least,
@@ -322,7 +251,7 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
         )
         at = after
     if at != len(directory):
-        raise _fault(
+        raise zip_fault(
             span, "the directory holds more than the entries it claims", end.at + at, "ambiguous"
         )
     return entries
@@ -336,13 +265,13 @@ def _name(span: Span, raw: bytes, at: int) -> str:
     some), no backslash.
     """
     if not 0 < len(raw) <= MAX_NAME:
-        raise _fault(
+        raise zip_fault(
             span, f"an entry's name has {len(raw)} bytes; 1 to {MAX_NAME} are read", at, "limit"
         )
     try:
         name = raw.decode()
     except UnicodeDecodeError:
-        raise _fault(span, f"an entry's name is not UTF-8: {raw!r}", at) from None
+        raise zip_fault(span, f"an entry's name is not UTF-8: {raw!r}", at) from None
     if "\\" in name or (
         not name.isprintable() and any(c < " " or "\x7f" <= c <= "\x9f" for c in name)
     ):
@@ -350,7 +279,7 @@ def _name(span: Span, raw: bytes, at: int) -> str:
             f"the name {name!r} holds a backslash or a control character, which readers take "
             "differently"
         )
-        raise _fault(span, message, at, "ambiguous")
+        raise zip_fault(span, message, at, "ambiguous")
     return name
 
 
@@ -363,7 +292,7 @@ def _zip64_sizes(span: Span, extra: bytes, claimed: list[int], at: int) -> list[
     found = [data for kind, data in _extra_fields(extra) if kind == 1]
     wanted = claimed.count(HUGE32)
     if len(found) != 1 or len(found[0]) < 8 * wanted:
-        raise _fault(span, "an entry of over 4 GiB has no zip64 field, or several", at)
+        raise zip_fault(span, "an entry of over 4 GiB has no zip64 field, or several", at)
     large = iter(int.from_bytes(found[0][k : k + 8], "little") for k in range(0, 8 * wanted, 8))
     return [next(large) if value == HUGE32 else value for value in claimed]
 
@@ -391,20 +320,20 @@ def _bounded(span: Span, entries: list[_Entry], directory_at: int) -> dict[str, 
             f"{starts[0]} bytes stand before the first entry, and readers disagree what that "
             "means; save it again"
         )
-        raise _fault(span, message, 0, "ambiguous")
+        raise zip_fault(span, message, 0, "ambiguous")
     limits = dict(pairwise(starts))
     found: dict[str, Member] = {}
     for least, header_at, facts in entries:
         limit = limits[header_at]
         member = Member(*facts, limit)
         if least > limit or len(limits) < len(entries):
-            raise _fault(
+            raise zip_fault(
                 span, f"{member.name!r} overlaps another entry", member.crc_at - 16, "ambiguous"
             )
         found[member.name] = member
     # miniz finds names without regard to ASCII case, zipfile with; a name holds no newline
     if len(set("\n".join(found).casefold().split("\n"))) < len(entries):
-        raise _fault(
+        raise zip_fault(
             span,
             f"{_twice([facts[0] for *_, facts in entries])!r} is there twice",
             directory_at,
@@ -421,52 +350,3 @@ def _twice(names: list[str]) -> str:
             return name
         seen.add(name.casefold())
     return ""
-
-
-# A patch must renew every copy of the CRC that a reader might check. There are up to three: the
-# directory's, the local header's, and that of a data descriptor behind the body (bit 3 of the
-# flags), where the header's is 0. The descriptor may come without its signature (4.3.9.3); such a
-# one cannot be told from the padding and is left alone.
-def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
-    """The CRC-32 of a body, kept in the directory and either behind the body or in the local header
-    (4.3.9).
-
-    Only a place that holds the directory's value counts: where writers differ, the directory alone
-    is kept right.
-    """
-    at, end = [member.crc_at], stored.start - span.start + stored.size
-    if not member.flags & HAS_DESCRIPTOR:
-        at += [member.header_at + 14] if local_crc == member.crc else []
-    elif end + 8 <= member.limit and span[
-        end : end + 8
-    ].read() == b"PK\7\x08" + member.crc.to_bytes(4, "little"):
-        at.append(end + 4)
-    return Seal(stored, member.crc, tuple(span[a : a + SEAL_SIZE] for a in at))
-
-
-# zlib would go on for as long as the stream does: the size that the directory claims is asked for,
-# and one byte more, which must not come. Memory is thus paid for before it is taken.
-def _inflated(span: Span, stored: Span, member: Member) -> Span:
-    """The deflated body, which must give exactly the size that the directory claims."""
-    import zlib  # 0.7 ms that stored archives spare
-
-    if max(member.size, stored.size) > MAX_INFLATED:
-        message = (
-            f"{member.name!r} inflates to {member.size} bytes; at most {MAX_INFLATED} are inflated"
-        )
-        raise _fault(span, message, member.header_at, "limit")
-    span.budget.hold(member.size, f"{member.name!r} inflates to {member.size} bytes")
-    machine = zlib.decompressobj(-15)
-    try:
-        data = machine.decompress(stored.read(), member.size + 1)
-    except zlib.error as error:
-        raise _fault(
-            span, f"{member.name!r} cannot be inflated: {error}", member.header_at
-        ) from None
-    if len(data) != member.size or not machine.eof or machine.unused_data:
-        raise _fault(
-            span,
-            f"{member.name!r} does not inflate to the {member.size} bytes claimed",
-            member.header_at,
-        )
-    return span.computed(data, f"!{member.name}")

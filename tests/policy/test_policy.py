@@ -18,10 +18,11 @@ from lstm_audit.errors import BadPolicy, Skipped
 from lstm_audit.facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, facts_of
 from lstm_audit.lstm.layer import GATES, Identity, Lstm
 from lstm_audit.lstm.measure import Values, measure
+from lstm_audit.policy.bounds import Bounds
 from lstm_audit.policy.describe import describe_policy
 from lstm_audit.policy.flags import with_flags
 from lstm_audit.policy.globs import file_matches, matches, relative_to
-from lstm_audit.policy.keys import KEYS, Bounds, set_by
+from lstm_audit.policy.keys import KEYS, set_by
 from lstm_audit.policy.load import find_config, load_policy
 from lstm_audit.policy.model import Policy, Settings
 from lstm_audit.policy.table import selects, spell_out

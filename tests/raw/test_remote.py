@@ -13,7 +13,7 @@ from web import LIES, Web, serving
 import lstm_audit
 from lstm_audit.errors import AuditError, BadPolicy, Unreadable
 from lstm_audit.inputs import is_remote, label
-from lstm_audit.raw import stores
+from lstm_audit.raw import attempts, stores
 from lstm_audit.raw.remote import BLOCK, RemoteSource
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec reads what lies elsewhere: .[remote]")
@@ -110,7 +110,7 @@ def test_an_unknown_scheme_is_a_usage_error() -> None:
 @pytest.fixture
 def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     pytest.importorskip("aiohttp", reason="fsspec's web files need aiohttp: .[remote]")
-    monkeypatch.setattr(stores, "PAUSE", 0.01)
+    monkeypatch.setattr(attempts, "PAUSE", 0.01)
     (tmp_path / "m.pt").write_bytes(MODEL.read_bytes())
     with serving(tmp_path) as server:
         yield server
@@ -160,7 +160,7 @@ def test_a_refusal_that_passes_is_asked_again(web: Web) -> None:
     web.forget()
     (error,) = lstm_audit.audit(web.url("m.pt", **SECRET)).errors
     assert (error.kind, error.message) == ("io", "cannot read: HTTP 503")
-    assert web.requests == stores.TRIES
+    assert web.requests == attempts.TRIES
     assert hides(error)
 
 
@@ -177,14 +177,14 @@ def test_a_refusal_that_stays_is_said_at_once(web: Web, status: int, words: str)
 
 def test_a_server_says_when_to_come_back(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
     waited: list[float] = []
-    monkeypatch.setattr(stores.time, "sleep", waited.append)
+    monkeypatch.setattr(attempts.time, "sleep", waited.append)
     web.headers["Retry-After"] = "7"
     web.failures[:] = [429]
     assert lstm_audit.audit(web.url("m.pt")).rows
     web.headers["Retry-After"] = "7777777"
     web.failures[:] = [429]
     assert lstm_audit.audit(web.url("m.pt")).rows
-    assert waited == [7.0, stores.LONGEST_PAUSE]
+    assert waited == [7.0, attempts.LONGEST_PAUSE]
 
 
 KINDS = {
@@ -207,7 +207,7 @@ def test_a_server_that_lies_is_an_error(
 ) -> None:
     """A file that takes several requests, so that there is a second answer to lie in."""
     monkeypatch.setattr(stores, "TIMEOUT", 0.4)
-    monkeypatch.setattr(stores, "TRIES", 2)
+    monkeypatch.setattr(attempts, "TRIES", 2)
     fsspec.filesystem("http").clear_instance_cache()
     path = write_safetensors(web.folder / "large.safetensors")
     web.lie = lie

@@ -22,7 +22,9 @@ from lstm_audit.errors import AuditError, MalformedFile
 from lstm_audit.raw.source import BytesSource, FileSource
 from lstm_audit.raw.span import Span, span_all
 from lstm_audit.wire import zip as archive
-from lstm_audit.wire.zip import Member, body, is_zip, read_entries
+from lstm_audit.wire import zip_body
+from lstm_audit.wire.zip import Member, is_zip, read_entries
+from lstm_audit.wire.zip_body import body
 
 
 @contextmanager
@@ -386,7 +388,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "not deflated at all": (as_deflated(b"\xff" * 20, 20), "malformed"),
     "deflated without an end": (as_deflated(unfinished(b"abcd"), 4), "malformed"),
     "deflated with bytes behind the end": (as_deflated(b"\3\0junk", 0), "malformed"),
-    "deflated beyond the cap": (claiming(method=8, size=archive.MAX_INFLATED + 1), "limit"),
+    "deflated beyond the cap": (claiming(method=8, size=zip_body.MAX_INFLATED + 1), "limit"),
 }  # fmt: skip
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
-from ...wire import gzip, tar, zip
+from ...wire import gzip, tar, zip, zip_body
 from .. import Beside, Checkpoint, MemberPart, read_checkpoint
 from .bystanders import SETTINGS, Opener, Pairs, unpickled_by_loaders
 
@@ -163,7 +163,7 @@ def _itself(span: Span) -> Span:
 def _body(span: Span, member: zip.Member, room: Room) -> Span:
     if member.method != zip.STORED:
         room.take("bytes", member.size, MAX_ALL_INFLATED)
-    return zip.body(span, member)
+    return zip_body.body(span, member)
 
 
 def _is_read(name: str) -> bool:

@@ -8,7 +8,8 @@ reaches them and the two places of their CRC-32.
 from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
 from ...wire.hdf5 import is_hdf5
-from ...wire.zip import Member, body, is_zip, read_entries
+from ...wire.zip import Member, is_zip, read_entries
+from ...wire.zip_body import body
 from .. import Beside, Checkpoint, Format, reader
 from .config import Config
 from .h5 import checkpoint_of, read_objects

@@ -14,7 +14,8 @@ from ...raw.span import Span, span_all
 from ...raw.words import show
 from ...tuples import NamedTuple
 from ...wire.pickle import Call, Decoded, Persistent, decode
-from ...wire.zip import STORED, Member, body, read_entries
+from ...wire.zip import STORED, Member, read_entries
+from ...wire.zip_body import body
 from .legacy import Envelope, envelope
 from .storage import Locate, Storage, claims_of, read_persistent_id
 
