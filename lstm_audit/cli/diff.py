@@ -22,7 +22,8 @@ from ..reports.words import (
 )
 from . import exits
 from .forms import GivenOptions
-from .output import look_of, print_lines, refuse_overwriting, say_table, tell, write_text
+from .output import look_of, print_lines, say_table, tell, write_text
+from .report_files import refuse_overwriting
 
 EPILOG = """\b
 Examples:

@@ -14,14 +14,13 @@ from typing import Any
 
 from ..errors import BadPolicy
 from ..facts import Audit
-from ..inputs import is_remote, shards_beside
-from ..interrupted import sidecars
 from ..reports import REPORTS, Digest, Look, digest_of
 from ..reports.remedies import shell
 from ..reports.terminal import wrap
 from ..reports.words import describe_error, escape, utf8
 from .forms import GivenOptions
 from .options import JOBS, REPORT
+from .report_files import is_stream, refuse_overwriting, write_report_file
 
 # The bounds of a policy that sets none.
 OPEN = (float("-inf"), float("inf"))
@@ -143,9 +142,9 @@ def emit(
         look = look._replace(edits=replacements_of(audit))
     texts = _texts_of(audit, names, given.statistics)
     for report_name, path in given.reports:
-        _write(path, texts(report_name, look))
+        write_report_file(path, texts(report_name, look))
     if output is not None:
-        _write(output, texts(name, look))
+        write_report_file(output, texts(name, look))
     elif name == "table":
         look = look_of(sys.stdout, given.color, given.quiet)._replace(**wanted)
         text = harmless(texts(name, look), styled=look.color)
@@ -219,75 +218,9 @@ WITHOUT_ERRORS = ("csv", "jsonl")
 def write_text(text: str, path: str | None) -> None:
     """A text for other programs: to a file, or to stdout."""
     if path is not None:
-        _write(path, text)
+        write_report_file(path, text)
     else:
         _put(utf8(text))
-
-
-def refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Sequence[str]) -> None:
-    """`-o model.pt model.pt` would put a report in the checkpoint's place, and two reports one in
-    the other's.
-    """
-    if not outputs:
-        return
-    paths = [file.path for file in audit.files] + [error.path for error in audit.errors]
-    paths = [path for path in paths if not is_remote(path)]
-    paths += [shard for path in paths for shard in shards_beside(path)]
-    taken = {os.path.realpath(path): "is one of the inputs" for path in (*paths, *kept) if path}
-    for path in paths:
-        for one in sidecars(path):
-            taken[os.path.realpath(one)] = "belongs to one of the inputs"
-    for output in outputs:
-        real = os.path.realpath(output)
-        if reason := taken.get(real):
-            raise BadPolicy(f"{output}: {reason}; a report would overwrite it")
-        if not is_stream(output):
-            taken[real] = "is already written by another report"
-
-
-def _write(path: str, text: str) -> None:
-    """Through a temporary file beside it, so that a reader never sees half a report."""
-    try:
-        if is_stream(path):
-            with open(path, "ab") as file:
-                file.write(utf8(text))
-        else:
-            _replace(os.path.realpath(path), utf8(text))
-    except OSError as error:
-        raise BadPolicy(f"{path}: cannot write the report: {error.strerror}") from None
-
-
-def is_stream(path: str) -> bool:
-    """/dev/stdout, a named pipe: nothing that could be replaced, even where a regular file stands
-    behind a descriptor.
-    """
-    for _ in range(MOST_LINKS):
-        path = os.path.abspath(path)
-        if path.startswith(DESCRIPTORS):
-            return True
-        if not os.path.islink(path):
-            break
-        path = os.path.join(os.path.dirname(path), os.readlink(path))
-    return os.path.exists(path) and not os.path.isfile(path)
-
-
-# Links that are followed one by one; Linux follows no more either.
-MOST_LINKS = 40
-
-# Paths that name an open file of a process.
-DESCRIPTORS = ("/proc/", "/dev/fd/", "/dev/stdin", "/dev/stdout", "/dev/stderr")
-
-
-def _replace(path: str, data: bytes) -> None:
-    temporary = os.path.join(os.path.dirname(path), f".lstm-audit-{os.urandom(6).hex()}.tmp")
-    with open(temporary, "xb") as file:  # fails on a file of another's, and leaves it alone
-        try:
-            file.write(data)
-            file.flush()
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise
 
 
 def look_of(stream: Any, color: str, quiet: bool) -> Look:
@@ -356,7 +289,7 @@ def _write_all(file: Any, data: bytes) -> None:
 def put_text(text: str, name: str, path: str | None) -> None:
     """The whole text of a report, to where it was asked for."""
     if path is not None:
-        _write(path, text)
+        write_report_file(path, text)
     elif name == "table":
         _put(harmless(text, styled=True).encode(_encoding(sys.stdout), "backslashreplace"))
     else:

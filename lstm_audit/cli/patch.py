@@ -23,8 +23,9 @@ from . import exits
 from .forms import GivenOptions, hint_share
 from .manners import hint_horizon
 from .options import MODES
-from .output import ProgressLine, print_lines, refuse_overwriting, tell, write_text
+from .output import ProgressLine, print_lines, tell, write_text
 from .patched import changes_as_json, describe_edits, describe_patch
+from .report_files import refuse_overwriting
 
 EPILOG = """\b
 Examples:

@@ -30,13 +30,13 @@ from .output import (
     ProgressLine,
     command_line,
     digests_of,
-    is_stream,
     look_of,
     put_text,
     report_names,
     tell,
     writing,
 )
+from .report_files import is_stream
 from .runs import allowed_biases
 
 

@@ -15,16 +15,8 @@ from ..reports.terminal import shorten
 from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
 from . import exits
 from .forms import GivenOptions
-from .output import (
-    ProgressLine,
-    command_line,
-    look_of,
-    print_lines,
-    refuse_overwriting,
-    say_table,
-    tell,
-    write_text,
-)
+from .output import ProgressLine, command_line, look_of, print_lines, say_table, tell, write_text
+from .report_files import refuse_overwriting
 from .runs import allowed_biases, read_policy_and_flags
 
 EPILOG = """\b

@@ -67,7 +67,7 @@ Report = Callable[[Audit, Look], str]
 Digest = Callable[["Statistics", Look], str]
 
 # The modules beside the formats, which serve them all.
-SHARED = ("listings", "overview", "remedies", "terminal", "words")
+SHARED = ("columns", "listings", "overview", "remedies", "terminal", "words")
 
 
 class Reports(Registry[Report]):

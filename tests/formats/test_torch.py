@@ -12,8 +12,9 @@ import lstm_audit
 from lstm_audit.errors import MalformedFile
 from lstm_audit.formats.torch import archive, dialect, export, legacy, storage
 from lstm_audit.formats.torch.legacy import Envelope
-from lstm_audit.formats.torch.rebuild import claimed_shape, rebuild, unread
+from lstm_audit.formats.torch.rebuild import claimed_shape, rebuild
 from lstm_audit.formats.torch.storage import Storage, dtype_named, read_persistent_id
+from lstm_audit.formats.torch.tensor_calls import unread
 from lstm_audit.lstm.conventions import CONVENTIONS
 from lstm_audit.lstm.kind import weigh_shape
 from lstm_audit.raw.dtypes import DTYPES

@@ -45,7 +45,7 @@ from forge import (
 
 import lstm_audit
 from lstm_audit.facts import Audit
-from lstm_audit.formats.torch.rebuild import _TOUCHING
+from lstm_audit.formats.torch.tensor_calls import _TOUCHING
 
 ONE, SEVEN = tensor(storage("one")), tensor(storage("seven"))
 UTILS = "torch._utils"

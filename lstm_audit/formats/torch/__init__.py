@@ -10,6 +10,8 @@ tensors are those that `torch.load` would give, located in the file byte for byt
     package.py   torch.package
     distributed.py  torch.distributed.checkpoint
     dialect.py   pickled values into named tensors
+    tensor_calls.py  which calls make a tensor, and whether its numbers can be told
+    rebuild.py   such a call as a view of a storage
     export.py    torch.export's .pt2
     readers.py   which envelope a file is
 """

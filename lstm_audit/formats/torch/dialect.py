@@ -14,7 +14,8 @@ from ...tuples import NamedTuple
 from ...wire.pickle import Call, Global, PickledBytes
 from .. import Claim
 from .legacy import Envelope
-from .rebuild import is_array, is_load, is_tensor, unread
+from .rebuild import is_load
+from .tensor_calls import is_array, is_tensor, unread
 
 # Parts of a tuple that is a key.
 MAX_PARTS = 8

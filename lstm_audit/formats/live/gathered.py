@@ -1,0 +1,77 @@
+"""What was gathered of a live object so far, and what may be gathered at most.
+
+Comes in: nothing. Goes out: the record that every part fills. Promise: a live object of any size
+and shape takes a bounded number of containers.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from ...errors import MalformedFile, Skipped
+from ...raw.budget import Budget
+from ...raw.tensor import Tensor
+from ...raw.words import MAX_NAME
+from .. import Claim
+
+# Mappings and lists of a nested state dict that are looked into: shared ones can unfold without
+# end.
+MAX_CONTAINERS = 300_000
+
+
+# Strategy. A live model is user code: properties, `state_dict` overrides and `__torch_function__`
+# may do anything, so none is called. What is read are the plain dictionaries of nn.Module
+# (`_parameters`, `_buffers`, `_modules`), types, and storages through a fresh uint8 view. That view
+# is what keeps the promise to the version counter: reading through the tensor itself would touch
+# its graph.
+class Gathered:
+    """What was found so far; `sources` holds one source for each storage, so that aliases can be
+    told.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: dict[str, Tensor] = {}
+        self.claims: dict[str, Claim] = {}
+        self.skipped: list[Skipped] = []
+        self.sources: dict[object, MemorySource] = {}
+        self.budget = Budget()
+        self.containers = 0
+
+
+class MemorySource(NamedTuple):
+    """The bytes of a live storage. They have an address, but no place in a file."""
+
+    size: int
+    fetch: Callable[[int, int], bytes]
+    budget: Budget
+    name: str = "memory"
+    placed: bool = False
+    far: bool = False
+
+    def read(self, at: int, n: int) -> bytes:
+        """Exactly `n` bytes from `at`; a `Span` has checked the bounds."""
+        return self.fetch(at, n) if n else b""
+
+
+def library_of(name: str) -> Any:
+    """torch or numpy if it was imported; an object of theirs cannot exist otherwise."""
+    return sys.modules.get(name)
+
+
+def is_module(value: Any) -> bool:
+    torch = library_of("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
+
+
+def join_path(path: str, name: object) -> str:
+    joined = f"{path}.{name}" if path else str(name)
+    if len(joined) > MAX_NAME:
+        raise MalformedFile(f"a name of over {MAX_NAME} characters", kind="limit")
+    return joined
+
+
+def count_containers(got: Gathered, containers: int) -> None:
+    got.containers += containers
+    if got.containers > MAX_CONTAINERS:
+        message = f"the object has over {MAX_CONTAINERS} mappings, lists and modules"
+        raise MalformedFile(message, kind="limit")
