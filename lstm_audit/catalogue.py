@@ -1,7 +1,8 @@
 """Rules by what people call them.
 
-Comes in: a code, the beginning of one, a name, or a part of one, in any case. Goes out: the rules,
-or codes for a policy. Promise: a word that means no rule is an error that names the nearest.
+Comes in: a code, the beginning of one, a severity, a name, or a part of one, in any case.
+Goes out: the rules, or codes for a policy. Promise: a word that means no rule is an error that
+names the nearest.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ def find_rules(word: str) -> list[Rule]:
     exact = [rule for rule in rules if rule.code == code or rule.name == name]
     begun = [rule for rule in rules if code and rule.code.startswith(code)]
     named = [rule for rule in rules if name and name in rule.name]
-    if found := exact or begun or named:
+    severe = [rule for rule in rules if name == rule.severity]
+    if found := exact or begun or severe or named:
         return found
     near = nearest(word, [text for rule in rules for text in (rule.code, rule.name)], 0.5)
     hint = f"did you mean {near}?" if near else "`lstm-audit rules` lists them"

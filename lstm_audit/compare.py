@@ -149,10 +149,12 @@ def _by_hand(
     partners: dict[Identity, Identity] = {}
     for match in matches:
         a, equals, b = match.partition("=")
+        if not equals:
+            raise BadPolicy(f"--match {match}: A=B was expected, such as encoder.lstm=lstm_1")
         ours, theirs = _named(left, a), _named(right, b)
-        if not equals or not ours or len(ours) != len(theirs):
+        if not ours or len(ours) != len(theirs):
             raise BadPolicy(
-                f"--match {match}: {a or 'A'} names {len(ours)} LSTMs of A, {b or 'B'} names "
+                f"--match {match}: {a} names {len(ours)} LSTMs of A, {b} names "
                 f"{len(theirs)} of B; addresses or modules were expected, as encoder.lstm=lstm_1"
             )
         partners |= dict(zip(ours, theirs, strict=True))

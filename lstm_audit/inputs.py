@@ -124,7 +124,8 @@ class Inputs:
                 yield given
         for pattern in self._exclude:
             if pattern not in matched:
-                raise BadPolicy(f"--exclude {pattern} matches none of the {count} inputs")
+                none = "no input: there is one" if count == 1 else f"none of the {count} inputs"
+                raise BadPolicy(f"--exclude {pattern} matches {none}")
 
     def _all(self) -> Iterator[Input]:
         for part in self._parts:
@@ -199,6 +200,9 @@ def _expand_remote(locator: str) -> Iterator[Input]:
     """A file, or those of a folder or a wildcard: what several files hold together is one input, as
     in a folder that is walked.
     """
+    from .raw.locators import refuse_half  # 0.2 ms, which local files need not pay
+
+    refuse_half(label(locator))
     wild = any(sign in locator.partition("?")[0] for sign in "*[")
     if not wild and Input(locator, named=False).expected:
         yield Input(locator, named=True)  # a file by its name: to ask costs a request for each

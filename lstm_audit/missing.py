@@ -11,6 +11,9 @@ from .spelling import nearest
 
 NOT_THERE = "no such file or folder"
 WINDOWS = re.compile(r"([A-Za-z]):[\\/]")
+# A scheme whose colon or slashes went astray.
+BROKEN = re.compile(r"(https?|s3|gs|hf|az)(?::/{0,2}|//)(?=\w)", re.IGNORECASE)
+HOSTS = ("huggingface.co", "github.com", "raw.githubusercontent.com", "storage.googleapis.com")
 HUB = re.compile(r"[\w-][\w.-]*/[\w-]+")
 
 
@@ -19,11 +22,24 @@ def explain_missing(path: str) -> str:
     if drive := WINDOWS.match(path):
         rest = path[3:].replace("\\", "/")
         return f"a Windows path; under WSL it is /mnt/{drive[1].lower()}/{rest}"
+    if url := _as_url(path):
+        return f"{NOT_THERE}; did you mean {url}?"
     if near := _nearest(path):
         return f"{NOT_THERE}; did you mean {near}?"
     if HUB.fullmatch(path) and not os.path.isdir(os.path.dirname(path)):
         return f"{NOT_THERE}; a file of a Hugging Face repository is hf://{path}/FILE"
     return NOT_THERE
+
+
+def _as_url(path: str) -> str:
+    """The URL that is meant by `https:/HOST/...`, `https//HOST/...` and `www.HOST/...`; else
+    nothing.
+    """
+    if broken := BROKEN.match(path):
+        return f"{broken[1].lower()}://{path[broken.end() :]}"
+    host, slash, _ = path.partition("/")
+    known = host.startswith("www.") or host in HOSTS
+    return f"https://{path}" if slash and known and not os.path.isdir(host) else ""
 
 
 def _nearest(path: str) -> str:

@@ -1,10 +1,13 @@
 """`lstm-audit explain CODE`: one rule's manual."""
 
+import sys
+
 from ..catalogue import find_rules
 from ..policy.convention import MANUAL
+from ..reports.terminal import fold
 from .exits import PASS
 from .forms import GivenOptions
-from .output import print_lines, say_table
+from .output import look_of, print_lines, say_table
 
 EPILOG = """\b
 Exit codes:
@@ -24,15 +27,16 @@ def run(given: GivenOptions) -> int:
     is a code (LA101) or a name (doubled-forget-bias); where it means several, they are listed.
     The word `convention` prints how to declare a convention of one's own.
     """
+    width = look_of(sys.stdout, "never", quiet=False).width
     if given.code.strip().lower() == "convention":
-        print_lines(MANUAL)
+        print_lines(fold(MANUAL, width))
         return PASS
     found = find_rules(given.code)
     if len(found) > 1:
         say_table([(rule.code, rule.name, rule.severity) for rule in found], HEADS)
         return PASS
     (rule,) = found
-    print_lines(f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}")
+    print_lines(f"{rule.code} {rule.name} [{rule.severity}]\n\n{fold(rule.manual, width)}")
     if rule.options:
         options = ", ".join(f"{name} = {value!r}" for name, value in rule.options.items())
         print_lines(f"\nOptions: {options}")

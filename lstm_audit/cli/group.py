@@ -15,7 +15,7 @@ import click
 from ..version import __version__
 from .exits import INTERRUPTED, PASS, ended_from_outside
 from .help import command_of
-from .manners import hint_command, hint_option, reword
+from .manners import hint_command, hint_option, hint_words, reword
 from .options import FORMS
 from .output import tell
 
@@ -63,8 +63,15 @@ class LazyGroup(click.Group):
         except click.NoSuchOption as error:
             command = error.ctx.command.name if error.ctx and error.ctx.parent else None
             hint = hint_option(error.option_name, command)
-            _leave(click.UsageError(f"No such option: {error.option_name}. {hint}", error.ctx))
+            said = f"No such option: {error.option_name}. {hint}".rstrip()
+            _leave(click.UsageError(said, error.ctx))
+        except click.MissingParameter as error:
+            _leave(_without_list(error))
         except click.ClickException as error:
+            if "unexpected extra argument" in error.message:
+                context = getattr(error, "ctx", None)
+                hint = hint_words(context.command.name if context else None)
+                error = click.UsageError(f"{error.message}{hint}", context)
             _leave(error)
         except click.Abort:  # Ctrl-C while click reads the command line, or ends the command
             tell("Interrupted")
@@ -77,6 +84,14 @@ class LazyGroup(click.Group):
         """
         with ended_from_outside():
             return super().invoke(ctx)
+
+
+def _without_list(error: click.MissingParameter) -> click.UsageError:
+    """The argument that is missing; of some click lists the choices, with tabs, behind the metavar
+    that has them already.
+    """
+    name = error.param.human_readable_name if error.param else error.param_hint
+    return click.UsageError(f"Missing argument {name!r}.", error.ctx)
 
 
 def _leave(error: click.ClickException) -> NoReturn:

@@ -53,6 +53,8 @@ def run(given: GivenOptions) -> int:
     shown = _without_accepted(found.audit, given, policy)
     emit(shown, given, policy.fail_on, kept=[policy.file, given.baseline])
     _tell_unjudged(found, given)
+    if not (found.sources or found.audit.errors or given.quiet):
+        tell("no Python source among the inputs; `lstm-audit audit` reads checkpoints")
     return _exit_code(found, shown.findings, policy, given)
 
 

@@ -14,10 +14,14 @@ from .options import BOUNDS, FORMS
 MEANT = {
     "scan": "audit",
     "view": "audit",
+    "read": "audit",
+    "info": "audit",
+    "summary": "audit",
     "show": "audit",
     "inspect": "audit",
     "report": "audit",
     "fix": "patch",
+    "repair": "patch",
     "set": "patch",
     "init": "patch",
     "write": "patch",
@@ -42,12 +46,22 @@ def reword(words: Sequence[str]) -> list[str]:
     if first in FORMS or first in OF_THE_GROUP or not words:
         return list(words)
     if first == "help":
-        return [*rest[:1], "--help"]
+        return _page(rest)
     if first == "version" and not rest:
         return ["--version"]
     if first.startswith("-") and first != "-":
         return ["audit", *words] if any(map(os.path.lexists, rest)) else list(words)
     return ["audit", *words] if _is_input(first) else list(words)
+
+
+def _page(words: Sequence[str]) -> list[str]:
+    """The command line that shows what is known of a word: `help fix` is `patch --help`, `help
+    LA101` is `explain LA101`.
+    """
+    word = words[0] if words else ""
+    if word.upper().startswith("LA") or word == "convention":
+        return ["explain", word]
+    return [*([MEANT.get(word, word)] if word else []), "--help"]
 
 
 def _is_input(word: str) -> bool:
@@ -63,17 +77,63 @@ def hint_command(word: str) -> str:
     return f"Did you mean {near!r}?" if near else f"The commands are: {', '.join(FORMS)}."
 
 
+# Options that people try, and what does it; nothing where it is done anyway.
+MEANT_OPTIONS = {
+    "--policy": "--config FILE",
+    "--rules": "--select CODE",
+    "--rule": "--select CODE",
+    "--min": "--min-activation",
+    "--max": "--max-activation",
+    "--out": "--output FILE",
+    "--strict": "--fail-on warning",
+    "--recursive": "",
+    "-r": "",
+    "--chrono": "--init chrono:TMAX",
+    "--preset": "--init PRESET",
+    "--bias": "--forget-bias B",
+    "--value": "--forget-bias B",
+    "--inplace": "--in-place",
+    "--force": "--unsafe-fixes",
+    "--layer": "--layers PATTERN",
+    "--ignore-file": "--exclude GLOB",
+    "--no-color": "--color never",
+    "--no-colour": "--color never",
+}
+
+
 def hint_option(option: str, command: str | None) -> str:
     """What to try instead of an option that a command does not have."""
     if option == "-v" and command is None:
         return "Did you mean -V, the version?"
+    if command is None:
+        return f"Options follow a command: lstm-audit audit {option} ..."
+    meant = MEANT_OPTIONS.get(option)
+    if meant == "":
+        return "Folders are walked as they are."
+    if meant and meant.partition(" ")[0] in _spellings(command):
+        return f"Did you mean {meant}?"
     if any(option in row.spellings for row in BOUNDS):
         return f"Bounds belong to `check`: lstm-audit check {option} ..."
     others = [name for name, form in FORMS.items() if option in _spellings(name)]
     own = nearest(option, _spellings(command))
     if own or not others:
         return f"Did you mean {own}?" if own else ""
-    return f"It is an option of {' and '.join(f'`{name}`' for name in others)}."
+    *most, last = (f"`{name}`" for name in others)
+    return f"It is an option of {', '.join(most)}{' and ' if most else ''}{last}."
+
+
+# What a command says to words that it does not take.
+TAKES = {
+    "diff": "`diff` compares two checkpoints; `trend` follows those of a run",
+    "config": "`config` takes no file: it shows the policy of this folder, or --config FILE",
+    "explain": "`explain` takes one rule; `rules LA1 LA4` lists several",
+    "schema": "`schema` prints one of report, policy, statistics",
+}
+
+
+def hint_words(command: str | None) -> str:
+    """What to say of a word too many."""
+    return f". {TAKES[command]}" if command in TAKES else ""
 
 
 def _spellings(command: str | None) -> list[str]:

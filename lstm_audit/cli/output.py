@@ -74,23 +74,25 @@ def _colours_apart(line: str) -> str:
 
 
 def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
-    """A table on stdout; its widest column is folded to the width of a terminal, or to 80."""
+    """A table on stdout; its widest columns are folded to the width of a terminal, or to 80."""
     from tabulate import tabulate  # 60 ms that no audit needs
 
     cells = [[harmless(cell) for cell in row] for row in rows]
     padded = [f"{head}  " for head in heads]  # as tabulate does
     wide = [max(map(len, column)) for column in zip(padded, *cells, strict=True)]
-    widest = max(range(len(wide)), key=wide.__getitem__)
-    room = look_of(sys.stdout, "never", quiet=False).width
-    spare = room - sum(wide) - 2 * (len(wide) - 1)
-    most = [None if k != widest else max(wide[k] + spare, NARROWEST) for k in range(len(wide))]
+    fitting = list(wide)
+    excess = sum(wide) + 2 * (len(wide) - 1) - look_of(sys.stdout, "never", quiet=False).width
+    for _ in range(excess):
+        widest = max(range(len(fitting)), key=fitting.__getitem__)
+        fitting[widest] = max(fitting[widest] - 1, NARROWEST)
+    most = [None if new == old else new for new, old in zip(fitting, wide, strict=True)]
     print_lines(
-        tabulate(cells, heads, disable_numparse=True, maxcolwidths=most if spare < 0 else None)
+        tabulate(cells, heads, disable_numparse=True, maxcolwidths=most if excess > 0 else None)
     )
 
 
 # Columns below which no cell is folded.
-NARROWEST = 16
+NARROWEST = 12
 
 
 def say_indented(text: str) -> None:

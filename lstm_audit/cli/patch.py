@@ -2,6 +2,7 @@
 
 import math
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -23,7 +24,7 @@ from . import exits
 from .forms import GivenOptions, hint_share
 from .manners import hint_horizon
 from .options import MODES
-from .output import ProgressLine, print_lines, tell, write_text
+from .output import ProgressLine, look_of, print_lines, tell, write_text
 from .patched import changes_as_json, describe_edits, describe_patch
 from .report_files import refuse_overwriting
 
@@ -231,7 +232,8 @@ def _carry_out(planned: Planned, given: GivenOptions) -> PatchResult:
         except AuditError as error:
             return _refuse(planned.path, error)
     if not given.as_json:
-        print_lines(describe_patch(planned, done=not shows, undo=undo))
+        width = look_of(sys.stdout, "never", quiet=False).width
+        print_lines(describe_patch(planned, done=not shows, undo=undo, width=width))
         if given.diff:
             print_lines(describe_edits(planned))
     for doubt in doubts:

@@ -4,7 +4,7 @@ Comes in: a `Planned`. Goes out: text. Promise: every byte that changes is accou
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ..facts import json_number
@@ -13,6 +13,7 @@ from ..patching.api import PatchedFile, PatchedGate
 from ..patching.checkpoint import Planned
 from ..patching.edits import Edit
 from ..patching.plan import GatePlan
+from ..reports.terminal import columns_wide, fill_column, shorten, wrap
 from ..reports.words import counted, digits, escape, fraction, shown_address
 
 AnyPlan = Planned | PatchedFile
@@ -21,14 +22,18 @@ AnyGate = GatePlan | PatchedGate
 
 SHOWN_BYTES = 8
 
+# Columns of a line that says why bytes change.
+REASON = 78
 
-def describe_patch(planned: AnyPlan, done: bool, undo: list[str]) -> str:
-    """One line a gate: before and after; then what that is in bytes."""
+
+def describe_patch(planned: AnyPlan, done: bool, undo: list[str], width: int = 80) -> str:
+    """One line a gate: before and after; then what that is in bytes. Names give way to `width`,
+    paths do not: they are copied.
+    """
     path = escape(planned.path)
     if not planned.changes:
         return f"{path}: already at {planned.target.text}, nothing to change"
-    width = max(len(_name(gate)) for gate in planned.gates)
-    lines = [f"{path}: {planned.target.text}", *(_line(gate, width) for gate in planned.gates)]
+    lines = [f"{path}: {planned.target.text}", *_describe_gates(planned.gates, width)]
     edits = [edit for file in planned.files for edit in file.edits]
     verb = "changed" if done else "would change"
     ranges, size = (
@@ -49,19 +54,32 @@ def near_path(path: str) -> str:
     return path.removeprefix(here)
 
 
-def _name(gate: AnyGate) -> str:
-    return f"{shown_address(gate.lstm)} {gate.gate}"
+# Columns that names have at least.
+NARROWEST = 12
 
 
-def _line(gate: AnyGate, width: int) -> str:
+def _describe_gates(gates: Sequence[AnyGate], width: int) -> Iterator[str]:
+    """A line a gate, and one a dtype that cannot hold a value exactly."""
+    cells = [_cells(gate) for gate in gates]
+    wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    numbers = [f"  bias {bias:{wide[0]}}   activation {active}".rstrip() for bias, active in cells]
+    room = max(width - max(map(len, numbers)) - len("  f ") - 1, NARROWEST)
+    names = shorten([shown_address(gate.lstm) for gate in gates], room, "…")
+    left = max(map(columns_wide, names))
+    for gate, name, text in zip(gates, names, numbers, strict=True):
+        yield f"  {fill_column(name, left, left=True)} {gate.gate}{text}"
+    rounded: dict[str, float] = {}
+    for gate in gates:
+        if gate.error:
+            rounded[gate.lstm.dtype] = max(gate.error, rounded.get(gate.lstm.dtype, 0.0))
+    for dtype, error in rounded.items():
+        yield f"  the dtype {dtype} holds these values to within {error:.1g}"
+
+
+def _cells(gate: AnyGate) -> tuple[str, str]:
+    """Bias and activation, before and after."""
     before, after = _means(gate, gate.before), _means(gate, gate.after)
-    text = (
-        f"  {_name(gate):{width}}  bias {before[0]} → {after[0]}   activation {before[1]} → "
-        f"{after[1]}"
-    )
-    if gate.error:
-        text += f"   (the dtype {gate.lstm.dtype} holds it to within {gate.error:.1g})"
-    return text
+    return f"{before[0]} → {after[0]}", f"{before[1]} → {after[1]}"
 
 
 def _means(gate: AnyGate, biases: tuple[float, ...]) -> tuple[str, str]:
@@ -81,7 +99,8 @@ def _diff(path: str, edits: tuple[Edit, ...]) -> Iterator[str]:
     if edits:
         yield f"--- {escape(path)}"
     for edit in edits:
-        yield f"@ {edit.at} +{len(edit.new)}  {escape(edit.reason)}"
+        head, *more = wrap(f"@ {edit.at} +{len(edit.new)}  {escape(edit.reason)}", REASON)
+        yield "\n  ".join((head, *more))
         yield f"- {_hex(edit.old)}"
         yield f"+ {_hex(edit.new)}"
 

@@ -143,7 +143,7 @@ def show_line(line: Line) -> list[str]:
         fraction(first.activation),
         fraction(last.activation),
         over_time(means),
-        "..".join(digits(end) for end in (min(means), max(means))),
+        "..".join(dict.fromkeys(digits(end) for end in (min(means), max(means)))),
         "; ".join(event.text for event in line.events),
     ]
 

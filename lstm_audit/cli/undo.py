@@ -34,8 +34,9 @@ Examples:
 def run(given: GivenOptions) -> int:
     """Restore the bytes that the last patch of each FILE replaced.
 
-    Several patches are taken back one by one, the newest first. A file that has changed since is
-    refused. Of a checkpoint in several files name the one that you would audit (the index), and all
+    Several patches are taken back one by one, the newest first. Refused where the patched bytes
+    were written to since; where other bytes were, or the file is a copy, it goes on and says so.
+    Of a checkpoint in several files name the one that you would audit (the index), and all
     are restored. A journal or undo record counts only if it belongs to the file's owner or to you.
 
     \b

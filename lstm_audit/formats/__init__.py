@@ -264,7 +264,16 @@ def read_checkpoint(span: Span, beside: Beside) -> Checkpoint:
     for attempt in weak:
         if (checkpoint := attempt(span, beside)) is not None:
             return checkpoint
-    raise UnknownFormat("no checkpoint format is recognised in these bytes", 0)
+    message = "no checkpoint format is recognised in these bytes"
+    begins = b"\n" + span[: min(span.size, SOURCE_HEAD)].read()
+    if any(word in begins for word in SOURCE_WORDS):
+        message += "; Python source is read by `lstm-audit lint`"
+    raise UnknownFormat(message, 0)
+
+
+# What Python source and notebooks are known by, and the bytes in which it stands.
+SOURCE_WORDS = (b"\nimport ", b"\nfrom ", b'"nbformat"')
+SOURCE_HEAD = 1 << 12
 
 
 def format_named(name: str) -> Format:

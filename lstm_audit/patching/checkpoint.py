@@ -257,15 +257,18 @@ def _warnings(
     copies = [copy.address for copy, own in pairs if own in touched and copy not in touched]
     models = [own.address for copy, own in pairs if copy in touched and own not in touched]
     if copies:
-        yield (
-            f"{_some(copies)} look like averaged copies (EMA) and stay as they are; --layers can "
-            "name them too"
+        looks = (
+            "look like averaged copies (EMA)" if copies[1:] else "looks like an averaged copy (EMA)"
         )
+        yield f"{_some(copies)} {looks} and {_stay(copies)}"
     if models:
-        yield (
-            f"only an averaged copy (EMA) is patched: {_some(models)} stay as they are; --layers "
-            "can name them too"
-        )
+        yield f"only an averaged copy (EMA) is patched: {_some(models)} {_stay(models)}"
+
+
+def _stay(addresses: Sequence[str]) -> str:
+    """What becomes of LSTMs that nobody named, one or several."""
+    stay, them = ("stay as they are", "them") if addresses[1:] else ("stays as it is", "it")
+    return f"{stay}; --layers can name {them} too"
 
 
 def _looks_trained(lstm: Lstm, values: Values) -> bool:

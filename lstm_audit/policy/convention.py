@@ -42,24 +42,30 @@ WORDS = {
 MANUAL = """\
 A convention of one's own
 
-An LSTM that its author wrote is stored under names that no framework uses. A table
-[[tool.lstm-audit.convention]] (in lstm-audit.toml: [[convention]]) says what they mean. It is a row
-of the same table as the built-in ones and is asked first; audit, check, diff and patch go by it.
+An LSTM that its author wrote is stored under names that no framework uses. A
+table [[tool.lstm-audit.convention]] (in lstm-audit.toml: [[convention]]) says
+what they mean. It is a row of the same table as the built-in ones and is asked
+first; audit, check, diff and patch go by it.
 
   name        how reports call it
-  tensors     a pattern for each role, or a list of them: recurrent (needed: its shape tells H),
-              input, bias, or bias-ih and bias-hh. All biases are added up.
-  order       the gates in the order of their blocks: a permutation of "ifgo" (c, j, a, u, z are g
-              too), or a list of words; or, with {gate} in the patterns, a table from i, f, g, o to
-              the words that stand there
-  axis        the axis of the recurrent weight that holds the gates: 0 (torch), or 1
+  tensors     a pattern for each role, or a list of them: recurrent (needed: its
+              shape tells H), input, bias, or bias-ih and bias-hh. All biases
+              are added up.
+  order       the gates in the order of their blocks: a permutation of "ifgo"
+              (c, j, a, u, z are g too), or a list of words; or, with {gate} in
+              the patterns, a table from i, f, g, o to the words that stand
+              there
+  axis        the axis of the recurrent weight that holds the gates: 0 (torch),
+              or 1
   offset      what the code adds to the forget gate at run time, such as 1
   activation  the forget gate's: sigmoid, hard_sigmoid, ...
-  norm        patterns of the betas of layer norms that stand over the gates: terms of the bias
+  norm        patterns of the betas of layer norms that stand over the gates:
+              terms of the bias
 
-Patterns match whole names. `*` at the start is the module's path; without it, the path that all
-patterns share is. Elsewhere `*` is any text. {gate}, {layer} and {direction} are what they say.
-Without `input` the recurrent weight is one for the input and the hidden state, (4H, in + H).
+Patterns match whole names. `*` at the start is the module's path; without it,
+the path that all patterns share is. Elsewhere `*` is any text. {gate}, {layer}
+and {direction} are what they say. Without `input` the recurrent weight is one
+for the input and the hidden state, (4H, in + H).
 
 Example, for a cell of two linear layers, core.i2h and core.h2h, that adds 1 to its forget gate:
 

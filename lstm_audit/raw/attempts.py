@@ -6,6 +6,7 @@ differ; no text of a library, which would hold the locator and its secrets, is p
 """
 
 import random
+import socket
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -46,7 +47,7 @@ def attempt(ask: Callable[[], T]) -> T:
         except Exception as error:  # noqa: BLE001 # every library raises its own kinds
             late = time.monotonic() - started > PATIENCE
             if not left or late or not _may_pass(error):
-                raise Unreadable(f"cannot read: {_kind(error)}") from None
+                raise Unreadable(f"cannot read: {kind_of(error)}") from None
             pause = PAUSE * 2 ** (TRIES - 1 - left) * (1 + random.random())  # noqa: S311 # a pause
             time.sleep(max(pause, _asked_pause(error)))
     raise AssertionError("the last try returns or raises")
@@ -89,9 +90,14 @@ REFUSALS = {
 }
 
 
-def _kind(error: Exception) -> str:
+def kind_of(error: Exception) -> str:
     """What may be said of an error: its HTTP state, or its type."""
     status = _status(error)
     if status is not None:
         return f"HTTP {status}{REFUSALS.get(status, '')}"
-    return "it takes too long" if isinstance(error, TimeoutError) else type(error).__name__
+    name = type(error).__name__
+    if "DNS" in name or isinstance(error, socket.gaierror):
+        return "the host's name is not known here"
+    if "Connect" in name:  # aiohttp's, httpx's, requests' and botocore's are called so
+        return "nothing answers there"
+    return "it takes too long" if isinstance(error, TimeoutError) else name

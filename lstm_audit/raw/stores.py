@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ..errors import BadPolicy, Unreadable
 from ..tuples import NamedTuple
+from .attempts import kind_of
 
 # Seconds for one request, its body included: a server that drips is given up.
 TIMEOUT = 60.0
@@ -264,9 +265,14 @@ def file_system(locator: str) -> tuple[Any, str]:
     except ImportError:
         extra = EXTRAS.get(scheme, "remote")
         message = f"reading {scheme}:// needs `pip install 'lstm-audit[{extra}]'`"
-        raise BadPolicy(message) from None
+        raise BadPolicy(message, kind="unsupported") from None
     except ValueError:
-        raise BadPolicy(f"nothing here reads {scheme}://") from None
+        raise BadPolicy(f"nothing here reads {scheme}://", kind="unsupported") from None
+    except TypeError:  # a file system wants something, such as a host, that is not said
+        message = f"the locator does not say all that {scheme}:// needs, such as a host"
+        raise BadPolicy(message, kind="unsupported") from None
+    except OSError as error:  # some connect at once
+        raise Unreadable(f"cannot read: {kind_of(error)}") from None
     return files, path
 
 

@@ -58,23 +58,65 @@ def columns_wide(text: str) -> int:
 
 def shorten(names: Sequence[str], room: int, dots: str) -> list[str]:
     """Names cut in the middle to `room`: at the first of a few places where no two of them become
-    alike; where there is none, those that would be alike are numbered.
+    alike; else by the parts in which they differ; else those that would be alike are numbered.
     """
     for share in (0.4, 0.0, 0.7, 1.0):
         short = [_cut(name, room, share, dots) for name in names]
         if len(set(short)) == len(set(names)):
             return short
-    return _number(names, room, dots)
+    return _keep_differing(names, room, dots) or _number(names, room, dots)
+
+
+def _keep_differing(names: Sequence[str], room: int, dots: str) -> list[str]:
+    """Names without parts that all long ones share: `blocks.7.lstm:l0` as `…7…l0`, and as much of
+    the rest as there is room for, the shortest parts first. None where they are built differently,
+    or differ in too much.
+    """
+    long = [name for name in names if columns_wide(name) > room]
+    split = [_parts_of(name) for name in long]
+    if len({len(parts) for parts in split}) != 1:
+        return []
+    shared = [k for k, column in enumerate(zip(*split, strict=True)) if len(set(column)) == 1]
+    wide = [columns_wide(parts) for parts in split[0]]
+    gone = set[int]()
+    for k in sorted(shared, key=wide.__getitem__, reverse=True):
+        gone.add(k)
+        short = [_without(parts, gone, dots) for parts in split]
+        if max(map(columns_wide, short)) <= room:
+            found = dict(zip(long, short, strict=True))
+            kept = [found.get(name, name) for name in names]
+            return kept if len(set(kept)) == len(set(names)) else []
+    return []
+
+
+def _parts_of(name: str) -> list[str]:
+    """An address's parts; layer and direction, which come behind a colon, are one."""
+    module, colon, rest = name.partition(":")
+    return [*module.split("."), colon + rest]
+
+
+def _without(parts: Sequence[str], gone: set[int], dots: str) -> str:
+    """The parts of an address, dots in place of each run that is left out."""
+    text = ""
+    for k, part in enumerate(parts):
+        if k in gone:
+            text += "" if text.endswith(dots) else dots
+        else:
+            bare = text.endswith(dots) or not text or part[:1] in (":", "")
+            text += part if bare else f".{part}"
+    return text
 
 
 def _number(names: Sequence[str], room: int, dots: str) -> list[str]:
-    """Every name that does not fit, with a number of its own in place of its middle."""
+    """Every name that does not fit, with a number of its own in place of its middle: `enc…#12…:l0`,
+    which no one takes for a part of the name.
+    """
     numbers: dict[str, int] = {}
     short = []
     for name in names:
         if columns_wide(name) > room:
             number = numbers.setdefault(name, len(numbers) + 1)
-            name = _cut(name, room, 0.4, f"{dots}{number}{dots}")
+            name = _cut(name, room, 0.4, f"{dots}#{number}{dots}")
         short.append(name)
     return short
 
@@ -112,6 +154,19 @@ def wrap(text: str, width: int) -> list[str]:
             else:
                 lines[-1] = piece
     return lines
+
+
+def fold(text: str, width: int) -> str:
+    """Paragraphs of a manual, folded where a line of them is too wide; what is indented is code or
+    a table, and stays as it is.
+    """
+    folded = []
+    for paragraph in text.split("\n\n"):
+        lines = paragraph.split("\n")
+        if max(map(columns_wide, lines)) > width and not any(line[:1] == " " for line in lines):
+            lines = wrap(" ".join(lines), width)
+        folded.append("\n".join(lines))
+    return "\n\n".join(folded)
 
 
 def _pieces(word: str, width: int) -> list[str]:

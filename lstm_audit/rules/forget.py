@@ -51,8 +51,9 @@ def doubled(case: Case, *, least: float = 1.0) -> Iterator[Hit]:
         lstm-audit patch FILE --forget-bias 1
 
         with torch.no_grad():
-            for name, bias in ((n, p) for n, p in lstm.named_parameters() if n.startswith("bias_")):
-                bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
+            for name, bias in lstm.named_parameters():
+                if name.startswith("bias_"):
+                    bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
 
     References: pytorch/pytorch#750; chainer/chainer#4647, which fixed just this;
     discuss.pytorch.org/t/1745, whose most-liked answer does it; Jozefowicz et al. 2015 for the 1.
@@ -242,7 +243,8 @@ def doubled_chrono(case: Case) -> Iterator[Hit]:
 
         with torch.no_grad():
             lstm.bias_ih_l0[H : 2 * H] = torch.log(1 + 782 * torch.rand(H))
-            lstm.bias_ih_l0[:H], lstm.bias_hh_l0[: 2 * H] = -lstm.bias_ih_l0[H : 2 * H], 0.0
+            lstm.bias_ih_l0[:H] = -lstm.bias_ih_l0[H : 2 * H]
+            lstm.bias_hh_l0[: 2 * H] = 0.0
 
     References: Tallec & Ollivier 2018, arXiv 1804.11188; 0h-n0/chrono_initialization draws it for
     every bias.

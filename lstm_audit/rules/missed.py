@@ -38,8 +38,9 @@ def layer_missed(evidence: Evidence) -> Iterator[Hit]:
         lstm-audit patch FILE --forget-bias 1 --layers "encoder:*"
 
         with torch.no_grad():
-            for name, bias in ((n, p) for n, p in lstm.named_parameters() if n.startswith("bias_")):
-                bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
+            for name, bias in lstm.named_parameters():
+                if name.startswith("bias_"):
+                    bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
 
     References: google-research flood-forecasting#278 and #289: "would have silently missed every
     bias_hh_l*_reverse"; torch.nn.LSTM: weights and biases of `_reverse`.
@@ -108,8 +109,9 @@ def default_untouched(case: Case) -> Iterator[Hit]:
         lstm-audit patch FILE --forget-bias 1
 
         with torch.no_grad():
-            for name, bias in ((n, p) for n, p in lstm.named_parameters() if n.startswith("bias_")):
-                bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
+            for name, bias in lstm.named_parameters():
+                if name.startswith("bias_"):
+                    bias[H : 2 * H] = 1.0 if name.startswith("bias_ih") else 0.0
 
     References: torch/nn/modules/rnn.py RNNBase.reset_parameters; pytorch/pytorch#9221; Jozefowicz
     et al. 2015; clab/dynet#1097 for the other side.

@@ -31,7 +31,8 @@ def bias_missing(case: Case) -> Iterator[Hit]:
 
         biased = nn.LSTM(lstm.input_size, H, lstm.num_layers)
         biased.load_state_dict(lstm.state_dict(), strict=False)
-        biased.bias_ih_l0.data[H : 2 * H], biased.bias_hh_l0.data[H : 2 * H] = 1.0, 0.0
+        biased.bias_ih_l0.data[H : 2 * H] = 1.0
+        biased.bias_hh_l0.data[H : 2 * H] = 0.0
 
     References: torch.nn.LSTM, argument `bias`; pytorch/pytorch#34800.
     """
@@ -129,7 +130,8 @@ def ambiguous_cell(evidence: Evidence) -> Iterator[Hit]:
     weights:
 
         state = model.state_dict()
-        assert all(name.replace("bias", "weight") in state for name in state if "bias_hh" in name)
+        biases = [name for name in state if "bias_hh" in name]
+        assert all(name.replace("bias", "weight") in state for name in biases)
         torch.save(state, "model.pt")
 
     References: torch/nn/modules/rnn.py: RNNBase gives all three cells their names.

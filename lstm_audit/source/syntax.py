@@ -18,6 +18,9 @@ def parse_source(data: bytes | str) -> ast.Module:
     if len(data) > LARGEST_SOURCE:
         message = f"{len(data)} bytes of source; at most {LARGEST_SOURCE} are read"
         raise MalformedFile(message, kind="limit")
+    if b"\0" in data if isinstance(data, bytes) else "\0" in data:
+        reason = "no text at all; checkpoints are read by `lstm-audit audit`"
+        raise MalformedFile(f"line 1, column 1: {reason}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes and comparisons, which are not ours

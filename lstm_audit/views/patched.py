@@ -17,11 +17,11 @@ from . import Columns, View
 
 def table(patched: Patched, look: Look) -> str:
     """A line a gate: bias and activation, before and after."""
-    return "\n".join(_described(part, patched) for part in patched.parts) + "\n"
+    return "\n".join(_described(part, patched, look.width) for part in patched.parts) + "\n"
 
 
-def _described(part: PatchedFile, patched: Patched) -> str:
-    lines = describe_patch(part, not patched.dry_run, [*part.undo]).splitlines()
+def _described(part: PatchedFile, patched: Patched, width: int) -> str:
+    lines = describe_patch(part, not patched.dry_run, [*part.undo], width).splitlines()
     if part.format == "live":  # there are no bytes of a file to count
         lines = [line for line in lines if not line.startswith("  0 ranges")]
     notes = [f"  warning: {warning}" for warning in part.warnings if part.changes]

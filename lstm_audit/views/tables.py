@@ -8,7 +8,7 @@ cell of HTML is escaped.
 from collections.abc import Sequence
 
 from ..reports.html.notebook import within
-from ..reports.terminal import GAP, columns_wide, shorten
+from ..reports.terminal import GAP, columns_wide, fill_column, shorten
 from ..reports.words import markup
 
 # Columns that names have at least.
@@ -16,19 +16,28 @@ NARROWEST = 12
 
 
 def text_table(heads: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> str:
-    """Names to the left, shortened where there is no room; everything else to the right."""
+    """Names to the left, shortened where there is no room; numbers to the right."""
     wide = [max(map(columns_wide, column)) for column in zip(heads, *rows, strict=True)]
     room = width - sum(wide[1:]) - GAP * (len(wide) - 1)
     names = shorten([row[0] for row in rows], max(room, NARROWEST), "…")
     wide[0] = max(map(columns_wide, [heads[0], *names]))
     lines = [heads, ["-" * n for n in wide]]
     lines += [[name, *row[1:]] for name, row in zip(names, rows, strict=True)]
-    return "\n".join(_line(line, wide) for line in lines)
+    lefts = [True, *(not _are_numbers([row[k] for row in rows]) for k in range(1, len(heads)))]
+    return "\n".join(_line(line, wide, lefts) for line in lines)
 
 
-def _line(cells: Sequence[str], wide: Sequence[int]) -> str:
-    blank = [" " * (n - columns_wide(cell)) for cell, n in zip(cells, wide, strict=True)]
-    parts = [cells[0] + blank[0], *(b + c for b, c in zip(blank[1:], cells[1:], strict=True))]
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Whether a column is of numbers, ranges of them, or numbers before and after."""
+    return all(not cell or cell.lstrip("<>~-")[:1].isdigit() or cell in WORDS for cell in cells)
+
+
+# Cells of a column of numbers that begin with no digit.
+WORDS = ("NaN", "∞", "-∞")
+
+
+def _line(cells: Sequence[str], wide: Sequence[int], lefts: Sequence[bool]) -> str:
+    parts = map(fill_column, cells, wide, lefts)
     return (" " * GAP).join(parts).rstrip()
 
 

@@ -92,6 +92,51 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("presets", "chrono:784"),
     ("presets", "xavier"),
     ("schema", "reports"),
+    ("help", "chekc"),
+    ("read", "model.pt"),
+    ("--json",),
+    ("check", "--policy", "x.toml", "model.pt"),
+    ("check", "--config", "nope.toml", "model.pt"),
+    ("check", "--baseline", "nope.json", "model.pt"),
+    ("check", "--strict", "model.pt"),
+    ("check", "--select", "LA108", "--ignore", "LA108", "model.pt"),
+    ("audit", "-r", "folder"),
+    ("audit", "--out", "report.json", "model.pt"),
+    ("audit", "https:///model.pt"),
+    ("audit", "https:/example.org/model.pt"),
+    ("audit", "s3://"),
+    ("audit", "hf://org"),
+    ("audit", "S3://bucket/model.pt"),
+    ("audit", "www.example.org/model.pt"),
+    ("audit", "model.py"),
+    ("audit", "--resume", "model.pt", "model.pt"),
+    ("audit", "--exclude", "*.pth", "folder"),
+    ("audit", "--exclude", "*.pth", "folder", "gru.pt"),
+    ("patch", "--chrono", "784", "model.pt"),
+    ("patch", "--bias", "1", "model.pt"),
+    ("patch", "--init", "chrono", "model.pt"),
+    ("patch", "--init", "chrono:abc", "model.pt"),
+    ("patch", "--init", "chrono 784", "model.pt"),
+    ("patch", "--forget-bias", "1", "https://example.org/model.pt"),
+    ("patch", "--forget-bias", "1", "-o", "out.pt", "model.pt", "gru.pt"),
+    ("patch", "--forget-bias", "1", "-n", "--check", "model.pt"),
+    ("patch", "--place", "both", "--forget-bias", "1", "model.pt"),
+    ("undo", "-"),
+    ("undo", "https://example.org/model.pt"),
+    ("diff", "model.pt", "doubled.pt", "gru.pt"),
+    ("diff", "--match", "xy", "model.pt", "model.pt"),
+    ("diff", "-o", "out.txt", "model.pt", "model.pt"),
+    ("trend", "--min", "0.5", "model.pt"),
+    ("lint", "model.pt"),
+    ("lint", "folder"),
+    ("lint", "broken.py"),
+    ("rules", "LA7"),
+    ("rules", "LA5", "--chrono"),
+    ("presets", "--hidden-size", "0"),
+    ("explain", "LA101", "LA102"),
+    ("explain", "101"),
+    ("config", "model.pt"),
+    ("schema",),
 )  # fmt: skip
 
 
@@ -113,6 +158,8 @@ def folder(tmp_path: Path) -> Path:
     held |= {f"lstm.bias_{half}_l0": numpy.ones(8, "float32") for half in ("ih", "hh")}
     held["lstm.weight_ih_l0"] = numpy.zeros((8, 3), "float32")
     (tmp_path / "arguments.pkl").write_bytes(pickle.dumps(held, 2))
+    (tmp_path / "model.py").write_text("import torch\n")
+    (tmp_path / "broken.py").write_text("class LSTM(:\n")
     return tmp_path
 
 

@@ -1086,7 +1086,7 @@ def test_a_value_that_the_dtype_cannot_hold_is_reported(tmp_path: Path) -> None:
     gate = json.loads(result.stdout)["files"][0]["gates"][0]
     assert gate["error"] == abs(float(torch.tensor(0.1).bfloat16()) - 0.1) > 0
     text = run("patch", fresh("clean/bf16.safetensors", tmp_path), "--forget-bias", 0.1).stdout
-    assert "bfloat16 holds it to within" in text
+    assert "bfloat16 holds these values to within" in text
 
 
 @pytest.mark.parametrize(
@@ -1223,7 +1223,7 @@ def test_warnings_that_matter(tmp_path: Path) -> None:
         "state_dict.lstm",
         "-n",
     )
-    assert "state_dict_ema.lstm:l0 look like averaged copies" in averaged.stderr
+    assert "state_dict_ema.lstm:l0 looks like an averaged copy" in averaged.stderr
     resumed = run("patch", fresh("mixed/optimizer.pt", tmp_path), "--forget-bias", 2, "-n")
     assert "optimizer's state" in resumed.stderr
     state = nn.LSTM(4, 64).state_dict()
