@@ -12,7 +12,7 @@ Strategy: a work list, no recursion. What a name needs is pushed before it; a na
 met again lies on a cycle. A chain of 20,000 Identities costs 20,000 steps and no depth.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -142,16 +142,16 @@ class Evaluation:
         """
         makers = self._makers.get(id(scope))
         if makers is None:
-            makers = self._makers[id(scope)] = {}
-            for number, node in enumerate(scope.nodes):
-                for output, name in enumerate(node.outs):
-                    if not name:
-                        continue
-                    if name in makers or name in scope.constants:
-                        raise MalformedFile(
-                            f"{name!r} is made twice in one graph", kind="ambiguous"
-                        )
-                    makers[name] = number, output
+            made = [
+                (name, (number, output))
+                for number, node in enumerate(scope.nodes)
+                for output, name in enumerate(node.outs)
+                if name
+            ]
+            makers = self._makers[id(scope)] = dict(made)
+            if len(makers) < len(made) or not makers.keys().isdisjoint(scope.constants):
+                message = f"{_made_twice(scope, made)!r} is made twice in one graph"
+                raise MalformedFile(message, kind="ambiguous")
         return makers
 
     def maker(self, scope: Scope, name: str) -> Node | None:
@@ -249,6 +249,16 @@ class Evaluation:
             return self._numbers[number][cell % SPACE]
         self.spend(READ)
         return self._run(number, cell % SPACE, 1)[0]
+
+
+def _made_twice(scope: Scope, made: Iterable[tuple[str, object]]) -> str:
+    """The first name that is stored or made before it is made."""
+    known = set(scope.constants)
+    for name, _ in made:
+        if name in known:
+            return name
+        known.add(name)
+    return ""
 
 
 def _needed(node: Node) -> list[str]:

@@ -5,7 +5,7 @@ stored bias is one row, however many nodes read it; what has the form of a recur
 row is said.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from ..errors import MalformedFile, Skipped
@@ -14,7 +14,7 @@ from ..raw.tensor import Tensor
 from .cells import find_cells
 from .graph import Evaluation
 from .layer import Identity, Lstm
-from .operators import READINGS, Seen, unknown_lstm
+from .operators import READINGS, ReadOperator, Seen, unknown_lstm
 from .sightings import Sighting, find_module, lstm_of
 
 # Recurrences and what looks like one, in one file; an unrolled cell counts once a step.
@@ -55,12 +55,20 @@ def unfold(graph: Graph) -> Unfolded:
 
 def _sights(graph: Graph, evaluation: Evaluation) -> Iterator[Seen]:
     for scope in graph.scopes:
-        for order, node in enumerate(scope.nodes):
-            reading = READINGS.get(node.op) or (unknown_lstm if "LSTM" in node.op.upper() else None)
-            if reading is not None and order not in scope.calls:
+        readings = _readings({node.op for node in scope.nodes})
+        met = [(k, node) for k, node in enumerate(scope.nodes) if node.op in readings]
+        for order, node in met if readings else ():
+            if order not in scope.calls:
                 evaluation.makers(scope)  # two makers of one name are refused, whatever it is
-                yield from reading(evaluation, scope, node, order)
+                yield from readings[node.op](evaluation, scope, node, order)
         yield from find_cells(evaluation, scope)
+
+
+def _readings(operators: Collection[str]) -> dict[str, ReadOperator]:
+    """By operator, how it is read: of thousands of nodes there are some twenty operators."""
+    readings = {op: READINGS[op] for op in operators if op in READINGS}
+    strange = {op for op in operators if "LSTM" in op.upper()} - readings.keys()
+    return readings | dict.fromkeys(strange, unknown_lstm)
 
 
 def _merge(sightings: Sequence[Sighting]) -> list[list[Sighting]]:

@@ -125,22 +125,3 @@ def test_random_bytes_give_fields_or_a_refusal() -> None:
                 assert kind == VARINT or 0 <= start <= stop <= len(data)
         except MalformedFile:
             pass
-
-
-def test_a_short_message_is_read_as_any_other() -> None:
-    rng = random.Random(9)
-    kinds = [
-        lambda: block(rng.randint(1, 15), rng.randbytes(rng.randint(0, 200))), lambda: number(rng.randint(1, 20), rng.randint(0, 900)),
-        lambda: block(rng.randint(16, 40), b"ab"), lambda: rng.randbytes(rng.randint(0, 3)), lambda: b"\x0a\x82\x00ab",
-    ]  # fmt: skip
-    for _ in range(2000):
-        inner = b"".join(rng.choice(kinds)() for _ in range(rng.randint(0, 4)))
-        data = block(1, inner)
-        found: list[object] = []
-        for how in (lambda w, f: list(w.message(f)), lambda w, f: w.short(f)[0]):
-            w = wire(data)
-            try:
-                found.append(how(w, next(w.fields(0, len(data)))))
-            except MalformedFile as error:
-                found.append(error.message)
-        assert found[0] == found[1]

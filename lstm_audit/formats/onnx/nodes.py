@@ -1,7 +1,7 @@
-"""One NodeProto of an ONNX model, with its attributes.
+"""What a node of an ONNX model has beside names: attributes, bodies, an exporter's notes.
 
-Comes in: the message of a node. Goes out: a `Node`, and the graphs among its attributes. Promise:
-attributes are read when they are asked for: most nodes are never looked into.
+Comes in: a bare `Node` and its other fields. Goes out: the whole one, and the graphs among its
+attributes. Promise: attributes are read when they are asked for: most are never looked into.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,12 +9,9 @@ from functools import partial
 
 from ...wire.protobuf import BYTES, MAX_TEXT, Field, Wire
 from .. import Attribute, Node
+from .node_bytes import NO_FIELDS, NOTHING
 from .opened import Frame, OnnxModel
 from .tensors import read_constant
-
-NOTHING: Mapping[str, Attribute] = {}
-# Fields that making a node counts for.
-NODE = 4
 
 WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 # AttributeProto.AttributeType of floats, ints and strings: an empty list has nothing else to tell
@@ -46,45 +43,28 @@ class Later(Mapping[str, Attribute]):
         return len(self._all())
 
 
-def read_node(model: OnnxModel, field: Field, frame: Frame) -> tuple[Node, list[Field]]:
-    """A NodeProto, and the graphs among its attributes."""
-    wire = model.wire
-    wire.charge(NODE)
-    ins, outs, name, op, domain, overload = list[str](), list[str](), "", "", "", ""
-    attributes, metadata = list[Field](), list[Field]()
-    parts, data = wire.short(field)
-    first = field[2]
-    for part in parts:
-        number = part[0]
-        if number < 5 and data and part[1] == BYTES and part[3] - part[2] <= MAX_TEXT:
-            text = data[part[2] - first : part[3] - first].decode("utf-8", "backslashreplace")
-        elif number < 5:
-            text = wire.text(part)
-        if number == 1:
-            ins.append(text)
-        elif number == 2:
-            outs.append(text)
-        elif number == 3:
-            name = text
-        elif number == 4:
-            op = text
-        elif number == 5:
-            attributes.append(part)
-        elif number == 7:
-            domain = wire.text(part)
-        elif number == 8:
-            overload = wire.text(part)
-        elif number == 9:
-            metadata.append(part)
-    table, bodies = NOTHING, list[Field]()
+def read_node(
+    model: OnnxModel, node: Node, rest: Sequence[Field], frame: Frame
+) -> tuple[Node, list[Field]]:
+    """A node with its 5 attributes, 7 domain, 8 overload and 9 metadata, and the graphs among its
+    attributes.
+    """
+    wire, op = model.wire, node.op
+    attributes = [part for part in rest if part[0] == 5]
+    metadata = [part for part in rest if part[0] == 9]
+    table, bodies = NOTHING, NO_FIELDS
     if attributes:
         read = partial(read_attributes, model, attributes, frame.given)
         table = read() if op == "Constant" else Later(read)
         bodies = _bodies(wire, attributes) if op in WITH_BODIES else bodies
     labels = Later(partial(_read_labels, wire, metadata)) if metadata else NOTHING
-    if domain or overload:
+    if len(rest) > len(attributes) + len(metadata):
+        domain, overload = (
+            "".join([wire.text(part) for part in rest if part[0] == number][-1:])
+            for number in (7, 8)
+        )
         op = spell_operator(domain, op, overload)
-    return Node(op, tuple(ins), tuple(outs), name, table, labels), bodies
+    return Node(op, node.ins, node.outs, node.name, table, labels), bodies
 
 
 def spell_operator(domain: str, op: str, overload: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from ...errors import MalformedFile
 from ...wire.protobuf import BYTES, VARINT, Field, Wire
 from .. import Attribute, Constant, Node, Scope
+from .node_bytes import cut_node
 from .nodes import read_attributes, read_node
 from .opened import MAX_DEPTH, Frame, LocalFunction, OnnxModel
 from .tensors import read_constant, sparse_constant
@@ -34,9 +35,11 @@ def read_graph(
     for field in wire.message(part):
         number = field[0]
         if number == 1:
-            node, inner = read_node(model, field, frame)
-            if inner:
-                bodies[len(nodes)] = inner
+            node, rest = cut_node(wire, field)
+            if rest:
+                node, inner = read_node(model, node, rest, frame)
+                if inner:
+                    bodies[len(nodes)] = inner
             nodes.append(node)
         elif number == 5 or number == 15:
             found = (
@@ -67,17 +70,19 @@ def _read_function(
     """A FunctionProto's body for one call: 7 nodes, 11 defaults of attributes; it does not see the
     caller's names.
     """
-    nodes, bodies = list[Node](), dict[int, list[Field]]()
+    wire, nodes, bodies = model.wire, list[Node](), dict[int, list[Field]]()
     defaults: dict[str, Attribute] = {}
-    for field in model.wire.message(function.body):
+    for field in wire.message(function.body):
         if field[0] == 11:
             defaults.update(read_attributes(model, [field], {}))
     frame = frame._replace(given={**defaults, **frame.given})
-    for field in model.wire.message(function.body):
+    for field in wire.message(function.body):
         if field[0] == 7:
-            node, inner = read_node(model, field, frame)
-            if inner:
-                bodies[len(nodes)] = inner
+            node, rest = cut_node(wire, field)
+            if rest:
+                node, inner = read_node(model, node, rest, frame)
+                if inner:
+                    bodies[len(nodes)] = inner
             nodes.append(node)
     return _enter(
         model, Scope(frame.path, nodes, {}, None, bound, {}, {}, function.outs), bodies, frame
