@@ -178,12 +178,13 @@ def _each(
         return
     from .worker import in_order, over_processes  # 15 ms, which one process need not pay
 
+    unsignalled = request._replace(seconds=0.0)  # a thread, ours or another's, takes no signal
     if executor is not None:
-        run = partial(audit_input, request=request)
+        run = partial(audit_input, request=unsignalled)
         yield from in_order(executor, run, inputs, _known, _fail)
         return
     task = partial(audit_input, request=request._replace(seconds=MAX_SECONDS))
-    here = partial(_audit_here, request=request._replace(seconds=0.0))  # no signal in a thread
+    here = partial(_audit_here, request=unsignalled)
     jobs = min(jobs, len(inputs)) if isinstance(inputs, Sequence) else jobs
     yield from over_processes(inputs, task, _fail, jobs, here)
 

@@ -15,7 +15,7 @@ from command import CLEAN, MODEL, environment, shadow
 import lstm_audit
 from lstm_audit import worker as workers
 from lstm_audit.facts import FileAudit, FileError
-from lstm_audit.fleet import _fail
+from lstm_audit.fleet import _fail, audit_inputs
 from lstm_audit.inputs import Input
 from lstm_audit.pipeline import MAX_SECONDS, Request, audit_input, deadline
 from lstm_audit.worker import WINDOW, Worker, in_order
@@ -121,6 +121,15 @@ def test_any_executor_gives_the_same() -> None:
     alone = lstm_audit.audit(CLEAN)
     with ThreadPoolExecutor(3) as pool:
         assert lstm_audit.audit(CLEAN, executor=pool).to_dict() == alone.to_dict()
+
+
+def test_a_thread_of_an_executor_is_asked_for_no_signal() -> None:
+    """What the command line asks for, as dask runs it: outside the main thread."""
+    given = [Input(str(path), named=True) for path in sorted(CLEAN.glob("*.pt"))]
+    with ThreadPoolExecutor(3) as pool:
+        run = audit_inputs(given, Request(seconds=MAX_SECONDS), executor=pool)
+    assert run.files
+    assert not run.errors
 
 
 def test_few_inputs_of_an_executor_are_under_way() -> None:
