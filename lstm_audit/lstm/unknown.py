@@ -170,25 +170,31 @@ def _paired(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
         axis = _gate_axis(x, h, bool(re.search(LSTM_WORD, pair.recurrent)))
         if axis is None:
             continue
-        hidden = h[1 - axis]
-        why = f"a recurrent weight of {h[0]} x {h[1]}: {h[axis] // hidden} gates of {hidden}"
+        rows, hidden = (h[0], h[1]) if axis == 0 else (h[-1], h[-2])
+        why = f"a recurrent weight of {h[0]} x {h[1]}: {rows // hidden} gates of {hidden}"
+        if len(h) > 2:
+            why = f"a recurrent convolution of {rows} channels: {rows // hidden} gates of {hidden}"
         names = (pair.source, pair.recurrent)
-        yield Sight(pair.module, names, why, Draft.of_pair(pair, axis, left, scene.shape))
+        # A declared convention knows no kernels whose channels come last.
+        draft = Draft.of_pair(pair, axis, left, scene.shape) if axis == 0 or len(h) == 2 else None
+        yield Sight(pair.module, names, why, draft)
 
 
 # Four gates, or five with a highway gate (Zhang et al. 2016). A GRU's three and an RNN's one are
 # the reason why the factor is compared exactly. Linear layers in pairs (a feed-forward block) are
 # 4H x H and H x 4H: their first axes differ, so they fail here.
 def _gate_axis(x: tuple[int, ...], h: tuple[int, ...], said: bool) -> int | None:
-    """The axis along which both weights hold four gates (five, with a highway's); with a projection
-    there are more rows, and something must say LSTM.
+    """The axis along which both weights hold four gates (five, with a highway's), 0 or 1, of a
+    convolution whose channels come last 1 too; with a projection there are more rows, and something
+    must say LSTM.
     """
     if len(x) != len(h) or not 2 <= len(h) <= 5 or 0 in h or 0 in x:
         return None
-    for axis in (0, 1) if len(h) == 2 else (0,):
-        rows, columns = h[axis], h[1 - axis]
+    for axis in (0, 1):
+        # torch: (out, in, kernel); TensorFlow and JAX: (kernel, in, out)
+        rows, columns = (h[0], h[1]) if axis == 0 else (h[-1], h[-2])
         times = rows / columns
-        if x[axis] == rows and (times in (4, 5) or (said and times > 4 and rows % 4 == 0)):
+        if x[-axis] == rows and (times in (4, 5) or (said and times > 4 and rows % 4 == 0)):
             return axis
     return None
 
