@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import onnx_models
 import writers
 
 ROOT = Path(__file__).parents[1]
@@ -232,6 +233,20 @@ def _gguf() -> Seed:
     return Seed("victim.gguf", packed(cell(), SETTINGS, 4))
 
 
+def _openvino() -> Seed:
+    path = FIXTURES / "graphs/openvino_cell.xml"
+    return Seed(
+        "victim.xml", path.read_bytes(), {"victim.bin": path.with_suffix(".bin").read_bytes()}
+    )
+
+
+def _onnx_external() -> Seed:
+    """An LSTM whose bias lies in a file beside the model."""
+    where = onnx_models.external("b.bin", offset=0, length=96)
+    bias = onnx_models.tensor("B", (1, 8 * onnx_models.H), (), data=where)
+    return Seed("victim.onnx", onnx_models.simple(tensors=[bias]), {"b.bin": bytes(96)})
+
+
 SEEDS: dict[str, Callable[[], Seed]] = {
     "hdf5": fixture("keras/named.h5"),
     "hdf5 latest": fixture("keras/newest_format.weights.h5"),
@@ -248,4 +263,12 @@ SEEDS: dict[str, Callable[[], Seed]] = {
     "gguf": _gguf,
     "torch tar": _torch_tar,
     "torch package": fixture("clean/package.pt"),
+    "nested pickle": fixture("clean/nested_pickle.pkl"),
+    "onnx": fixture("graphs/torchscript_unfolded.onnx"),
+    "onnx cell": fixture("graphs/torch_cell.onnx"),
+    "onnx external": _onnx_external,
+    "tflite": fixture("graphs/tf_keras.tflite"),
+    "tflite while": fixture("graphs/keras.tflite"),
+    "openvino": _openvino,
+    "coreml": fixture("graphs/coreml_both.mlmodel"),
 }

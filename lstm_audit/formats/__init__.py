@@ -6,6 +6,7 @@ executed, imported or believed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from ..errors import AuditError, Skipped, UnknownFormat
@@ -177,8 +178,6 @@ def shape_of(tensors: Mapping[str, Tensor], name: str) -> tuple[int, ...]:
 
 
 # Opens a file in the same folder by its bare name, for formats that spread over several files; a
-# `*` at the start stands for the file's own name without its suffix.
-# Opens a file in the same folder by its bare name, for formats that spread over several files; a
 # `*` at the start stands for the file's own name without its suffix. Only a name that stands in the
 # code may lead to the folder above, by `../` before it.
 Beside = Callable[[str], Span]
@@ -255,6 +254,7 @@ def read_checkpoint(span: Span, beside: Beside) -> Checkpoint:
     none does.
     """
     weak = []
+    beside = partial(_open_beside, beside)
     head = span[: min(span.size, 9)].read()
     for family in READERS.each(_likely(head)):
         if family.weak:
@@ -274,6 +274,18 @@ def read_checkpoint(span: Span, beside: Beside) -> Checkpoint:
 # What Python source and notebooks are known by, and the bytes in which it stands.
 SOURCE_WORDS = (b"\nimport ", b"\nfrom ", b'"nbformat"')
 SOURCE_HEAD = 1 << 12
+
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+NOT_PULLED = "a git-LFS pointer, the file itself was not pulled; run `git lfs pull`"
+
+
+def _open_beside(beside: Beside, name: str) -> Span:
+    """A neighbour's bytes; the text that stands in for them in a repository is none of them."""
+    span = beside(name)
+    if span[: min(span.size, len(LFS_POINTER))].read() == LFS_POINTER:
+        raise UnknownFormat(f"{span.source.name}: {NOT_PULLED}", 0, "lfs-pointer")
+    return span
 
 
 def format_named(name: str) -> Format:

@@ -9,7 +9,7 @@ import re
 from ..errors import AuditError, MalformedFile, UnknownFormat
 from ..raw.span import Span
 from ..wire.protobuf import Wire
-from . import Beside, Checkpoint, reader
+from . import LFS_POINTER, NOT_PULLED, Beside, Checkpoint, reader
 
 HEAD = 4096
 
@@ -71,8 +71,6 @@ CONTAINERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     ((rb"\A" + re.escape(MANIFEST),), ORBAX),
 )
 
-_LFS = b"version https://git-lfs.github.com/spec/"
-
 
 @reader("refused", weak=True)
 def refuse(span: Span, beside: Beside) -> Checkpoint | None:
@@ -80,12 +78,8 @@ def refuse(span: Span, beside: Beside) -> Checkpoint | None:
     head = span[: min(span.size, HEAD)].read()
     if not head:
         raise UnknownFormat("the file is empty", 0, "empty")
-    if head.startswith(_LFS):
-        raise UnknownFormat(
-            "a git-LFS pointer, the file itself was not pulled; run `git lfs pull`",
-            0,
-            "lfs-pointer",
-        )
+    if head.startswith(LFS_POINTER):
+        raise UnknownFormat(NOT_PULLED, 0, "lfs-pointer")
     if head.startswith(b"outs:") and b"md5:" in head:
         raise UnknownFormat(
             "a DVC pointer, the file itself was not pulled; run `dvc pull`", 0, "lfs-pointer"

@@ -157,6 +157,18 @@ class Wire:
             raise self._mistyped(field, "a message")
         return self.fields(field[2], field[3])
 
+    def singles(self, field: Field) -> dict[int, Field]:
+        """The fields of a message that has none twice; two of one number are refused, for readers
+        take the last one, or both merged.
+        """
+        found: dict[int, Field] = {}
+        for part in self.message(field):
+            if part[0] in found:
+                message = f"field {part[0]} stands twice in a message that has it once"
+                raise MalformedFile(message, self.place(field[2]), "ambiguous")
+            found[part[0]] = part
+        return found
+
     def number(self, field: Field) -> int:
         """One varint, as the signed 64 bits that it stands for."""
         if field[1] != VARINT:

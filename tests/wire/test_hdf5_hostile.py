@@ -329,3 +329,84 @@ def test_thirty_thousand_groups_are_too_many(tmp_path: Path) -> None:
     with pytest.raises(MalformedFile) as caught:
         read(data)
     assert caught.value.kind == "limit"
+
+
+# Each row of what is refused and what is passed over, as far as no test above has it by its name:
+# the change to a file's bytes, and what is said; "" for a file that is read.
+def _poke(at: int, raw: bytes) -> Callable[[bytes], bytes]:
+    return lambda data: data[:at] + raw + data[at + len(raw) :]
+
+
+def _user_defined(data: bytes) -> bytes:
+    """The external link's kind, 64, becomes 65: a link that a program defined."""
+    at = data.index(b"\x40", data.index(b"OHDR"))
+    while data[at + 1 : at + 2] not in (b"\x01", b"\x00") or b"elsewhere" not in data[at : at + 60]:
+        at = data.index(b"\x40", at + 1)
+    return data[:at] + b"\x41" + data[at + 1 :]
+
+
+ROWS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
+    "end of file beyond the file": (_poke(40, (1 << 40).to_bytes(8, "little")), "claimed"),
+    "cut short": (lambda data: data[:-64], "claimed"),
+    "offsets of three bytes": (_poke(13, b"\x03"), "bytes"),
+    "lengths of sixteen bytes": (_poke(14, b"\x10"), "bytes"),
+    "superblock of version 9": (_poke(8, b"\x09"), "version"),
+    "trailing bytes": (lambda data: data + b"not HDF5" * 9, ""),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_rows_of_the_safety_table(row: str, tmp_path: Path) -> None:
+    change, word = ROWS[row]
+    data = change(made(tmp_path / "a.h5", lambda out: out.create_dataset("bias", data=np.ones(8))))
+    if not word:
+        assert set(read(data).datasets) == {"bias"}
+        return
+    with pytest.raises(MalformedFile, match=word):
+        read(data)
+
+
+def test_a_link_that_a_program_defined_is_refused(
+    tmp_path: Path, unchecked: None
+) -> None:  # the changed byte lies below a checksum
+    data = made(
+        tmp_path / "a.h5",
+        lambda out: out.__setitem__("x", h5py.ExternalLink("elsewhere.h5", "/x")),
+        libver="latest",
+    )
+    with pytest.raises(MalformedFile) as caught:
+        read(_user_defined(data))
+    assert caught.value.kind == "unsupported"
+
+
+def test_a_shape_that_claims_more_than_is_stored_is_refused(tmp_path: Path) -> None:
+    data = made(tmp_path / "a.h5", lambda out: out.create_dataset("bias", data=np.ones(5)))
+    shape = (5).to_bytes(8, "little")
+    at = data.index(shape * 2)  # the size and the largest size
+    lie = data[:at] + (1 << 40).to_bytes(8, "little") * 2 + data[at + 16 :]
+    tree = read(lie)
+    assert "bias" in tree.refused or "bias" in tree.datasets
+    if "bias" in tree.datasets:
+        with pytest.raises(MalformedFile):
+            tree.datasets["bias"].locate()
+
+
+def test_what_is_passed_over_in_silence(tmp_path: Path) -> None:
+    """Soft links are second names; attributes may have any type; a group that holds itself ends."""
+
+    def fill(out: Any) -> None:
+        out["a/bias"] = np.ones(4)
+        out["second"] = h5py.SoftLink("/a/bias")
+        out["nowhere"] = h5py.SoftLink("/none")
+        out["a"].attrs["pair"] = np.zeros(2, [("x", "f4"), ("y", "i8")])
+        out["a"].attrs["kind"] = h5py.Empty("f4")
+        out["a/itself"] = out["a"]
+        for k in range(40):  # 2**40 paths
+            group = out.require_group(f"g{k}")
+            for name in ("left", "right"):
+                group[name] = out.require_group(f"g{k + 1}")
+
+    for libver in ("earliest", "latest"):
+        tree = read(made(tmp_path / "a.h5", fill, libver=libver))
+        assert set(tree.datasets) == {"a/bias"}
+        assert not tree.refused

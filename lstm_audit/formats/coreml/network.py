@@ -80,7 +80,7 @@ def _read_lstm(model: CoremlModel, layer: Field, name: str, constants: dict[str,
     attributes.update(_activations(wire, activations))
     ins: list[str] = []
     for number, part in enumerate(weights):
-        found = {f[0]: f for f in wire.message(part)}
+        found = wire.singles(part)
         for gate, key in GATE_BIASES.items():
             called = f"{name}.{('', 'backward.')[number == 1]}bias_{gate}"
             if key in found and attributes.get("biased"):

@@ -63,7 +63,7 @@ def blob_constant(
 ) -> Constant:
     """BlobFileValue: 1 fileName, 2 offset of the blob's head: sentinel, kind, size, place."""
     wire = model.wire
-    found = {f[0]: f for f in wire.message(field)}
+    found = wire.singles(field)
     file = wire.text(found[1]) if 1 in found else ""
     if file != WEIGHTS:
         message = f"{name!r} lies in {file[:80]!r}; only {WEIGHTS!r} is opened"
