@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from os.path import basename
 from typing import NamedTuple
 
-from .facts import Audit, FileAudit, FileError, Json, Row, json_number
+from .facts import Audit, FileAudit, FileError, Json, Row, as_json
 from .formats import COUNTERS
 from .lstm.find import natural
 from .lstm.layer import Identity
@@ -113,10 +113,7 @@ def _line_json(line: Line) -> Json:
         "direction": one.direction,
         "convention": one.convention,
         "points": [
-            {
-                name: json_number(value) if isinstance(value, float) else value
-                for name, value in point._asdict().items()
-            }
+            {name: as_json(value) for name, value in point._asdict().items()}
             for point in line.points
         ],
         "events": [event._asdict() for event in line.events],

@@ -9,13 +9,20 @@ import gzip
 import io
 import random
 import struct
+import sys
+import tempfile
+import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import onnx_models
 import writers
+
+from lstm_audit.facts import FileAudit, FileError
+from lstm_audit.inputs import Input
+from lstm_audit.pipeline import audit_input
 
 ROOT = Path(__file__).parents[1]
 FIXTURES = ROOT / "fixtures"
@@ -199,24 +206,24 @@ def _blocks(raw: bytes) -> list[tuple[int, int]]:
     be followed.
     """
     from lstm_audit.errors import MalformedFile
-    from lstm_audit.wire.sstable import varint
+    from lstm_audit.wire.sstable import number_at
 
     found = []
     try:
         at = 0
         for _ in range(2):
-            _, at = varint(raw[-48:], at)
-        start, at = varint(raw[-48:], at)
-        size, _ = varint(raw[-48:], at)
+            _, at = number_at(raw[-48:], at)
+        start, at = number_at(raw[-48:], at)
+        size, _ = number_at(raw[-48:], at)
         found.append((start, size))
         block, place = raw[start : start + size], 0
         while place < len(block) - 8:
-            _, place = varint(block, place)
-            own, place = varint(block, place)
-            length, place = varint(block, place)
+            _, place = number_at(block, place)
+            own, place = number_at(block, place)
+            length, place = number_at(block, place)
             value = block[place + own : place + own + length]
-            first, behind = varint(value, 0)
-            found.append((first, varint(value, behind)[0]))
+            first, behind = number_at(value, 0)
+            found.append((first, number_at(value, behind)[0]))
             place += own + length
     except MalformedFile:
         pass
@@ -272,3 +279,38 @@ SEEDS: dict[str, Callable[[], Seed]] = {
     "openvino": _openvino,
     "coreml": fixture("graphs/coreml_both.mlmodel"),
 }
+
+
+# Seconds that an answer may take, whatever the bytes.
+SECONDS = 2.0
+
+
+def mutants(seed: Seed, count: int, salt: str) -> Iterator[bytes]:
+    """Damaged copies of the seed's files, each time the same ones for one salt."""
+    rng = random.Random(salt)
+    for _ in range(count):
+        yield mutate(seed, rng)
+
+
+def try_all(name: str, count: int, folder: Path, salt: str) -> tuple[int, float]:
+    """Audit every mutant; returns how many were read, and the slowest answer in seconds."""
+    seed, read, slowest = SEEDS[name](), 0, 0.0
+    target = folder / seed.name
+    for neighbour, raw in seed.beside.items():
+        (folder / neighbour).write_bytes(raw)
+    for raw in mutants(seed, count, f"{name} {salt}"):
+        target.write_bytes(raw)
+        started = time.process_time()
+        try:
+            results = audit_input(Input(str(target), named=True))
+        except BaseException:
+            kept = Path(tempfile.gettempdir()) / f"mutant-{seed.name}"
+            kept.write_bytes(raw)
+            print(f"{name}: the mutant is kept as {kept}", file=sys.stderr)
+            raise
+        spent = time.process_time() - started
+        assert all(isinstance(one, FileAudit | FileError) for one in results)
+        assert spent < SECONDS or sys.gettrace(), f"{name}: {spent:.1f} s"
+        slowest = max(slowest, spent)
+        read += any(isinstance(one, FileAudit) for one in results)
+    return read, slowest

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ..errors import BadPolicy
-from ..facts import Audit, json_number
+from ..facts import Audit, as_json
 from ..fleet import audit_paths
 from ..history import Line, Point, Trend, follow
 from ..pipeline import MAX_SECONDS, Request
@@ -87,7 +87,7 @@ def _csv(trend: Trend, bounds: BiasBounds) -> str:
         one = line.identity
         place = (_cell(escape(one.module, None)), one.layer, one.direction)
         for point in line.points:
-            numbers = [json_number(v) if isinstance(v, float) else v for v in point[1:]]
+            numbers = [as_json(value) for value in point[1:]]
             writer.writerow((*place, _cell(escape(point.path, None)), *numbers))
     return out.getvalue()
 

@@ -15,7 +15,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..facts import Audit, FileAudit, FileError, Finding, Json, json_number
+from ..facts import Audit, FileAudit, FileError, Finding, Json, as_json
 from ..lstm.layer import Identity
 from ..rules import RULES
 from ..version import __version__
@@ -181,9 +181,7 @@ def _result(finding: Finding, regions: Mapping[RegionKey, Json], index: int, loo
         "message": {"text": _sentence(finding, look)},
         "locations": [location],
         "properties": {
-            k: json_number(v) if isinstance(v, float) else v
-            for k, v in properties.items()
-            if v is not None
+            name: as_json(value) for name, value in properties.items() if value is not None
         },
     }
 

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from ..errors import MalformedFile
 from ..raw.span import Span
+from .varint import LONGEST_VARINT, read_varint
 
 # Wire types: a number, 8 bytes, a length and its bytes, 4 bytes. Groups (3, 4) ended in 2008.
 VARINT, EIGHT, BYTES, FOUR = 0, 1, 2, 5
@@ -35,7 +36,7 @@ MAX_PACKED = 1 << 20
 
 WINDOW = 1 << 15
 # A field's key and its length or value: two varints of at most ten bytes each.
-LONGEST_HEAD = 20
+LONGEST_HEAD = 2 * LONGEST_VARINT
 # The keys of one byte that lengths follow, and the first length that does not fit into two.
 SHORT_KEYS = frozenset(range(8 + BYTES, 128, 8))
 TWO_BYTES = 1 << 14
@@ -229,16 +230,12 @@ class Wire:
             raise MalformedFile(message, self.place(at), "limit")
 
     def _varint(self, data: bytes, i: int, at: int) -> tuple[int, int]:
-        """A number of seven bits a byte, lowest first, and where it ends."""
-        value = 0
-        for shift in range(0, 70, 7):
-            if i >= len(data):
-                raise MalformedFile("a number is cut short", self.place(at), "truncated")
-            byte = data[i]
-            value |= (byte & 127) << shift
-            i += 1
-            if byte < 128:
-                return value & (1 << 64) - 1, i
+        """A number in the window, and where it ends; `at` is its place, for messages."""
+        found = read_varint(data, i)
+        if found is not None:
+            return found
+        if len(data) - i < LONGEST_VARINT:
+            raise MalformedFile("a number is cut short", self.place(at), "truncated")
         raise MalformedFile("a number takes more than ten bytes", self.place(at))
 
     def _refusal(self, number: int, at: int) -> MalformedFile:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from ..errors import MalformedFile
 from ..raw.checksums import crc32c, masked
 from ..raw.span import Seal, Span
+from .varint import read_varint
 
 MAGIC = (0xDB4775248B80FB57).to_bytes(8, "little")
 FOOTER = 48
@@ -51,7 +52,7 @@ def entries(span: Span) -> Iterator[Entry]:
     footer = span[span.size - FOOTER : span.size].read()
     at = 0
     for _ in range(2):  # the index of metadata, which TensorFlow leaves empty
-        _, at = varint(footer, at)
+        _, at = number_at(footer, at)
     last, count = b"", 0
     for pointer in _block(span, *_handle(footer, at)):
         for entry in _block(span, *_handle(pointer.value.read(), 0)):
@@ -66,8 +67,8 @@ def entries(span: Span) -> Iterator[Entry]:
 
 def _handle(raw: bytes, at: int) -> tuple[int, int]:
     """Where a block starts, and its size."""
-    start, at = varint(raw, at)
-    size, _ = varint(raw, at)
+    start, at = number_at(raw, at)
+    size, _ = number_at(raw, at)
     return start, size
 
 
@@ -97,9 +98,9 @@ def _walk(raw: bytes, block: Span) -> Iterator[Entry]:
         raise MalformedFile("a block of an index has impossible restart points", block.at)
     at, key = 0, b""
     while at < end:
-        shared, at = varint(raw, at)
-        own, at = varint(raw, at)
-        size, at = varint(raw, at)
+        shared, at = number_at(raw, at)
+        own, at = number_at(raw, at)
+        size, at = number_at(raw, at)
         if shared > len(key) or at + own + size > end or shared + own > MAX_KEY:
             raise MalformedFile("an entry reaches out of its block", block.at)
         key = key[:shared] + raw[at : at + own]
@@ -108,13 +109,9 @@ def _walk(raw: bytes, block: Span) -> Iterator[Entry]:
         at += size
 
 
-def varint(raw: bytes, at: int) -> tuple[int, int]:
-    """A number in groups of seven bits, and the place behind it."""
-    value = shift = 0
-    while at < len(raw) and shift < 70:
-        byte = raw[at]
-        value |= (byte & 127) << shift
-        at, shift = at + 1, shift + 7
-        if byte < 128:
-            return value, at
-    raise MalformedFile("a number of an index has no end")
+def number_at(raw: bytes, at: int) -> tuple[int, int]:
+    """A varint of an index, and the place behind it; raises where there is none."""
+    found = read_varint(raw, at)
+    if found is None:
+        raise MalformedFile("a number of an index has no end")
+    return found

@@ -7,24 +7,15 @@ mutants so far, how many were still read, and the slowest answer. Promise to be 
 """
 
 import argparse
-import random
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "fixtures" / "make")]
 
-from container_seeds import SEEDS, Seed, mutate  # stands in tests/
-
-from lstm_audit.facts import FileAudit, FileError
-from lstm_audit.inputs import Input
-from lstm_audit.pipeline import audit_input
-
-SECONDS = 2.0
+from container_seeds import SEEDS, try_all  # stands in tests/
 
 
 class Tried(NamedTuple):
@@ -33,37 +24,6 @@ class Tried(NamedTuple):
     mutants: int
     read: int
     slowest: float
-
-
-def mutants(seed: Seed, count: int, salt: str) -> Iterator[bytes]:
-    """Damaged copies of the seed's files, each time the same ones for one salt."""
-    rng = random.Random(salt)
-    for _ in range(count):
-        yield mutate(seed, rng)
-
-
-def try_all(name: str, count: int, folder: Path, salt: str) -> tuple[int, float]:
-    """Audit every mutant; returns how many were read, and the slowest answer in seconds."""
-    seed, read, slowest = SEEDS[name](), 0, 0.0
-    target = folder / seed.name
-    for neighbour, raw in seed.beside.items():
-        (folder / neighbour).write_bytes(raw)
-    for raw in mutants(seed, count, f"{name} {salt}"):
-        target.write_bytes(raw)
-        started = time.process_time()
-        try:
-            results = audit_input(Input(str(target), named=True))
-        except BaseException:
-            kept = Path(tempfile.gettempdir()) / f"mutant-{seed.name}"
-            kept.write_bytes(raw)
-            print(f"{name}: the mutant is kept as {kept}", file=sys.stderr)
-            raise
-        spent = time.process_time() - started
-        assert all(isinstance(one, FileAudit | FileError) for one in results)
-        assert spent < SECONDS or sys.gettrace(), f"{name}: {spent:.1f} s"
-        slowest = max(slowest, spent)
-        read += any(isinstance(one, FileAudit) for one in results)
-    return read, slowest
 
 
 def main() -> None:

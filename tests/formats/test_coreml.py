@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from command import real
+from graph_files import copied, kind_of
 from onnx_models import block, number, raw, varint
-from test_graph_files import copied, kind_of
 
 import lstm_audit
 from lstm_audit.errors import NotPatchable

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 from command import real
+from graph_files import GRAPHS, copied, kind_of
 
 import lstm_audit
 from lstm_audit.errors import AuditError, NotPatchable
 from lstm_audit.patching.whole import files_of
 from lstm_audit.pipeline import audit_file
-
-GRAPHS = Path(__file__).parents[2] / "fixtures" / "graphs"
 
 ROWS = {
     "torchscript.onnx": 4, "torchscript_unfolded.onnx": 1, "torch_cell.onnx": 1, "dynamo.onnx": 2, "keras.tflite": 1,
@@ -23,13 +22,6 @@ ROWS = {
 
 FIXED = ("tf_keras_int8.tflite",)
 NEAR = {"tf_keras_int8.tflite": 1e-3}
-
-
-def copied(name: str, folder: Path) -> Path:
-    """A fixture, with the file beside it."""
-    for file in GRAPHS.glob(Path(name).stem + ".*"):
-        (folder / file.name).write_bytes(file.read_bytes())
-    return folder / name
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -94,17 +86,6 @@ def test_the_numbers_of_an_openvino_net_are_its_neighbours(tmp_path: Path) -> No
     path.with_suffix(".bin").unlink()
     with pytest.raises(AuditError, match=r"\.bin of the same name"):
         audit_file(str(path))
-
-
-def kind_of(data: bytes, name: str, folder: Path) -> str:
-    """What reading it says: the kind of an error, or `read`."""
-    path = folder / name
-    path.write_bytes(data)
-    try:
-        audit_file(str(path))
-    except AuditError as error:
-        return error.kind
-    return "read"
 
 
 @pytest.mark.parametrize(

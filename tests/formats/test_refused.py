@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from test_bundle import field, table
+from bundles import field, table
 
 import lstm_audit
 

@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow", reason=REASON)
 pytest.importorskip("keras", reason=REASON)
 pytest.importorskip("tf_keras", reason=REASON)
 
-from test_keras_oracle import FRAMEWORKS, KINDS, WISH, build, by_oracle, cells_of, save
+from keras_models import FRAMEWORKS, KINDS, WISH, build, by_oracle, cells_of, save
 
 import lstm_audit
 from lstm_audit.errors import NotPatchable

@@ -16,7 +16,7 @@ pytest.importorskip("tensorflow", reason=REASON)
 keras = pytest.importorskip("keras", reason=REASON)
 tf_keras = pytest.importorskip("tf_keras", reason=REASON)
 
-from test_keras_oracle import by_oracle
+from keras_models import by_oracle
 
 import lstm_audit
 

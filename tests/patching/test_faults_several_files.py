@@ -7,7 +7,6 @@ then an audit says what happened, or gives the old numbers or the new ones, neve
 
 import os
 import shutil
-import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -16,12 +15,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from bundles import cell, saved
 from safetensors.torch import save_file
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "formats"))
-
-from test_bundle import cell, saved
-from test_patch_faults import GONE_WRONG, Tap
+from taps import GONE_WRONG, Tap
 
 import lstm_audit
 from lstm_audit.errors import AuditError

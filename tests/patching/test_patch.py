@@ -25,11 +25,11 @@ torch = pytest.importorskip("torch")
 
 import cells
 import craft
+from convention_cases import CASES, Case, flattened, loaded, parameters
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from test_conventions import CASES, Case, flattened, loaded, parameters
 from torch import Tensor, nn
 from torch.package import PackageImporter
 

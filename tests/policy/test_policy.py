@@ -12,6 +12,7 @@ import pytest
 from command import untraced
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from policy_cases import LIKELY, PARTS, SELECTORS, SPEC, TREES, WORDS
 
 from lstm_audit.cli.exits import FINDINGS, NOTHING, PASS, UNREADABLE, of_check
 from lstm_audit.errors import BadPolicy, Skipped
@@ -22,32 +23,13 @@ from lstm_audit.policy.bounds import Bounds
 from lstm_audit.policy.describe import describe_policy
 from lstm_audit.policy.flags import with_flags
 from lstm_audit.policy.globs import file_matches, matches, relative_to
-from lstm_audit.policy.keys import KEYS, set_by
+from lstm_audit.policy.keys import set_by
 from lstm_audit.policy.load import find_config, load_policy
 from lstm_audit.policy.model import Policy, Settings
 from lstm_audit.policy.table import selects, spell_out
-from lstm_audit.policy.toml import names_on_top, read_policy
+from lstm_audit.policy.toml import read_policy
 from lstm_audit.policy.verdict import fails, verdict
 from lstm_audit.rules import RULES, Evidence, Hit, Rule, Subject, judge, subjects_of
-
-SPEC = """
-select = ["LA"]
-ignore = ["LA108"]
-fail-on = "error"
-require-lstm = true
-
-[forget]
-activation = { stat = "mean", min = 0.70, max = 0.98 }
-bias = { stat = "mean", target = 1.0, tolerance = 0.05 }
-time-scale = { stat = "p95", min = 50 }
-init = "chrono:784"
-
-[[override]]
-files = "checkpoints/init/*.pt"
-layers = "decoder.*"
-forget.bias = { min = 0.5 }
-ignore = ["LA103"]
-"""
 
 
 def policy(text: str, folder: str = "", file: str = "p.toml", prefix: str = "") -> Policy:
@@ -64,9 +46,6 @@ def none(subject: Any, **options: Any) -> Iterator[Hit]:
 
 def rule(code: str, scope: str = "lstm") -> Rule:
     return Rule(code, "a-rule", "error", scope, none)
-
-
-PARTS = {key.name.partition(".")[2]: key.quantity.parts for key in KEYS if key.quantity is not None}
 
 
 def forget_of(settings: Settings) -> dict[str, Any]:
@@ -259,64 +238,6 @@ def test_options_of_a_file_rule_cannot_differ_between_layers(
 
 
 # --- any tree
-
-LEAVES: st.SearchStrategy[Any] = st.one_of(
-    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8), st.dates(),
-    st.sampled_from(["LA", "LA1", "LA101", "ALL", "error", "never", "mean", "each", "chrono:784", "unit", "*.pt"]),
-    st.sampled_from([0, 0.5, 1, 2, 10**400]),
-)  # fmt: skip
-WORDS = st.sampled_from(
-    [
-        *names_on_top(),
-        *names_on_top(layered=True),
-        *PARTS,
-        "init",
-        *PARTS["bias"],
-        "LA101",
-        "LA302",
-        "severity",
-        "least",
-    ]
-)
-TREES = st.recursive(
-    LEAVES,
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(WORDS | st.text(max_size=5), inner, max_size=5)
-    ),
-    max_leaves=20,
-)
-
-
-def bounds(key: str) -> st.SearchStrategy[Any]:
-    return st.dictionaries(
-        st.sampled_from(PARTS[key]), st.sampled_from([0, 0.5, 1, "mean", "p95"]), max_size=3
-    )
-
-
-FORGET = st.fixed_dictionaries(
-    {},
-    optional={
-        **{k: bounds(k) | st.just(False) for k in PARTS},
-        "init": st.sampled_from(["unit", "chrono:9"]),
-    },
-)
-SELECTORS = st.lists(st.sampled_from(["ALL", "LA", "LA1", "LA101", "LA108"]), max_size=2)
-SETTINGS: dict[Any, Any] = {
-    "select": SELECTORS, "ignore": SELECTORS, "forget": FORGET,
-    "rules": st.just({"LA101": {"least": 2, "severity": "info"}}),
-}  # fmt: skip
-GLOBS = st.sampled_from(["*.pt", "a/**", ["x", "y"], "enc*"])
-OVERRIDES = st.fixed_dictionaries({}, optional={**SETTINGS, "files": GLOBS, "layers": GLOBS})
-LIKELY = st.fixed_dictionaries(
-    {},
-    optional={
-        **SETTINGS,
-        "fail-on": st.sampled_from(["error", "info"]),
-        "require-lstm": st.booleans(),
-        "override": st.lists(OVERRIDES, max_size=2),
-    },
-)
 
 
 @given(st.dictionaries(WORDS | st.text(max_size=5), TREES, max_size=4) | TREES | LIKELY)

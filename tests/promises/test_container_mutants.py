@@ -2,15 +2,10 @@
 a hundred thousand.
 """
 
-import sys
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
-
-from container_mutants import try_all
-from container_seeds import SEEDS
+from container_seeds import SEEDS, try_all
 
 import lstm_audit
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_fuzz import flip, mutate_pickle, mutate_zip
+from mutants import flip, mutate_pickle, mutate_zip
 
 from lstm_audit.facts import FileAudit, FileError
 from lstm_audit.inputs import Input

@@ -274,6 +274,32 @@ def test_suppressions_say_why() -> None:
     assert bare == {}
 
 
+def shared_by(text: str) -> set[str]:
+    """The modules that a source imports, by the first part of their names."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.add((node.module or "").partition(".")[0])
+    return found
+
+
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT / "tests")))
+def test_every_test_file_runs_alone(path: Path) -> None:
+    """What tests share stands in tests/ or in their own folder: another folder is only on the path
+    while its tests run too, and importing a test module runs its skips and marks.
+    """
+    own = {file.stem: file.parent for file in TESTS}
+    within = {ROOT / "tests", path.parent}
+    borrowed = shared_by(path.read_text()) & own.keys()
+    assert not {name for name in borrowed if name.startswith("test_")}
+    assert not {name for name in borrowed if own[name] not in within}
+
+
 def test_the_measures_measure() -> None:
     """Each sees what it is there to forbid."""
     two = {"a.py": "class Part: ...\nRead = int\n", "b.py": "class Part: ...\nRead = str\n"}
@@ -282,5 +308,9 @@ def test_the_measures_measure() -> None:
     assert unmeasured_imports(inside) == [2]
     bare = "x = 1  # noqa: E741\ny = 2  # noqa: E741  # the gates\nz = 3  # type: ignore[misc]\n"
     assert bare_suppressions(bare) == [1, 3]
+    assert shared_by("import test_a.b\ndef f():\n    from test_c import d\n") == {
+        "test_a",
+        "test_c",
+    }
     text = '"""A file."""\n# why\nx = 1  # how\n\n\ndef f():\n    """It is."""\n    return 1\n'
     assert measure_style([text]) == (2 / 3, (len("x = 1  # how") + len("def f():return 1")) / 3)

@@ -9,7 +9,7 @@ import pytest
 from command import DOUBLED, MODEL, real, run
 from hypothesis import given
 from hypothesis import strategies as st
-from test_reports import lstm, measured
+from report_cases import lstm, measured
 
 from lstm_audit.facts import Audit, FileAudit, Finding, Row, Units
 from lstm_audit.reports import REPORTS, Look

@@ -7,44 +7,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_reports import lstm, measured
+from many_cases import model
+from report_cases import lstm, measured
 
-from lstm_audit.facts import Audit, FileAudit, FileError, Finding, LstmFacts
+from lstm_audit.facts import Audit, FileAudit, FileError, LstmFacts
 from lstm_audit.policy.globs import matches
 from lstm_audit.reports import REPORTS, Look
 from lstm_audit.reports.listings import group_findings, join_messages
 from lstm_audit.reports.overview import statistics_text
 from lstm_audit.reports.remedies import patterns
 from lstm_audit.statistics import count
-
-
-def default(path: str, module: str, f: float) -> Finding:
-    """LA108 in the words of the rule, with a number of its own."""
-    message = (
-        f"PyTorch's default: the forget gate starts at {f:.3f} (median time scale "
-        f"{3 * f:.3g} steps); choose a forget bias, 1 for instance"
-    )
-    return Finding(
-        "LA108",
-        "default-untouched",
-        "info",
-        path,
-        module,
-        0,
-        "forward",
-        message,
-        measured=f,
-        convention="torch",
-    )
-
-
-def model(path: str, lstms: int, severity: str = "info") -> FileAudit:
-    names = [f"encoder.layers.{k}.lstm" for k in range(lstms)]
-    rows = tuple(measured(lstm(name), [0.001 * k]) for k, name in enumerate(names))
-    found = tuple(default(path, name, 0.48 + k * 0.001) for k, name in enumerate(names))
-    return FileAudit(
-        path, "torch-zip", 1, rows, (), tuple(f._replace(severity=severity) for f in found)
-    )
 
 
 def test_numbers_become_ranges() -> None:

@@ -24,8 +24,8 @@ import pytest
 from fixes import fix
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from test_reports import CASES as PLAIN
-from test_reports import (
+from report_cases import CASES as PLAIN
+from report_cases import (
     ERRORS,
     KERAS,
     ROOT,

@@ -9,8 +9,8 @@ import pytest
 from fixes import fix
 from hypothesis import given, settings
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]  # it has no stubs
-from test_policy import LIKELY, SPEC, TREES
-from test_reports import AUDIT, EMPTY
+from policy_cases import LIKELY, SPEC, TREES
+from report_cases import AUDIT, EMPTY
 
 import lstm_audit
 from lstm_audit.errors import AuditError, BadPolicy, MalformedFile, UnknownFormat, Unreadable

@@ -7,7 +7,7 @@ import pytest
 from command import MODEL, run
 from hypothesis import given
 from hypothesis import strategies as st
-from test_reports import lstm, measured
+from report_cases import lstm, measured
 
 import lstm_audit.reports
 from lstm_audit.facts import Audit, FileAudit

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 from command import CLEAN, run
 from jsonschema import Draft202012Validator
-from test_many import model
+from many_cases import model
 
 import lstm_audit
 from lstm_audit import statistics

@@ -222,7 +222,7 @@ def _full_names(found: Mapping[str, Variable], open_shard: Shards) -> dict[str, 
         raise MalformedFile(f"an object graph of {entry.size} bytes", kind="limit")
     data = open_shard(entry.shard)[entry.at : entry.at + entry.size]
     # one string: its length, a checksum of the lengths, the bytes
-    length, behind = sstable.varint(data[: min(data.size, 16)].read(), 0)
+    length, behind = sstable.number_at(data[: min(data.size, 16)].read(), 0)
     graph = data[behind + 4 : behind + 4 + length]
     wire, names = Wire(graph), {}
     for node in wire.fields(0, graph.size):
