@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from .gate import Checked as Checked
     from .gate import assert_forget_gate as assert_forget_gate
     from .gate import check as check
-    from .gate import lint as lint
     from .history import Trend as Trend
+    from .linting import Linted as Linted
+    from .linting import lint as lint
     from .monitoring import GateWarning as GateWarning
     from .monitoring import Monitor as Monitor
     from .monitoring import monitor as monitor
@@ -75,8 +76,9 @@ else:
         ),
         "facts": ("Audit", "FileAudit", "FileError", "Finding", "Row"),
         "fleet": ("audit",),
-        "gate": ("Checked", "assert_forget_gate", "check", "lint"),
+        "gate": ("Checked", "assert_forget_gate", "check"),
         "history": ("Trend",),
+        "linting": ("Linted", "lint"),
         "monitoring": ("GateWarning", "Monitor", "monitor"),
         "patching.api": ("Patched", "patch", "undo"),
         "patching.undo": ("Undone",),
@@ -100,7 +102,7 @@ else:
 
 __all__ = [
     "Activity", "Alarm", "Audit", "AuditError", "BadPolicy", "Checked", "Comparison", "FileAudit",
-    "FileError", "Finding", "GateActivity", "GateWarning", "MalformedFile", "MissingFile",
+    "FileError", "Finding", "GateActivity", "GateWarning", "Linted", "MalformedFile", "MissingFile",
     "MissingPackage", "Monitor", "NotPatchable", "Patched", "Policy", "PresetFacts", "Probe",
     "Reading", "Row", "Skipped", "Trend", "Undone", "UnknownFormat", "Unreadable", "__version__",
     "assert_forget_gate", "audit", "check", "diff", "explain", "gates", "lint", "load_policy",

@@ -23,17 +23,21 @@ def diff(
     *,
     layers: str | Iterable[str] = (),
     match: str | Sequence[str] = (),
+    download: bool = False,
 ) -> Comparison:
     """Two checkpoints or models, gate by gate; the result is true when something differs.
 
     `a` and `b` are whatever `audit` takes, one checkpoint each: a path, a live model, a state dict.
     LSTMs are matched by module, layer and direction, else by their numbers, or as `match` says,
-    "lstm_1=encoder.rnn" or several. `layers` are globs, as in `audit`.
+    "lstm_1=encoder.rnn" or several. `layers` and `download` are as in `audit`.
 
     Raises `BadPolicy` for a side that is several checkpoints, or a match that names nothing, and
     the error of a side that cannot be read.
     """
-    sides = [audit(side, layers=layers, numbers_only=True, units=True) for side in (a, b)]
+    sides = [
+        audit(side, layers=layers, numbers_only=True, units=True, download=download)
+        for side in (a, b)
+    ]
     for side in sides:
         if side.errors:
             raise exception_of(side.errors[0])
@@ -63,6 +67,7 @@ def trend(
     layers: str | Iterable[str] = (),
     jobs: int = 1,
     exclude: str | Iterable[str] = (),
+    download: bool = False,
 ) -> Trend:
     """The checkpoints of one run in training order: what each forget gate did.
 
@@ -75,7 +80,16 @@ def trend(
     """
     if isinstance(target, dict) and target and all(isinstance(key, int) for key in target):
         return follow(_audit_steps(target, layers))
-    return follow(audit(target, layers=layers, numbers_only=True, jobs=jobs, exclude=exclude))
+    return follow(
+        audit(
+            target,
+            layers=layers,
+            numbers_only=True,
+            jobs=jobs,
+            exclude=exclude,
+            download=download,
+        )
+    )
 
 
 def _audit_steps(states: dict[int, object], layers: str | Iterable[str]) -> Audit:

@@ -287,18 +287,18 @@ class Audit(Result, view="audited"):
         sources: int = 0,
     ) -> None:
         values = (files, errors, ignored, ignored_paths, sources)
-        for name, value in zip(self.__slots__, values, strict=True):
+        for name, value in zip(Audit.__slots__, values, strict=True):
             object.__setattr__(self, name, value)
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError("an Audit is not changed; _replace makes another one")
 
     def _values(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self.__slots__)
+        return tuple(getattr(self, name) for name in Audit.__slots__)
 
     def _replace(self, **changed: Any) -> "Audit":
         """Another one, with other values for some attributes."""
-        return Audit(**{**dict(zip(self.__slots__, self._values(), strict=True)), **changed})
+        return Audit(**{**dict(zip(Audit.__slots__, self._values(), strict=True)), **changed})
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Audit, self._values()

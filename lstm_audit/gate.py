@@ -7,14 +7,16 @@ that says what was measured, what was expected and what to do. Promise: the same
 """
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from .errors import BadPolicy
-from .facts import Audit, Finding
+from .facts import Audit, FileError, Finding
 from .fleet import AuditTarget, audit
+from .pipeline import Request
 from .policy.flags import with_flags
+from .policy.globs import patterns_of
 from .policy.load import PolicyLike, make_policy
 from .policy.model import Policy
 from .policy.verdict import Outcome, verdict
@@ -25,17 +27,25 @@ from .step import probe as measure_cells
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from .patching.api import Patched
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Checked(Result, view="checked"):
     """A verdict: the audit it is about, the policy it was held against, and what it comes to.
 
-    It is true exactly when it passed.
+    It is true exactly when it passed. Of a baseline, `accepted` are the findings that it hides,
+    and `stale` the keys that it holds for nothing. `patched` is what the fixes changed, or under
+    `dry_run` would (None: none were asked for); `refused` are those that could not be carried out.
     """
 
     audit: Audit
     policy: Policy
     outcome: Outcome
+    accepted: tuple[Finding, ...] = ()
+    stale: tuple[str, ...] = ()
+    patched: "Patched | None" = None
+    refused: tuple[FileError, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -107,6 +117,11 @@ def check(
     units: bool = False,
     executor: "Executor | None" = None,
     download: bool = False,
+    baseline: str | os.PathLike[str] | None = None,
+    update_baseline: bool = False,
+    fix: bool = False,
+    unsafe_fixes: bool = False,
+    dry_run: bool = False,
     **flags: Unpack[Flags],
 ) -> Checked:
     """Audit `target` and hold it against a policy; the result is true when it passed.
@@ -117,20 +132,65 @@ def check(
     `max_time_scale`, `init`, the `stat` of these bounds, `select`, `ignore`, `fail_on`,
     `require_lstm`, `verify`; and the short forms of `assert_forget_gate`: `activation` and
     `time_scale` as (least, most), `bias` as a value or (least, most). `layers`, `jobs`, `exclude`,
-    `units`, `executor` and `download` are as in `audit`. Raises `BadPolicy`, and what that raises.
+    `units`, `executor` and `download` are as in `audit`.
+
+    `baseline` is a file of accepted findings; with `update_baseline` those of this run are written
+    into it. `fix` patches the files where nothing learned is lost, each with its undo record, and
+    looks again; `unsafe_fixes` does the others too; under `dry_run` nothing is written, and
+    `Checked.patched` says what would be. A model is patched by `lstm_audit.patch`.
+
+    Raises `BadPolicy`, what `audit` raises, and `Unreadable` where the disk would not confirm a
+    patch.
     """
     chosen = with_flags(make_policy(policy), **_as_flags({**flags}))
-    result = audit(
-        target,
-        layers=layers,
-        policy=chosen,
-        units=units,
-        jobs=jobs,
-        executor=executor,
-        exclude=exclude,
-        download=download,
-    )
-    return Checked(result, chosen, verdict(result, chosen, allow_skipped=allow_skipped))
+    fixes = fix or unsafe_fixes
+    _refuse_senseless(baseline, update_baseline, fixes, dry_run)
+
+    def look() -> Audit:
+        return audit(
+            target,
+            layers=layers,
+            policy=chosen,
+            units=units,
+            jobs=jobs,
+            executor=executor,
+            exclude=exclude,
+            download=download,
+        )
+
+    found, patched, refused = look(), None, tuple[FileError, ...]()
+    held: Hold = show_all
+    if baseline is not None:
+        from .accepting import hold_against  # 5 ms that only a baseline needs
+
+        request = Request(patterns_of(layers), chosen)
+        held = hold_against(os.fspath(baseline), request, update_baseline)
+    if fixes:
+        from .fixing import mend_files  # all of patching, 20 ms, which a check spares
+
+        shown = held(found, False)[0]
+        patched, refused = mend_files(target, shown, unsafe_fixes, dry_run, chosen.conventions)
+        found = look() if patched.changed else found
+    shown, accepted, stale = held(found, True)
+    outcome = verdict(found, chosen, new=shown.findings, allow_skipped=allow_skipped)
+    return Checked(shown, chosen, outcome, accepted, stale, patched, refused)
+
+
+# The audit without what is accepted; that, and stale keys. The second argument: the last look.
+Hold = Callable[[Audit, bool], tuple[Audit, tuple[Finding, ...], tuple[str, ...]]]
+
+
+def show_all(found: Audit, last: bool) -> tuple[Audit, tuple[Finding, ...], tuple[str, ...]]:
+    """Without a baseline nothing is accepted."""
+    return found, (), ()
+
+
+def _refuse_senseless(baseline: object, update_baseline: bool, fixes: bool, dry_run: bool) -> None:
+    """Raise `BadPolicy` for keywords that mean nothing together."""
+    if update_baseline and baseline is None:
+        raise BadPolicy("update_baseline needs baseline, the file that is written")
+    if dry_run and not fixes:
+        raise BadPolicy("dry_run is for fix and unsafe_fixes: give one of them")
 
 
 # The flags of which the short forms are made.
@@ -169,30 +229,6 @@ def _between(name: str, ends: tuple[str, str], bounds: Any) -> dict[str, float]:
         raise BadPolicy(f"{name}: the least, {low:g}, is above the most, {high:g}")
     pairs = zip(ends, (low, high), (float("-inf"), float("inf")), strict=True)
     return {end: value for end, value, open_end in pairs if value != open_end}
-
-
-def lint(
-    target: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    policy: PolicyLike = None,
-    *,
-    jobs: int = 1,
-    markdown: bool = False,
-) -> Audit:
-    """What the code that initialises an LSTM makes of its forget gate, without running it.
-
-    `target` is a source, a notebook, a folder or a glob, a list of these, or the text of a source
-    (recognised by its line ends). `policy` is as in `check`. Findings have a line and a column.
-    Raises `BadPolicy` for a path that does not exist, `MalformedFile` for a text that is no Python.
-    """
-    from .source.runs import LintRequest, lint_bytes, lint_paths  # 117 ms, which a check spares
-
-    chosen = make_policy(policy).having("require-lstm", False)
-    if isinstance(target, str) and "\n" in target:
-        result = lint_bytes(target.encode("utf-8", "surrogatepass"), "<source>", "python", chosen)
-        return Audit(tuple(file for file in (result.file,) if file is not None))
-    paths = [target] if isinstance(target, str | os.PathLike) else target
-    request = LintRequest(chosen, markdown=markdown, jobs=jobs)
-    return lint_paths([os.fspath(path) for path in paths], request).audit
 
 
 def _assert_probed(target: Any, low: float, high: float) -> None:

@@ -139,7 +139,7 @@ def emit(
     }
     look = Look(width=100, **wanted)
     if "sarif" in names and not given.statistics:
-        from .fixes import replacements_of  # all of patching, 35 ms
+        from ..fixing import replacements_of  # all of patching, 35 ms
 
         look = look._replace(edits=replacements_of(audit))
     texts = _texts_of(audit, names, given.statistics)

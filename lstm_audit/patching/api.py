@@ -21,7 +21,7 @@ from ..result import Result, quote_for_repr
 from ..signatures import write_signature
 from ..targets import TARGETS, Target, only_one
 from ..targets import target as make_target
-from .apply import Mode
+from .apply import Applied, Mode
 from .checkpoint import FilePlan, Planned, plan, with_donor
 from .choose import refuse_unmatched_layers
 from .live import patch_module
@@ -178,7 +178,7 @@ def patch(
     chosen = _with_donor(_target(wanted, {**targets}, seed, couple))
     half, patterns = check_place(place), (layers,) if isinstance(layers, str) else tuple(layers)
     declared = make_policy(policy).conventions
-    paths = _paths(target)
+    paths = paths_of(target)
     if paths is None:
         gates, differs = patch_module(target, chosen, patterns, half, declared, dry_run)
         name = f"<{type(target).__name__}>"
@@ -187,7 +187,7 @@ def patch(
     how = _How(chosen, patterns, half, declared, dry_run)
     plans = _plans(paths, how, output)
     if dry_run:
-        return Patched(tuple(map(_part, plans)), dry_run=True)
+        return Patched(tuple(map(part_of, plans)), dry_run=True)
     mode: Mode = "output" if output is not None else "in-place" if in_place else "replace"
     name_of_output = None if output is None else os.fspath(output)
     return Patched(tuple(_carry_out(plans, how, mode, name_of_output, undo)))
@@ -210,7 +210,7 @@ class _How(NamedTuple):
         )
 
 
-def _paths(target: Any) -> list[str] | None:
+def paths_of(target: Any) -> list[str] | None:
     """The paths that are meant; None for a model."""
     if isinstance(target, (str, os.PathLike)):
         return [os.fspath(target)]
@@ -261,24 +261,30 @@ def _carry_out(
         if planned.home in written:  # its archive has changed since it was planned
             planned = how.plan(planned.path)
         if not planned.changes and output is None:
-            yield _part(planned)
+            yield part_of(planned)
             continue
         applied = apply_plan(planned, mode=mode, output=output, undo=undo)
         written.add(planned.home)
-        doubts = [doubt for one in applied for doubt in one.doubts]
-        if doubts:
-            raise Unreadable("; ".join(doubts))
-        yield _part(planned)._replace(
-            written=tuple(one.path for one in applied),
-            undo=tuple(one.undo for one in applied if one.undo),
-            notes=tuple(dict.fromkeys(note for one in applied for note in one.notes)),
-        )
+        yield part_of(planned, applied)
 
 
-def _part(planned: Planned) -> PatchedFile:
-    gates = tuple(map(_gate, planned.gates))
+def part_of(planned: Planned, applied: Sequence[Applied] = ()) -> PatchedFile:
+    """What is kept of a plan, and of what was written; raises `Unreadable` where the disk did not
+    confirm it.
+    """
+    doubts = [doubt for one in applied for doubt in one.doubts]
+    if doubts:
+        raise Unreadable("; ".join(doubts))
     return PatchedFile(
-        planned.path, planned.format, planned.target, gates, planned.files, planned.warnings
+        planned.path,
+        planned.format,
+        planned.target,
+        tuple(map(_gate, planned.gates)),
+        planned.files,
+        planned.warnings,
+        written=tuple(one.path for one in applied),
+        undo=tuple(one.undo for one in applied if one.undo),
+        notes=tuple(dict.fromkeys(note for one in applied for note in one.notes)),
     )
 
 

@@ -5,15 +5,17 @@ for a notebook the page's pictures; data frames of its LSTMs, their units and th
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ..errors import BadPolicy
 from ..facts import Audit, FileAudit, Row
+from ..fixing import replacements_of
 from ..lstm.layer import GATES
 from ..lstm.measure import Stats
 from ..reports import REPORTS, Look
 from ..reports.html.notebook import fragment
-from . import TALLEST, Columns, View
+from . import TALLEST, Columns, Render, View
 
 # LSTMs of a file that `print` shows at most.
 ROWS = 24
@@ -23,6 +25,26 @@ CARDS = 4
 
 # The same where findings take the room.
 FEW_ROWS = 6
+
+
+class Formats(Mapping[str, Render]):
+    """The reports of the command, by name."""
+
+    def __getitem__(self, name: str) -> Render:
+        return partial(render, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(REPORTS)
+
+    def __len__(self) -> int:
+        return len([*REPORTS])
+
+
+def render(name: str, audit: Audit, look: Look) -> str:
+    """A report, with the bytes of the fixes where the format carries them."""
+    if name == "sarif" and not look.statistics:
+        look = look._replace(edits=replacements_of(audit))
+    return REPORTS[name](audit, look)
 
 
 def whole(audit: Audit, look: Look) -> str:
@@ -156,4 +178,4 @@ FRAMES: Mapping[str, Callable[[Audit], Columns]] = {
     "findings": findings,
 }
 
-VIEW = View(REPORTS, (whole, shortened, count_findings), picture, FRAMES)
+VIEW = View(Formats(), (whole, shortened, count_findings), picture, FRAMES)

@@ -4,33 +4,27 @@ Comes in: a `Checked`. Goes out: the reports of its audit with the verdict at th
 `lstm-audit check` writes them, bounds drawn; the data frames of the audit.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from ..cli.check import describe_outcome
 from ..cli.runs import allowed_biases
 from ..gate import Checked
-from ..reports import REPORTS, Look
+from ..reports import Look
 from ..reports.html.notebook import fragment
 from . import Columns, Render, View, audited
 
 
-class Formats(Mapping[str, Render]):
+class Formats(audited.Formats):
     """The reports of an audit, each with the verdict."""
 
     def __getitem__(self, name: str) -> Render:
         return partial(_render, name)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(REPORTS)
-
-    def __len__(self) -> int:
-        return len([*REPORTS])
-
 
 def _render(name: str, checked: Checked, look: Look) -> str:
-    return REPORTS[name](checked.audit, _with_verdict(checked, look))
+    return audited.render(name, checked.audit, _with_verdict(checked, look))
 
 
 def _with_verdict(checked: Checked, look: Look) -> Look:

@@ -12,9 +12,9 @@ from safetensors.torch import save_file
 from torch import nn
 
 import lstm_audit
-from lstm_audit.cli.fixes import choose_fixes, replacements_of
 from lstm_audit.cli.group import group
 from lstm_audit.facts import Finding
+from lstm_audit.fixing import choose_fixes, replacements_of
 
 FLAWED = Path(__file__).parents[2] / "fixtures" / "flawed"
 
