@@ -15,6 +15,7 @@ from .fleet import AuditTarget, audit
 from .history import Trend, follow
 from .lstm.presets import PRESETS, Chosen, parse_preset, summarise_preset
 from .policy.convention import MANUAL
+from .reports.terminal import fold
 
 
 def diff(
@@ -156,4 +157,8 @@ def explain(word: str = "") -> str:
     if len(found) > 1:
         return "\n".join(f"{rule.code} {rule.name} [{rule.severity}]" for rule in found)
     (rule,) = found
-    return f"{rule.code} {rule.name} [{rule.severity}]\n\n{rule.manual}"
+    return f"{rule.code} {rule.name} [{rule.severity}]\n\n{fold(rule.manual, WIDTH)}"
+
+
+# Columns of a manual, as those of a terminal.
+WIDTH = 80

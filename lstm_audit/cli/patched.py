@@ -65,9 +65,10 @@ def _describe_gates(gates: Sequence[AnyGate], width: int) -> Iterator[str]:
     numbers = [f"  bias {bias:{wide[0]}}   activation {active}".rstrip() for bias, active in cells]
     room = max(width - max(map(len, numbers)) - len("  f ") - 1, NARROWEST)
     names = shorten([shown_address(gate.lstm) for gate in gates], room, "…")
+    names = [f"{name} {gate.gate}" for name, gate in zip(names, gates, strict=True)]
     left = max(map(columns_wide, names))
-    for gate, name, text in zip(gates, names, numbers, strict=True):
-        yield f"  {fill_column(name, left, left=True)} {gate.gate}{text}"
+    for name, text in zip(names, numbers, strict=True):
+        yield f"  {fill_column(name, left, left=True)}{text}"
     rounded: dict[str, float] = {}
     for gate in gates:
         if gate.error:
