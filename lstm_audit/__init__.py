@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from .gate import assert_forget_gate as assert_forget_gate
     from .gate import check as check
     from .history import Trend as Trend
-    from .linting import Linted as Linted
+    from .linting import LintAudit as LintAudit
     from .linting import lint as lint
     from .monitoring import GateWarning as GateWarning
     from .monitoring import Monitor as Monitor
@@ -78,7 +78,7 @@ else:
         "fleet": ("audit",),
         "gate": ("Checked", "assert_forget_gate", "check"),
         "history": ("Trend",),
-        "linting": ("Linted", "lint"),
+        "linting": ("LintAudit", "lint"),
         "monitoring": ("GateWarning", "Monitor", "monitor"),
         "patching.api": ("Patched", "patch", "undo"),
         "patching.undo": ("Undone",),
@@ -102,8 +102,8 @@ else:
 
 __all__ = [
     "Activity", "Alarm", "Audit", "AuditError", "BadPolicy", "Checked", "Comparison", "FileAudit",
-    "FileError", "Finding", "GateActivity", "GateWarning", "Linted", "MalformedFile", "MissingFile",
-    "MissingPackage", "Monitor", "NotPatchable", "Patched", "Policy", "PresetFacts", "Probe",
+    "FileError", "Finding", "GateActivity", "GateWarning", "LintAudit", "MalformedFile",
+    "MissingFile", "MissingPackage", "Monitor", "NotPatchable", "Patched", "Policy", "PresetFacts", "Probe",
     "Reading", "Row", "Skipped", "Trend", "Undone", "UnknownFormat", "Unreadable", "__version__",
     "assert_forget_gate", "audit", "check", "diff", "explain", "gates", "lint", "load_policy",
     "monitor", "patch", "presets", "probe", "trend", "undo",

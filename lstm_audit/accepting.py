@@ -37,7 +37,7 @@ def accept(path: str, audit: Audit, request: Request) -> None:
     save_baseline(update(old, audit.findings, judged), path)
 
 
-def hold(path: str, audit: Audit, request: Request) -> Matched:
+def compare_with(path: str, audit: Audit, request: Request) -> Matched:
     """The findings that are new, those that are known, and the entries that are stale."""
     baseline = load_baseline(path)
     if not all(file.format in SOURCE_FORMATS for file in audit.files):
@@ -57,7 +57,7 @@ def hold_against(path: str, request: Request, updates: bool) -> Hold:
             return only(found, ()), found.findings, ()
         if updates:
             return found, (), ()
-        held = hold(path, found, request)
+        held = compare_with(path, found, request)
         return only(found, held.new), held.known, tuple(entry.key for entry in held.stale)
 
     return hide

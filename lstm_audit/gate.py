@@ -7,7 +7,7 @@ that says what was measured, what was expected and what to do. Promise: the same
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -27,6 +27,7 @@ from .step import probe as measure_cells
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    from .accepting import Hold
     from .patching.api import Patched
 
 
@@ -174,10 +175,6 @@ def check(
     shown, accepted, stale = held(found, True)
     outcome = verdict(found, chosen, new=shown.findings, allow_skipped=allow_skipped)
     return Checked(shown, chosen, outcome, accepted, stale, patched, refused)
-
-
-# The audit without what is accepted; that, and stale keys. The second argument: the last look.
-Hold = Callable[[Audit, bool], tuple[Audit, tuple[Finding, ...], tuple[str, ...]]]
 
 
 def show_all(found: Audit, last: bool) -> tuple[Audit, tuple[Finding, ...], tuple[str, ...]]:

@@ -1,7 +1,7 @@
 """`lstm_audit.lint`: the linter from Python, and its fixes.
 
-Comes in: paths, or the text of a source. Goes out: `Linted`, an `Audit` of sources. Promise: what
-`lstm-audit lint` finds and writes; nothing that is linted is imported or executed.
+Comes in: paths, or the text of a source. Goes out: `LintAudit`, an `Audit` of sources.
+Promise: what `lstm-audit lint` finds and writes; nothing that is linted is imported or executed.
 """
 
 import os
@@ -19,10 +19,8 @@ if TYPE_CHECKING:
     from .source.mend import Mended
     from .source.runs import LintRequest
 
-Path = str | os.PathLike[str]
 
-
-class Linted(Audit, view="audited"):
+class LintAudit(Audit, view="audited"):
     """The audit of sources. `unjudged` are the places that could not be followed, each with its
     path; `mended` the sources that fixes changed, or under `dry_run` would, each with its diff.
     """
@@ -43,11 +41,11 @@ class Linted(Audit, view="audited"):
         object.__setattr__(self, "mended", mended)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Linted, (Audit(*self._values()), self.unjudged, self.mended)
+        return LintAudit, (Audit(*self._values()), self.unjudged, self.mended)
 
 
 def lint(
-    target: Path | Sequence[Path],
+    target: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     policy: PolicyLike = None,
     *,
     jobs: int = 1,
@@ -56,15 +54,15 @@ def lint(
     fix: bool = False,
     unsafe_fixes: bool = False,
     dry_run: bool = False,
-    baseline: Path | None = None,
+    baseline: str | os.PathLike[str] | None = None,
     update_baseline: bool = False,
-) -> Linted:
+) -> LintAudit:
     """What the code that initialises an LSTM makes of its forget gate, without running it.
 
     `target` is a source, a notebook, a folder or a glob, a list of these, or the text of a source
     (recognised by its line ends). `policy` is as in `check`, `exclude` as in `audit`. `fix` applies
     the edits that were proven to mend a finding, `unsafe_fixes` the others too, and then looks
-    again; under `dry_run` nothing is written, and `Linted.mended` has the diffs. `baseline` and
+    again; under `dry_run` nothing is written, and `LintAudit.mended` has the diffs. `baseline` and
     `update_baseline` are as in `check`. Findings have a line and a column.
 
     Raises `BadPolicy` for a path that does not exist, `MalformedFile` for a text that is no Python.
@@ -90,7 +88,7 @@ def lint(
 
         held = hold_against(os.fspath(baseline), Request(policy=chosen), update_baseline)
         audit = held(audit, True)[0]
-    return Linted(audit, found.unjudged, mended)
+    return LintAudit(audit, found.unjudged, mended)
 
 
 def _mend(
@@ -103,7 +101,7 @@ def _mend(
 
 def _lint_text(
     text: str, request: "LintRequest", fixes: bool, unsafe: bool, dry_run: bool
-) -> Linted:
+) -> LintAudit:
     """A text of no file: its fixes are shown, and can be written nowhere."""
     from .source.mend import Mended, make_diff, mend_bytes  # 8 ms, as above
     from .source.runs import lint_bytes  # loaded already
@@ -115,4 +113,4 @@ def _lint_text(
     audit = Audit(tuple(file for file in (found.file,) if file is not None), sources=1)
     better = mend_bytes(data, name, request, unsafe) if fixes else None
     mended = (Mended(name, better[1], make_diff(name, data, better[0])),) if better else ()
-    return Linted(audit, tuple((name, entry) for entry in found.unjudged), mended)
+    return LintAudit(audit, tuple((name, entry) for entry in found.unjudged), mended)

@@ -4,7 +4,7 @@ Comes in: an `Audit` and the baseline's path. Goes out: the findings that it doe
 Promise: what the baseline hides is counted, and what it hides for nothing is named.
 """
 
-from ..accepting import hold
+from ..accepting import compare_with
 from ..facts import Audit, Finding
 from ..pipeline import Request
 from ..reports.words import counted, escape
@@ -15,7 +15,7 @@ def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[
     """The findings that are new; what is known is counted on stderr, and what is stale is named
     there.
     """
-    compared = hold(path, audit, request)
+    compared = compare_with(path, audit, request)
     if compared.known and not quiet:
         tell(f"{counted(len(compared.known), 'finding')} accepted by the baseline")
     for entry in compared.stale:

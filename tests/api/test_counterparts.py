@@ -48,7 +48,7 @@ OWN: Mapping[str, Mapping[str, str]] = {
     "audit": {"no_init": "numbers_only", "verify": "policy"},
     "lint": {
         "stdin_filename": "[a text has no file]",
-        "show_unjudged": f"[Linted.unjudged: {RETURNED}]",
+        "show_unjudged": f"[LintAudit.unjudged: {RETURNED}]",
         "select": "policy",
         "ignore": "policy",
         "fail_on": "policy",
