@@ -103,8 +103,9 @@ else:
 __all__ = [
     "Activity", "Alarm", "Audit", "AuditError", "BadPolicy", "Checked", "Comparison", "FileAudit",
     "FileError", "Finding", "GateActivity", "GateWarning", "LintAudit", "MalformedFile",
-    "MissingFile", "MissingPackage", "Monitor", "NotPatchable", "Patched", "Policy", "PresetFacts", "Probe",
-    "Reading", "Row", "Skipped", "Trend", "Undone", "UnknownFormat", "Unreadable", "__version__",
+    "MissingFile", "MissingPackage", "Monitor", "NotPatchable", "Patched", "Policy", "PresetFacts",
+    "Probe", "Reading", "Row", "Skipped", "Trend", "Undone", "UnknownFormat", "Unreadable",
+    "__version__",
     "assert_forget_gate", "audit", "check", "diff", "explain", "gates", "lint", "load_policy",
     "monitor", "patch", "presets", "probe", "trend", "undo",
 ]  # fmt: skip
