@@ -1,4 +1,5 @@
-"""Registries: `python tests/benchmarks/fleet.py http|local|dask`, by hand, on a quiet machine.
+"""Registries: `python tests/benchmarks/fleet.py http|local|dask [FILES ...]`, by hand, on a quiet
+machine. Other numbers of files than the usual ones draw no picture.
 
 `http`: a server on this machine that waits 50 ms before each answer: round trips and bytes of a
 file of a gigabyte, files/s of a thousand small ones by threads. `local`: files/s and peak memory of
@@ -80,7 +81,11 @@ print(time.perf_counter() - start, time.process_time(), used.ru_maxrss)
 """
 
 
-def local(sizes: tuple[int, ...] = (1000, 2000, 5000, 10_000, 20_000)) -> None:
+SIZES = (1000, 2000, 5000, 10_000, 20_000)
+
+
+def local(*given: int) -> None:
+    sizes = given or SIZES
     points = []
     for files in sizes:
         with tempfile.TemporaryDirectory() as name:
@@ -101,7 +106,8 @@ def local(sizes: tuple[int, ...] = (1000, 2000, 5000, 10_000, 20_000)) -> None:
         print(
             f"10^{len(str(more)) - 1} files: {more / rate / 3600:.1f} h on one core, {points[-1][2]:.0f} MiB"
         )
-    SVG.write_text(draw(points))
+    if sizes == SIZES:
+        SVG.write_text(draw(points))
 
 
 def draw(points: list[tuple[int, float, float]]) -> str:
@@ -157,5 +163,5 @@ def dask(files: int = 2000) -> None:
 
 if __name__ == "__main__":
     print("load", os.getloadavg(), "cores", os.cpu_count())
-    {"http": http, "local": local, "dask": dask}[sys.argv[1]]()
+    {"http": http, "local": local, "dask": dask}[sys.argv[1]](*map(int, sys.argv[2:]))
     print("load", os.getloadavg())
