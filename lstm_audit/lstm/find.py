@@ -237,8 +237,10 @@ def _lookalike(group: Group, tensors: Mapping[str, Tensor], kind: str) -> Iterat
             t.dtype.decode and len(t.shape) == 1 and t.elements <= MAX_BIAS for t in biases.values()
         )
     ):
-        hidden = shape_of(tensors, recurrent)[-2:][1 - group.convention.gate_axis]
-        yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
+        shape = shape_of(tensors, recurrent)[-2:]
+        if len(shape) == 2:
+            hidden = shape[1 - group.convention.gate_axis]
+            yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
 
 
 # A reader that cannot read a tensor (a class it does not know, a quantised storage) does not know

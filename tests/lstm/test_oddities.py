@@ -329,3 +329,18 @@ def test_unread_tensors_without_end_are_cut() -> None:
     with pytest.raises(MalformedFile, match="look like recurrences") as refused:
         find.find_lstms(checkpoint._replace(skipped=(*lost, *rest)))
     assert refused.value.kind == "limit"
+
+
+def test_parts_of_any_shape_give_rows_or_reasons(tmp_path: Path) -> None:
+    """A weight of one axis beside a bias alone ended in a traceback."""
+    shapes = ((), (12,), (3,), (12, 1), (1, 12), (12, 3), (12, 2, 1), (0, 3), (12, 0))
+    path = tmp_path / "odd.pt"
+    for ih in (None, *shapes):
+        for hh in (None, *shapes):
+            for biases in ("ih", "hh", ""):
+                named = {"weight_ih_l0": ih, "weight_hh_l0": hh}
+                named |= {f"bias_{half}_l0": (12,) for half in (biases,) if half}
+                state = {name: torch.zeros(shape) for name, shape in named.items() if shape is not None}  # fmt: skip
+                torch.save({"rnn": state, "head": torch.ones(2)}, path)
+                (audit,) = lstm_audit.audit(path).files or (None,)
+                assert audit is None or all(isinstance(entry, Skipped) for entry in audit.skipped)
