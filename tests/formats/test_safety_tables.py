@@ -14,8 +14,8 @@ import onnx_models as o
 import pytest
 from formats.test_coreml import PROGRAM, biases, layer, vector
 from formats.test_coreml import model as coreml
-from formats.test_graph_files import GRAPHS
 from formats.test_onnx import GOOD, HOSTILE, _doubling, _nested, with_external
+from graph_files import GRAPHS
 
 from lstm_audit.errors import AuditError
 from lstm_audit.formats import tflite

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import onnx_models as o
 import pytest
-from formats.test_graph_files import GRAPHS
 from formats.test_safety_tables import Flat
+from graph_files import GRAPHS
 
 import lstm_audit
 from lstm_audit.errors import NotPatchable
