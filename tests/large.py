@@ -90,27 +90,29 @@ def write_safetensors(path: Path) -> Path:
     return path
 
 
-def write_h5(path: Path, hidden: int = 32) -> Path:
+def write_h5(path: Path, hidden: int = 32, spread: bool = False) -> Path:
     """As Keras 2 saves weights: an embedding of a gigabyte, then a group a layer; datasets are
     never written but for the biases and the last number, which makes the file as long as it says.
+    `spread`: behind each LSTM stands a dense layer of 256 MB.
     """
     import h5py
     import numpy
 
     with h5py.File(path, "w") as file:
         layers = ["embedding", *(f"lstm_{k}" for k in range(4))]
+        if spread:
+            layers = [one for k in range(4) for one in (f"lstm_{k}", f"embedding_{k}")]
         file.attrs["layer_names"] = numpy.array(layers, dtype="S")
         file.attrs["backend"] = b"tensorflow"
         file.attrs["keras_version"] = b"2.15.0"
         for layer in layers:
             group = file.create_group(layer)
             parts = ["kernel", "recurrent_kernel", "bias"] if "lstm" in layer else ["embeddings"]
+            rows = GIGABYTE // 4 // 256 // (4 if spread else 1)
             inner = f"{layer}/lstm_cell" if "lstm" in layer else layer
             group.attrs["weight_names"] = numpy.array([f"{inner}/{p}:0" for p in parts], dtype="S")
             for part in parts:
-                shape = (
-                    (GIGABYTE // 4 // 256, 256) if part == "embeddings" else (hidden, 4 * hidden)
-                )
+                shape = (rows, 256) if part == "embeddings" else (hidden, 4 * hidden)
                 made = group.create_dataset(
                     f"{inner}/{part}:0", (4 * hidden,) if part == "bias" else shape, dtype="f4"
                 )

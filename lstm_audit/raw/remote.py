@@ -123,6 +123,11 @@ class RemoteSource:
             self._forget()
         return data[at - first * BLOCK : at - first * BLOCK + n]
 
+    def holds(self, at: int, n: int) -> bool:
+        """Whether these bytes were fetched already, and are kept."""
+        blocks = range(at // BLOCK, -(-min(at + n, self.size) // BLOCK))
+        return all(k in self._blocks for k in blocks)
+
     def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
         """Fetch these (place, length) together, as far as they can be kept."""
         places = [(at, min(at + n, self.size)) for at, n in ranges if n > 0 and at < self.size]

@@ -120,6 +120,11 @@ class Span:
             source: Any = self.source  # what is far has `prefetch`
             source.prefetch((self.start + at, size) for at, size in places)
 
+    def is_there(self, at: int, size: int) -> bool:
+        """Whether these bytes can be read without asking one that is far."""
+        source: Any = self.source
+        return not source.far or source.holds(self.start + at, size)
+
     def sealed_by(self, look: Sealer) -> "Span":
         """The same bytes under one more, inner checksum, looked up when it is asked for."""
         return Span(self.source, self.start, self.size, (look, *self.sealers))

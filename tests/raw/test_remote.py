@@ -152,6 +152,26 @@ def test_a_gigabyte_takes_few_requests_and_round_trips(kind: str, web: Web) -> N
     assert len(web.rounds) <= 4, web.rounds
 
 
+@pytest.mark.parametrize(
+    ("hidden", "spread", "requests", "rounds"), [(256, False, 10, 4), (256, True, 13, 5)]
+)
+def test_a_request_a_place_of_an_h5_of_wide_lstms(
+    hidden: int, spread: bool, requests: int, rounds: int, web: Web
+) -> None:
+    """HDF5 writes structures between the arrays as they come: a matrix of a megabyte parts them, and
+    no store gives two places in one answer. They are asked for together, level by level.
+    """
+    pytest.importorskip("h5py", reason="h5py writes the large file: .[references]")
+    path = WRITERS["h5"](web.folder / "large.h5", hidden, spread)
+    web.latency = 0.05
+    found = lstm_audit.audit(web.url(path.name))
+    assert [row.measures for row in found.rows] == [row.measures for row in lstm_audit.audit(path)]
+    assert len(found.rows) == 4
+    assert web.requests <= requests, web.asked
+    assert web.bytes <= 512 << 10
+    assert len(web.rounds) <= rounds, web.rounds
+
+
 def test_a_refusal_that_passes_is_asked_again(web: Web) -> None:
     web.failures[:] = [503, 429, 500]
     assert len(lstm_audit.audit(web.url("m.pt")).rows) == 4

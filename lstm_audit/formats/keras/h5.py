@@ -74,7 +74,7 @@ def read_objects(span: Span) -> Weights:
     left_out: list[str] = []
 
     def enter(path: str) -> bool:
-        if path in OPTIMIZERS:
+        if path in OPTIMIZERS and path not in left_out:
             left_out.append(path)
         return path not in OPTIMIZERS
 

@@ -32,7 +32,7 @@ MAX_CHECKED = 4 << 20
 MAX_INFLATED = 64 << 20
 
 # Bytes before and behind an object that are fetched with it from a source that is far.
-AROUND = 1 << 14
+BEFORE, BEHIND = 1 << 13, 1 << 14
 
 # Bytes that an address or a length may take.
 SIZES = (2, 4, 8)
@@ -107,7 +107,7 @@ class File:
         """
         if self.span.source.far:
             inside = (at for at in addresses if at < self.span.size)
-            self.span.announce((max(0, at - AROUND), 2 * AROUND) for at in inside)
+            self.span.announce((max(0, at - BEFORE), BEFORE + BEHIND) for at in inside)
 
     def cursor(self, at: int, size: int) -> "Cursor":
         """A walk over `size` bytes at the address `at`."""

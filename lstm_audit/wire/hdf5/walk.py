@@ -5,13 +5,13 @@ read once, however many names it has, so that links in circles end; a dataset th
 does not hide the others.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 from ...errors import MalformedFile
 from ...raw.span import Span
 from .attributes import Attributes
 from .dataset import Dataset, read_dataset
+from .fetch import Enter, fetch_structures
 from .file import File
 from .groups import read_links
 from .header import LAYOUT, read_messages
@@ -25,9 +25,6 @@ MAX_DEPTH = 64
 
 # Characters of a group's path.
 MAX_PATH = 1024
-
-# Whether the object at a path is wanted; what is below it is then not read either.
-Enter = Callable[[str], bool]
 
 
 class Tree(NamedTuple):
@@ -47,6 +44,8 @@ class Tree(NamedTuple):
 # group that is met again is not entered twice, which is what ends a circle of links.
 def read_hdf5(span: Span, enter: Enter = lambda path: True) -> Tree:
     """Walk a file; raises `MalformedFile` when its structure is broken."""
+    if span.source.far:
+        fetch_structures(span, enter)
     file = File(span)
     tree = Tree({}, {}, {})
     names: dict[int, str] = {}
@@ -61,7 +60,6 @@ def read_hdf5(span: Span, enter: Enter = lambda path: True) -> Tree:
             links = _add_object(file, tree, path, at)
             met += len(links)
             _bound(file, met, depth, path)
-            file.announce(address for _, address in links)
             prefix = f"{path}/" if path else ""
             todo += [(prefix + name, address, depth + 1) for name, address in reversed(links)]
     return tree
