@@ -5,7 +5,7 @@ what it is (LSTM, RNN, cell), or the one word that only an LSTM has, forget.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from .draft import Draft
@@ -14,6 +14,8 @@ from .scene import LSTM_WORD, Scene, Sight, cell_of, says_cell, says_lstm
 from .siblings import HIDDEN_TEXT, GateNames, WeightPair, pairs, stem_of
 
 NUMBERED = r"(?P<module>.*?)[./|](?P<stem>\w+)[./|](?P<gate>[0-3])(?P<leaf>[./|]\w+)?"
+# The same, with the number joined to the word: `gate1`, `fc_4`.
+COUNTED = r"(?P<module>.*?)[./|](?P<stem>[A-Za-z]\w*?)(?P<gate>[0-4])(?P<leaf>[./|]\w+)?"
 # A list of gates: of layers of other names only where the module says LSTM.
 GATE_LISTS = r"(?i)^\w*gates?(?:_?(?:list|layers|linears|fcs))?$"
 
@@ -65,26 +67,25 @@ def _numbered(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     """Four weights of one shape, a number each, in a list of gates."""
     lists: dict[tuple[str, str, str], dict[str, str]] = {}
     for name in left:
-        if name[-1:].isdigit() or stem_of(name)[1].isdigit():
-            seen = re.fullmatch(NUMBERED, name)
+        if name[-1:].isdigit() or stem_of(name)[1][-1:].isdigit():
+            seen = re.fullmatch(NUMBERED, name) or re.fullmatch(COUNTED, name)
             if seen and (says_lstm(seen["module"]) or says_cell(seen["module"])):
                 key = seen["module"], seen["stem"], seen["leaf"] or ""
                 lists.setdefault(key, {})[seen["gate"]] = name
     for (module, stem, leaf), names in lists.items():
         shapes = {scene.shape(name) for name in names.values()}
         shape = min(shapes)
+        first = "0" if "0" in names else "1"
         if len(names) != 4 or len(shapes) != 1 or len(shape) < 2 or shape[0] >= shape[1]:
             continue
         if says_lstm(module) or re.match(GATE_LISTS, stem):
-            members = dict(zip("ifgo", (names[k] for k in "0123"), strict=True))
-            family = GateNames(module, _template(names["0"], leaf), _NUMBERS, members, False)
+            members = dict(zip("ifgo", map(names.__getitem__, sorted(names)), strict=True))
+            words = dict(zip("ifgo", sorted(names), strict=True))
+            family = GateNames(module, _template(names[first], leaf), words, members, False)
             biases = _biases(family, scene)
             why = "four weights over the input and the hidden state, by number"
             draft = Draft.of_families(module, [family, *biases], family, scene.shape, shape[0])
             yield Sight(module, tuple(names.values()), why, draft)
-
-
-_NUMBERS: Mapping[str, str] = dict(zip("ifgo", "0123", strict=True))
 
 
 def _template(name: str, leaf: str) -> str:
@@ -101,7 +102,7 @@ def _biases(family: GateNames, scene: Scene) -> list[GateNames]:
     if not all(members.values()):
         return []
     leaf = members["i"][family.template.index("{gate}") + 1 :]
-    return [GateNames(family.module, _template(members["i"], leaf), _NUMBERS, members, False)]
+    return [GateNames(family.module, _template(members["i"], leaf), family.words, members, False)]
 
 
 def _stacked_gates(left: Sequence[str], scene: Scene) -> Iterator[Sight]:

@@ -1117,13 +1117,16 @@ GATHERED = frozenset(
     {
         "grad", "grads", "gradient", "gradients", "fisher", "fishers", "hessian", "hessians",
         "hess", "omegas", "importances", "moment", "moments", "adam", "adagrad", "rmsprop",
+        "adamw", "nadam", "radam", "adamax", "adafactor", "adadelta", "adabelief", "gradvar",
     }
 )  # fmt: skip
 
-# Whole components that are never a model's.
+# Whole components that are never a model's; the c of SCAFFOLD are control variates (Karimireddy
+# 2020).
 GATHERED_NAMES = frozenset(
     {"sq_mean", "sq_means", "cov_mat_sqrt", "importance_scores", "pruning_masks", "prune_masks",
-     "sparsity_masks", "weight_masks"}
+     "sparsity_masks", "weight_masks", "c_local", "c_global", "c_locals", "c_server", "c_client",
+     "control_variate", "control_variates", "client_controls", "server_control", "scaffold_c"}
 )  # fmt: skip
 
 # The same, where the word is a model's as well (a mask estimator): they count if what lies under
@@ -1135,7 +1138,12 @@ MIRRORS = frozenset(
         "scores", "delta", "deltas", "update", "updates", "velocity", "velocities", "momentum",
         "momenta", "noise", "eps", "epsilon", "precision", "sparsity", "residual", "residuals",
         "preconditioner", "kfac", "slots", "variate", "variates", "feedback", "m", "v", "mt",
-        "vt", "nu", "logvar", "sq", "vector",
+        "vt", "nu", "logvar", "sq", "vector", "c", "u", "z", "dual", "duals", "multiplier",
+        "multipliers", "lagrange", "lambda", "correction", "corrections", "drift", "drifts",
+        "curvature", "precond", "preconditioners", "shampoo", "kron", "soap", "muon", "lion",
+        "diff", "diffs", "difference", "differences", "displacement", "attribution", "attributions",
+        "relevance", "snr", "integral", "integrals", "sparsities",
+        "accumulator", "accumulators", "step", "steps", "history",
     }
 )  # fmt: skip
 
@@ -1160,6 +1168,10 @@ PLAIN = frozenset(
         "last", "running", "total", "sum", "sample", "weight", "weights", "buffer", "buffers",
         "tensor", "tensors", "map", "list", "task", "tasks", "local", "global", "first", "second",
         "si", "mas", "ewc", "lottery", "pruning", "prune", "posterior", "prior", "taylor", "error",
-        "control", "log", "per", "cov", "mat", "sqrt", "dropout",
+        "control", "log", "per", "cov", "mat", "sqrt", "dropout", "of", "the", "trace",
+        "empirical", "big", "small", "path", "nesterov", "heavy", "ball", "order",
+        "pseudo", "client", "clients", "server", "worker", "workers", "round", "model", "scaffold",
+        "feddyn", "fedprox", "admm", "variables", "variable", "sam", "by", "abs",
+        "max", "min", "stat", "stats",
     }
 )  # fmt: skip

@@ -76,7 +76,7 @@ def find_lstms(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Foun
     everything = "\n".join(names)
     for row in _rows(declared) if declared else ROWS:
         if row.convention.hint in everything:
-            got, taken = _apply(row, names, checkpoint, _settled(outcomes))
+            got, taken = _apply(row, names, checkpoint, outcomes)
             outcomes += got
             names = [name for name in names if name not in taken] if taken else names
     lstms = [outcome for outcome in outcomes if isinstance(outcome, Lstm)]
@@ -144,33 +144,27 @@ def _with_graphs(found: Found, graphs: Sequence[Graph]) -> Found:
     return found._replace(lstms=tuple(sorted(lstms, key=report_order)), skipped=tuple(skipped))
 
 
-# What was skipped is said already. Beside an LSTM, biases that its row has no slot for enter its
-# gates or they do not: that is for `weigh_extras` to say, so they must stay among the names.
-def _settled(outcomes: Iterable[GroupResult]) -> set[str]:
-    """The modules in which biases without a weight mean nothing more."""
-    return {
-        outcome.module
-        for outcome in outcomes
-        if not isinstance(outcome, Lstm) or outcome.convention in CONVERTED
-    }
-
-
-# Quantising a model dynamically leaves the float cell's attribute names behind (biases without
-# weights) in a module that was read already by its packed weights: those leftovers are taken
-# silently, anything else would be reported twice.
+# Biases without a weight in a module that an earlier row spoke of are one of two things. Quantising
+# a model dynamically leaves the float cell's attribute names behind, and what was skipped is said
+# already: such leftovers are taken silently, anything else would be reported twice. Beside an LSTM
+# of another row they may enter its gates: they stay among the names, for `weigh_extras` to say so.
 def _apply(
-    row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint, settled: Collection[str]
+    row: ConventionRow,
+    names: Sequence[str],
+    checkpoint: Checkpoint,
+    before: Sequence[GroupResult],
 ) -> tuple[list[GroupResult], set[str]]:
-    """One row of the table over the names that no row before it took; `settled` as in `_settled`.
-
-    Biases without a weight in such a module are what conversion left behind: a dynamically
-    quantised cell keeps the attributes of the one it was made from.
+    """One row of the table over the names that no row before it took; `before` is what those rows
+    found.
     """
     outcomes: list[GroupResult] = []
     taken: set[str] = set()
+    read = {one.module: one.convention for one in before if isinstance(one, Lstm)}
+    spoken = {outcome.module for outcome in before}
     for group in _announced(match(row, names, checkpoint), checkpoint.tensors):
-        if group.module in settled and "recurrent" not in group.first:
-            taken.update(group.parts.values())
+        if group.module in spoken and "recurrent" not in group.first:
+            if read.get(group.module) is None or read[group.module] in CONVERTED:
+                taken.update(group.parts.values())
             continue
         outcome = _judge(group, checkpoint)
         if outcome is not None:
@@ -230,17 +224,16 @@ def _lookalike(group: Group, tensors: Mapping[str, Tensor], kind: str) -> Iterat
     recurrent = group.first.get("recurrent")
     names = [name for (_, key), name in group.parts.items() if slots[key].role == "bias"]
     biases = {name: tensors[name] for name in names}
+    shape = shape_of(tensors, recurrent) if recurrent else ()
     if (
-        recurrent
+        (len(shape) == 2 or group.convention.kernel_first)
         and biases
         and all(
             t.dtype.decode and len(t.shape) == 1 and t.elements <= MAX_BIAS for t in biases.values()
         )
     ):
-        shape = shape_of(tensors, recurrent)[-2:]
-        if len(shape) == 2:
-            hidden = shape[1 - group.convention.gate_axis]
-            yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
+        hidden = shape[-2:][1 - group.convention.gate_axis]
+        yield Lookalike(group.module, group.layer, group.direction, kind, hidden, biases)
 
 
 # A reader that cannot read a tensor (a class it does not know, a quantised storage) does not know

@@ -42,6 +42,7 @@ class NamedLayer(NamedTuple):
 def layer_of(name: str) -> NamedLayer:
     """Where the layer is one of a sequence, the sequence's name is its stem."""
     module, stem, leaf = stem_of(name)
+    stem = re.sub(r"(?<=gates)_(?:kernel|weights?|w)$", "", stem)
     if stem.isdigit() and leaf and re.search(JOINT_STEMS, stem_of(module)[1]):
         module, stem, _ = stem_of(module)
     return NamedLayer(module, stem, leaf)
@@ -69,7 +70,9 @@ def _look(name: str, layer: NamedLayer, scene: Scene) -> Sight | None:
     if not (gates or ((lstm or cell) and (not plain or re.search(JOINT_STEMS, plain)))):
         return None
     shape = scene.shape(name)
-    axis = joint_axis(shape)
+    axes = joint_axes(shape)
+    # A bias settles which of two axes is the gates'; without one it is the first that fits.
+    axis = next((a for a in axes if find_bias(name, shape[a], scene)), next(iter(axes), None))
     own = stem_of(name)[0]
     if axis is None or _has_gru(layer.module, scene) or has_others(name, own, scene):
         return None
@@ -96,15 +99,14 @@ def _is_cell(
     return bool(recurrent and biased and shape[axis] > shape[1 - axis])
 
 
-def joint_axis(shape: tuple[int, ...]) -> int | None:
-    """The gate axis of a weight (4H, in + H): the rest must leave room for an input."""
+def joint_axes(shape: tuple[int, ...]) -> list[int]:
+    """The axes of a weight (4H, in + H) that may be the gates': the rest must leave room for an
+    input.
+    """
     if not 2 <= len(shape) <= 5 or 0 in shape:
-        return None
-    for axis in (0, 1) if len(shape) == 2 else (0,):
-        rows, columns = shape[axis], shape[1 - axis]
-        if rows % 4 == 0 and columns > rows // 4 and rows > 4:
-            return axis
-    return None
+        return []
+    sides = (0, 1) if len(shape) == 2 else (0,)
+    return [a for a in sides if shape[a] % 4 == 0 and shape[1 - a] > shape[a] // 4 > 1]
 
 
 def _has_gru(module: str, scene: Scene) -> bool:

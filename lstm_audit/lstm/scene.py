@@ -16,7 +16,10 @@ from .siblings import stem_of
 
 LSTM_WORD = r"(?i)lstm"
 # A module that is an LSTM by its name, not one that stands behind it (`post_lstm_gate`).
-LSTM_MODULE = r"(?i)(?<!post_)(?<!pre_)(?<!after_)lstm(?:_?(?:cell|layer|block|unit|core))?s?_?\d*$"
+LSTM_MODULE = (
+    r"(?i)(?<!post_)(?<!pre_)(?<!after_)"
+    r"lstm(?:[_-]?(?:cell|layer|block|unit|core|builder))?s?_?\d*$"
+)
 
 CELL_WORD = r"(?i)(?:^|[^a-z])(?:cells?|rnns?|recurrent|recurrence)(?![a-z])|rnn_?cell"
 # Components that only hold tensors: the name of the cell is the one above.

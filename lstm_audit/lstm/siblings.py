@@ -78,6 +78,7 @@ WORDS_OF_H: Mapping[str, Sequence[str]] = {
     "prev": ("x", "in", "input", "cur"),
     "h": ("x", "i", "in", "input"),
     "H": ("X", "I", "W"),
+    "RW": ("W",),
     "U": ("W",),
     "R": ("W",),
     "V": ("W", "U"),
@@ -89,7 +90,7 @@ WORDS_OF_H: Mapping[str, Sequence[str]] = {
 
 H_WORD = (
     r"hidden2hidden|recurrent_?|hidden|hid|h2h|h2g|hh|Hh|mh|uh(?=$|[._])|rec(?![a-z])|state|prev|"
-    r"(?<![a-z])[hursv](?![a-z])|[hH](?=$|[._])|[URV]"
+    r"(?<![a-z])[hursv](?![a-z])|[hH](?=$|[._])|RW|[URV]"
 )
 
 

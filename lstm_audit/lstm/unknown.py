@@ -32,8 +32,8 @@ from .draft import Draft, describe_skip
 from .joint import find_joint, find_stacked
 from .kind import claimed_kind, worded_kind
 from .match import paths
-from .scene import LSTM_WORD, Scene, Sight, cell_of, says_lstm, scene_of
-from .siblings import GateNames, families, pairs
+from .scene import LSTM_WORD, Scene, Sight, cell_of, says_cell, says_lstm, scene_of
+from .siblings import GateNames, WeightPair, families, pairs
 
 # Entries of one file; more would tell a reader nothing new.
 MAX_UNKNOWN = 64
@@ -169,6 +169,11 @@ def _paired(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
         x, h = scene.shape(pair.source), scene.shape(pair.recurrent)
         axis = _gate_axis(x, h, bool(re.search(LSTM_WORD, pair.recurrent)))
         if axis is None:
+            if _stacked(x, h) and (h[0] == 1 or says_lstm(pair.module) or says_cell(pair.module)):
+                why = f"{h[0]} recurrent weights of {h[1]} x {h[2]} in one array"
+                yield Sight(pair.module, (pair.source, pair.recurrent), why)
+            continue
+        if x == h and _is_gated_unit(pair):
             continue
         rows, hidden = (h[0], h[1]) if axis == 0 else (h[-1], h[-2])
         why = f"a recurrent weight of {h[0]} x {h[1]}: {rows // hidden} gates of {hidden}"
@@ -178,6 +183,19 @@ def _paired(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
         # A declared convention knows no kernels whose channels come last.
         draft = Draft.of_pair(pair, axis, left, scene.shape) if axis == 0 or len(h) == 2 else None
         yield Sight(pair.module, names, why, draft)
+
+
+def _is_gated_unit(pair: WeightPair) -> bool:
+    """Two equal weights W and V, the names of a gated linear unit (Shazeer 2020), where nothing
+    says a cell.
+    """
+    last = pair.recurrent[len(pair.module) :].strip("./|").partition(".")[0]
+    return last in ("V", "v") and not (says_lstm(pair.module) or says_cell(pair.module))
+
+
+def _stacked(x: tuple[int, ...], h: tuple[int, ...]) -> bool:
+    """Arrays of several matrices, of layers or directions, as ONNX and `vmap` have them."""
+    return len(x) == len(h) == 3 and x[0] == h[0] and x[1] == h[1] and h[1] == 4 * h[2] and h[2] > 1
 
 
 # Four gates, or five with a highway gate (Zhang et al. 2016). A GRU's three and an RNN's one are
@@ -233,5 +251,7 @@ def _recurrent_shapes(names: Sequence[str], scene: Scene) -> bool:
     for shape in sizes:
         for axis in (0, 1) if len(shape) == 2 else ():
             if shape[1 - axis] and shape[axis] == 4 * shape[1 - axis]:
-                return sum(shape[axis] in other for other in sizes) > 1
+                # PaddlePaddle's dynamic_lstm keeps its peepholes behind the biases: 7H in all
+                wide = {shape[axis], 7 * shape[1 - axis]}
+                return sum(not wide.isdisjoint(other) for other in sizes) > 1
     return False
