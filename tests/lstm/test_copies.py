@@ -57,6 +57,6 @@ def test_an_encoder_and_a_decoder_are_no_copies(tmp_path: Path) -> None:
     assert "cop" not in done.stderr
     torch.save({name.replace("a.", "ema.").replace("b.", ""): v for name, v in state.items()}, path)
     done = run("patch", "--forget-bias", 1, "--layers", "lstm", "--dry-run", path)
-    assert "ema.lstm:l0 look like averaged copies" in done.stderr
+    assert "ema.lstm:l0 looks like an averaged copy" in done.stderr
     done = run("patch", "--forget-bias", 1, "--layers", "ema.lstm", "--dry-run", path)
     assert "only an averaged copy (EMA) is patched: lstm:l0" in done.stderr
