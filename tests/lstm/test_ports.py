@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from test_strangers import (
+from strange import (
     IN,
     MODEL,
     H,

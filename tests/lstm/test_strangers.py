@@ -7,61 +7,32 @@ activation of the cell that is built beside it; else a `skipped` entry that coun
 
 import itertools
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch")
 
+from strange import (
+    F1,
+    IN,
+    MODEL,
+    H,
+    Tensors,
+    audited,
+    counted,
+    gates,
+    joint,
+    one,
+    pair,
+    sides,
+    under,
+    unit,
+    zeros,
+)
 from torch import nn
 
 import lstm_audit
 from lstm_audit.errors import NotPatchable
-
-H, IN = 16, 8
-F1 = 0.7310585786
-QUIET = {"gru", "rnn", "optimizer-state"}
-Tensors = dict[str, Any]
-
-
-def zeros(*size: int) -> Any:
-    return torch.zeros(size)
-
-
-def unit(order: str = "ifgo", value: float = 1.0) -> Any:
-    """A bias of four gates with the value in f."""
-    return torch.cat([torch.full((H,), value if gate == "f" else 0.0) for gate in order])
-
-
-def under(path: str, tensors: Tensors) -> Tensors:
-    return {f"{path}{name}": tensor for name, tensor in tensors.items()}
-
-
-def gates(template: str, words: str | list[str], *size: int) -> Tensors:
-    """A tensor a gate, for every word."""
-    return {template.replace("@", word): zeros(*size) for word in words}
-
-
-def joint(template: str, words: str | list[str]) -> Tensors:
-    """One linear layer over (x, h) a gate."""
-    return gates(f"{template}.weight", words, H, IN + H) | gates(f"{template}.bias", words, H)
-
-
-def sides(x: str, h: str, bias: str, words: str | list[str] = "ifgo") -> Tensors:
-    """Weights of x, weights of h and biases, a tensor a gate."""
-    return gates(x, words, H, IN) | gates(h, words, H, H) | gates(bias, words, H)
-
-
-def pair(path: str, x: str, h: str) -> Tensors:
-    """Two linear layers into four gates."""
-    sizes = {f"{x}.weight": (4 * H, IN), f"{h}.weight": (4 * H, H)}
-    sizes |= {f"{x}.bias": (4 * H,), f"{h}.bias": (4 * H,)}
-    return {f"{path}.{name}": zeros(*size) for name, size in sizes.items()}
-
-
-def one(name: str, *size: int, bias: bool = True) -> Tensors:
-    return {f"{name}.weight": zeros(*size)} | ({f"{name}.bias": zeros(4 * H)} if bias else {})
-
 
 TUTORIAL = {
     f"rnn.linear_{n}_{side}{k}.weight": zeros(H, IN if side == "w" else H)
@@ -156,14 +127,6 @@ SILENT = (
         "joined by pipes": {k.replace(".", "|"): v for k, v in pair("enc", "x2h", "h2h").items()},
     }
 )  # fmt: skip
-
-
-def audited(tensors: Any) -> Any:
-    return lstm_audit.audit(tensors).files[0]
-
-
-def counted(file: Any) -> list[Any]:
-    return [entry for entry in file.skipped if entry.reason not in QUIET]
 
 
 @pytest.mark.parametrize("name", SILENT)
@@ -291,7 +254,6 @@ def test_an_lstm_of_three_gates_is_no_gru(path: str) -> None:
 # --- what only looks like a model, and models that only look like something else
 
 
-MODEL = under("lstm.", nn.LSTM(IN, H).state_dict()) | {"fc.weight": zeros(3, H)}
 ALONE = [
     "grad_dict", "gradient_dict", "accumulated_grads", "fisher_dict", "ewc_fisher", "gradSquared", "hessian_diag",
     "adam_m", "adam/v", "first_moment", "second_moments", "cov_mat_sqrt", "importance_scores",
