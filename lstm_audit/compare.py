@@ -104,6 +104,10 @@ class Comparison(Result, view="compared"):
         }
 
 
+# From the surest evidence to the weakest: what the user said, equal identities, an address that is
+# unique on both sides, and numbers that are related by a formula. Each step sees only what the
+# steps before have left, and takes only pairs that leave no choice: a wrong pair would report a
+# change that never was.
 def compare(a: Audit, b: Audit, matches: Sequence[str] = ()) -> Comparison:
     """Match two audits of one checkpoint each.
 
@@ -165,6 +169,8 @@ def _named(side: Iterable[Identity], name: str) -> list[Identity]:
     return [one for one in side if name in (one.address, one.module, one.module or "(root)")]
 
 
+# Every pair is compared, so the product is bounded. A relation that one LSTM has to two others (all
+# zeros, say) says nothing about which of them it became.
 def _by_numbers(
     left: Mapping[Identity, Row], right: Mapping[Identity, Row]
 ) -> dict[Identity, Identity]:

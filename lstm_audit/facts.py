@@ -69,6 +69,9 @@ class Units(NamedTuple):
         return f"<Units: {len(self.activation)}>"
 
 
+# Facts are what a report, a rule's message or another process may still ask when the file is
+# closed. `lstm.layer.Lstm` has the handles (terms, blocks, spans, a source); nothing here may, or a
+# result would keep a file open and could not be pickled.
 class LstmFacts(NamedTuple):
     """One LSTM, as far as it can be told without its file; see `lstm.layer.Lstm` for the terms.
 
@@ -142,6 +145,9 @@ class Row(NamedTuple):
         return f"<Row {quote_for_repr(self.lstm.address)}: {numbers}>"
 
 
+# A fix is data: target and identities. The command line in a report, the replacement in SARIF,
+# `--fix` and the button in HTML are four renderings of it. When it was a command line, two of them
+# had to parse it back, and a name with a quote in it broke both.
 class Fix(NamedTuple):
     """What mends a finding: a patch target for some LSTMs of its file. `safe`: nothing that was
     learned is lost. `ambiguous`: an address of theirs is also that of another LSTM.
@@ -218,6 +224,9 @@ class Finding(NamedTuple):
         return at.full_address if self.ambiguous else at.address
 
 
+# A result that is kept for a later run is of use only while its file is the same. Size and time are
+# what a local file offers without reading it; a store offers better, and a version that is empty
+# never equals another.
 class Stamp(NamedTuple):
     """What tells a file from a later version of itself: its locator without credentials, its size,
     and its time of change in ns (local) or its ETag, generation or the like (elsewhere).
@@ -261,6 +270,9 @@ class FileError(NamedTuple):
     at: Count | None = None
 
 
+# Not a NamedTuple, since it is a sequence of its LSTMs and not of its five fields. What a tuple
+# gives is written out: it is frozen, compares by value, can be pickled, and can be taken apart by
+# `match`.
 class Audit(Result, view="audited"):
     """The result of one run: of its LSTMs it is a sequence.
 

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from .patching.api import Patched
 
 
+# `bool(checked)` is whether it passed. An object that is always true would let `assert
+# check(model)` pass for every model, which is what people write.
 @dataclass(frozen=True, slots=True, repr=False)
 class Checked(Result, view="checked"):
     """A verdict: the audit it is about, the policy it was held against, and what it comes to.
@@ -107,6 +109,9 @@ class Flags(ForgetBounds, total=False):
     verify: bool | None
 
 
+# The order matters with fixes and a baseline together: accepted findings are hidden before anything
+# is mended, so that a fix is not applied to what was accepted; then the files are looked at again,
+# and the verdict is about what is on disk now.
 def check(
     target: AuditTarget,
     policy: PolicyLike = None,

@@ -39,6 +39,9 @@ class Calls(NamedTuple):
     made: list[LayerCall]
 
 
+# The model is run once, as its owner would, and only listened to: a hook before each LSTM keeps
+# what it is called with. The gates are then computed again from weights and inputs, since torch's
+# kernels never give them away.
 def record_calls(
     module: Any, inputs: Sequence[Any], keywords: dict[str, Any]
 ) -> tuple[list[Calls], list[Skipped]]:

@@ -25,6 +25,11 @@ LONGEST = 64 << 20
 """Bytes of one line: a thousand LSTMs take three million."""
 
 
+# A run that was killed has left lines of results, the last one perhaps torn. As long as inputs come
+# in the order of the lines, the file is read along and nothing is written. At the first input that
+# differs (a new file, a changed stamp) what follows is moved aside, and from there on lines are
+# written anew, found in the old part by a hash of their input where that still stands. So a second
+# kill at any moment loses at most one line.
 class Resumed:
     """The file being continued. `take` every input in order, `put` its results in the same order,
     then `finish`; raises `BadPolicy` where the file is none of results, or of another question, or

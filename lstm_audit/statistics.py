@@ -108,6 +108,9 @@ class StatisticsDocument(NamedTuple):
     statistics: Statistics
 
 
+# A range and two counts are all that can be told of a number without keeping it, and without an
+# order of the files changing the answer: means of sums would differ in their last digit with the
+# order in which workers return.
 class Extent:
     """Counts of one kind, and the range of the numbers that were seen with it."""
 
@@ -131,6 +134,9 @@ class Extent:
         return None if self.least > self.most else (self.least, self.most)
 
 
+# Everything here is bounded by the number of rules, formats and initialisers, not of files: a run
+# of ten million files keeps what one of ten keeps. Initialisers could have a name a file (constant
+# 1.0001, ...), so beyond MOST_INITS new names count as others.
 class Tally:
     """Statistics in the making: `add` one result after the other, then `finish`."""
 

@@ -70,6 +70,9 @@ class Probe(NamedTuple):
         return self.error is None or abs(self.error) <= AGREE
 
 
+# Classes and names only choose which modules are called; what is measured owes nothing to them. So
+# this is the check on everything else in the package: a row that misreads a framework's gate order
+# is off here, whatever its tests say.
 def probe(model: Any) -> tuple[Probe, ...]:
     """Measure every recurrence of a model. This executes the forward of its cells.
 
@@ -112,6 +115,9 @@ def _outermost(probes: list[Probe]) -> Iterator[Probe]:
             yield one
 
 
+# The forward is somebody's code: it may draw random numbers, count calls in an attribute, or update
+# a buffer. All that a module holds is put back by value, since identity alone would not show a
+# change in place.
 @contextmanager
 def _kept(part: Any, torch: Any) -> Iterator[None]:
     """Everything that a step could change, put back."""
@@ -182,6 +188,9 @@ def _sizes(part: Any) -> tuple[int, int] | None:
     return None
 
 
+# Which of the returned tensors is the memory is not known by name. Of those that have H elements it
+# is the last, as in (h, c) and (output, (h, c)); where only one has, it is a cell that hides its
+# memory, and nothing is said.
 def _step(call: Any, part: Any, sizes: tuple[int, int], memory: float, reference: Any) -> Any:
     """The memory after a step from one that is `memory` everywhere, or None where it is not found
     in what the forward returns.

@@ -90,6 +90,8 @@ def _refuse_unclear(side: Audit) -> None:
         raise BadPolicy(f"diff compares two checkpoints; {path} is one of {len(side.files)}")
 
 
+# Something that could not be judged may have changed: under --fail-on-change that is no pass, but
+# it is no change either, so it has the code of an unreadable input.
 def _code(comparison: Comparison, fail_on_change: bool) -> int:
     if fail_on_change and comparison.unjudged:
         return exits.UNREADABLE
@@ -107,6 +109,8 @@ def _say(comparison: Comparison) -> None:
         print_lines(line)
 
 
+# An LSTM without a partner is as much a result as a pair: renamed and lost look the same until
+# somebody says --match. So both sides are listed, and the last line counts only what was compared.
 def describe_rest(comparison: Comparison) -> Iterator[str]:
     """What stands below the table: the unpaired, what a conversion did, and what it comes to."""
     for side, only, skipped in zip("AB", comparison.only, comparison.skipped, strict=True):

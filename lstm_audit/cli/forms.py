@@ -16,6 +16,8 @@ from ..tuples import NamedTuple
 GivenOptions = SimpleNamespace
 
 
+# One row serves four readers: click's option, the reader without click (`plain`), the manual and
+# the Tab key. So a row holds data and functions alone, and knows none of them.
 class Option(NamedTuple):
     """One option. Without `parse` it is a flag; `off` is the spelling that says no.
 

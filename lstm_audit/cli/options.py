@@ -148,6 +148,8 @@ REPORT = (
 )
 
 
+# A policy's key brings its own flags (`policy/keys.py`); here they become rows like all others, so
+# that a new key needs no line in this file.
 def option_of(flag: Flag) -> Option:
     """The row of a policy's flag; what has no metavar is a yes or no."""
     parsers: dict[str, Callable[[str], Any]] = {

@@ -48,6 +48,9 @@ class PatchResult(NamedTuple):
     planned: Planned | None = None
 
 
+# Refusals come before plans and plans before writes: each stage is finished for all files before
+# the next begins, so that a usage error in the last file of a folder is not found after the first
+# was written.
 def run(given: GivenOptions) -> int:
     """Write a chosen forget bias into checkpoints, and nothing else.
 
@@ -159,6 +162,8 @@ def _no_hint(text: str) -> str:
 HINTS = {"activation": hint_share, "horizon": hint_horizon}
 
 
+# Checkpoints inside one archive share a file. When one of them was written the places of the others
+# have moved, so that they are planned anew from the file as it is now.
 def _outcomes(
     inputs: Sequence[Input], target: Target, given: GivenOptions
 ) -> Iterator[PatchResult]:
@@ -199,6 +204,9 @@ def _plans(
         yield part, _plan(part, target, given, declared)
 
 
+# What a dry run plans with does not recover an interrupted patch, since that writes; what a real
+# run plans with does. In a folder, a file that is no checkpoint is nobody's error; one that the
+# user named is.
 def _plan(
     one: Input, target: Target, given: GivenOptions, declared: tuple[Own, ...]
 ) -> Planned | AuditError | None:
@@ -220,6 +228,8 @@ def _only_shows(given: GivenOptions) -> bool:
     return bool(given.dry_run or given.diff or given.check)
 
 
+# Warnings go to stderr before the write, because they are of use only then; doubts come after it:
+# the bytes are in place, and the disk would not say so.
 def _carry_out(planned: Planned, given: GivenOptions) -> PatchResult:
     """One checkpoint: written, or shown."""
     shows, undo, doubts = _only_shows(given), list[str](), list[str]()

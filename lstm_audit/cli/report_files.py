@@ -14,6 +14,8 @@ from ..interrupted import sidecars
 from ..reports.words import utf8
 
 
+# Compared are real paths, since `-o model.pt` may be a link to an input, and what belongs to an
+# input counts as well: its shards, its journal, its undo record.
 def refuse_overwriting(audit: Audit, kept: Sequence[str | None], outputs: Sequence[str]) -> None:
     """`-o model.pt model.pt` would put a report in the checkpoint's place, and two reports one in
     the other's.
@@ -47,6 +49,8 @@ def write_report_file(path: str, text: str) -> None:
         raise BadPolicy(f"{path}: cannot write the report: {error.strerror}") from None
 
 
+# Links are followed by hand: /dev/stdout leads through /proc/self/fd/1 to whatever file the shell
+# opened, and replacing that file would leave the shell's descriptor with the old one.
 def is_stream(path: str) -> bool:
     """/dev/stdout, a named pipe: nothing that could be replaced, even where a regular file stands
     behind a descriptor.

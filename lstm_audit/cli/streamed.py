@@ -40,6 +40,9 @@ from .report_files import is_stream
 from .runs import allowed_biases
 
 
+# A run over a million files must not keep a million results. Reports that are rows (jsonl, csv) are
+# written as results come, and of the rest only what statistics and the worst files need is kept.
+# The verdict is counted on the way too, so that nothing is gone through twice.
 def run_streaming(
     given: GivenOptions,
     request: Request,
@@ -77,6 +80,8 @@ def run_streaming(
     return found.summary
 
 
+# Before anything is read, as with every output: after an hour of auditing it would be too late to
+# say that the report has nowhere to go.
 def _refuse_overwriting(given: GivenOptions, kept: Sequence[str | None]) -> None:
     """Two reports in one place, or one in the place of a policy or of an input by name."""
     outputs = [path for _, path in reports_of(given) if path is not None]
@@ -89,6 +94,9 @@ def _refuse_overwriting(given: GivenOptions, kept: Sequence[str | None]) -> None
         taken.add(real)
 
 
+# The order of the inputs is kept whatever the executor does: rows, the file of --resume and the
+# tally all take results in the order in which they were asked for, so that two runs give the same
+# bytes.
 class Streaming:
     """What a run of any size amounts to, while it goes on."""
 

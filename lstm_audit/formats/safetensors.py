@@ -63,6 +63,9 @@ class HeaderEntry(NamedTuple):
     "safetensors",
     Format("safetensors", ("safetensors",), ("safetensors",), shares_bytes=False, reference=True),
 )
+# The checks are those of the reference reader (safetensors/src/tensor.rs), so that a file that it
+# refuses is refused here as well. Python's JSON is laxer than serde's in numbers and in keys that
+# stand twice, which is why some checks look superfluous.
 def read_safetensors(span: Span, beside: Beside) -> Checkpoint | None:
     """The tensors of a safetensors file; None when the first nine bytes are not those of one."""
     size = _header_size(span)
@@ -193,6 +196,9 @@ def _are_sizes(values: list[Any]) -> bool:
     return not [value for value in values if type(value) is not int or not 0 <= value < U64]
 
 
+# Rust multiplies with a check at each step, so that a shape with a huge product and a 0 behind it
+# is refused although the product is 0. Stopping at the first product beyond 64 bits gives the same
+# answer, and keeps the numbers small.
 def _check_size(dtype: str, shape: list[int], begin: int, end: int) -> None:
     """shape x dtype must be the bytes between the offsets, and no step of the product may pass 64
     bits.

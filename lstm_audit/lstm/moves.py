@@ -87,6 +87,8 @@ def _concat(call: NodeCall) -> Known:
     return KnownTensor(tuple(shape), tuple(terms))
 
 
+# Axes count in the result's rank (ONNX, Unsqueeze), so they are taken modulo that and put in from
+# the smallest on: each insertion moves only what stands behind it.
 def _unsqueeze(call: NodeCall) -> Known:
     value, axes = call.value(0), call.whole("axes", 1)
     if value is None or axes is None or len(axes) > 8:
@@ -151,6 +153,8 @@ def _transpose(call: NodeCall) -> Known:
     return _pick(call, value, tuple(shape[k] for k in order), picks)
 
 
+# Up to opset 9 starts, ends and axes are attributes, from 10 on inputs (`whole` asks for either).
+# Python's own slicing of a range clamps ends as ONNX wants it: INT_MAX means to the end.
 def _slice(call: NodeCall) -> Known:
     value, starts, ends = call.value(0), call.whole("starts", 1), call.whole("ends", 2)
     if value is None or starts is None or ends is None or not value.shape:
@@ -178,6 +182,8 @@ def _slice_sized(call: NodeCall) -> Known:
     return value
 
 
+# Without sizes the parts are equal, but for the last one. The number of parts is the number of
+# outputs in older models and an attribute in newer ones, where the two agree.
 def _split(call: NodeCall) -> Known:
     value = call.value(0)
     if value is None or not value.shape:
@@ -224,6 +230,8 @@ def _sequence_at(call: NodeCall) -> Known:
     return found.parts[at[0]]
 
 
+# Indices may be negative and of any shape; the result has the indices' shape in the place of the
+# axis. A scalar index drops the axis, which is how exporters pick one direction of a stacked bias.
 def _gather(call: NodeCall) -> Known:
     value, index = call.value(0), call.value(1)
     if value is None or index is None or not value.shape:

@@ -52,6 +52,10 @@ def skipped(node: Node, reason: str, detail: str) -> Skipped:
     return Skipped(called(node, 0), reason, detail)
 
 
+# ONNX's LSTM (onnx/defs/rnn/defs.cc) is the model for all the others: hidden size and direction
+# from attributes, held against the shapes; the bias as a known value, cut into gates by the
+# operator's own order; the gate's function with its numbers. What does not fit is `Skipped` with
+# the two numbers that contradict each other.
 def _onnx_lstm(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
     """LSTM: B is [D, 8H], Wb before Rb in the order i, o, f, c; without B all biases are 0."""
     way = str(node.attributes.get("direction", "forward"))
@@ -83,6 +87,9 @@ def _onnx_lstm(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> 
         yield _coupled(node, seen._replace(notes=tuple(_notes(node, shape))), shape)
 
 
+# The specification does not require the attribute, and R tells H as well. Where both are there they
+# must agree, because a wrong H would cut the bias at wrong places and give four plausible wrong
+# gates.
 def _hidden_size(
     evaluation: Evaluation, scope: Scope, node: Node, directions: int
 ) -> int | Skipped:
@@ -113,6 +120,9 @@ def _input(
     return value if value is not None else explain_unknown(evaluation, scope, node, name)
 
 
+# Each reason asks something else of the user: an input of the graph has its bias elsewhere, a
+# resource variable is in the checkpoint beside it, and an operator that is not followed is ours to
+# add.
 def explain_unknown(evaluation: Evaluation, scope: Scope, node: Node, name: str) -> Skipped:
     """Why the value of a bias is not known."""
     spot = evaluation.locate(scope, name)
@@ -141,6 +151,10 @@ def _halves(value: KnownTensor, first: int, hidden: int) -> dict[str, Terms]:
     return gates
 
 
+# `activations` lists three functions a direction: f of the gates, g, h. Alphas and betas come as
+# one flat list each, dealt out in order to the functions that take one; a function without one
+# leaves no gap (onnx/defs/rnn/defs.cc, activation_alpha). A clip narrows the input of the function,
+# not its output.
 def _activation(node: Node, number: int, directions: int) -> ActivationShape | Skipped:
     """The forget gate's function with its numbers; alphas go in order to the functions that take
     one.
@@ -197,6 +211,9 @@ def _notes(node: Node, shape: ActivationShape) -> Iterator[str]:
         yield f"the input of every gate is clipped to {-shape.clip:g} to {shape.clip:g}"
 
 
+# With input_forget the runtime computes f = 1 - i and never reads f's bias. 1 - sigmoid(b) is
+# sigmoid(-b), so minus i's bias is the number to show; for a hard sigmoid that holds only if it is
+# symmetric.
 def _coupled(node: Node, sighting: Sighting, shape: ActivationShape) -> Seen:
     """input_forget: f = 1 - i, and the forget gate's own bias is dead."""
     if not node.attributes.get("input_forget"):
@@ -222,6 +239,9 @@ def _fused_bidirectional(
     yield _by_gate(evaluation, scope, node, order, "reverse", 29)
 
 
+# TFLite's fused kernel takes a tensor a gate. i may be missing altogether (coupled), f, g and o may
+# not; the three inputs before the biases are the peephole weights
+# (tensorflow/lite/kernels/lstm_shared.h).
 def _by_gate(
     evaluation: Evaluation, scope: Scope, node: Node, order: int, direction: str, first: int
 ) -> Seen:
@@ -263,6 +283,8 @@ def _of_one_bias(
     return Sighting(scope, node, order, "forward", h, _cut(value, 0, h, gates))
 
 
+# The operator has no attribute that adds to the forget gate at run time, so no offset is claimed
+# here: what a framework added must have been folded into B when the model was converted.
 def _sequence(at: int) -> ReadOperator:
     """OpenVINO's LSTMSequence and LSTMCell: one bias [D, 4H] at an input, in the order f,
     i, c, o.
@@ -290,6 +312,8 @@ def _sequence(at: int) -> ReadOperator:
     return read
 
 
+# With the flag forgetBias of LSTMParams the runtime adds a vector of ones to the forget gate's bias
+# (NeuralNetwork.proto). The stored bias is without it, so it is an offset like TensorFlow's.
 def _core_ml_layer(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
     """Core ML's LSTM layers: a bias a gate, for each direction; a flag adds 1 to f at run time."""
     directions = WAYS.get(str(node.attributes.get("direction")), ())

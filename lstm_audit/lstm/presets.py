@@ -194,6 +194,9 @@ def _spelled(value: float) -> str:
     return repr(value).removesuffix(".0")
 
 
+# Each recurrence draws from a stream of its own, keyed by seed, layer, direction and module. So
+# patching one layer gives it what patching all of them would have given it, and a model that gains
+# a layer keeps the numbers of the others.
 def initial(
     chosen: Chosen, hidden_size: int, seed: int, module: str, layer: int, direction: str
 ) -> Initial:
@@ -214,6 +217,8 @@ def _initial(chosen: Chosen, hidden_size: int, uniform: Uniform) -> Initial:
     return Initial(forget, tuple(-b for b in forget) if row.couples else None)
 
 
+# Neither Python's nor torch's generator: both promise nothing across versions, and a patch with a
+# seed must give the same bytes on every machine for years. SHAKE is a standard with test vectors.
 def _stream(seed: int, module: str, layer: int, direction: str) -> Uniform:
     """Uniforms from SHAKE-256 (FIPS 202) of the key, 8 bytes each; longer outputs begin with the
     shorter ones.
@@ -241,6 +246,8 @@ def _stream(seed: int, module: str, layer: int, direction: str) -> Uniform:
     return uniform
 
 
+# The table of presets shows what a preset means without a seed: the middles of equal shares stand
+# for draws, which gives the law's own mean and median to within 1/H.
 def summarise_preset(chosen: Chosen, hidden_size: int) -> Summary:
     """What a preset starts at, without a seed: a random one is shown by its evenly spaced
     quantiles.

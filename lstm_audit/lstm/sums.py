@@ -53,6 +53,8 @@ def _product(call: NodeCall) -> Known:
     return KnownTensor((width,), ())
 
 
+# Exporters compute sizes of slices from the shape of an input (Shape, Gather, Div by 4): known
+# sizes are numbers without a place, like everything that is computed.
 def _shape(call: NodeCall) -> Known:
     """Of a known tensor, or of an input of the graph whose shape is declared."""
     value = call.value(0)
@@ -102,6 +104,8 @@ def _fit(call: NodeCall, x: KnownTensor, y: KnownTensor) -> tuple[KnownTensor, K
     return x._replace(shape=shape), KnownTensor(shape, terms)
 
 
+# Two summands stay two terms, each with its bytes; only beyond MAX_TERMS is the sum computed, and
+# then its bytes are lost for the patcher, not its number for the audit.
 def _add(call: NodeCall) -> Known:
     """Sums stay sums; an element that is added to itself is calculated."""
     pair = _pair(call)

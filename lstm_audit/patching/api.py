@@ -193,6 +193,8 @@ def patch(
     return Patched(tuple(_carry_out(plans, how, mode, name_of_output, undo)))
 
 
+# A real run plans with recovery, which may first put right what an interrupted patch left. A dry
+# run changes nothing, not even that: it is told that the file is in between, and raises.
 class _How(NamedTuple):
     """What every checkpoint of a call is patched with."""
 
@@ -221,6 +223,8 @@ def paths_of(target: Any) -> list[str] | None:
     return None
 
 
+# A pattern may match in one of several checkpoints only; whether it matched anywhere is known when
+# all are planned, and nothing is written before that.
 def _plans(paths: Sequence[str], how: _How, output: Path | None) -> list[Planned]:
     """Everything is planned before anything is written; what is no checkpoint, or has no LSTM, is
     passed over in a folder.

@@ -63,6 +63,9 @@ class Planned(NamedTuple):
         return any(file.edits for file in self.files)
 
 
+# Planning opens, reads and closes the file like an audit, and holds nothing open: between the plan
+# and the write stand a question to the user and a lock. That the file is still the one that was
+# planned is checked then, by identity and by the old bytes (`apply.check_holds`).
 def plan(
     path: str,
     target: Target,
@@ -90,6 +93,8 @@ def plan(
         return planned._replace(declared=declared)
 
 
+# A fix names identities, not patterns: it is for the LSTMs that the finding was about, and a file
+# that has changed so that they are gone is refused, not matched anew.
 def plan_fix(path: str, fix: Fix, declared: tuple[Own, ...] = ()) -> Planned:
     """Plan the fix of a finding; raises as `plan` does, and `NotPatchable` where its LSTMs are not
     there.
@@ -136,6 +141,8 @@ def _elsewhere(path: str) -> NotPatchable:
     )
 
 
+# SARIF shows a replacement for every finding. With a reading of the file for each of them, 400
+# LSTMs took two minutes; layouts and values are the same for all.
 def plan_each(
     path: str, fixes: Sequence[Fix], declared: tuple[Own, ...] = ()
 ) -> list[tuple[FilePlan, ...]]:
@@ -180,6 +187,9 @@ def _read(file: Opened, declared: tuple[Own, ...]) -> OpenCheckpoint:
     return OpenCheckpoint(file, found, {lstm.identity: read_values(lstm) for lstm in found.lstms})
 
 
+# Two kinds of sharing can make a patch reach too far. In a graph another operator may read the same
+# constant; in a torch file another tensor may view the same storage. Either is refused before a
+# byte is planned, because undo could not tell afterwards whose change it was.
 def _planned(
     subject: OpenCheckpoint, chosen: Sequence[Lstm], target: Target, place: BiasPlace
 ) -> tuple[tuple[GatePlan, ...], list[Change]]:
@@ -221,6 +231,9 @@ def _file_plans(file: Opened, changes: Sequence[Change]) -> Iterator[FilePlan]:
             yield FilePlan(source.name, source.identity, edits.get(source, ()))
 
 
+# What the checkpoint must say when it is read again after the write: also of LSTMs that were not
+# named, so that a patch that reached one of them is noticed before the copy takes the file's name
+# (`verify`).
 def _expected(
     values: Mapping[Identity, Values], gates: Sequence[GatePlan]
 ) -> dict[Identity, tuple[tuple[float, ...], ...]]:
@@ -233,6 +246,8 @@ def _expected(
     return {key: tuple(gates) for key, gates in expected.items()}
 
 
+# None of these stops the patch: each is a case in which the bytes will be right and the user may
+# still be surprised, because something else overrules them at run time or stays as it was.
 def _warnings(
     path: str, found: Found, chosen: Sequence[Lstm], values: Mapping[Identity, Values], file: Opened
 ) -> Iterator[str]:

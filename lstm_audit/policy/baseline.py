@@ -33,6 +33,9 @@ SAME_VALUE = 1e-6
 Measured = float | str | None
 
 
+# A baseline accepts a value and not a place: who accepts a forget bias of 0 has not accepted that
+# it becomes -3. So a finding is known only if its number is the accepted one, or a milder one on
+# the same side of what is expected.
 class Accepted(NamedTuple):
     """An accepted place: the rule, the path from the baseline's folder, the address, and every
     value accepted there.
@@ -79,6 +82,8 @@ def could_find_all(entry: Accepted) -> bool:
     return True
 
 
+# An entry that this run had no chance to find (another folder, another layer, a rule that is off)
+# is neither stale nor dropped by an update: one baseline serves runs over parts of a repository.
 def could_find(
     audit: Audit, policy: Policy, folder: str, layers: tuple[str, ...] = ()
 ) -> CouldFind:
@@ -97,6 +102,9 @@ def could_find(
     return judged
 
 
+# Several findings of one rule at one place have equal keys, so values are matched one to one, like
+# coins: each accepted value covers one finding and is then used up. Two passes, because a milder
+# finding could otherwise take the value that another one has exactly, and leave that one without.
 def match_findings(
     findings: Iterable[Finding], baseline: Baseline, judged: CouldFind = could_find_all
 ) -> Matched:
@@ -225,6 +233,9 @@ def _parsed(path: str, place: KeyPlace) -> object:
     return value
 
 
+# The parts stand in the entry although its key holds them: keys are for people and for merges, and
+# splitting one at colons would fail on a module whose name has one. That the two agree is checked,
+# since a file that was edited by hand in one place only would accept something else than it says.
 def _entry(key: str, value: object, place: KeyPlace) -> Accepted:
     table = read_table(value, place)
     if set(table) != {"code", "path", "address", "measured"}:
@@ -252,6 +263,8 @@ def _measured(value: object, place: KeyPlace) -> Measured:
         raise wrong_type(place, "a number that a double can hold", value) from None
 
 
+# A pattern that matches nothing is an error everywhere (DESIGN: promises), and an entry is a
+# pattern of one: a baseline copied from another folder would else accept nothing and say nothing.
 def refuse_misplaced(baseline: Baseline, audits: Sequence[Audit]) -> None:
     """Raise `BadPolicy` for an entry of a baseline that is about nothing: its file is neither in
     the run nor on disk, or nothing in the file has its address.
@@ -296,6 +309,8 @@ def _has_address(file: FileAudit, address: str) -> bool:
     return module in there if ":l" not in address else bool(there & {module, *written})
 
 
+# The temporary's name holds the process's number and is opened with "x": two runs that update one
+# baseline each write their own, and the last one to finish wins as a whole.
 def save_baseline(baseline: Baseline, path: str) -> None:
     """Write the file through one beside it; links are followed. Raises `BadPolicy` when that cannot
     be done.

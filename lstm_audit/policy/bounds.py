@@ -53,6 +53,8 @@ def read_bounds(quantity: Quantity, value: object, place: KeyPlace) -> Bounds | 
     return check_bounds(quantity, Bounds(stat, **numbers), place)
 
 
+# A bound that every value keeps, or none can, is a slip of the pen (70 for 0.70) that would make a
+# check pass or fail for ever: it is an error of the policy, not a finding.
 def check_bounds(quantity: Quantity, bounds: Bounds, place: KeyPlace) -> Bounds:
     """The bounds, if something can keep to them and something can break them."""
     if bounds.tolerance is not None and bounds.tolerance < 0:

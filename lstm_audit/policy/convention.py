@@ -100,6 +100,8 @@ def read_conventions(value: object, place: KeyPlace) -> tuple[Own, ...]:
     return found
 
 
+# The table is checked as far as it can be without a checkpoint; whether its patterns match anything
+# is known only at the end of a run, and is then an error like that of any other pattern.
 def _read(value: object, place: KeyPlace) -> Own:
     table = read_table(value, place)
     refuse_unknown_keys(table, KEYS, place)
@@ -143,6 +145,8 @@ def _patterns(value: object, place: KeyPlace) -> tuple[str, ...]:
     return texts
 
 
+# Letters and words end as the same pairs (gate, word). With {gate} in the patterns the word is what
+# stands in the names; without, only the order of the pairs counts.
 def _order(value: object, place: KeyPlace) -> tuple[tuple[str, str], ...]:
     if isinstance(value, dict):
         refuse_unknown_keys(value, tuple(WORDS), place)
@@ -172,6 +176,9 @@ def _activation(value: object, place: KeyPlace) -> str:
     return text if is_activation(text) else read_choice(text, ("sigmoid", "hard_sigmoid"), place)
 
 
+# Gates with tensors of their own have no blocks to be cut, joined ones have no words to be told by:
+# a mixture would need both answers for one bias. The input weight is left out of the test, since
+# nothing of it is read but its shape.
 def _checked(own: Own, place: KeyPlace) -> Own:
     """Gates must have tensors of their own in all roles or in none."""
     split = {"{gate}" in text for role, texts in own.tensors if role != "input" for text in texts}

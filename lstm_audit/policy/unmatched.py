@@ -19,6 +19,8 @@ from .model import Override, Policy
 from .table import overrides_for
 
 
+# If an input could not be read, the pattern may have been meant for what it holds: its own error is
+# said, and fails the run by itself.
 def refuse_unmatched(
     audits: Sequence[Audit],
     layers: Sequence[str] = (),
@@ -63,6 +65,9 @@ def _is_file(path: str) -> bool:
     return path != "-" and not path.startswith("<")
 
 
+# A glob of a policy is for a repository, and a run may be over one folder of it: a glob that
+# matches a file elsewhere below the policy's folder is no mistake. Only one that matches nothing
+# anywhere is.
 def _is_there(pattern: str, folder: str) -> bool:
     """Whether a glob of a configuration file matches something on disk."""
     import glob  # half a millisecond that only a glob of no file in the run needs
@@ -116,6 +121,9 @@ def addresses_in(file: FileAudit) -> Iterator[str]:
     yield from (skip.module or "(root)" for skip in file.skipped)
 
 
+# The run may have millions of files and is gone through once. For each pattern one file that it
+# matches is proof; for the hint the nearest among the first few names will do. So a bounded number
+# of results is kept, and `refuse_unmatched` is asked about those.
 class Witnesses:
     """The files of a run of any size that are enough to tell which patterns match nothing: for each
     pattern the first that it matches, and some more, among whose names the nearest is sought.

@@ -30,6 +30,9 @@ RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
 T = TypeVar("T")
 
 
+# The pause doubles and is stretched at random, so that a thousand readers that were refused
+# together do not come back together; a server that names a pause itself gets that one, within
+# bounds. What cannot pass (no such file, no access) is not asked for again.
 def attempt(ask: Callable[[], T]) -> T:
     """The answer, after a few tries where a refusal may pass. The libraries' own texts are not
     repeated: they hold the locator, and with it what may be secret.

@@ -93,6 +93,9 @@ def width_of(column: Column, cells: Sequence[str]) -> int:
     return max(head, max(map(len, wholes)) + max(places))
 
 
+# Which columns there are is decided by rank and by widths that are fixed in advance, never by the
+# numbers at hand: two runs side by side, or before and after a change, then have the same columns
+# to compare.
 def choose_columns(rows: Sequence[Row], look: Look) -> list[Filled]:
     """The columns that have something to say and a place, lowest rank first; equal ranks go
     together.

@@ -48,6 +48,9 @@ class Interval(NamedTuple):
         )
 
 
+# A stored bias is rounded to its dtype: a forget bias of 0.7 in bfloat16 is 0.6992. Bounds give way
+# by one spacing of the coarsest half, for each rounding on the way, so that a file that was patched
+# to a bound passes the check for it.
 def _bounds(
     lstm: Lstm, low: float | None, high: float | None, roundings: int = 1
 ) -> Interval | None:
@@ -68,6 +71,8 @@ class Asked(NamedTuple):
     target: str
 
 
+# The expected number of a fix is the bound that was missed, not the middle: the smallest change
+# that satisfies the policy. A standard deviation has no such number, and so no fix.
 def _judged(case: Case, asked: Asked, stat: str, bounds: Interval) -> Hit | None:
     """The hit of one statistic, or of the worst unit under `each`."""
     values = asked.units if stat == "each" else [float(getattr(asked.stats, stat))]

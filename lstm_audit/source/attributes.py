@@ -43,6 +43,9 @@ def is_recurrence(value: Value) -> bool:
     return isinstance(value, Instance) and value.kind.rpartition(".")[2] in RECURRENT
 
 
+# Python's own order of look-ups is kept only as far as initialisers rely on it. What is not found
+# becomes a `Method` and not an error: most attributes of libraries are methods that nobody here has
+# a table of, and only calling one shows whether it matters.
 def get_attribute(m: Machine, owner: Value, name: str, node: ast.AST | None) -> Value:
     """`owner.name`."""
     if isinstance(owner, Instance):
@@ -65,6 +68,9 @@ def get_attribute(m: Machine, owner: Value, name: str, node: ast.AST | None) -> 
     return Method(owner, name)
 
 
+# A configuration value that the source leaves open, `args.hidden`, gets one symbol for each
+# spelling: two uses of the same spelling are the same number. That is what makes `bias[H : 2 * H]`
+# line up with `nn.LSTM(x, H)` although H is unknown.
 def spelled(m: Machine, node: ast.AST | None) -> Value:
     """The symbol for an expression that the source leaves open."""
     if isinstance(node, ast.Attribute | ast.Subscript) and _is_short(node):
@@ -115,6 +121,9 @@ def _library_bases(owner: Class) -> list[Dotted]:
     return [base for base in ancestry(owner) if isinstance(base, Dotted)]
 
 
+# A property of the class wins over the instance's own attribute (it is a data descriptor), other
+# class attributes lose to it. A parameter that this recurrence does not have raises, as in torch:
+# `hasattr(lstm, "bias_ih_l1")` and try/except around it are how people count layers.
 def _of_instance(m: Machine, owner: Instance, name: str, node: ast.AST | None) -> Value:
     found = find_attribute(owner.cls, name) if owner.cls else UNKNOWN
     if isinstance(found, Function) and found.is_property():
@@ -193,6 +202,8 @@ SPECIAL: dict[str, Callable[[Machine, Instance], Value]] = {
 }
 
 
+# `.data` is a view of the same cells that is no leaf: writing through it is allowed without
+# no_grad, which is the difference between code that works and code that torch refuses (LA504).
 def _of_tensor(m: Machine, owner: PhantomTensor, name: str, node: ast.AST | None) -> Value:
     if name == "data":
         shown = owner.view(owner.index, owner.shape)
@@ -237,6 +248,8 @@ def _set_of_tensor(
         owner.leaf = value is not False
 
 
+# Assigning to the name of a parameter is the one assignment that may undo an initialisation, so it
+# has a function of its own; everything else is a plain attribute.
 def _set_of_instance(m: Machine, owner: Instance, name: str, value: Value, node: ast.AST) -> None:
     found = find_attribute(owner.cls, f"{name}.setter") if owner.cls else UNKNOWN
     if isinstance(found, Function):
@@ -249,6 +262,8 @@ def _set_of_instance(m: Machine, owner: Instance, name: str, value: Value, node:
         put(m, owner.attrs, name, value)
 
 
+# The new Parameter takes over the role of the old one (which gate's bias of which layer it is),
+# because whoever finds the mistake must still be told the name under which torch will save it.
 def _replace_parameter(
     m: Machine, owner: Instance, name: str, old: PhantomTensor, value: Value, node: ast.AST
 ) -> None:

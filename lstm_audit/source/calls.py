@@ -43,6 +43,9 @@ from .values import (
 )
 
 
+# A call of something unknown may have written into every argument it was given, so that nothing is
+# known of them afterwards (`blur`). That is the price of not importing: an unknown helper that
+# really initialises must not be overlooked, and one that only prints costs a finding.
 def call_value(
     m: Machine, function: Value, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
@@ -84,6 +87,8 @@ def _call_bound(
     return call_plain(m, me, what, args, keywords, node)
 
 
+# Standard modules are told apart because their calls write into nothing that they are given; torch
+# and numpy have tables of their own. Anything else is a library that may well be an initialiser.
 def _call_library(
     m: Machine, function: Dotted, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
@@ -102,6 +107,8 @@ def _call_library(
 MODULE_ROOTS = ("pytorch_lightning.LightningModule", "lightning.LightningModule")
 
 
+# `model(x)` runs a forward pass. It is not walked: it reads parameters and writes none, and walking
+# it would spend the budget on code that has nothing to say about biases.
 def _call_instance(
     m: Machine, me: Instance, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
@@ -115,6 +122,9 @@ def _call_instance(
 # ---- functions of the source
 
 
+# Switching no_grad on for a call is undone at its end, as with the decorator itself. `returns` is a
+# stack because calls nest: the returns that an unknown condition guards are collected for the
+# innermost call alone.
 def invoke(m: Machine, function: Function, args: list[Value], keywords: Keywords) -> Value:
     """Walk a function's body with its parameters bound."""
     if m.depth >= DEPTH:
@@ -137,6 +147,9 @@ def invoke(m: Machine, function: Function, args: list[Value], keywords: Keywords
         m.last_scope = scope
 
 
+# A function can end in three ways: a return that is certain (ReturnFrom), returns behind unknown
+# conditions (collected on the way), and the end of its body. Its value is what all the ways that
+# were possible agree on.
 def _walk(m: Machine, function: Function, scope: NameScope) -> Value:
     value: Value = None
     if isinstance(function.node, ast.Lambda):
@@ -154,6 +167,9 @@ def _walk(m: Machine, function: Function, scope: NameScope) -> Value:
     return join_values(m, [*early, value] if not (fell_through and left) else early, function.name)
 
 
+# A parameter without argument or default is an entry point's: `def __init__(self, hidden_size)` is
+# run as it stands, with a symbol for `hidden_size`. So every class of a file can be judged, also
+# one that nobody in the file constructs.
 def bind_arguments(
     m: Machine, function: Function, args: list[Value], keywords: Keywords, scope: NameScope
 ) -> None:
@@ -192,6 +208,8 @@ def open_parameter(m: Machine, function: Function, name: str) -> Value:
 # ---- classes of the source
 
 
+# An instance is listed (`made`) before its constructor runs: one that stops half-way, at a missing
+# file or at the budget, has still made the layers that stand before.
 def make_instance(
     m: Machine, cls: Class, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
@@ -211,6 +229,8 @@ def make_instance(
     return instance
 
 
+# The first torch base that is not nn.Module itself decides: `class Encoder(Mixin, nn.LSTM)` is an
+# LSTM. Trainers' own base classes count as nn.Module, since they add nothing to its parameters.
 def library_kind(cls: Class) -> str:
     """The library class that decides what an instance is: a recurrence before a plain module."""
     names = [base.name for base in ancestry(cls) if isinstance(base, Dotted)]

@@ -49,6 +49,10 @@ class Left(NamedTuple):
     unfinished: tuple[tuple[SourcePlace, str], ...]
 
 
+# A file is entered at every door that nothing in it opens, from the most telling to the least: its
+# own statements with the main guard, functions that nobody calls, classes of which no instance was
+# left, and, where all of that made no recurrence, its functions as helpers that are handed an LSTM.
+# What one entry leaves is kept only if no earlier one left it.
 def run_file(
     tree: ast.Module,
     path: str,
@@ -98,6 +102,9 @@ def _functions(scope: NameScope) -> list[Function]:
     return [v for v in list(scope.names.values()) if isinstance(v, Function)]
 
 
+# Entries share one machine, so that a class that was changed by one is changed for the next, as in
+# one process. Each has its own budget, and one that is cut off keeps nothing: half a run is no
+# evidence.
 class _Run:
     """The entries of one file, as they are tried one after the other."""
 
@@ -201,6 +208,8 @@ class _Run:
             self.held.append(HeldRecurrence(function.name, lstm[0], helper=function.name))
 
 
+# People return the model, or keep it in a name and go on training: what is returned counts if a
+# recurrence can be reached from it, else what stood in the function's names at its end.
 def _left_by(m: Machine, function: Function, results: list[Value]) -> Mapping[str, Value]:
     """What a function returns; where it returns nothing, what its names hold at its end."""
     if results and results[0] is not None and list(reachable({"": results[0]})):

@@ -61,6 +61,9 @@ def _tuple(m: Machine, node: ast.Tuple, scope: NameScope) -> Value:
     return tuple(_elements(m, node.elts, scope))
 
 
+# A star over something unknown ends the list with OPEN_END: what is known so far stays known, and
+# whoever counts the items sees that there may be more. Throwing the whole list away would lose the
+# layers that stand before it.
 def _elements(m: Machine, nodes: list[ast.expr], scope: NameScope) -> Iterator[Value]:
     for node in nodes:
         if isinstance(node, ast.Starred):
@@ -70,6 +73,8 @@ def _elements(m: Machine, nodes: list[ast.expr], scope: NameScope) -> Iterator[V
             yield evaluate(m, node, scope)
 
 
+# A key that is not known may be any key, also one that stands there already. It gets a place of its
+# own that no look-up can name, so that its value is still walked but never mistaken for another's.
 def _table(m: Machine, node: ast.Dict, scope: NameScope) -> Value:
     table = new_table(m)
     for key, value in zip(node.keys, node.values, strict=True):
@@ -93,6 +98,8 @@ def _text(m: Machine, node: ast.JoinedStr, scope: NameScope) -> Value:
     return UNKNOWN
 
 
+# An open number has an imaginary value (48 for a hidden size that nobody gives). Printed into a
+# name it would make a name that the program never has, and that name could then match.
 def _text_part(m: Machine, node: ast.expr, scope: NameScope) -> Value:
     """A formatted part: no format specification is followed, and no open number is printed."""
     if not isinstance(node, ast.FormattedValue):
@@ -120,6 +127,9 @@ def _unary(m: Machine, node: ast.UnaryOp, scope: NameScope) -> Value:
     return value if isinstance(node.op, ast.UAdd) else UNKNOWN
 
 
+# Python gives the part that settled it, not True or False: `sizes or [64]` is a list. Behind an
+# unknown part the settling one is only one of two values that may come out, so it is kept only
+# where both are the same bool.
 def _boolean(m: Machine, node: ast.BoolOp, scope: NameScope) -> Value:
     """`and`, `or`: an unknown part leaves the answer open, unless a later one settles it."""
     settles, unsure, value = isinstance(node.op, ast.Or), False, UNKNOWN
@@ -133,6 +143,9 @@ def _boolean(m: Machine, node: ast.BoolOp, scope: NameScope) -> Value:
     return UNKNOWN if unsure else value
 
 
+# The linter runs a file once more for a condition that guards what is found, with the condition
+# assumed (`m.assumed`, keyed by its text; see `lint.py`). Without an assumption both values are
+# computed and joined: what they agree on is known.
 def _conditional(m: Machine, node: ast.IfExp, scope: NameScope) -> Value:
     known = truth(evaluate(m, node.test, scope))
     if known is None:
@@ -154,6 +167,8 @@ def _assigned(m: Machine, node: ast.NamedExpr, scope: NameScope) -> Value:
     return value
 
 
+# `a < b < c` is true if all parts are, false as soon as one is: one known False settles it even
+# behind an unknown part.
 def _comparison(m: Machine, node: ast.Compare, scope: NameScope) -> Value:
     left = evaluate(m, node.left, scope)
     unsure = False
@@ -199,6 +214,10 @@ def evaluate_index(m: Machine, node: ast.expr, scope: NameScope) -> Value:
     return evaluate(m, node, scope)
 
 
+# The order is Python's: the function, then the arguments, then the keywords. `super` and `locals`
+# look at the scope of the call and not at values, so they are answered here. Arguments behind an
+# unpacked unknown have no known position, and are dropped: the parameters that they would fill
+# become symbols.
 def _call(m: Machine, node: ast.Call, scope: NameScope) -> Value:
     function = evaluate(m, node.func, scope)
     args = list(_elements(m, node.args, scope))
@@ -227,6 +246,8 @@ def _super(args: list[Value], scope: NameScope) -> Value:
     return Super(me, after) if isinstance(me, Instance) and isinstance(after, Class) else UNKNOWN
 
 
+# Defaults are evaluated where the lambda is written, as in Python: `lambda n=name: ...` in a loop
+# keeps the name of its round, which is how initialisers are made in loops.
 def _lambda(m: Machine, node: ast.Lambda, scope: NameScope) -> Value:
     function = Function(node, scope, m.path)
     arguments = node.args
@@ -262,6 +283,8 @@ def _dict_comprehension(m: Machine, node: ast.DictComp, scope: NameScope) -> Val
     return new_table(m, dict(found))
 
 
+# A comprehension makes its list in one go, and a list of unknown length is no list: where anything
+# about the loop is unknown, the exception ends all its levels at once and the whole is unknown.
 class _OpenLoop(Exception):
     """A comprehension over something unknown, or under an unknown condition."""
 
@@ -285,6 +308,8 @@ def _each(
             yield from _each(m, others, scope, make)
 
 
+# A generator is walked to its end at once, and its values collected: initialisers use generators
+# for lists of parameters, and none that anyone writes depends on being stopped between two values.
 def _yield(m: Machine, node: ast.Yield, scope: NameScope) -> Value:
     value = evaluate(m, node.value, scope) if node.value else None
     scope.yields = [*(scope.yields or []), value][:LONGEST_LIST]
@@ -301,6 +326,9 @@ def _await(m: Machine, node: ast.Await, scope: NameScope) -> Value:
     return evaluate(m, node.value, scope)
 
 
+# The one place that decides whether a loop can be unrolled. None means that it cannot: the number
+# of rounds is unknown, or beyond LONGEST_LIST, which bounds what a loop over a tensor of a million
+# elements may cost.
 def list_items(m: Machine, value: Value) -> list[Value] | None:
     """What iterating over a value gives; None where that is unknown, or too much."""
     if isinstance(value, Instance):
@@ -349,6 +377,9 @@ def assign(m: Machine, target: ast.expr, value: Value, scope: NameScope) -> None
         set_item(m, owner, evaluate_index(m, target.slice, scope), value, target)
 
 
+# Python raises where the numbers differ, and so does the run, if both are known: an exception of
+# the program is caught by the program's own `except`, or ends the entry point. If the values are
+# not known each target is.
 def _unpack(m: Machine, targets: list[ast.expr], value: Value, scope: NameScope) -> None:
     items = list_items(m, value)
     stars = [n for n, target in enumerate(targets) if isinstance(target, ast.Starred)]

@@ -18,6 +18,8 @@ from .values import UNKNOWN, Dotted, Keywords, Symbol, Value, is_known_number, i
 LARGEST = 1 << 31
 
 
+# A tensor as long as the largest LSTM may have millions of cells; as runs it is one to four values.
+# Only the number of runs is bounded, by the steps of the machine.
 def make_filled(
     m: Machine, function: Dotted, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
@@ -128,6 +130,8 @@ def _parameter(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST)
     return made
 
 
+# A ramp is one run that knows its first and last number: `torch.arange(n)` as an index then costs
+# nothing, and chrono initialisers that compute with it keep the law of the result.
 def _arange(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     numbers = [arg for arg in args if isinstance(arg, int)]
     if len(numbers) != len(args) or not 1 <= len(args) <= 3 or (len(args) == 3 and args[2] < 1):
@@ -189,6 +193,8 @@ def _draw_between(m: Machine, args: list[Value], keywords: Keywords, node: ast.A
     return new_tensor(m, runs, (size,))
 
 
+# Under canonical names: `import numpy as np` and `from torch import zeros` were followed by the
+# imports already, so that one row serves every way of writing it.
 MAKERS: dict[str, Callable[..., Value]] = {
     "torch.nn.Parameter": _parameter,
     "torch.nn.parameter.Parameter": _parameter,

@@ -35,6 +35,10 @@ class TextEdit(NamedTuple):
     safe: bool
 
 
+# An edit is not derived, it is guessed and proven: several small changes are tried on the text,
+# each is run like the file itself, and the first whose outcome has no finding in the module is
+# offered. So no rule has to know how code is written, and an edit that would break something else
+# is never shown.
 def propose_edits(
     text: str, findings: Sequence[Finding], path: str, policy: Policy
 ) -> list[TextEdit]:
@@ -120,6 +124,8 @@ def _candidates(text: str, tree: ast.Module, finding: Finding) -> Iterator[TextE
         yield from _zeroing(source, tree, statement, finding)
 
 
+# The parser counts columns in UTF-8 bytes, Python's strings in characters: a comment in another
+# language before a statement would else shift the edit.
 class _Source:
     """A text with the offsets of its lines: the parser counts in UTF-8 bytes of a line."""
 

@@ -28,6 +28,8 @@ CONTAINERS = ("torch.nn.ModuleList", "torch.nn.Sequential", "torch.nn.ParameterL
 MAPPINGS = ("torch.nn.ModuleDict", "torch.nn.ParameterDict")
 
 
+# Slices share memory and lists of positions copy, as in torch: `bias[[0, 1]].fill_(1)` changes a
+# copy that is thrown away, and the run must not see the bias changed.
 def get_item(m: Machine, owner: Value, index: Value, node: ast.AST | None) -> Value:
     """`owner[index]`."""
     if isinstance(owner, PhantomTensor):
@@ -71,6 +73,9 @@ def _of_match(owner: "re.Match[str]", index: int | str) -> Value:
         raise Raised("IndexError") from None
 
 
+# A symbol is a number that the source leaves open, so an index by it is known only if every number
+# in reach would give the same; in practice where it fits at all, its imaginary value is one of
+# those that the loop runs over.
 def _of_sequence(m: Machine, owner: Value, index: Value) -> Value:
     if isinstance(owner, list) and owner and owner[-1] is OPEN_END:
         return UNKNOWN
@@ -105,6 +110,9 @@ def _of_module(m: Machine, owner: Instance, index: Value, node: ast.AST | None) 
     return spelled(m, node)
 
 
+# Views are tuples of positions in one storage. The last axis of a vector is by far the usual case,
+# and keeps its positions as a range: a slice of 4H of a weight of a million elements then costs
+# nothing.
 def view_at(tensor: PhantomTensor, index: Value) -> PhantomTensor:
     """The view that an index shows."""
     parts = list(index) if isinstance(index, tuple) and not isinstance(index, Dotted) else [index]
@@ -167,6 +175,8 @@ def _axes(tensor: PhantomTensor, parts: list[Value]) -> PhantomTensor:
     return tensor.view(tuple(tensor.index[at] for at in positions), (*kept, *rest))
 
 
+# An index tensor of zeros and ones as long as the axis may be a mask or a list of positions; torch
+# knows by its dtype, which is not followed here, and so neither is assumed.
 def pick_rows(size: int, index: Value) -> Index | None:
     """The rows of one axis that an index names; None where that is not known."""
     if isinstance(index, slice):
@@ -209,6 +219,9 @@ def _pick_slice(size: int, index: slice) -> Index | None:
     return range(int(size))[index]
 
 
+# Open sizes have imaginary values divisible by 8, and a twelfth of them is the finest part that
+# people cut gates by (4 gates, thirds of GRUs). An end that is no such part was not computed from
+# the size, and then the slice would be a coincidence of the imaginary value.
 def _fits_size(size: int, index: slice) -> bool:
     """Open ends must be plain parts of an open size, and a known size has known ends."""
     ends = [end for end in (index.start, index.stop) if end not in (None, 0)]

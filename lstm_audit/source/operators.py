@@ -47,6 +47,8 @@ ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[..., Value]]] = {
 }
 
 
+# Bounds on lengths stand wherever a value could grow: `"a" * 10**9` and `[0] * n` in a loop are one
+# operation each, and the budget counts operations.
 def operate(m: Machine, op: type[ast.operator], a: Value, b: Value) -> Value:
     """`a op b`."""
     if op not in ARITHMETIC:
@@ -67,6 +69,8 @@ def operate(m: Machine, op: type[ast.operator], a: Value, b: Value) -> Value:
     return UNKNOWN
 
 
+# Powers and shifts are the only operators of two small numbers whose result can have a million
+# digits.
 def _numbers(op: type[ast.operator], function: Callable[..., Value], a: float, b: float) -> Value:
     if op is ast.Pow and not (abs(a) <= 1e6 and abs(b) <= 64):
         return UNKNOWN
@@ -88,6 +92,9 @@ def reopen(result: Value, *parts: Value) -> Value:
     return result
 
 
+# Tensors are runs of equal cells, so that an operation on a bias of 4H elements costs as many steps
+# as it has different values, mostly one to four. A cell is a number, a draw with its law, or
+# unknown; the laws know what adding or scaling does to them.
 def operate_tensors(m: Machine, name: str, a: Value, b: Value) -> Value:
     """An elementwise operation of a tensor with a number or a tensor, broadcast."""
     tensors = [value for value in (a, b) if isinstance(value, PhantomTensor)]
@@ -168,6 +175,8 @@ def negate(m: Machine, value: Value) -> Value:
 # ---- comparison
 
 
+# UNKNOWN is an answer like True and False here: a condition that cannot be decided is run both
+# ways. Saying False in doubt would skip the branch that initialises.
 def compare_values(op: type[ast.cmpop], a: Value, b: Value) -> Value:
     """`a op b`, or `UNKNOWN`."""
     if op in (ast.In, ast.NotIn):
@@ -192,6 +201,8 @@ ORDER: dict[type[ast.cmpop], Callable[[Value, Value], Value]] = {
 }
 
 
+# Identity and equality are not told apart: initialisers compare strings, numbers, None and classes,
+# for which Python's `is` and `==` agree as people use them. Two unknowns are never equal.
 def _alike(a: Value, b: Value) -> Value:
     """Whether two values are equal, where the run can tell."""
     if a is None or b is None:

@@ -121,6 +121,8 @@ def _call_dict(m: Machine, me: dict[Value, Value], name: str, args: list[Value])
     return UNKNOWN
 
 
+# Lists are changed through the machine's journal, never in place, so that an append under an
+# unknown condition can be taken back. A list that may have grown ends in OPEN_END.
 def _call_list(m: Machine, me: list[Value], name: str, args: list[Value]) -> Value:
     if len(me) >= LONGEST_LIST:
         return UNKNOWN

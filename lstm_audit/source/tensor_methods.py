@@ -54,6 +54,9 @@ BINARY = {"add": "add", "sub": "sub", "mul": "mul", "div": "div", "pow": "pow",
           "maximum": "max", "minimum": "min"}  # fmt: skip
 
 
+# From the known to the guessed. A name with an underscore at its end writes in place by torch's
+# convention, so that one that is not listed leaves nothing known; any other unlisted name gives
+# something new and unknown, and changes nothing.
 def call_method(
     m: Machine, me: PhantomTensor, name: str, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:

@@ -15,6 +15,8 @@ from .tensors import PhantomTensor, WrittenRun
 from .values import UNKNOWN, Keywords, Value, is_number, is_open
 
 
+# Each write notes the line at which it stands in the cells themselves. The finding about a value
+# then points at the statement that decided it, through any number of helpers and loops.
 def _fill(
     m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
@@ -46,6 +48,8 @@ def _set(
     return me
 
 
+# A draw is kept as its law and bounds, not as numbers: two draws are different even with the same
+# bounds, and the forensics are asked what such a bias looks like.
 def _uniform(
     m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:

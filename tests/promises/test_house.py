@@ -154,7 +154,7 @@ PACKAGE = ROOT / "lstm_audit"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 
 # Comment lines a code line; the models have 0.06 to 0.56.
-LEAST_COMMENTS = 0.05
+LEAST_COMMENTS = 0.06
 
 # Of a code line, without its indentation.
 MOST_CHARACTERS = 38.5

@@ -56,6 +56,9 @@ def read_network(
         read_network(model, part, f"{path}{name}/", scope, depth + 1)
 
 
+# The weights of a layer come once a direction, the backward ones second. A bias that the flags say
+# is not used (hasBiasVectors is false) is passed over even if numbers stand there, as the runtime
+# does.
 def _read_lstm(model: CoremlModel, layer: Field, name: str, constants: dict[str, Constant]) -> Node:
     """Uni- and BiDirectionalLSTMLayerParams: 2 H, 10 and 11 activations, 15 params, 20 weights,
     100 reverseInput.

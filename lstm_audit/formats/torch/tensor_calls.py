@@ -167,6 +167,8 @@ def _is_nested(args: tuple[object, ...]) -> bool:
     return len(args) >= 3 and type(args[0]) is Global and type(args[2]) is tuple
 
 
+# BUILD on a call without arguments is how torch pickled a tensor before `_rebuild_tensor` existed.
+# Files of that time are still on the web, and the newest torch still loads them.
 def _set_by_state(call: Call) -> object:
     """torch before 0.4 made an empty tensor and gave it its state (torch/_tensor.py, __setstate__):
     (storage, offset, size, stride), or of a parameter (data, requires_grad, ...).

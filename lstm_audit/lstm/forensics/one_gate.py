@@ -33,11 +33,18 @@ def _others(trace: Trace, gate: int) -> list[Gap]:
     return [gap for g, gap in enumerate(trace.gaps) if g != gate]
 
 
+# The gap of a gate is the difference of its two halves, unit by unit. Two fresh draws from ±k
+# differ by a triangle on ±2k, of mean 0 with a spread that is known: a mean beyond it was put
+# there. Training moves both halves by the same gradient, so the gap keeps what the initialiser
+# left, but for weight decay.
 def _are_quiet(gaps: Sequence[Gap], bound: float) -> bool:
     """Whether nothing was set in these gates: no mean beyond what draws could differ by."""
     return all(abs(gap.mean) < 1.5 * bound for gap in gaps)
 
 
+# Weight decay shrinks the gaps of all gates by one factor. Gates that shrank alike, with spreads as
+# draws have them, are gates into which nothing was written: the background against which one gate
+# can stand out.
 def are_even(gaps: Sequence[Gap], bound: float) -> bool:
     """Whether the gaps shrank alike: spreads as draws have them, nothing beyond ±2k."""
     scale, size = scale_of(gaps, bound).scale, len(gaps[0].d)
@@ -47,6 +54,9 @@ def are_even(gaps: Sequence[Gap], bound: float) -> bool:
     return scale > 0 and alike and top <= 2 * bound * 1.001
 
 
+# The plainest trace of all: a gate that was filled has one number in one half and one in the other,
+# so that all units have one difference. The size test keeps out a gap of rounding, which is level
+# as well.
 def _level(trace: Trace, factor: Factor | None) -> Init | None:
     """The forget halves differ by one constant in every unit: no draw does, nor does its decay.
 
@@ -68,6 +78,8 @@ def _level(trace: Trace, factor: Factor | None) -> Init | None:
     return trace.constant(value, gap.level, "high" if sure else "medium")
 
 
+# Adam with L2 in the gradient does not shrink all units alike. The smear is small against the
+# number and against a draw's spread; with fewer than six units it cannot be told from a lucky draw.
 def _nearly_level(trace: Trace, factor: Factor | None) -> Init | None:
     """The same, smeared a little: by a tenth of what a draw spreads, and far from 0."""
     gap, bound, size = trace.gaps[F], trace.bias.bound, trace.bias.size
@@ -116,6 +128,9 @@ def _only_gate(trace: Trace, _: Factor | None) -> Init | None:
     return trace.misplaced(gate, abs(gap.mean), "medium")
 
 
+# Equal halves have two causes, a number written into both and decay that ate their difference. The
+# other gates tell: decay would have eaten theirs as well, so they must still stand, the more
+# clearly the fewer units there are.
 def _alike(trace: Trace, _: Factor | None) -> Init | None:
     """One gate's halves are equal to the bit beside gates that decay has not eaten.
 
@@ -182,6 +197,9 @@ def _all_shifted(trace: Trace, _: Factor | None) -> Init | None:
     return trace.init("all-ones", abs(mean), "medium", evidence)
 
 
+# No two draws from ±k differ by more than 2k. A forget gap beyond that, as narrow as one draw, is a
+# number in one half over a fresh draw in the other: `bias_ih[H:2H].fill_(1)` with bias_hh left
+# alone.
 def _far(trace: Trace, factor: Factor | None) -> Init | None:
     """A forget gap far beyond what two draws can differ by, as narrow and flat as one draw.
 
@@ -218,6 +236,8 @@ def _is_flat(gap: Gap, reach: float, scale: float, bound: float) -> bool:
     return shape <= 1.1 and flat_odds(gap, reach) >= 0.5
 
 
+# From the surest to the weakest. The first step that knows a scheme ends the search, so that a step
+# may assume that none above it fits.
 STEPS: tuple[Step, ...] = (
     _level,
     _nearly_level,

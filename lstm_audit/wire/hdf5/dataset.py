@@ -40,6 +40,9 @@ class _Extent(NamedTuple):
     size: int
 
 
+# Of two messages of one kind the first counts, as in the C library (H5O_msg_read). Shape times size
+# of an element is the claim that everything below is held against: no layout may give less, and
+# none is asked for more.
 def read_dataset(file: File, messages: Sequence[Message]) -> Dataset:
     """The dataset that an object's messages describe; raises `MalformedFile` where it cannot be
     read.
@@ -74,6 +77,9 @@ def _refuse(file: File, first: dict[int, Message]) -> None:
             )
 
 
+# Compact data lies in the object's own header, contiguous data in one piece elsewhere, chunks
+# wherever an index says. All end as a function that gives a span, because most datasets of a
+# checkpoint are never looked at: only the layout message has been read until then.
 def _locate(
     file: File, first: dict[int, Message], extent: _Extent
 ) -> tuple[str, Callable[[], Span]]:
@@ -146,6 +152,8 @@ def _compact(
     return "compact", partial(layout.place, file, body.at, extent.size)
 
 
+# Space is allocated late by default: a dataset that was created and never written has the undefined
+# address, and reads as its fill value. That is readable and not patchable, as there are no bytes.
 def _contiguous(
     file: File, first: dict[int, Message], extent: _Extent, at: int, stored: int
 ) -> tuple[str, Callable[[], Span]]:

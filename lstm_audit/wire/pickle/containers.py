@@ -101,6 +101,8 @@ def _additems(m: PickleMachine, at: int) -> int:
     return _extend(target, values, at)
 
 
+# Sets are recorded as calls with what they would hold, not built: building one would hash every
+# element, and elements are the file's choice.
 @opcode(0x91)
 def _frozenset(m: PickleMachine, at: int) -> int:
     values = since_mark(m)
