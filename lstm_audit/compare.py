@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .conversion import Relation, relate
+from .conversion import Relation, find_swaps, relate, say_swapped
 from .errors import BadPolicy, Skipped
 from .facts import Audit, Row, json_number
 from .lstm.layer import GATES, Identity
@@ -126,18 +126,36 @@ def compare(a: Audit, b: Audit, matches: Sequence[str] = ()) -> Comparison:
         {one: right[one] for one in _free(right, partners)},
     )
     matched = set(partners.values())
+    pairs = [(row, right[partners[one]]) for one, row in left.items() if one in partners]
     return Comparison(
-        pairs=tuple(
-            LstmPair(row, right[partners[one]], relate(row, right[partners[one]]))
-            for one, row in left.items()
-            if one in partners
-        ),
+        pairs=tuple(_related(pairs)),
         only=(
             tuple(row for one, row in left.items() if one not in partners),
             tuple(row for one, row in right.items() if one not in matched),
         ),
         skipped=(_unjudged(a), _unjudged(b)),
     )
+
+
+def _related(pairs: Sequence[tuple[Row, Row]]) -> Iterator[LstmPair]:
+    """Each pair with its own relation; where it has none, with the pair that it was swapped for."""
+    relations = [relate(a, b) for a, b in pairs]
+    alone = [k for k, relation in enumerate(relations) if relation is None]
+    swaps = find_swaps([pairs[k] for k in alone])
+    for k, swap in swaps.items():
+        relations[alone[k]] = swap
+    ours, theirs = (_stacked(side) for side in zip(*pairs, strict=True)) if pairs else ((), ())
+    for (a, b), relation in zip(pairs, relations, strict=True):
+        one, two = a.lstm.identity, b.lstm.identity
+        moved = one.layer != two.layer and one.module in ours and two.module in theirs
+        same = relation is not None and relation.harmless
+        yield LstmPair(a, b, say_swapped(a, b) if moved and same else relation)
+
+
+def _stacked(rows: Iterable[Row]) -> set[str]:
+    """Modules of several layers: there the number of a layer says something."""
+    layers = {(row.lstm.identity.module, row.lstm.identity.layer) for row in rows}
+    return {name for name, count in Counter(module for module, _ in layers).items() if count > 1}
 
 
 def _free(side: Iterable[Identity], partners: Mapping[Identity, Identity]) -> list[Identity]:

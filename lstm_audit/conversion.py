@@ -18,11 +18,14 @@ ROUNDING = {"float64": 1e-12, "float32": 1e-6, "float16": 2e-3, "bfloat16": 1.6e
 # What TensorFlow 1, Haiku, ncps and others add to the forget gate at run time.
 OFFSET = 1.0
 
+# Pairs without a relation of their own that are tried against each other.
+MAX_SWAPPED = 64
+
 NumbersByUnit = Mapping[str, Sequence[float]]
 
 
 class Relation(NamedTuple):
-    """How B's numbers come from A's: `kind` is equal, summed, order or offset."""
+    """How B's numbers come from A's: `kind` is equal, summed, doubled, order, offset or swapped."""
 
     kind: str
     text: str
@@ -34,14 +37,33 @@ class Relation(NamedTuple):
 
 
 def relate(a: Row, b: Row) -> Relation | None:
-    """The relation of two rows of one hidden size; None where there is none, or several."""
+    """The relation of two rows of one hidden size; None where there is none, or several.
+
+    Equal numbers that run the other way through the sequence are no equal LSTM.
+    """
+    found = _relate_numbers(a, b)
+    turned = a.lstm.identity.direction != b.lstm.identity.direction
+    return say_swapped(a, b) if turned and found is not None and found.harmless else found
+
+
+def say_swapped(a: Row, b: Row) -> Relation:
+    """That B's LSTM of another name has the numbers of this one, in another place."""
+    one, two = a.lstm.identity, b.lstm.identity
+    if one.direction != two.direction:
+        text = f"directions swapped: what A runs {one.direction}, B runs {two.direction}"
+    else:
+        text = f"layers swapped: layer {one.layer} of A is layer {two.layer} of B"
+    return Relation("swapped", text)
+
+
+def _relate_numbers(a: Row, b: Row) -> Relation | None:
     if a.units is None or b.units is None or a.lstm.hidden_size != b.lstm.hidden_size:
         return None
     left, right = a.units.bias, b.units.bias
     slack = _slack(a, b)
     if all(_near(left[gate], right[gate], slack) for gate in GATES):
         return _equal(a, b)
-    return _offset(left, right, slack) or _order(left, right, slack)
+    return _offset(left, right, slack) or _doubled(left, right, slack) or _order(left, right, slack)
 
 
 def _slack(a: Row, b: Row) -> float:
@@ -75,6 +97,20 @@ def _offset(a: NumbersByUnit, b: NumbersByUnit, slack: float) -> Relation | None
     return None
 
 
+def _doubled(a: NumbersByUnit, b: NumbersByUnit, slack: float) -> Relation | None:
+    """Every gate twice what it was, or half of it: a bias that went into both halves, or of which
+    one of two equal halves was taken. Kept apart from numbers that are 0 anyway.
+    """
+    for one, two, text in (
+        (a, b, "every gate is twice A's: one bias was written into both halves"),
+        (b, a, "every gate is half of A's: of two halves one was left out"),
+    ):
+        twice = {gate: [2 * x for x in one[gate]] for gate in GATES}
+        if all(_near(twice[gate], two[gate], slack) for gate in GATES):
+            return Relation("doubled", text)
+    return None
+
+
 def _order(a: NumbersByUnit, b: NumbersByUnit, slack: float) -> Relation | None:
     """The same four blocks in another order, if just one order fits."""
     fitting = [
@@ -90,3 +126,39 @@ def _order(a: NumbersByUnit, b: NumbersByUnit, slack: float) -> Relation | None:
     ]
     said = f"the same numbers in another gate order: {', '.join(moved)}"
     return Relation("order", f"{said}; B was read as i,f,g,o and looks like {','.join(order)}")
+
+
+def find_swaps(pairs: Sequence[tuple[Row, Row]]) -> dict[int, Relation]:
+    """By the number of a pair, that B has here what A has in another of the pairs.
+
+    Only pairs that bear no relation of their own are to be given. Every one that is named has just
+    one other that fits, and that other is named too: a swap, or a round of several.
+    """
+    if len(pairs) > MAX_SWAPPED:
+        return {}
+    sources: dict[int, int] = {}
+    for k, (_, b) in enumerate(pairs):
+        fitting = [j for j, (a, _) in enumerate(pairs) if j != k and _is_same(a, b)]
+        if len(fitting) == 1:
+            sources[k] = fitting[0]
+    taken = list(sources.values())
+    return {
+        k: _swapped(pairs[k][0], pairs[j][0])
+        for k, j in sources.items()
+        if j in sources and taken.count(j) == 1
+    }
+
+
+def _is_same(a: Row, b: Row) -> bool:
+    relation = _relate_numbers(a, b)
+    return relation is not None and relation.harmless
+
+
+def _swapped(here: Row, there: Row) -> Relation:
+    one, two = here.lstm.identity, there.lstm.identity
+    what = "LSTMs"
+    if one._replace(direction="") == two._replace(direction=""):
+        what = "directions"
+    elif one._replace(layer=0) == two._replace(layer=0):
+        what = "layers"
+    return Relation("swapped", f"{what} swapped: B has here what A has in {two.address}")

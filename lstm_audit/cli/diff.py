@@ -39,8 +39,9 @@ def run(given: GivenOptions) -> int:
 
     Shows what moved in forget bias, activation and time scale, and whether another gate did. LSTMs
     are matched by module, layer and direction, else by their numbers, or as --match says. Of
-    weights that were converted it says whether the gates are in another order, and whether the 1
-    that some frameworks add at run time was lost or added twice.
+    weights that were converted it says whether the gates are in another order, whether the 1
+    that some frameworks add at run time was lost or added twice, whether a bias went into both
+    halves, and whether two directions or layers were swapped.
 
     \b
     Exit codes:
