@@ -164,13 +164,13 @@ def _of_part(calls: Calls) -> Iterator[GateActivity]:
     with torch.no_grad(), torch.autocast(first.device.type, enabled=False):
         made = [steps_of_call(calls.part, call, torch) for call in calls.made]
         for same in zip(*made, strict=True):
-            yield _joined(calls.path, same, torch)
+            yield _join_calls(calls.path, same, torch)
 
 
 # ---- what it amounts to
 
 
-def _joined(path: str, calls: Sequence[Steps], torch: Any) -> GateActivity:
+def _join_calls(path: str, calls: Sequence[Steps], torch: Any) -> GateActivity:
     """The calls of one layer and direction as one, with its numbers unit by unit."""
     first = calls[0]
     before, there = _in_time(calls, torch)

@@ -26,12 +26,12 @@ def replacements_of(audit: Audit) -> dict[str, tuple[Replacement, ...]]:
     return {
         fingerprint: replacements
         for file in audit.files
-        for fingerprint, replacements in _planned(file.path, file.findings)
+        for fingerprint, replacements in _plan_fixes(file.path, file.findings)
         if replacements
     }
 
 
-def _planned(
+def _plan_fixes(
     path: str, findings: Sequence[Finding]
 ) -> Iterator[tuple[str, tuple[Replacement, ...]]]:
     """The fixes of one file, which is opened once for all of them."""

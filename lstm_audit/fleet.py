@@ -109,7 +109,7 @@ def audit_inputs(
     progress: Progress | None = None,
     executor: "Executor | None" = None,
 ) -> Audit:
-    """The same of inputs that are listed already."""
+    """Audit inputs that are listed already; the results in their order."""
     results: list[Results] = []
     for result in _each(inputs, request, jobs or os.cpu_count() or 1, executor):
         results.append(result)

@@ -92,7 +92,7 @@ def expand(paths: Sequence[str], exclude: Sequence[str] = ()) -> list[Input]:
 
 
 class Inputs:
-    """The same, one after the other: what folders hold is not kept, however much it is.
+    """The files that paths mean, one after the other: what folders hold is not kept.
 
     A path that does not exist is an error at once, a glob of `exclude` that matches nothing at the
     end. What lies elsewhere is listed at once.
@@ -160,7 +160,7 @@ def _expand_one(path: str) -> Iterator[Input]:
     elif os.path.lexists(split_locator(path)[0]):
         yield Input(path, named=True)
     else:
-        yield from _globbed(path)
+        yield from _expand_glob(path)
 
 
 def _bundle_of(path: str) -> str | None:
@@ -265,7 +265,7 @@ def spooled_stdin() -> Iterator[str]:
         yield f"/dev/fd/{spool.fileno()}"
 
 
-def _globbed(pattern: str) -> Iterator[Input]:
+def _expand_glob(pattern: str) -> Iterator[Input]:
     import glob  # 1 ms that only a glob needs
 
     from .missing import explain_missing  # 0.8 ms that a path that is there need not wait for

@@ -160,7 +160,7 @@ def _of_cell(part: Any, call: LayerCall, torch: Any) -> Steps:
 
 def _of_stack(part: Any, call: LayerCall, torch: Any) -> Iterator[Steps]:
     """Layer by layer, each over what the one below puts out."""
-    x, lengths, batched = _padded(part, call.x, torch)
+    x, lengths, batched = _pad(part, call.x, torch)
     layout = _layout(part, batched, lengths, x, torch)
     ways: tuple[Direction, ...] = ("forward", "reverse") if part.bidirectional else ("forward",)
     x = x.to(_weights(part, "_l0").ih.dtype)  # under autocast, what comes in may be narrower
@@ -259,7 +259,7 @@ def _layout(part: Any, batched: bool, lengths: Any, x: Any, torch: Any) -> Batch
     return plain._replace(there=plain.show(there))
 
 
-def _padded(part: Any, x: Any, torch: Any) -> tuple[Any, Any, bool]:
+def _pad(part: Any, x: Any, torch: Any) -> tuple[Any, Any, bool]:
     """The input as (time, batch, features), the lengths of a packed one, and whether it has a
     batch.
     """

@@ -144,7 +144,7 @@ def stamp_of(given: Input) -> Stamp | None:
 
 
 def stamp_of_path(path: str) -> Stamp | None:
-    """The same of a path or a locator; what lies elsewhere is asked."""
+    """The stamp of a path or a locator, None where it has none; what lies elsewhere is asked."""
     file = path.partition("!")[0] if "!" in path and not os.path.lexists(path) else path
     try:
         if not is_remote(file):

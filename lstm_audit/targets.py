@@ -117,7 +117,7 @@ def _finite(value: float, function: str = "sigmoid") -> float:
     return value
 
 
-def _shifted(target: Target, lstm: Lstm, values: Values) -> Wish:
+def _shift(target: Target, lstm: Lstm, values: Values) -> Wish:
     """For imports from frameworks that add an offset at run time."""
     by = float(target.values[0])
     return Wish(tuple(value + by for value in values.forget), shift=by)
@@ -140,7 +140,7 @@ def _check_preset(text: str) -> str:
     return str(presets.parse_preset(text))
 
 
-def _copied(target: Target, lstm: Lstm, values: Values) -> Wish:
+def _copy_donor(target: Target, lstm: Lstm, values: Values) -> Wish:
     """The biases of the LSTM of the same address; of the same convention, where two bear it."""
     donor, name = target.donor or {}, target.values[0]
     there = [one for one in donor if one.address == lstm.address]
@@ -212,7 +212,7 @@ TARGETS: dict[str, TargetRow] = {
             help="Add D to what stands there.",
             wording="shift by {:g}",
             check=_finite,
-            formula=_shifted,
+            formula=_shift,
         ),
         TargetRow(
             name="init",
@@ -230,7 +230,7 @@ TARGETS: dict[str, TargetRow] = {
             help="The forget biases of another checkpoint, matched by address.",
             wording="forget biases from {}",
             check=str,
-            formula=_copied,
+            formula=_copy_donor,
             kind="file",
             example="other.pt",
         ),
@@ -246,7 +246,7 @@ def target(name: str, *values: object, seed: int = 0, couple: bool = True) -> Ta
     row = TARGETS[name]
     if len(values) != len(row.arguments):
         raise _unexpected(row, values)
-    typed = tuple(_typed(row, values, value) for value in values)
+    typed = tuple(_read_value(row, values, value) for value in values)
     try:
         found = row.check(*typed)
     except BadPolicy as error:
@@ -255,7 +255,7 @@ def target(name: str, *values: object, seed: int = 0, couple: bool = True) -> Ta
     return Target(name, (str(found),) if row.kind == "preset" else typed, seed, couple)
 
 
-def _typed(row: TargetRow, values: Sequence[object], value: object) -> TargetValue:
+def _read_value(row: TargetRow, values: Sequence[object], value: object) -> TargetValue:
     if row.kind != "number":
         return str(value)
     if isinstance(value, (str, bytes, bool)):

@@ -151,7 +151,7 @@ def describe_outcome(outcome: Outcome, policy: Policy, findings: Sequence[Findin
 
 
 def describe_score(score: Score, policy: Policy) -> str:
-    """The same of a verdict in numbers."""
+    """The last line of a check whose verdict is known in numbers: outcome, policy, fixes."""
     words = [_verdict_words(score, policy)]
     words.append(
         f"policy {relative(policy.file) or policy.file}" if policy.file else "no policy file"

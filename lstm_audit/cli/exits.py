@@ -65,7 +65,7 @@ def of_audit(audit: Audit) -> int:
 
 
 def of_totals(totals: Totals) -> int:
-    """The same of a run that is known in numbers alone."""
+    """The code of an audit of which only the totals are known."""
     if totals.unreadable:
         return UNREADABLE
     return PASS if totals.files else NOTHING

@@ -113,7 +113,7 @@ def _hex(raw: bytes) -> str:
 def changes_as_json(
     planned: AnyPlan, written: bool, undo: list[str], warnings: list[str]
 ) -> dict[str, Any]:
-    """The same as data: `lstm-audit/patch/1`."""
+    """One patched checkpoint as the JSON of `lstm-audit/patch/1`."""
     return {
         "path": planned.path,
         "format": planned.format,

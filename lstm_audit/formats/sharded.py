@@ -61,7 +61,7 @@ def shard_names(span: Span) -> tuple[str, ...] | None:
     # Keras gives a list of files for a layer, the others one file for a tensor
     lists = [files if isinstance(files, list) else [files] for files in homes.values()]
     named = {str(k): file for k, file in enumerate(file for files in lists for file in files)}
-    return _files(_checked(named, span), span)
+    return _files(_check_names(named, span), span)
 
 
 def _weight_map(span: Span) -> dict[str, str] | None:
@@ -71,7 +71,7 @@ def _weight_map(span: Span) -> dict[str, str] | None:
     homes = _index(span)
     if homes is None or isinstance(next(iter(homes.values()), None), list):  # Keras's own
         return None
-    return _checked(homes, span)
+    return _check_names(homes, span)
 
 
 def _index(span: Span) -> dict[str, Any] | None:
@@ -88,7 +88,7 @@ def _index(span: Span) -> dict[str, Any] | None:
     return homes if isinstance(homes, dict) else None
 
 
-def _checked(homes: dict[str, Any], span: Span) -> dict[str, str]:
+def _check_names(homes: dict[str, Any], span: Span) -> dict[str, str]:
     """The map, if all of its values are file names."""
     for name, file in homes.items():
         if len(name) > MAX_NAME:

@@ -234,7 +234,7 @@ def _scalar(evaluation: Evaluation, scope: Scope, name: str) -> float | None:
 NumberStep = Callable[[float], float]
 
 
-def _compiled(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> list[NumberStep]:
+def _compile(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> list[NumberStep]:
     """A chain as functions of one number, from its inner end."""
     evaluation.spend(COST * len(chain))
     steps = []
@@ -304,7 +304,7 @@ def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> Activa
     """What a chain is: a sigmoid, or a line between 0 and 1; None for everything else."""
     if len(chain) == 1 and chain[0].op == "Sigmoid":
         return ActivationShape()
-    steps = _compiled(evaluation, scope, chain)
+    steps = _compile(evaluation, scope, chain)
     found = [_run(steps, x) for x in PROBES]
     if all(abs(f - (1 / (1 + exp(-x)))) < CLOSE for f, x in zip(found, PROBES, strict=True)):
         return ActivationShape()

@@ -105,7 +105,7 @@ def match(row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint) -> I
     """The names that fit the row, as groups that have everything the row requires."""
     convention = row.convention
     groups: dict[GroupKey, Group] = {}
-    for name in _marked(names, convention.marks):
+    for name in _find_marked(names, convention.marks):
         if (found := row.place(name)) is not None:
             key, part = found
             if convention.claimed:
@@ -169,7 +169,7 @@ def mirrored(group: Group, tensors: Mapping[str, Tensor], *roles: str) -> list[s
     return sorted(name for key in keys if (name := group.mirror(key)) in tensors)
 
 
-def _marked(names: Sequence[str], marks: Sequence[str]) -> Sequence[str]:
+def _find_marked(names: Sequence[str], marks: Sequence[str]) -> Sequence[str]:
     """The names that contain a mark, once for each that they contain; all of them, where there are
     no marks.
     """

@@ -44,7 +44,7 @@ def foreign_reader(graph: Graph, unfolded: Unfolded, spans: Sequence[Span]) -> s
     readings = _readings(graph, evaluation)
     outputs = dict(_outputs(graph, evaluation))
     known = _known_ends(unfolded)
-    frontier = [key for key, constant in _stored(graph, evaluation) if _holds(constant, spans)]
+    frontier = [key for key, constant in _list_stored(graph, evaluation) if _holds(constant, spans)]
     met: set[ReadKey] = set()
     while frontier:
         key = frontier.pop()
@@ -134,7 +134,7 @@ def _readings(graph: Graph, evaluation: Evaluation) -> Mapping[ReadKey, list[Nam
     return readings
 
 
-def _stored(graph: Graph, evaluation: Evaluation) -> Iterator[tuple[ReadKey, Constant]]:
+def _list_stored(graph: Graph, evaluation: Evaluation) -> Iterator[tuple[ReadKey, Constant]]:
     """Every stored tensor: initializers, and what Constant nodes hold."""
     for scope in graph.scopes:
         for name, constant in scope.constants.items():

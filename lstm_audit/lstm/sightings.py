@@ -162,7 +162,7 @@ def _term(half: str, cells: Cells, evaluation: Evaluation, flat: dict[int, Tenso
         if constant.tensor is not None and constant.scale == 1.0 and constant.tensor.dtype.encode:
             block = _block(constant.tensor, start, run, flat, run[0] // SPACE)
             return Term(half, constant.name, block)
-    return Term(half, _said(cells, evaluation), _computed(evaluation.read(cells)))
+    return Term(half, _said(cells, evaluation), _make_block(evaluation.read(cells)))
 
 
 def _regular(cells: Cells) -> range | tuple[int, ...]:
@@ -188,7 +188,7 @@ def _block(tensor: Tensor, start: int, run: range, flat: dict[int, Tensor], numb
     return Block(tensor._replace(shape=(reach,), strides=(1,), span=part), 0, 0, reach, run.step)
 
 
-def _computed(numbers: Sequence[float]) -> Block:
+def _make_block(numbers: Sequence[float]) -> Block:
     """Numbers that a graph calculates: judged, and never written, for they have no place."""
     source = BytesSource(struct.pack(f"<{len(numbers)}d", *numbers), "computed by the graph")
     tensor = Tensor(DTYPES["float64"], (len(numbers),), (1,), span_all(source))

@@ -85,7 +85,7 @@ def apply(
         files.sweep(held.path)
         if not edits:
             return Applied(held.path, mode, "none", edits, _record_beside(held, undo), held.notes)
-        patch = _pushed(held, edits, batch) if undo else None
+        patch = _push_record(held, edits, batch) if undo else None
         if mode == "in-place":
             done = _patch_in_place(held, edits, patch, verify)
         else:
@@ -137,7 +137,7 @@ class Pushed(NamedTuple):
         return record.pushed(self.below, self.edits, inode, mtime_ns, self.batch)
 
 
-def _pushed(held: LockedFile, edits: tuple[Edit, ...], batch: int) -> Pushed:
+def _push_record(held: LockedFile, edits: tuple[Edit, ...], batch: int) -> Pushed:
     record.refuse_stranger(held)
     now = record.load(held.path)
     below, notes = record.fitting(now, held, lambda at, n: files.read_at(held.fd, n, at))

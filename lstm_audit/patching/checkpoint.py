@@ -117,7 +117,7 @@ def _plan(
     matched: frozenset[str] = frozenset(),
 ) -> Planned:
     file, found = subject.file, subject.found
-    gates, changes = _planned(subject, chosen, target, place)
+    gates, changes = _plan_gates(subject, chosen, target, place)
     return Planned(
         path=path,
         home=file.sources[0].name,
@@ -125,7 +125,7 @@ def _plan(
         target=target,
         gates=gates,
         files=tuple(_file_plans(file, changes)),
-        expected=_expected(subject.values, gates),
+        expected=_expect(subject.values, gates),
         warnings=tuple(_warnings(path, found, chosen, subject.values, file)),
         matched=matched,
         addresses=tuple(lstm.address for lstm in found.lstms),
@@ -160,7 +160,7 @@ def _files_of_fix(
 ) -> tuple[FilePlan, ...]:
     chosen = [lstms[one] for one in fix.identities if one in lstms]
     try:
-        _, changes = _planned(subject, chosen, fix.target, "ih")
+        _, changes = _plan_gates(subject, chosen, fix.target, "ih")
         return tuple(_file_plans(subject.file, changes))
     except NotPatchable:
         return ()
@@ -190,7 +190,7 @@ def _read(file: Opened, declared: tuple[Own, ...]) -> OpenCheckpoint:
 # Two kinds of sharing can make a patch reach too far. In a graph another operator may read the same
 # constant; in a torch file another tensor may view the same storage. Either is refused before a
 # byte is planned, because undo could not tell afterwards whose change it was.
-def _planned(
+def _plan_gates(
     subject: OpenCheckpoint, chosen: Sequence[Lstm], target: Target, place: BiasPlace
 ) -> tuple[tuple[GatePlan, ...], list[Change]]:
     """The gates of the chosen LSTMs, and the changes of bytes that they come to."""
@@ -234,7 +234,7 @@ def _file_plans(file: Opened, changes: Sequence[Change]) -> Iterator[FilePlan]:
 # What the checkpoint must say when it is read again after the write: also of LSTMs that were not
 # named, so that a patch that reached one of them is noticed before the copy takes the file's name
 # (`verify`).
-def _expected(
+def _expect(
     values: Mapping[Identity, Values], gates: Sequence[GatePlan]
 ) -> dict[Identity, tuple[tuple[float, ...], ...]]:
     """Every LSTM's four effective biases after the patch, the untouched ones included."""

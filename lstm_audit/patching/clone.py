@@ -36,7 +36,7 @@ def clone(source: int, target: int, size: int, progress: CopyProgress | None = N
     """Fill the empty `target` with the `size` bytes of `source`: shared blocks where possible, else
     a copy.
     """
-    if _reflinked(source, target):
+    if _try_reflink(source, target):
         return "reflink"
     _refuse_full_disk(source, target)
     os.ftruncate(target, size)
@@ -49,7 +49,7 @@ def clone(source: int, target: int, size: int, progress: CopyProgress | None = N
     return "copy"
 
 
-def _reflinked(source: int, target: int) -> bool:
+def _try_reflink(source: int, target: int) -> bool:
     if sys.platform != "linux":
         return False
     try:

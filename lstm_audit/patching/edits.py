@@ -67,7 +67,7 @@ def edits_of(changes: Sequence[Change]) -> Mapping[Source, tuple[Edit, ...]]:
         edit = Edit(_place(change), change.span.read(), change.new, change.reason)
         by_source.setdefault(change.span.source, []).append(edit)
     wanted = {
-        source: [edit for edit in _merged(edits) if edit.old != edit.new]
+        source: [edit for edit in _merge(edits) if edit.old != edit.new]
         for source, edits in by_source.items()
     }
     _update_seals(wanted, changes)
@@ -87,20 +87,20 @@ def _place(change: Change) -> int:
     return change.span.at
 
 
-def _merged(edits: list[Edit]) -> list[Edit]:
+def _merge(edits: list[Edit]) -> list[Edit]:
     """Sorted and disjoint; bytes that are named twice must be wanted alike, also where one side
     wants no change.
     """
     merged: list[Edit] = []
     for edit in sorted(edits, key=lambda e: (e.at, e.end)):
         if merged and edit.at < merged[-1].end:
-            merged[-1] = _joined(merged[-1], edit)
+            merged[-1] = _join(merged[-1], edit)
         elif edit.old:
             merged.append(edit)
     return merged
 
 
-def _joined(a: Edit, b: Edit) -> Edit:
+def _join(a: Edit, b: Edit) -> Edit:
     """One edit for two that overlap, `a` first."""
     shared = min(a.end, b.end) - b.at
     if a.new[b.at - a.at :][:shared] != b.new[:shared]:
@@ -119,7 +119,7 @@ def _update_seals(wanted: dict[Source, list[Edit]], changes: Sequence[Change]) -
     for seal in _inner_first(changes):
         inside = _within(wanted.get(seal.covers.source, []), seal.covers)
         counted.append((seal, len(inside)))
-        for place, edit in _resealed(seal, inside):
+        for place, edit in _reseal(seal, inside):
             _insert(wanted.setdefault(place.source, []), edit)
     for seal, count in counted:
         # one more edit below a checksum than when it was updated: it was kept in its own bytes
@@ -166,7 +166,7 @@ def _inner_first(changes: Sequence[Change]) -> list[Seal]:
 
 # A CRC that is wrong already stays wrong by the same difference: a patch changes what it names and
 # repairs nothing in passing. A sum that can only be taken anew is refused where it is wrong.
-def _resealed(seal: Seal, inside: Sequence[Edit]) -> Iterator[tuple[Span, Edit]]:
+def _reseal(seal: Seal, inside: Sequence[Edit]) -> Iterator[tuple[Span, Edit]]:
     """The edits of a checksum's places, given the edits of what it covers."""
     # torch writes a CRC of 0 when torch.serialization.set_crc32_options(False) switched the sums
     # off: leave it
@@ -186,14 +186,14 @@ def _sum_after(seal: Seal, inside: Sequence[Edit]) -> int:
     """The checksum after the edits: from the old one and the edits alone, where the kind allows."""
     update, covered = KINDS[seal.kind].updated, seal.covers
     if update is None:
-        return _summed_anew(seal, inside)
+        return _sum_anew(seal, inside)
     value = seal.stored
     for at, old, new in _runs(inside):
         value = update(value, old, new, covered.start + covered.size - at - len(old))
     return value
 
 
-def _summed_anew(seal: Seal, inside: Sequence[Edit]) -> int:
+def _sum_anew(seal: Seal, inside: Sequence[Edit]) -> int:
     """The checksum over all of the bytes, which must have been right before."""
     kind, covered = KINDS[seal.kind], seal.covers
     if covered.size > MAX_SUMMED:

@@ -67,13 +67,13 @@ def hold(path: str, write: bool = True) -> Iterator[LockedFile]:
     """
     try:
         resolved = os.path.realpath(path)
-        fd = _opened(resolved, write)
+        fd = _open_file(resolved, write)
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise Unreadable(f"cannot open: {reason}") from error
     notes = (f"{path} is a symbolic link to {resolved}",) if os.path.islink(path) else ()
     try:
-        yield LockedFile(resolved, fd, _locked(fd, resolved, write), notes)
+        yield LockedFile(resolved, fd, _lock_named(fd, resolved, write), notes)
     except OSError as error:
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
         raise Unreadable(f"{name}{error.strerror or error}") from error
@@ -129,7 +129,7 @@ def _refuse_read_only(resolved: str) -> None:
         )
 
 
-def _opened(resolved: str, write: bool) -> int:
+def _open_file(resolved: str, write: bool) -> int:
     """Without waiting: opening a FIFO would hang."""
     if write:
         refuse_hub_blob(resolved)
@@ -142,7 +142,7 @@ def _opened(resolved: str, write: bool) -> int:
     return fd
 
 
-def _locked(fd: int, resolved: str, write: bool) -> os.stat_result:
+def _lock_named(fd: int, resolved: str, write: bool) -> os.stat_result:
     """Whoever waited for a lock on a file that was then renamed over holds the wrong inode: look
     again.
     """

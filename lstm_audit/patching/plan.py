@@ -133,18 +133,18 @@ def _writes(
         shares = _shares(lstm, terms, len(wish.forget), place)
         terms = [term for term, share in zip(terms, shares, strict=True) if any(share)]
         parts = [
-            _shifted(term, share, wish.shift)
+            _shift(term, share, wish.shift)
             for term, share in zip(terms, filter(any, shares), strict=True)
         ]
         if len(parts) == 2 and parts[0] == parts[1]:  # of zeros, say: the shift itself is divided
-            parts = _divided(lstm, terms, [2 * value for value in parts[0]], place)
+            parts = _divide(lstm, terms, [2 * value for value in parts[0]], place)
     else:
-        parts = _divided(lstm, terms, [value - offset for value in wish.forget], place)
+        parts = _divide(lstm, terms, [value - offset for value in wish.forget], place)
     for term, part in zip(terms, parts, strict=True):
-        yield Write(term, _unscaled(term, part))
+        yield Write(term, _unscale(term, part))
 
 
-def _shifted(term: Term, shares: Sequence[float], by: float) -> tuple[float, ...]:
+def _shift(term: Term, shares: Sequence[float], by: float) -> tuple[float, ...]:
     return tuple(
         value + by * share for value, share in zip(_contribution(term), shares, strict=True)
     )
@@ -183,7 +183,7 @@ def _live(lstm: Lstm, carries: Sequence[float], masks: Sequence[float], unit: in
 
 # Rounding of the first half is made good in the second, so that the sum is as near to the wish as
 # the dtype allows, not off by two roundings.
-def _divided(
+def _divide(
     lstm: Lstm, terms: Sequence[Term], stored: Sequence[float], place: BiasPlace
 ) -> list[tuple[float, ...]]:
     """The values that each term should contribute. Of a split, the last makes up for what rounding
@@ -195,14 +195,14 @@ def _divided(
     ]
     if len(parts) == 2 and place == "split":
         if not halves_overlap(lstm):
-            parts[0] = _marked(terms, parts[0], shares[0])
-        first = _held(Write(terms[0], _unscaled(terms[0], parts[0])))
+            parts[0] = _mark(terms, parts[0], shares[0])
+        first = _held(Write(terms[0], _unscale(terms[0], parts[0])))
         rest = zip(stored, first, shares[1], strict=True)
         parts[1] = tuple(value - part if share else 0.0 for value, part, share in rest)
     return parts
 
 
-def _marked(
+def _mark(
     terms: Sequence[Term], half: Sequence[float], shares: Sequence[float]
 ) -> tuple[float, ...]:
     """The first half of a split, by which an audit knows it from a value written twice; halves of
@@ -244,7 +244,7 @@ def _scale(term: Term) -> float:
     return math.exp(log)
 
 
-def _unscaled(term: Term, values: Sequence[float]) -> tuple[float, ...]:
+def _unscale(term: Term, values: Sequence[float]) -> tuple[float, ...]:
     """What must be stored so that the term contributes `values`; anything will do where the mask is
     0.
     """
@@ -254,7 +254,7 @@ def _unscaled(term: Term, values: Sequence[float]) -> tuple[float, ...]:
     )
 
 
-def _factored(term: Term, stored: Sequence[float]) -> list[float]:
+def _factor(term: Term, stored: Sequence[float]) -> list[float]:
     """Stored values as what they contribute, in the order of `measure`."""
     scale, masks = _scale(term), _mask(term, len(stored))
     return [value * mask * scale for value, mask in zip(stored, masks, strict=True)]
@@ -262,12 +262,12 @@ def _factored(term: Term, stored: Sequence[float]) -> list[float]:
 
 def _contribution(term: Term) -> list[float]:
     """What the term contributes now."""
-    return _factored(term, read_block(term.block))
+    return _factor(term, read_block(term.block))
 
 
 def _held(write: Write) -> list[float]:
     """What the term contributes once its values are stored in its dtype."""
-    return _factored(write.term, stored_values(write))
+    return _factor(write.term, stored_values(write))
 
 
 def stored_values(write: Write) -> list[float]:

@@ -76,7 +76,7 @@ def undo(
         recovered = journal.recover_held(first, _is(sidecar, journal.journal_path(first.path)))
         held = files.looked_at_again(first)
         known = record.load(held.path, _is(sidecar, record.record_path(held.path)))
-        kept = _checked(held, known)
+        kept = _check_record(held, known)
         notes = (*held.notes, *strangers(held.path))
         if kept and kept.patches and kept == known and _goes_on(recovered, kept.patches[-1]):
             return _take_back(held, kept, mode, verify, progress, notes, recovered.doubts)
@@ -115,7 +115,7 @@ def inverse(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
     return tuple(Edit(e.at, e.new, e.old, f"undo: {e.reason}") for e in edits)
 
 
-def _checked(held: LockedFile, known: Record | None) -> Record | None:
+def _check_record(held: LockedFile, known: Record | None) -> Record | None:
     """The record less what never happened; raises unless the file holds the newest of the rest."""
     if known is None:
         return None
@@ -170,7 +170,7 @@ def _undo_replacing(
         new = os.fstat(temp.fd)
         take_the_name(held, temp)
         doubts = sync_name(held.path)
-        doubts += _store(held, _renewed(below, new.st_ino, new.st_mtime_ns))
+        doubts += _store(held, _renew(below, new.st_ino, new.st_mtime_ns))
         return Done(method, notes, doubts)
 
 
@@ -186,7 +186,7 @@ def _undo_in_place(
     except BaseException as error:
         refuse_with(error, roll_back_now(held, edits))
         raise
-    doubts = _store(held, _renewed(below, held.stat.st_ino, None))
+    doubts = _store(held, _renew(below, held.stat.st_ino, None))
     return Done("in-place", (), doubts + drop_journal(held))
 
 
@@ -205,7 +205,7 @@ def _store(held: LockedFile, below: Record) -> tuple[str, ...]:
 
 # The entry below describes the file "as the patch left it"; after this undo that is a new inode and
 # time. Without the renewal the next undo would warn of a file that was moved.
-def _renewed(below: Record, inode: int, mtime_ns: int | None) -> Record:
+def _renew(below: Record, inode: int, mtime_ns: int | None) -> Record:
     """The file as this undo leaves it is the file as the patch below left it."""
     if not below.patches:
         return below

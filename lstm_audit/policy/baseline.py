@@ -128,7 +128,7 @@ def match_findings(
         if left[key] and judged(e)
     )
     return Matched(
-        tuple(_hinted(f, accepted[n]) for n, f in enumerate(findings) if n not in known),
+        tuple(_add_hint(f, accepted[n]) for n, f in enumerate(findings) if n not in known),
         tuple(f for n, f in enumerate(findings) if n in known),
         tuple(stale),
     )
@@ -150,12 +150,12 @@ def _taken(
     return False
 
 
-def _stored(value: Measured) -> Measured:
+def _as_stored(value: Measured) -> Measured:
     return json_number(float(value)) if isinstance(value, (int, float)) else value
 
 
 def _same(finding: Finding, old: Measured) -> bool:
-    value = _stored(finding.measured)
+    value = _as_stored(finding.measured)
     if isinstance(value, float) and isinstance(old, float):
         return math.isclose(value, old, rel_tol=SAME_VALUE, abs_tol=0.0)
     return value == old
@@ -163,7 +163,7 @@ def _same(finding: Finding, old: Measured) -> bool:
 
 def _milder(finding: Finding, old: Measured) -> bool:
     """Nearer to a number that is expected than what was accepted, on the same side of it."""
-    value, expected = _stored(finding.measured), finding.expected
+    value, expected = _as_stored(finding.measured), finding.expected
     if not (
         isinstance(value, float) and isinstance(old, float) and isinstance(expected, (int, float))
     ):
@@ -171,7 +171,7 @@ def _milder(finding: Finding, old: Measured) -> bool:
     return old <= value <= expected or expected <= value <= old
 
 
-def _hinted(finding: Finding, accepted: list[Measured]) -> Finding:
+def _add_hint(finding: Finding, accepted: list[Measured]) -> Finding:
     """What the baseline accepted at the same place: the finding is not unknown, it has changed."""
     if not accepted:
         return finding
@@ -189,7 +189,7 @@ def update(
     found: dict[str, Accepted] = {}
     for finding in findings:
         path = relative_to(finding.path, baseline.folder)
-        entry = Accepted(finding.code, path, finding.address, (_stored(finding.measured),))
+        entry = Accepted(finding.code, path, finding.address, (_as_stored(finding.measured),))
         old = found.get(entry.key)
         found[entry.key] = entry._replace(measured=old.measured + entry.measured) if old else entry
     return Baseline(baseline.folder, kept | found)
@@ -205,7 +205,7 @@ def load_baseline(path: str) -> Baseline:
     believed.
     """
     place = KeyPlace(shown_path(path))
-    table = read_table(_parsed(path, place), place)
+    table = read_table(_parse(path, place), place)
     if table.get("schema") != BASELINE_SCHEMA:
         raise wrong(
             place,
@@ -219,7 +219,7 @@ def load_baseline(path: str) -> Baseline:
     return empty_baseline(path)._replace(entries=entries)
 
 
-def _parsed(path: str, place: KeyPlace) -> object:
+def _parse(path: str, place: KeyPlace) -> object:
     try:
         with open(path, "rb") as file:
             value: object = parse_json(
@@ -244,7 +244,7 @@ def _entry(key: str, value: object, place: KeyPlace) -> Accepted:
         raise wrong_type(place.child("address"), "a string", table["address"])
     if not isinstance(table["measured"], list) or not table["measured"]:
         raise wrong_type(place.child("measured"), "a list of values", table["measured"])
-    measured = tuple(_measured(item, place.child("measured")) for item in table["measured"])
+    measured = tuple(_read_measured(item, place.child("measured")) for item in table["measured"])
     code, path = (read_text(table[name], place.child(name)) for name in ("code", "path"))
     entry = Accepted(code, path, table["address"], measured)
     if entry.key != key:
@@ -252,7 +252,7 @@ def _entry(key: str, value: object, place: KeyPlace) -> Accepted:
     return entry
 
 
-def _measured(value: object, place: KeyPlace) -> Measured:
+def _read_measured(value: object, place: KeyPlace) -> Measured:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool) or not isinstance(value, (int, float)):

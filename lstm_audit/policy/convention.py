@@ -120,7 +120,7 @@ def _read(value: object, place: KeyPlace) -> Own:
         offset=read_number(table.get("offset", 0.0), place.child("offset")),
         activation=_activation(table.get("activation", "sigmoid"), place.child("activation")),
     )
-    return _checked(own, place)
+    return _check_split(own, place)
 
 
 def _tensors(table: Mapping[str, Any], place: KeyPlace) -> tuple[tuple[str, tuple[str, ...]], ...]:
@@ -179,7 +179,7 @@ def _activation(value: object, place: KeyPlace) -> str:
 # Gates with tensors of their own have no blocks to be cut, joined ones have no words to be told by:
 # a mixture would need both answers for one bias. The input weight is left out of the test, since
 # nothing of it is read but its shape.
-def _checked(own: Own, place: KeyPlace) -> Own:
+def _check_split(own: Own, place: KeyPlace) -> Own:
     """Gates must have tensors of their own in all roles or in none."""
     split = {"{gate}" in text for role, texts in own.tensors if role != "input" for text in texts}
     if len(split) > 1:

@@ -47,7 +47,7 @@ def with_flags(policy: Policy, **given: Any) -> Policy:
             policy = _with_value(policy, key, mine[0], said[mine[0].name])
     policy = _with_stat(policy, said[STAT.name]) if STAT.name in said else policy
     policy = _with_selection(
-        policy, *(_listed(said.get(name, ())) for name in ("select", "ignore"))
+        policy, *(_split_codes(said.get(name, ())) for name in ("select", "ignore"))
     )
     return _verifying(policy) if said.get(VERIFY_NAME) else policy
 
@@ -58,7 +58,7 @@ def _refuse_unknown(given: Iterable[str], names: Sequence[str]) -> None:
             raise BadPolicy(f"{name}: no such flag; {suggest(name, [*names, VERIFY_NAME])}")
 
 
-def _listed(given: str | Iterable[str]) -> tuple[str, ...]:
+def _split_codes(given: str | Iterable[str]) -> tuple[str, ...]:
     """`--select LA1,LA3` is `--select LA1 --select LA3`; one string is one such text."""
     values = (given,) if isinstance(given, str) else tuple(given)
     return tuple(part.strip() for value in values for part in str(value).split(","))
@@ -138,7 +138,7 @@ def _with_bound(policy: Policy, key: PolicyKey, given: Mapping[Flag, object]) ->
         name = before + key.name
         was = f", {policy.origins[name]}" if bounds and name in policy.origins else ""
         origins[name] = spelled + was
-        new = check_bounds(quantity, _refined(bounds, parts), KeyPlace(spelled + was))
+        new = check_bounds(quantity, _refine(bounds, parts), KeyPlace(spelled + was))
         return {**settings, key.name: new}
 
     return _everywhere(policy, change)._replace(origins=origins)
@@ -155,7 +155,7 @@ def _applies(bounds: Bounds | None, parts: BoundParts) -> bool:
     return set(parts) != {"tolerance"} or (bounds is not None and bounds.target is not None)
 
 
-def _refined(bounds: Bounds | None, parts: BoundParts) -> Bounds:
+def _refine(bounds: Bounds | None, parts: BoundParts) -> Bounds:
     old = bounds or Bounds()
     if "target" in parts:
         return Bounds(

@@ -34,7 +34,7 @@ class KeyPlace(NamedTuple):
 
     def child(self, name: object) -> "KeyPlace":
         """The place of a key below this one."""
-        word = name if isinstance(name, str) and _plain(name) else _quoted(name)
+        word = name if isinstance(name, str) and _plain(name) else _quote(name)
         return KeyPlace(self.file, f"{self.key}.{word}" if self.key else word)
 
     def __str__(self) -> str:
@@ -45,7 +45,7 @@ def _plain(name: str) -> bool:
     return name.isascii() and name.replace("-", "").replace("_", "").replace(" #", "").isalnum()
 
 
-def _quoted(value: object) -> str:
+def _quote(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -62,7 +62,7 @@ def found(value: object) -> str:
     if isinstance(value, (int, float)):
         return f"the number {_shown(value)}"
     if isinstance(value, str):
-        return f"the string {_quoted(value)}"
+        return f"the string {_quote(value)}"
     if isinstance(value, (list, tuple)):
         return "a list"
     return "a table" if isinstance(value, dict) else f"a {type(value).__name__}"
@@ -136,7 +136,7 @@ def read_choice(value: object, choices: Sequence[str], place: KeyPlace) -> str:
     text = read_text(value, place)
     if text not in choices:
         raise wrong(
-            place, f"{_quoted(text)} is none of {', '.join(choices)}; {suggest(text, choices)}"
+            place, f"{_quote(text)} is none of {', '.join(choices)}; {suggest(text, choices)}"
         )
     return text
 

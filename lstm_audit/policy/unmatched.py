@@ -56,6 +56,7 @@ def _refuse_override(
 
 
 def nearest_path(pattern: str, paths: Iterable[str]) -> str:
+    """A hint at the path that a pattern may have been meant for."""
     near = nearest(pattern, paths, least=0.0)
     return "there is none in this run" if near is None else f"the nearest is {near!r}"
 

@@ -49,7 +49,7 @@ def updated(old_crc: int, old: bytes, new: bytes, tail: int) -> int:
 
     Raises ValueError when the two slices differ in length: a record cannot change its size.
     """
-    return _updated(POLYNOMIAL, crc32, old_crc, old, new, tail)
+    return _update(POLYNOMIAL, crc32, old_crc, old, new, tail)
 
 
 # crc(old) ^ crc(new) = bare(old ^ new), as initial value and final inversion cancel. The difference
@@ -57,7 +57,7 @@ def updated(old_crc: int, old: bytes, new: bytes, tail: int) -> int:
 # multiply by x^(8 tail). `crc(difference) ^ crc(zeros)` is how a bare CRC comes out of one with
 # initial value and inversion. So a patch of four bytes in a record of a gigabyte costs as much as
 # one in a record of a kilobyte.
-def _updated(polynomial: int, crc: Bare, old_crc: int, old: bytes, new: bytes, tail: int) -> int:
+def _update(polynomial: int, crc: Bare, old_crc: int, old: bytes, new: bytes, tail: int) -> int:
     if len(old) != len(new):
         raise ValueError(f"{len(old)} bytes cannot be replaced by {len(new)}")
     difference = (int.from_bytes(old, "big") ^ int.from_bytes(new, "big")).to_bytes(len(old), "big")
@@ -77,11 +77,11 @@ def _product(a: int, b: int, polynomial: int) -> int:
 
 
 @cache  # 64 squarings a polynomial, each 15 microseconds, asked for at every checksum
-def _squared(k: int, polynomial: int) -> int:
+def _square(k: int, polynomial: int) -> int:
     """x to the power 2^k."""
     if k == 0:
         return ONE >> 1
-    return _product(_squared(k - 1, polynomial), _squared(k - 1, polynomial), polynomial)
+    return _product(_square(k - 1, polynomial), _square(k - 1, polynomial), polynomial)
 
 
 def _power(n: int, polynomial: int) -> int:
@@ -89,7 +89,7 @@ def _power(n: int, polynomial: int) -> int:
     power, k = ONE, 0
     while n:
         if n & 1:
-            power = _product(_squared(k, polynomial), power, polynomial)
+            power = _product(_square(k, polynomial), power, polynomial)
         n, k = n >> 1, k + 1
     return power
 
@@ -103,10 +103,10 @@ MASK_DELTA = 0xA282EAD8  # tensorflow/core/lib/hash/crc32c.h, kMaskDelta
 @cache
 def _crc32c_table() -> tuple[int, ...]:
     """The CRC of every byte, made when a TensorFlow file is first summed."""
-    return tuple(_shifted(byte) for byte in range(256))
+    return tuple(_shift(byte) for byte in range(256))
 
 
-def _shifted(value: int) -> int:
+def _shift(value: int) -> int:
     for _ in range(8):
         value = value >> 1 ^ CASTAGNOLI if value & 1 else value >> 1
     return value
@@ -136,8 +136,8 @@ def masked_crc32c(data: bytes) -> int:
     return masked(crc32c(data))
 
 
-def _updated_masked(stored: int, old: bytes, new: bytes, tail: int) -> int:
-    return masked(_updated(CASTAGNOLI, crc32c, unmasked(stored), old, new, tail))
+def _update_masked(stored: int, old: bytes, new: bytes, tail: int) -> int:
+    return masked(_update(CASTAGNOLI, crc32c, unmasked(stored), old, new, tail))
 
 
 # ---- the two of HDF5
@@ -189,10 +189,10 @@ def fletcher32(data: bytes) -> int:
     words = _words("H", data + bytes(len(data) % 2), "big")
     first = sum(words)
     second = sum(accumulate(words))
-    return _folded(second) << 16 | _folded(first)
+    return _fold(second) << 16 | _fold(first)
 
 
-def _folded(total: int) -> int:
+def _fold(total: int) -> int:
     return (total - 1) % 65535 + 1 if total else 0
 
 
@@ -206,7 +206,7 @@ def _words(code: str, data: bytes, order: str) -> "array[int]":
 # By the `kind` of a `Seal`.
 KINDS: Mapping[str, Checksum] = {
     "crc32": Checksum("CRC-32", crc32, updated),
-    "masked-crc32c": Checksum("masked CRC-32C", masked_crc32c, _updated_masked),
+    "masked-crc32c": Checksum("masked CRC-32C", masked_crc32c, _update_masked),
     "lookup3": Checksum("lookup3", lookup3),
     "fletcher32": Checksum("fletcher32", fletcher32),
 }

@@ -175,7 +175,7 @@ class RemoteSource:
         wanted = {k for start, stop in places for k in range(start // BLOCK, -(-stop // BLOCK))}
         missing = sorted(wanted - self._blocks.keys())[:most]
         if missing:
-            left = _joined(missing, self.size)
+            left = _join_blocks(missing, self.size)
             attempt(lambda: self._fetch_left(left))
 
     def _fetch_left(self, left: list[Place]) -> None:
@@ -227,7 +227,7 @@ class Downloaded(FileSource):
         raise NotPatchable("a file that lies elsewhere is not patched: download it")
 
 
-def _joined(blocks: Sequence[int], size: int) -> list[Place]:
+def _join_blocks(blocks: Sequence[int], size: int) -> list[Place]:
     """The places of sorted blocks, neighbours and small gaps between them in one."""
     cuts = [k for k, (a, b) in enumerate(pairwise(blocks), 1) if (b - a - 1) * BLOCK > MAX_GAP]
     runs = [blocks[a:b] for a, b in pairwise([0, *cuts, len(blocks)])]

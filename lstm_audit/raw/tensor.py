@@ -180,7 +180,7 @@ def read_block(block: Block) -> list[float]:
 
 
 def read_numbers(block: Block) -> Sequence[float]:
-    """The same, packed where the dtype is one of C's: for who looks at each number once."""
+    """A block's numbers, packed where the dtype is one of C's: for who looks at each once."""
     raw = _gather(block)
     tensor = block.tensor
     size = tensor.dtype.itemsize

@@ -64,14 +64,14 @@ def draw_grid(audit: Audit, columns: Sequence[Filled], look: Look) -> list[str]:
         heads = [
             fill_column(title, wide, column.align == "left") for title in column.title.split("\n")
         ]
-        body = _aligned(column, cells, wide)
+        body = _align(column, cells, wide)
         if column.styled:
             body = [paint(cell, look, **s) for cell, s in zip(body, styles, strict=True)]
         blocks.append([*heads, "-" * wide, *body])
     return [(" " * GAP).join(parts) for parts in zip(*blocks, strict=True)]
 
 
-def _aligned(column: Column, cells: Sequence[str], wide: int) -> list[str]:
+def _align(column: Column, cells: Sequence[str], wide: int) -> list[str]:
     """Cells filled to the width of their column; decimal ones stand point below point."""
     if column.align != "decimal":
         return [fill_column(cell, wide, column.align == "left") for cell in cells]

@@ -51,7 +51,7 @@ def tally(findings: Sequence[Finding]) -> list[str]:
 
 
 def tally_words(numbers: Sequence[int]) -> list[str]:
-    """The same of counts by severity."""
+    """Counts by severity in words, most severe first: `1 error`, `2 warnings`."""
     pairs = zip(SEVERITIES, numbers, strict=True)
     return [
         f"{n} info" if severity == "info" else counted(n, severity) for severity, n in pairs if n

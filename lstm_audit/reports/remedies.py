@@ -90,7 +90,7 @@ def patterns(addresses: Sequence[str], lstms: Sequence[LstmFacts]) -> list[str]:
     left, chosen = dict.fromkeys(addresses), list[str]()
     wanted = set(addresses)
     while len(left) > FEW_NAMES:
-        covers = {glob: _matched(glob, names) for glob in _candidates(left)}
+        covers = {glob: _match_names(glob, names) for glob in _candidates(left)}
         fitting = {glob: found & left.keys() for glob, found in covers.items() if found <= wanted}
         best = max(fitting, key=lambda glob: len(fitting[glob]), default="")
         if not best or len(fitting[best]) < 2:
@@ -101,7 +101,7 @@ def patterns(addresses: Sequence[str], lstms: Sequence[LstmFacts]) -> list[str]:
     return [*chosen, *(pattern(address) for address in left)]
 
 
-def _matched(glob: str, names: Mapping[str, Sequence[str]]) -> set[str]:
+def _match_names(glob: str, names: Mapping[str, Sequence[str]]) -> set[str]:
     return {
         address
         for address, known in names.items()

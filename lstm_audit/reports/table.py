@@ -183,10 +183,10 @@ def _findings(file: FileAudit, look: Look) -> list[str]:
         head = group.code + (times if len(group.findings) > 1 else "")
         where = f" {_some(names, NAMED)}" if names else ""
         text = f"{head}{where}: {escape(group.message, PATH_LIMIT, look.ascii)}"
-        lines += _labelled(group.severity, text, look, fg=HUES[group.severity], bold=True)
+        lines += _label(group.severity, text, look, fg=HUES[group.severity], bold=True)
         lines += [] if look.quiet else _fixes(file, group, look)
     rest = sum(len(group.findings) for group in groups[FOUND:])
-    return lines + (_labelled("", f"{rest} more findings; json has all", look) if rest else [])
+    return lines + (_label("", f"{rest} more findings; json has all", look) if rest else [])
 
 
 def _fixes(file: FileAudit, group: FindingGroup, look: Look) -> Iterator[str]:
@@ -199,13 +199,13 @@ def _fixes(file: FileAudit, group: FindingGroup, look: Look) -> Iterator[str]:
             [] if safe else wrap("fix (overwrites whatever was learned):", look.width - INDENT)
         )
         texts = [*([] if warning else ["fix:"]), *(quoted(word, look.ascii) for word in words)]
-        for line in (*warning, *_continued(texts, look.width - INDENT)):
+        for line in (*warning, *_continue_lines(texts, look.width - INDENT)):
             yield " " * INDENT + line
     if len(mending) > COMMANDS:
         yield " " * INDENT + f"and {counted(len(mending) - COMMANDS, 'more command')}; json has all"
 
 
-def _continued(words: Sequence[str], width: int) -> Iterator[str]:
+def _continue_lines(words: Sequence[str], width: int) -> Iterator[str]:
     """A command in lines that a shell joins again; only a word that is wider than a line is cut."""
     lines: list[str] = []
     for word in words:
@@ -240,7 +240,7 @@ def _without_lstm(audit: Audit, look: Look) -> list[str]:
     ]
     if look.quiet or not empty:
         return []
-    return _labelled(
+    return _label(
         "no LSTM", _some([escape(path, PATH_LIMIT, look.ascii) for path in empty], NAMED), look
     )
 
@@ -275,13 +275,13 @@ def _remarks(
     lines: list[str] = []
     for text in list(names)[:listed]:
         what = escape(text, PATH_LIMIT, look.ascii)
-        lines += _labelled(label, f"{_some(names.pop(text), named)}: {what}", look, **style)
+        lines += _label(label, f"{_some(names.pop(text), named)}: {what}", look, **style)
     return lines + (
-        _labelled(label, f"{sum(map(len, names.values()))} more", look, **style) if names else []
+        _label(label, f"{sum(map(len, names.values()))} more", look, **style) if names else []
     )
 
 
-def _labelled(label: str, text: str, look: Look, **style: Any) -> list[str]:
+def _label(label: str, text: str, look: Look, **style: Any) -> list[str]:
     lines = wrap(text, look.width - INDENT)
     labels = [paint(label, look, **style) + " " * (INDENT - len(label))] + [" " * INDENT] * (
         len(lines) - 1

@@ -195,6 +195,7 @@ def paint(text: str, look: Look, fg: str = "", bold: bool = False) -> str:
 
 
 def fill_column(text: str, wide: int, left: bool) -> str:
+    """A text filled with spaces to `wide` columns, at its right (`left`) or its left."""
     gap = " " * (wide - columns_wide(text))
     return text + gap if left else gap + text
 

@@ -46,11 +46,11 @@ def _spell(text: str, ascii: bool) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join(
-        c if c.isprintable() and (c.isascii() or not ascii) else _escaped(c) for c in text
+        c if c.isprintable() and (c.isascii() or not ascii) else _escape_character(c) for c in text
     )
 
 
-def _escaped(character: str) -> str:
+def _escape_character(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 

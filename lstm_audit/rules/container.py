@@ -122,7 +122,7 @@ def unsafe_globals(evidence: Evidence) -> Iterator[Hit]:
         message = (
             f"an unsafe load would import {len(foreign)} name{'s' * (len(foreign) > 1)} outside "
             "of the inert set: "
-            f"{_listed(foreign)}; {load}, or save the state dict alone"
+            f"{_list_names(foreign)}; {load}, or save the state dict alone"
         )
         yield Hit(message, len(foreign), 0)
 
@@ -142,7 +142,7 @@ def inert(module: str, name: str) -> bool:
     return re.fullmatch(_NN, module) is not None and re.fullmatch(_CLASS, name) is not None
 
 
-def _listed(names: list[str]) -> str:
+def _list_names(names: list[str]) -> str:
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     return (
         ", ".join(name if len(name) <= 100 else f"{name[:100]}..." for name in names[:NAMED]) + more
@@ -182,7 +182,7 @@ def wrong_checksum(evidence: Evidence, *, limit: int = 1 << 20) -> Iterator[Hit]
     if wrong:
         message = (
             f"{len(wrong)} of {len(seals)} bias records have another CRC-32 than the archive says "
-            f"({_listed(wrong)}): "
+            f"({_list_names(wrong)}): "
             "they changed after they were saved; fetch the file again, or load, inspect and save "
             "it anew"
         )

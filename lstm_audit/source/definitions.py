@@ -16,6 +16,7 @@ from .values import UNKNOWN, Class, Dotted, Function, NameScope, Value
 def define_function(
     m: Machine, node: ast.FunctionDef | ast.AsyncFunctionDef, scope: NameScope
 ) -> frozenset[str]:
+    """A def statement: the function under its name, decorated."""
     function = make_function(m, node, scope)
     put(m, scope.names, node.name, decorate(m, function, node, scope))
     return STAYS
@@ -61,6 +62,7 @@ def _wrapper_name(value: Value, name: str) -> str:
 
 
 def dataclass_fields(made: Class) -> list[str]:
+    """The names of a dataclass's fields, inherited ones first."""
     fields = [
         part.target.id
         for part in made.node.body

@@ -31,7 +31,7 @@ def make_filled(
     length = math.prod(map(int, shape))
     if not 0 <= length <= LARGEST:
         return UNKNOWN
-    runs = _filled(m, name, length, rest, keywords)
+    runs = _fill_runs(m, name, length, rest, keywords)
     place = m.place(node)
     tensor = new_tensor(m, [run._replace(place=place) for run in runs], shape)
     tensor.leaf = keywords.get("requires_grad") is True
@@ -63,7 +63,7 @@ def _shape_of(
     return tuple(sizes), rest
 
 
-def _filled(
+def _fill_runs(
     m: Machine, name: str, length: int, rest: list[Value], keywords: Keywords
 ) -> list[WrittenRun]:
     match name:

@@ -58,10 +58,10 @@ def _expand(path: str, markdown: bool) -> Iterator[SourceInput]:
     elif os.path.lexists(path):
         yield SourceInput(path, format_of(path, True) or "python", True)
     else:
-        yield from _globbed(path, markdown)
+        yield from _expand_glob(path, markdown)
 
 
-def _globbed(pattern: str, markdown: bool) -> Iterator[SourceInput]:
+def _expand_glob(pattern: str, markdown: bool) -> Iterator[SourceInput]:
     matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
     if not matches:
         globbed = glob.has_magic(pattern)

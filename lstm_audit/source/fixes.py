@@ -167,11 +167,11 @@ def _written_values(tree: ast.Module, line: int) -> list[ast.expr]:
         if isinstance(node, ast.Assign | ast.AugAssign):
             found.append(node.value)
         elif isinstance(node, ast.Call):
-            found += _filled(node)
+            found += _find_filled(node)
     return found
 
 
-def _filled(node: ast.Call) -> list[ast.expr]:
+def _find_filled(node: ast.Call) -> list[ast.expr]:
     """The number of `x.fill_(1)`, `constant_(x, 1)` and `constant_(x, val=1)`."""
     name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
     if name in ("fill_", "copy_", "add_") and node.args:

@@ -12,13 +12,15 @@ from .values import Dotted, Fields, Instance, NameScope, Value
 
 
 def import_names(m: Machine, node: ast.Import, scope: NameScope) -> frozenset[str]:
+    """`import a.b as c`: each name bound to what it stands for."""
     for alias in node.names:
         name = alias.name if alias.asname else alias.name.partition(".")[0]
-        put(m, scope.names, alias.asname or name, _imported(m, name))
+        put(m, scope.names, alias.asname or name, _find_imported(m, name))
     return STAYS
 
 
 def import_from(m: Machine, node: ast.ImportFrom, scope: NameScope) -> frozenset[str]:
+    """`from a import b as c`: each name bound to what it stands for."""
     module = "." * node.level + (node.module or "")
     for alias in node.names:
         if alias.name == "*":
@@ -47,7 +49,7 @@ STARS = {
 }  # fmt: skip
 
 
-def _imported(m: Machine, name: str) -> Value:
+def _find_imported(m: Machine, name: str) -> Value:
     followed = m.imports(name)
     return _as_module(m, followed) if isinstance(followed, Fields) else Dotted(name)
 

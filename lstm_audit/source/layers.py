@@ -208,6 +208,7 @@ def _fill_sequence(m: Machine, module: Instance, args: list[Value]) -> None:
 
 
 def fill_table(m: Machine, module: Instance, args: list[Value]) -> None:
+    """The entries of a ModuleDict or ParameterDict: a mapping, or pairs."""
     given = args[0] if args else {}
     pairs = list(given.items()) if isinstance(given, dict) else list_items(m, given) or []
     for pair in pairs:

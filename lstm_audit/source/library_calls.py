@@ -147,7 +147,7 @@ def _product(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -
     return new_items(m, islice(rows, LONGEST_LIST))
 
 
-def _ordered(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _make_ordered(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     return make_dict(m, args, keywords, node)
 
 
@@ -165,7 +165,7 @@ LIBRARY: dict[str, Callable[..., Value]] = {
     "argparse.ArgumentParser": _parser,
     "itertools.chain": _chain,
     "itertools.product": _product,
-    "collections.OrderedDict": _ordered,
+    "collections.OrderedDict": _make_ordered,
     "collections.defaultdict": lambda m, args, keywords, node: UNKNOWN,
     "typing.cast": lambda m, args, keywords, node: args[1] if len(args) == 2 else UNKNOWN,
     "contextlib.nullcontext": lambda m, args, keywords, node: Dotted("contextlib.nullcontext"),

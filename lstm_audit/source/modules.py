@@ -76,7 +76,7 @@ def call_native(
     if me.kind in ("torch.nn.ModuleDict", "torch.nn.ParameterDict") and name in TABLE_METHODS:
         return _call_table(m, me, name, args)
     if me.kind in ("torch.nn.ModuleList", "torch.nn.Sequential") and name in LIST_METHODS:
-        return _extend(m, me, args if name == "append" else _listed(m, args))
+        return _extend(m, me, args if name == "append" else _list_given(m, args))
     if name in ("post_init", "init_weights") and _initialise_all(m, me, node):
         return None
     if name in HARMLESS or me.kind == "module":
@@ -146,7 +146,7 @@ def _is_foreign(me: Instance) -> bool:
     return any(not base.name.startswith(known) and base.last != "LightningModule" for base in bases)
 
 
-def _listed(m: Machine, args: list[Value]) -> list[Value]:
+def _list_given(m: Machine, args: list[Value]) -> list[Value]:
     return (list_items(m, args[0]) if args else None) or []
 
 

@@ -105,7 +105,7 @@ def operate_tensors(m: Machine, name: str, a: Value, b: Value) -> Value:
     runs = map_runs(name, *columns)
     if open_number:
         # A constant changed by an open number is unknown; a draw keeps its law with open bounds.
-        runs = merge_neighbours([_reopened(run) for run in runs])
+        runs = merge_neighbours([_reopen_run(run) for run in runs])
     return new_tensor(m, runs, shape)
 
 
@@ -117,7 +117,7 @@ def _column(value: Value, length: int) -> list[WrittenRun]:
     return [WrittenRun(length, UNKNOWN)]
 
 
-def _reopened(run: WrittenRun) -> WrittenRun:
+def _reopen_run(run: WrittenRun) -> WrittenRun:
     return run._replace(cell=UNKNOWN) if isinstance(run.cell, float) and run.cell else run
 
 

@@ -210,6 +210,7 @@ def _next(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> V
 
 
 def make_dict(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+    """`dict(...)` of a mapping, of pairs, and of keywords; unknown where the pairs are."""
     table = new_table(m)
     if args and isinstance(args[0], dict):
         table.update(args[0])

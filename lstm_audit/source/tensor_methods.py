@@ -209,10 +209,10 @@ def reshape(me: PhantomTensor, name: str, args: list[Value]) -> PhantomTensor:
         )
     if name == "unflatten" or not sizes or not all(isinstance(size, int) for size in sizes):
         return me.blurred()
-    return _shaped(me, sizes)
+    return _give_shape(me, sizes)
 
 
-def _shaped(me: PhantomTensor, sizes: list[int]) -> PhantomTensor:
+def _give_shape(me: PhantomTensor, sizes: list[int]) -> PhantomTensor:
     known = math.prod(int(size) for size in sizes if size != -1)
     if sizes.count(-1) > 1 or known <= 0:
         return me.blurred()

@@ -88,6 +88,7 @@ def _clamp_(
 
 
 def clamped(m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords) -> PhantomTensor:
+    """A tensor with its cells held between two bounds, of which either may be missing."""
     low = args[0] if args else keywords.get("min")
     high = args[1] if len(args) > 1 else keywords.get("max")
     result = me if low is None else operate_tensors(m, "max", me, low)

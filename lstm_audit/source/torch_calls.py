@@ -147,7 +147,7 @@ def _passed(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) ->
     return args[0] if args else UNKNOWN
 
 
-def _wrapped(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _wrap(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     """A wrapper keeps the module under `module`."""
     module = make_module(m, "torch.nn.DataParallel", [], {}, node)
     if args:
@@ -163,8 +163,8 @@ SPECIAL: dict[str, Callable[..., Value]] = {
     "torch.set_grad_enabled": _set_grad,
     "torch.compile": _passed,
     "torch.jit.script": _passed,
-    "torch.nn.DataParallel": _wrapped,
-    "torch.nn.parallel.DistributedDataParallel": _wrapped,
+    "torch.nn.DataParallel": _wrap,
+    "torch.nn.parallel.DistributedDataParallel": _wrap,
 }
 
 

@@ -41,7 +41,7 @@ def _row(one: GateActivity) -> list[str]:
 
 
 def picture(activity: Activity) -> str:
-    """The same for a notebook."""
+    """The table of measured gates for a notebook, as HTML."""
     return html_of_table(HEADS, list(map(_row, activity)))
 
 

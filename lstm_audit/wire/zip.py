@@ -106,7 +106,7 @@ def read_entries(span: Span) -> dict[str, Member]:
         directory = tail[end.at - tail_at : end.at - tail_at + end.size]
     else:
         directory = span[end.at : end.at + end.size].read()
-    return _bounded(span, _entries(span, directory, end), end.at)
+    return _limit_entries(span, _entries(span, directory, end), end.at)
 
 
 def zip_fault(span: Span, message: str, at: int, kind: str = "malformed") -> MalformedFile:
@@ -309,7 +309,7 @@ def _extra_fields(extra: bytes) -> list[tuple[int, bytes]]:
 
 # The last of the structural checks, and the reason that it comes last: an entry's limit is where
 # the next header in the file stands, and headers need not be in the directory's order.
-def _bounded(span: Span, entries: list[_Entry], directory_at: int) -> dict[str, Member]:
+def _limit_entries(span: Span, entries: list[_Entry], directory_at: int) -> dict[str, Member]:
     """The entries by name with their limits, once no two share a name or a byte and the first is at
     0.
     """

@@ -24,14 +24,14 @@ def body(span: Span, member: Member) -> Span:
     `ambiguous` when the local header and the directory disagree, `unsupported` for other methods,
     `malformed`, `limit`.
     """
-    method, crc, stored = _stored(span, member)
+    method, crc, stored = _find_stored(span, member)
     if method == STORED:
         if not member.crc or not member.size or span.at is None:
             # a CRC of 0 over a body: checksums were switched off (torch set_crc32_options(False))
             return stored
         return stored.sealed_by(partial(_seal, span, stored, member, crc))
     if method == DEFLATED:
-        return _inflated(span, stored, member)
+        return _inflate(span, stored, member)
     message = (
         f"{member.name!r} is compressed by method {method}; only stored and deflated bodies are "
         "read"
@@ -39,7 +39,7 @@ def body(span: Span, member: Member) -> Span:
     raise zip_fault(span, message, member.header_at, "unsupported")
 
 
-def _stored(span: Span, member: Member) -> tuple[int, int, Span]:
+def _find_stored(span: Span, member: Member) -> tuple[int, int, Span]:
     """Method and CRC-32 of the local header, and the body as it stands in the archive."""
     name = member.name.encode()
     header_end = member.header_at + LOCAL_HEADER.size + len(name)
@@ -73,7 +73,7 @@ def head(span: Span, member: Member, size: int) -> Span:
         return body(span, member)
     import zlib  # 0.7 ms that stored archives spare
 
-    _, _, stored = _stored(span, member)
+    _, _, stored = _find_stored(span, member)
     raw = stored[: min(stored.size, 2 * size)].read()
     try:
         data = zlib.decompressobj(-15).decompress(raw, size)
@@ -105,7 +105,7 @@ def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
 
 # zlib would go on for as long as the stream does: the size that the directory claims is asked for,
 # and one byte more, which must not come. Memory is thus paid for before it is taken.
-def _inflated(span: Span, stored: Span, member: Member) -> Span:
+def _inflate(span: Span, stored: Span, member: Member) -> Span:
     """The deflated body, which must give exactly the size that the directory claims."""
     import zlib  # 0.7 ms that stored archives spare
 

@@ -169,8 +169,8 @@ def test_a_view_of_a_storage_is_counted_in_its_elements() -> None:
     """Written before torch 0.4: (key, offset, size) of the root storage."""
     claim = read_persistent_id(pid(None, "0", 16, ("1", 8, 4)).pid)
     assert claim.view == ("1", 8, 4)
-    assert legacy._viewed(FLOATS, claim).at is None
-    assert legacy._viewed(FLOATS, claim).read() == bytes(range(32, 48))
+    assert legacy._view_storage(FLOATS, claim).at is None
+    assert legacy._view_storage(FLOATS, claim).read() == bytes(range(32, 48))
 
 
 def test_dtypes_by_torchs_names() -> None:

@@ -559,7 +559,7 @@ def test_a_full_disk_is_refused_before_the_copy(
         f_bavail, f_frsize = 10, 4096
 
     monkeypatch.setattr(os, "fstatvfs", lambda fd: Full)
-    monkeypatch.setattr(clone, "_reflinked", lambda source, target: False)
+    monkeypatch.setattr(clone, "_try_reflink", lambda source, target: False)
     with pytest.raises(Unreadable, match="--in-place writes only"):
         patch(model)
     assert_untouched(model)

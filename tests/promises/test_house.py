@@ -261,6 +261,28 @@ def test_imports_inside_functions_say_what_they_buy(path: Path) -> None:
     assert unmeasured_imports(path.read_text()) == []
 
 
+def undocumented(text: str) -> list[str]:
+    """Public functions and classes of a module without a docstring of their own, or whose first
+    words lean on another one's.
+    """
+    found = []
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            said = ast.get_docstring(node) or ""
+            if not node.name.startswith("_") and (not said or said.startswith(LEANING)):
+                found.append(node.name)
+    return found
+
+
+# A docstring is read alone, in an editor: what it is the same as, it does not say.
+LEANING = ("The same of", "The same as data", "The same for", "The same, ", "Likewise", "As above")
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_public_names_are_explained(path: Path) -> None:
+    assert undocumented(path.read_text()) == []
+
+
 def bare_suppressions(text: str) -> list[int]:
     """The lines whose suppression gives no reason behind it."""
     said = {line: SUPPRESSION.search(comment) for line, comment in _comments(text).items()}
@@ -308,6 +330,8 @@ def test_the_measures_measure() -> None:
     assert unmeasured_imports(inside) == [2]
     bare = "x = 1  # noqa: E741\ny = 2  # noqa: E741  # the gates\nz = 3  # type: ignore[misc]\n"
     assert bare_suppressions(bare) == [1, 3]
+    plain = 'def f():\n    """A sum."""\ndef g(): ...\ndef _h(): ...\ndef i():\n    """The same of j."""\n'
+    assert undocumented(plain) == ["g", "i"]
     assert shared_by("import test_a.b\ndef f():\n    from test_c import d\n") == {
         "test_a",
         "test_c",

@@ -25,5 +25,6 @@ class CoremlModel(NamedTuple):
 
 
 def check_nesting(model: CoremlModel, depth: int) -> None:
+    """Raise `MalformedFile` where models lie too deep in models, or give too many scopes."""
     if depth > MAX_DEPTH or len(model.scopes) >= MAX_SCOPES:
         raise MalformedFile("models too deep in models, or too many", model.wire.span.at, "limit")

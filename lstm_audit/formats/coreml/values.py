@@ -38,14 +38,14 @@ def immediate_constant(
     values = [f for f in wire.message(field) if f[0] == 1]
     plain = {1: "float32", 6: "float64", 7: kind}.get(field[0], "")
     if len(values) == 1 and values[0][1] == BYTES and plain in DTYPES:
-        return _shaped(wire, place_numbers(wire.span, values[0], name, plain), shape)
+        return _give_shape(wire, place_numbers(wire.span, values[0], name, plain), shape)
     if field[0] in (2, 5):
         numbers = tuple(float(x) for f in values for x in wire.numbers(f))
         return Constant(name, (len(numbers),), numbers=numbers)
     return Constant(name, shape, trouble="its values are kept in a form that is not read")
 
 
-def _shaped(wire: Wire, constant: Constant, shape: tuple[int, ...]) -> Constant:
+def _give_shape(wire: Wire, constant: Constant, shape: tuple[int, ...]) -> Constant:
     """The same numbers in the shape that their type gives."""
     tensor = constant.tensor
     fits = 0 < len(shape) <= MAX_DIMS and min(shape) >= 0
@@ -81,4 +81,4 @@ def blob_constant(
         return Constant(name, shape, trouble=f"its blob is of kind {number}, its type {kind!r}")
     blob = data[at : at + size]
     placed = place_numbers(blob, (0, BYTES, 0, size), name, stored)
-    return _shaped(wire, placed, shape)
+    return _give_shape(wire, placed, shape)

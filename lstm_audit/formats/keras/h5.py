@@ -62,7 +62,9 @@ def read_h5(span: Span, beside: Beside) -> Checkpoint | None:
     version = root.text("keras_version")
     if version is None and MODEL in weights.tree.attributes:
         version = weights.tree.attributes[MODEL].text("keras_version")
-    if version is None and any(_name(weights.tree, path[:-5]) for path in _numbered(weights.tree)):
+    if version is None and any(
+        _name(weights.tree, path[:-5]) for path in _find_numbered(weights.tree)
+    ):
         version = "3"  # only since then the layers' names stand beside their numbered variables
     config = Config(root.text("model_config") or "", version or "", span.budget)
     known = any(root.texts(mark) is not None for mark in MARKS)
@@ -107,7 +109,7 @@ def _name(tree: Tree, folder: str) -> str:
     return "" if found is None else found.text("name") or ""
 
 
-def _numbered(tree: Tree) -> Iterator[str]:
+def _find_numbered(tree: Tree) -> Iterator[str]:
     """The folders of numbered variables."""
     return (path for path in tree.attributes if path.endswith("/vars"))
 

@@ -59,11 +59,13 @@ def library_of(name: str) -> Any:
 
 
 def is_module(value: Any) -> bool:
+    """Whether a value is a torch module."""
     torch = library_of("torch")
     return torch is not None and isinstance(value, torch.nn.Module)
 
 
 def join_path(path: str, name: object) -> str:
+    """A dotted path and one more name; raises `MalformedFile` for one that is too long."""
     joined = f"{path}.{name}" if path else str(name)
     if len(joined) > MAX_NAME:
         raise MalformedFile(f"a name of over {MAX_NAME} characters", kind="limit")
@@ -71,6 +73,7 @@ def join_path(path: str, name: object) -> str:
 
 
 def count_containers(got: Gathered, containers: int) -> None:
+    """Count mappings, lists and modules; raises `MalformedFile` beyond what is looked into."""
     got.containers += containers
     if got.containers > MAX_CONTAINERS:
         message = f"the object has over {MAX_CONTAINERS} mappings, lists and modules"

@@ -132,12 +132,12 @@ def _locator(span: Span, claims: Mapping[str, StorageClaim], places: Mapping[str
                 f"storage {show(claim.key)} has not the {root.elements} elements claimed",
                 span.place(at),
             )
-        return Storage(claim.dtype, _viewed(span[at + 8 : at + 8 + root.size], claim))
+        return Storage(claim.dtype, _view_storage(span[at + 8 : at + 8 + root.size], claim))
 
     return locate
 
 
-def _viewed(storage: Span, claim: StorageClaim) -> Span:
+def _view_storage(storage: Span, claim: StorageClaim) -> Span:
     if claim.view is None:
         return storage
     size = claim.dtype.itemsize if claim.dtype else 1

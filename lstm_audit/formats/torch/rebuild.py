@@ -45,7 +45,7 @@ def rebuild(call: Call, envelope: Envelope) -> Tensor:
     if innermost.function in ARRAYS:
         tensor = _array(innermost, envelope)
     elif innermost.function in STRIDED or innermost.function == QUANTIZED:
-        tensor = _strided(innermost, envelope)
+        tensor = _rebuild_strided(innermost, envelope)
     else:
         raise MalformedFile(f"{name_call(innermost)} is no tensor", envelope.chunks.at)
     for layer in layers:
@@ -85,7 +85,7 @@ def claimed_shape(call: Call) -> tuple[int, ...] | None:
     return shape if type(held) is int and elements <= held else None
 
 
-def _strided(call: Call, envelope: Envelope) -> Tensor:
+def _rebuild_strided(call: Call, envelope: Envelope) -> Tensor:
     """(storage, offset, size, stride, requires_grad, hooks[, dtype of v3][, metadata]); quantised
     ones alike.
     """

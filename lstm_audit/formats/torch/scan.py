@@ -55,7 +55,7 @@ def imports_of(outermost: Envelope) -> GlobalPairs:
 def imports_beside(archive: Archive, but: Collection[str] = ()) -> GlobalPairs:
     """What the pickles name that lie in an archive beside the one that torch.load obeys."""
     names = [name for name in archive.members if name.endswith(SUFFIXES) and name not in but]
-    return _merge(_mentioned(archive, name) for name in [*names, *_maps(archive)])
+    return _merge(_list_mentions(archive, name) for name in [*names, *_maps(archive)])
 
 
 def _maps(archive: Archive) -> Iterator[str]:
@@ -78,7 +78,7 @@ def imports_of_export(
     return _merge(
         _obeyed(archive, name)
         if name in pickled or name.endswith(SUFFIXES)
-        else _mentioned(archive, name)
+        else _list_mentions(archive, name)
         for name in archive.members
         if name not in raw and not name.endswith(".json")
     )
@@ -108,7 +108,7 @@ def _open(span: Span) -> Envelope:
     return envelope(decode(span), span, no_storage)
 
 
-def _mentioned(archive: Archive, name: str) -> GlobalPairs:
+def _list_mentions(archive: Archive, name: str) -> GlobalPairs:
     """Of a record that may be a pickle, as far as it can be read."""
     if archive.members[name].method != STORED and not name.endswith((*SUFFIXES, MAPS)):
         return {}

@@ -119,6 +119,7 @@ def _is_distributed(call: Call) -> bool:
 
 
 def name_call(call: Call) -> str:
+    """What would be called, by module and name, as a message may show it."""
     return show(f"{call.function.module}.{call.function.name}")
 
 

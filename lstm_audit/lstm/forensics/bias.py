@@ -67,6 +67,7 @@ def join_halves(ih: Halves, hh: Halves) -> list[float]:
 
 
 def float32(x: float) -> float:
+    """The nearest float32."""
     return array("f", (x,))[0]
 
 

@@ -25,6 +25,7 @@ def ks(values: Sequence[float], cdf: Cdf) -> float:
 
 
 def uniform(low: float, high: float) -> Cdf:
+    """The law of a uniform draw from [low, high]; of an empty range, a step at low."""
     width = high - low
     if width <= 0:
         return lambda x: float(x >= low)
@@ -44,6 +45,7 @@ def triangle(reach: float) -> Cdf:
 
 
 def mean(values: Sequence[float]) -> float:
+    """The mean, summed without rounding on the way."""
     return math.fsum(values) / len(values)
 
 

@@ -55,6 +55,7 @@ def settled(init: Init) -> Init:
 
 
 def noted(init: Init, remark: str) -> Init:
+    """The same scheme with a remark behind its evidence."""
     return init._replace(evidence=f"{init.evidence}; {remark}")
 
 

@@ -136,6 +136,7 @@ def rounding_is_small(trace: Trace) -> bool:
 
 
 def trace_of(bias: Bias) -> Trace:
+    """The gaps of the four gates, and the word that their kinds spell."""
     one, two, three, four = (_gap(bias, g) for g in range(4))
     return Trace(bias, (one, two, three, four), one.kind + two.kind + three.kind + four.kind)
 

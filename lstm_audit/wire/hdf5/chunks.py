@@ -124,7 +124,7 @@ def _read_grid(dataset: Chunked) -> Grid:
 
 def _chunks(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
     """Every stored chunk, checked to begin inside the dataset."""
-    for chunk in _indexed(dataset, grid):
+    for chunk in _read_index(dataset, grid):
         dataset.file.step()
         if not _inside(dataset, chunk.corner):
             raise dataset.file.fail("a chunk lies outside of its dataset", chunk.at)
@@ -133,7 +133,7 @@ def _chunks(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
 
 # The kinds of index are tried by number. Extensible arrays and version 2 trees index datasets with
 # an unlimited axis; no weight has one, so they are refused by name and not read.
-def _indexed(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
+def _read_index(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
     if grid.indexed == TREE:
         found: list[Chunk] = []
         key_size = 8 + 8 * (len(dataset.shape) + 1)
