@@ -19,7 +19,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from .errors import AuditError
 from .facts import FileAudit, FileError, Json, Stamp, json_number
-from .inputs import STDIN, Input, is_remote, label, open_source
+from .inputs import STDIN, Input, is_remote, label, open_source, sibling
 from .pipeline import Request, Results
 from .tuples import NamedTuple
 from .version import __version__
@@ -167,4 +167,13 @@ def stands(line: ResultLine, given: Input) -> bool:
     if given.stands_for_shards and given.facts is not None:
         return True  # the facts of an index are those of its shards too
     others = {s for file in line.files for s in file.stamps if s.path != line.stamp.path}
-    return all(not is_remote(s.path) and stamp_of_path(s.path) == s for s in others)
+    return all(stamp_of_path(_path_beside(given, s)) == s for s in others)
+
+
+def _path_beside(given: Input, stamp: Stamp) -> str:
+    """Where the file of a stamp is asked for: what lies elsewhere by the query of its neighbour,
+    which stamps do not keep.
+    """
+    if not is_remote(stamp.path):
+        return stamp.path
+    return sibling(given.path, stamp.path.rpartition("/")[2])

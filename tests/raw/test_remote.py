@@ -1,5 +1,7 @@
 """Files that lie elsewhere: fsspec's memory, and a web server of our own that also lies."""
 
+import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +13,7 @@ from large import SUFFIX, WRITERS, write_safetensors
 from web import LIES, Web, serving
 
 import lstm_audit
+from lstm_audit import fleet, pipeline
 from lstm_audit.errors import AuditError, BadPolicy, Unreadable
 from lstm_audit.inputs import is_remote, label
 from lstm_audit.raw import attempts, stores
@@ -130,6 +133,37 @@ def test_a_web_server(web: Web) -> None:
     assert web.requests == 1  # all of a small file comes with its head
     assert web.queries == ["X-Amz-Signature=5ecret"]
     assert web.authorization == ["Basic dXNlcjpwYTU1"]
+
+
+def test_a_sharded_url_is_not_read_again(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of its files is asked whether it is still the same, with the token of the index."""
+    folder = next(path.parent for path in CLEAN.rglob("*.index.json"))
+    for path in folder.iterdir():
+        shutil.copy(path, web.folder / path.name)
+    (index,) = (path.name for path in folder.glob("*.index.json"))
+    shards = [path for path in web.folder.iterdir() if "-of-" in path.name]
+    kept = tmp_path / "results.jsonl"
+    words = ("audit", "-f", "csv", "--resume", kept, web.url(index, query="t=1"))
+    audited = []
+
+    def count(given, request):
+        audited.append(given.path)
+        return pipeline.audit_input(given, request)
+
+    monkeypatch.setattr(fleet, "audit_input", count)
+    first, lines = run(*words), kept.read_bytes()
+    assert (first.exit_code, len(audited)) == (0, 1)
+    web.forget()
+    assert run(*words).stdout == first.stdout
+    assert len(audited) == 1
+    assert web.requests == 1 + len(shards) == 3
+    assert set(web.queries) == {"t=1"}
+    assert kept.read_bytes() == lines
+    os.utime(shards[0], ns=(1, 1))
+    assert run(*words).stdout == first.stdout
+    assert len(audited) == 2
 
 
 @pytest.mark.parametrize("kind", WRITERS)
