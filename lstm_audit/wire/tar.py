@@ -46,7 +46,7 @@ def read_members(span: Span) -> dict[str, Span]:
             extended |= _extended(kind, body)
             continue
         if kind in REGULAR:
-            _add(found, _bounded(extended.get("path", name)), body)
+            _add(found, _bounded(extended.get("path", name).rstrip("/")), body)
         extended = {} if kind != PAX_FOR_ALL else extended
     return found
 
