@@ -5,13 +5,13 @@ what it is (LSTM, RNN, cell), or the one word that only an LSTM has, forget.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 
 from .draft import Draft
 from .match import paths
 from .scene import LSTM_WORD, Scene, Sight, cell_of, says_cell, says_lstm
-from .siblings import HIDDEN_TEXT, GateNames, WeightPair, pairs, stem_of
+from .siblings import HIDDEN_TEXT, GateNames, WeightPair, stem_of
 
 NUMBERED = r"(?P<module>.*?)[./|](?P<stem>\w+)[./|](?P<gate>[0-3])(?P<leaf>[./|]\w+)?"
 # The same, with the number joined to the word: `gate1`, `fc_4`.
@@ -35,14 +35,15 @@ LEAST_FLAT = 64
 MAX_STACK = 16
 
 
-def find_bare(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
-    """Every look of this file, the most telling first."""
+def find_bare(left: Sequence[str], couples: Sequence[WeightPair], scene: Scene) -> Iterator[Sight]:
+    """Every look of this file, the most telling first; `couples` are the pairs among the names."""
+    folders = _folders(left)
     yield from _forget_word(left, scene)
     yield from _numbered(left, scene)
-    yield from _stacked_gates(left, scene)
+    yield from _stacked_gates(folders, couples, scene)
     yield from _side_by_side(scene)
     yield from _of_more_gates(left, scene)
-    yield from _flat(left, scene)
+    yield from _flat(folders, scene)
     yield from _flat_highway(left, scene)
 
 
@@ -105,16 +106,18 @@ def _biases(family: GateNames, scene: Scene) -> list[GateNames]:
     return [GateNames(family.module, _template(members["i"], leaf), family.words, members, False)]
 
 
-def _stacked_gates(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+def _stacked_gates(
+    folders: Mapping[str, Sequence[str]], couples: Sequence[WeightPair], scene: Scene
+) -> Iterator[Sight]:
     """Arrays whose first axis is the gates: (4, H, in) and (4, H, H), or both in one."""
-    for pair in pairs(left):
+    for pair in couples:
         x, h = scene.shape(pair.source), scene.shape(pair.recurrent)
         if x == h and not (says_lstm(pair.module) or says_cell(pair.module)):
             continue  # a gated linear unit of four heads has two such arrays (Griffin, De 2024)
         if len(x) == len(h) == 3 and x[0] == h[0] == 4 and h[1] == h[2] and h[1] in x[1:]:
             why = f"four matrices of {h[1]} x {h[2]} in one array"
             yield Sight(pair.module, (pair.source, pair.recurrent), why)
-    for module, names in _folders(left).items():
+    for module, names in folders.items():
         if says_lstm(module):
             arrays = [n for n in names if _four_gates(scene.shape(n))]
             if arrays:
@@ -177,14 +180,14 @@ def _folders(left: Sequence[str]) -> dict[str, list[str]]:
     """The names by their paths, the last component apart."""
     found: dict[str, list[str]] = {}
     for name in left:
-        at = max(name.rfind(mark) for mark in "./|")
-        found.setdefault(name[: max(at, 0)], []).append(name)
+        at = max(name.rfind("."), name.rfind("/"), name.rfind("|"), 0)
+        found.setdefault(name[:at], []).append(name)
     return found
 
 
-def _flat(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+def _flat(folders: Mapping[str, Sequence[str]], scene: Scene) -> Iterator[Sight]:
     """One vector, and no matrix, in a module that says LSTM: all of its parameters in one."""
-    for module, names in _folders(left).items():
+    for module, names in folders.items():
         if not re.search(LSTM_WORD + "|(?i:rnn|recurr)", module):
             continue
         shapes = {name: scene.shape(name) for name in names}

@@ -105,7 +105,10 @@ def _beside(modules: set[str], left: Iterable[str]) -> dict[str, list[str]]:
     number in a list (`norms.0`) is no level.
     """
     found: dict[str, list[str]] = {}
+    prefixes = tuple(modules)  # one call tells most names off, before their paths are cut
     for name in left if modules else ():
+        if not name.startswith(prefixes):
+            continue
         around = list(islice(paths(name), 1, 4))
         levels = 3 if re.search(r"(?:^|[./:|])\d+$", around[0]) else 2
         for module in around[:levels]:

@@ -118,7 +118,7 @@ def find_stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     """Convolutions of a list whose sizes chain as cells do: 4H against H below and H of its own."""
     lists: dict[tuple[str, str], dict[int, str]] = {}
     for name in left:
-        if not name.endswith("weight"):
+        if not name.endswith("weight") or len(scene.shape(name)) != 4:
             continue
         if seen := re.fullmatch(r"(.*?\w)\.(\d{1,4})\.([\w.]*\.)?weight", name):
             lists.setdefault((seen[1], seen[3] or ""), {})[int(seen[2])] = name

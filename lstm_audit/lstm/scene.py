@@ -6,7 +6,7 @@ broken tensor that nothing has asked for is no reason to refuse a file.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 
 from ..errors import MalformedFile
 from ..formats import Checkpoint, shape_of
@@ -76,11 +76,13 @@ def last_word(module: str) -> str:
     return parts[-1] if parts else ""
 
 
+@lru_cache(maxsize=4096)  # asked of each module by five looks
 def says_lstm(module: str) -> bool:
     """Whether a module is an LSTM by its own name."""
     return bool(re.search(LSTM_MODULE, last_word(module)))
 
 
+@lru_cache(maxsize=4096)
 def says_cell(module: str) -> bool:
     """Whether a module is some recurrent cell by its own name."""
     return bool(re.search(CELL_WORD, last_word(module)))

@@ -68,8 +68,14 @@ def drop_trainer_state(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]
 
 @lru_cache(maxsize=REMEMBERED)
 def _speaks(component: str) -> bool:
-    """Whether a component has any word of a trainer's."""
-    return component in _NAMES or not _words(component).isdisjoint(_WORDS)
+    """Whether a component may be a trainer's: by all of its words, or by one behind the name of a
+    bias (`v_proj` has a word, and is none).
+    """
+    if component in _NAMES:
+        return True
+    words = _words(component)
+    behind = "_hh" in component or "_ih" in component
+    return not words.isdisjoint(_WORDS) and (behind or words <= _WORDS | PLAIN)
 
 
 @lru_cache(maxsize=REMEMBERED)

@@ -77,10 +77,11 @@ def _sights(
     yield from _per_gate(found, scene)
     taken = {name for family in found for name in family.members.values()}
     left = [name for name in scene.left if name not in taken]
-    yield from _paired(left, scene)
+    couples = list(pairs(left))
+    yield from _paired(couples, left, scene)
     yield from find_joint(left, scene)
     yield from find_stacked(left, scene)
-    yield from find_bare(left, scene)
+    yield from find_bare(left, couples, scene)
     yield from _claimed(checkpoint, scene, done, above)
 
 
@@ -163,9 +164,9 @@ def _sizes(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _paired(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+def _paired(couples: Sequence[WeightPair], left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     """A weight of x and one of h, by names that differ in just that."""
-    for pair in pairs(left):
+    for pair in couples:
         x, h = scene.shape(pair.source), scene.shape(pair.recurrent)
         axis = _gate_axis(x, h, bool(re.search(LSTM_WORD, pair.recurrent)))
         if axis is None:
