@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .errors import Skipped, UnknownFormat
-from .facts import Json, json_number
+from .fact_json import json_number
+from .facts import Json
 from .lstm.layer import Direction, Identity
 from .lstm.measure import time_scale as time_scale_of_bias
 from .recompute import Calls, Steps, record_calls, steps_of_call

@@ -11,7 +11,8 @@ from typing import Any
 
 from .conversion import Relation, find_swaps, relate, say_swapped
 from .errors import BadPolicy, Skipped
-from .facts import Audit, Row, json_number
+from .fact_json import json_number
+from .facts import Audit, Row
 from .lstm.layer import GATES, Identity
 from .policy.verdict import unjudged
 from .result import Result, quote_for_repr

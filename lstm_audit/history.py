@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from os.path import basename
 from typing import NamedTuple
 
-from .facts import Audit, FileAudit, FileError, Json, Row, as_json
+from .fact_json import as_json
+from .facts import Audit, FileAudit, FileError, Json, Row
 from .formats import COUNTERS
 from .lstm.find import natural
 from .lstm.layer import Identity

@@ -18,7 +18,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from .errors import AuditError
-from .facts import FileAudit, FileError, Json, Stamp, json_number
+from .fact_json import json_number
+from .facts import FileAudit, FileError, Json, Stamp
 from .inputs import STDIN, Input, is_remote, label, open_source, sibling
 from .pipeline import Request, Results
 from .tuples import NamedTuple

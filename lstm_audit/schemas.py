@@ -10,7 +10,8 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
 from . import statistics
-from .facts import SCHEMA, Json, ReportDocument, keys_of
+from .fact_json import keys_of
+from .facts import SCHEMA, Json, ReportDocument
 from .lstm.layer import GATES
 from .lstm.measure import Stats
 from .policy import convention

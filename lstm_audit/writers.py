@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from .errors import BadPolicy, MissingPackage
-from .facts import json_number
+from .fact_json import json_number
 from .lstm.layer import Identity
 from .lstm.measure import Stats
 from .reports.words import dumps

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..facts import json_number
+from ..fact_json import json_number
 from ..lstm.measure import ACTIVATIONS, of_sorted
 from ..patching.api import PatchedFile, PatchedGate
 from ..patching.checkpoint import Planned

@@ -5,7 +5,8 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from ..errors import BadPolicy
-from ..facts import Audit, as_json
+from ..fact_json import as_json
+from ..facts import Audit
 from ..fleet import audit_paths
 from ..history import Line, Point, Trend, follow
 from ..pipeline import MAX_SECONDS, Request

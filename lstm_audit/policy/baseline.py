@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..errors import BadPolicy, MalformedFile
-from ..facts import Audit, FileAudit, Finding, json_number
+from ..fact_json import json_number
+from ..facts import Audit, FileAudit, Finding
 from ..lstm.layer import ROOT
 from ..raw.budget import Budget
 from ..wire.json import MAX_SIZE, parse_json

@@ -9,7 +9,8 @@ import io
 from collections.abc import Iterable, Iterator, Sequence
 from csv import writer as csv_writer
 
-from ..facts import Audit, FileAudit, Finding, Row, json_number
+from ..fact_json import json_number
+from ..facts import Audit, FileAudit, Finding, Row
 from ..lstm.measure import Measures, Stats
 from . import STREAMS, Look, Streamed, report
 from .listings import is_lint

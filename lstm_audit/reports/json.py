@@ -6,7 +6,8 @@ contract. Promise: any JSON parser reads it; nothing is rounded, shortened or le
 
 from typing import TYPE_CHECKING
 
-from ..facts import Audit, Tool, as_json
+from ..fact_json import as_json
+from ..facts import Audit, Tool
 from ..version import __version__
 from . import Look, register_digest, report
 from .words import dumps

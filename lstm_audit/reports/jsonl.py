@@ -5,7 +5,8 @@ Comes in: an `Audit`. Goes out: lines of strict JSON in ASCII. Promise: a line i
 findings of checkpoints, and what was skipped or could not be read, are in `json`.
 """
 
-from ..facts import SOURCE_FORMATS, Audit, FileAudit, as_json
+from ..fact_json import as_json
+from ..facts import SOURCE_FORMATS, Audit, FileAudit
 from . import STREAMS, Look, Streamed, report
 from .words import dumps
 

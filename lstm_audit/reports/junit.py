@@ -13,7 +13,8 @@ skipped is a case with `skipped`. Times are 0: a report is the same in every run
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row, json_number
+from ..fact_json import json_number
+from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row
 from ..lstm.layer import Identity
 from . import Look, report
 from .listings import ranked

@@ -15,7 +15,8 @@ import re
 from base64 import b64encode
 from collections.abc import Iterator, Mapping, Sequence
 
-from ..facts import Audit, FileAudit, FileError, Finding, Json, as_json
+from ..fact_json import as_json
+from ..facts import Audit, FileAudit, FileError, Finding, Json
 from ..lstm.layer import Identity
 from ..rules import RULES
 from ..version import __version__

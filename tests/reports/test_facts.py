@@ -16,7 +16,8 @@ from torch import nn
 
 import lstm_audit
 from lstm_audit import facts
-from lstm_audit.facts import HIDDEN, Audit, ReportDocument, Row, keys_of
+from lstm_audit.fact_json import HIDDEN, keys_of
+from lstm_audit.facts import Audit, ReportDocument, Row
 from lstm_audit.lstm.layer import GATES, Identity, Lstm
 from lstm_audit.lstm.measure import sigmoid
 from lstm_audit.raw.source import FileSource
@@ -131,8 +132,8 @@ def test_units_of_files_and_of_numbers_only() -> None:
 def test_every_field_is_a_key_or_hidden() -> None:
     """So that a field which is added can neither be forgotten nor slip in."""
 
-    def fields(kind: Any) -> set[tuple[type, str]]:
-        found = {(kind, name) for name in kind._fields}
+    def fields(kind: Any) -> set[tuple[str, str]]:
+        found = {(kind.__name__, name) for name in kind._fields}
         for hint in get_type_hints(kind).values():
             for inner in (hint, *getattr(hint, "__args__", ())):
                 if hasattr(inner, "_fields"):
