@@ -559,6 +559,24 @@ CONVENTIONS: tuple[Convention, ...] = (
         notes=("forget_bias is not stored: assumed 1, the default",),
     ),
     Convention(
+        name="tensorflow",
+        source="tensorflow/contrib/rnn/python/ops/lstm_ops.py LSTMBlockFusedCell: the operator "
+        "BlockLSTM takes i, j, f, o and adds forget_bias",
+        hint="lstm_fused_cell",
+        tail=r"(?P<cell_name>lstm_fused_cell(?:_\d+)?)[/.](?P<tensor>kernel|bias|w_[fio]_diag)(?::0)?",
+        slots={
+            "kernel": Slot("recurrent"),
+            "bias": Slot("bias"),
+            **{f"w_{gate}_diag": Slot("inert") for gate in "fio"},
+        },
+        order="igfo",
+        gate_axis=1,
+        required=("kernel", "bias"),
+        offset=1.0,
+        joint=True,
+        notes=("forget_bias is not stored: assumed 1, the default",),
+    ),
+    Convention(
         name="tensorflow-cudnn",
         source="tensorflow/contrib/cudnn_rnn CudnnCompatibleLSTMCell: forget_bias=0",
         hint="cudnn_compatible_lstm_cell",

@@ -302,6 +302,7 @@ B_LINES: dict[str, Line] = {
     "B8 LSTMCell": Line(leaves("rnn/lstm_cell/", TENSORFLOW | {f"w_{g}_diag": (H,) for g in "fio"}), {"rnn:l0": ("tensorflow", block(2, "rnn/lstm_cell/bias", offset=1.0))}),
     "B8 with a projection": Line(leaves("rnn/lstm_cell/", {"kernel": (IN + P, 4 * H), "bias": (4 * H,), "projection/kernel": (H, P)}), {"rnn:l0": ("tensorflow", block(2, "rnn/lstm_cell/bias", offset=1.0))}),
     "B9 LSTMBlockCell": Line(leaves("rnn/lstm_cell/", TENSORFLOW | {f"w_{g}_diag": (H,) for g in "fio"}), {"rnn:l0": ("tensorflow", block(2, "rnn/lstm_cell/bias", offset=1.0))}),
+    "B9 LSTMBlockFusedCell": Line(leaves("rnn/lstm_fused_cell/", TENSORFLOW | {f"w_{g}_diag": (H,) for g in "fio"}), {"rnn/lstm_fused_cell:l0": ("tensorflow", block(2, "rnn/lstm_fused_cell/bias", offset=1.0))}),
     "B9 in a stack": Line(leaves(f"{CELL_0}/lstm_cell/", TENSORFLOW), {"net/rnn:l0": ("tensorflow", block(2, f"{CELL_0}/lstm_cell/bias", offset=1.0))}),
     "B10 CudnnLSTM": Line(leaves(f"{CELL_0}/cudnn_compatible_lstm_cell/", TENSORFLOW), {"net/rnn:l0": ("tensorflow-cudnn", block(2, f"{CELL_0}/cudnn_compatible_lstm_cell/bias"))}),
     "B10 two ways": Line(leaves("stack_bidirectional_rnn/cell_1/bidirectional_rnn/bw/cudnn_compatible_lstm_cell/", TENSORFLOW), {"stack_bidirectional_rnn/cell_1:l0:reverse": ("tensorflow-cudnn", block(2, "stack_bidirectional_rnn/cell_1/bidirectional_rnn/bw/cudnn_compatible_lstm_cell/bias"))}),
