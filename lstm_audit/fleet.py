@@ -176,13 +176,15 @@ def _each(
     if executor is None and (jobs <= 1 or few):
         yield from _one_by_one(inputs, request)
         return
-    from .worker import in_order, over_processes  # 15 ms, which one process need not pay
-
     unsignalled = request._replace(seconds=0.0)  # a thread, ours or another's, takes no signal
     if executor is not None:
+        from .batches import over_executor  # 15 ms, which one process need not pay
+
         run = partial(audit_input, request=unsignalled)
-        yield from in_order(executor, run, inputs, _known, _fail)
+        yield from over_executor(executor, run, inputs, _known, _is_waited_for, _fail)
         return
+    from .worker import over_processes  # the same
+
     task = partial(audit_input, request=request._replace(seconds=MAX_SECONDS))
     here = partial(_audit_here, request=unsignalled)
     jobs = min(jobs, len(inputs)) if isinstance(inputs, Sequence) else jobs
@@ -193,11 +195,15 @@ def _known(work: Work) -> Results | None:
     return work.results if isinstance(work, Settled) else None
 
 
+def _is_waited_for(work: Work) -> bool:
+    return not isinstance(work, Settled) and (work.path == STDIN or is_remote(work.path))
+
+
 def _audit_here(work: Work, request: Request) -> Results | None:
     """Standard input is this process's own; what lies elsewhere is waited for, not computed."""
     if isinstance(work, Settled):
         return work.results
-    return audit_input(work, request) if work.path == STDIN or is_remote(work.path) else None
+    return audit_input(work, request) if _is_waited_for(work) else None
 
 
 def _fail(work: Work, problem: str) -> Results:

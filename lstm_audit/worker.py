@@ -18,7 +18,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, BinaryIO, Generic, TypeVar
@@ -128,45 +128,16 @@ def over_processes(
 
 
 def in_order(
-    executor: Executor,
-    run: Callable[[Given], WorkerAnswer],
-    inputs: Iterable[Given],
-    here: Callable[[Given], WorkerAnswer | None] = lambda given: None,
-    fail: Callable[[Given, str], WorkerAnswer] | None = None,
+    pool: Executor, run: Callable[[Given], WorkerAnswer], inputs: Iterable[Given]
 ) -> Iterator[WorkerAnswer]:
-    """Results in the order of the inputs, of which at most `WINDOW` are under way or waiting.
-
-    `here` gives the result of an input that need not be sent anywhere, and `fail` that of one whose
-    task was lost with its worker; where the executor itself is broken, its error is raised.
-    """
-    waiting: deque[tuple[Given, Future[WorkerAnswer]]] = deque()
+    """Results in the order of the inputs, of which at most `WINDOW` are under way or waiting."""
+    waiting: deque[Future[WorkerAnswer]] = deque()
     for given in inputs:
-        own = here(given)
-        future = executor.submit(run, given) if own is None else _settled(own)
-        waiting.append((given, future))
+        waiting.append(pool.submit(run, given))
         if len(waiting) >= WINDOW:
-            yield _result_of(*waiting.popleft(), fail)
+            yield waiting.popleft().result()
     while waiting:
-        yield _result_of(*waiting.popleft(), fail)
-
-
-def _settled(result: WorkerAnswer) -> "Future[WorkerAnswer]":
-    future: Future[WorkerAnswer] = Future()
-    future.set_result(result)
-    return future
-
-
-def _result_of(
-    given: Given, future: "Future[WorkerAnswer]", fail: Callable[[Given, str], WorkerAnswer] | None
-) -> WorkerAnswer:
-    try:
-        return future.result()
-    except BrokenExecutor:
-        raise
-    except Exception as error:  # every executor has its own error for a lost worker
-        if fail is None:
-            raise
-        return fail(given, f"the worker that read it was lost ({type(error).__name__})")
+        yield waiting.popleft().result()
 
 
 def _cause(process: "subprocess.Popen[bytes]") -> str:

@@ -163,6 +163,23 @@ def test_on_data_the_gates_are_those_of_the_batch() -> None:
     model(torch.randn(2, 5, 3))
 
 
+@pytest.mark.parametrize("compiled_first", [True, False])
+def test_on_data_of_a_compiled_model(compiled_first: bool) -> None:
+    """Hooks are seen by torch.compile, whichever of both was called first."""
+    torch._dynamo.reset()
+    model, x = Tagger(), torch.randn(2, 5, 3)
+    fast = torch.compile(model, backend="eager")
+    with monitor(fast if compiled_first else model, every=1, data=True) as watch:
+        for k in range(3):
+            fast(x + k)
+            watch.step()
+            on_data = [r for r in watch.readings if r.at == "data"]
+            expected = lstm_audit.gates(model.encoder, x + k)
+            for reading, layer in zip(on_data, expected, strict=True):
+                assert reading.units == pytest.approx(layer.activation, abs=1e-6)
+    torch._dynamo.reset()
+
+
 # ---- alarms
 
 

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from command import CLEAN, MODEL, environment, shadow
 
 import lstm_audit
 from lstm_audit import worker as workers
+from lstm_audit.batches import over_executor
 from lstm_audit.facts import FileAudit, FileError
 from lstm_audit.fleet import _fail, audit_inputs
 from lstm_audit.inputs import Input
@@ -154,6 +156,49 @@ def test_few_inputs_of_an_executor_are_under_way() -> None:
     with Counting(2) as pool:
         assert len(list(in_order(pool, lambda given: (), range(3 * WINDOW)))) == 3 * WINDOW
         assert pool.most == WINDOW
+
+
+def test_files_of_an_executor_go_together_and_fail_alone() -> None:
+    """A task that is lost is tried again input by input: only the input that kills it fails."""
+    tasks, seen = [], []
+
+    class Counting(ThreadPoolExecutor):
+        def submit(self, task, run, batch):  # type: ignore[no-untyped-def]  # a double
+            tasks.append(len(batch))
+            return super().submit(task, run, batch)
+
+    def run(given: int) -> int:
+        seen.append(given)
+        if given == 500:
+            raise ValueError("a defect")
+        return given
+
+    def answers(pool: ThreadPoolExecutor, inputs: Iterable[int]) -> list[object]:
+        return list(
+            over_executor(pool, run, inputs, lambda one: None, lambda one: one % 100 == 7,
+                          lambda one, said: f"{one}: {said}")
+        )  # fmt: skip
+
+    with Counting(2) as pool:
+        found = answers(pool, iter(range(1000)))
+    wanted: list[object] = list(range(1000))
+    wanted[500] = "500: the worker that read it was lost (ValueError)"
+    assert found == wanted
+    assert tasks[:16].count(1) == 16  # a few files are shared by all workers
+    assert max(tasks) == 16
+    assert len(tasks) < 1000 // 8 + 16
+    assert seen.count(500) == 2
+    with Counting(2) as pool:
+        assert answers(pool, range(3)) == [0, 1, 2]
+
+
+def test_an_input_that_stands_already_is_sent_nowhere() -> None:
+    with ThreadPoolExecutor(1) as pool:
+        found = over_executor(
+            pool, lambda one: -one, range(1, 60), lambda one: one if one % 3 == 0 else None,
+            lambda one: False, lambda one, said: 0,
+        )  # fmt: skip
+        assert list(found) == [k if k % 3 == 0 else -k for k in range(1, 60)]
 
 
 def test_a_script_without_a_main_guard(tmp_path: Path) -> None:
