@@ -13,14 +13,12 @@ through the chain tell its slope and its value at 0, and further ones that it is
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
-from math import exp
-from operator import add, mul, sub
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 from ..activations import ActivationShape, spell
 from ..formats import Node, Scope
+from .chains import BINARY, COST, FUSED, plain_op, read_scalar, shape_of_chain
 from .graph import Evaluation
 from .known import KnownTensor
 from .layer import GATES
@@ -30,37 +28,12 @@ from .sightings import Sighting, Terms
 # Elementwise operations from a gate's bias to its product.
 MAX_CHAIN = 16
 
-# Steps that one operation of a chain counts for: it is slower than moving a number.
-COST = 32
 
-
-PROBES = (-40.0, -2.9, -2.0, -0.6, -0.3, 0.0, 0.2, 0.5, 1.0, 2.2, 2.9, 40.0)
-CLOSE = 1e-5
 # How Keras names the half of a Bidirectional that runs backward.
 BACKWARD = r"(?:^|/)backward_[^/]*/"
 
-NAN, INFINITE = float("nan"), float("inf")
 
-# Where these cut off, alone or hanging on another operation.
-FUSED = {
-    "Relu": (0.0, INFINITE),
-    "Relu6": (0.0, 6.0),
-    "Clip11": (-1.0, 1.0),
-    "Clip01": (0.0, 1.0),
-}
-
-ARITHMETIC: Mapping[str, Callable[[float, float], float]] = {
-    "Add": add,
-    "Sub": sub,
-    "Mul": mul,
-    "Div": lambda a, b: a / b if b else NAN,
-    "Min": min,
-    "Max": max,
-}
 UNARY = frozenset({"Sigmoid", "HardSigmoid", "Clip", "Identity", "Cast", *FUSED})
-BINARY = frozenset(ARITHMETIC)
-# What may stand between a stored number and its use.
-STORED = frozenset({"Constant", "Widen", "Cast", "Identity"})
 
 
 # Strategy. Start from the end: an LSTM's new state goes through a tanh and is multiplied by the
@@ -192,7 +165,7 @@ def _gate(evaluation: Evaluation, scope: Scope, name: str) -> Gate | None:
         if node.op in ("Sigmoid", "HardSigmoid"):
             break
     while chain:
-        shape = _shape_of(evaluation, scope, chain)
+        shape = shape_of_chain(evaluation, scope, chain)
         if shape is not None:
             return Gate(names[-1], tuple(chain), shape)
         chain.pop()
@@ -202,123 +175,17 @@ def _gate(evaluation: Evaluation, scope: Scope, name: str) -> Gate | None:
 
 def _operand(evaluation: Evaluation, scope: Scope, node: Node) -> str | None:
     """The input of an elementwise operation that is not a stored scalar; None where it is none."""
-    op = _plain(node)
+    op = plain_op(node)
     if op in UNARY:
         return node.ins[0] if node.ins else None
     if op not in BINARY or len(node.ins) != 2:
         return None
-    scalars = [_scalar(evaluation, scope, name) for name in node.ins]
+    scalars = [read_scalar(evaluation, scope, name) for name in node.ins]
     if scalars[0] is None and scalars[1] is not None:
         return node.ins[0]
     if scalars[1] is None and scalars[0] is not None and op != "Div":
         return node.ins[1]
     return None
-
-
-def _plain(node: Node) -> str:
-    """The operation without the activation that TFLite may hang on it (`Add+Relu6`)."""
-    return node.op.partition("+")[0]
-
-
-def _scalar(evaluation: Evaluation, scope: Scope, name: str) -> float | None:
-    """A stored number that stands alone."""
-    spot = evaluation.locate(scope, name)
-    if spot.constant is None and (spot.node is None or spot.node.op not in STORED):
-        return None
-    value = evaluation.value(scope, name)
-    if value is None or value.size != 1 or not value.terms:
-        return None
-    return evaluation.numbers(value)[0]
-
-
-NumberStep = Callable[[float], float]
-
-
-def _compile(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> list[NumberStep]:
-    """A chain as functions of one number, from its inner end."""
-    evaluation.spend(COST * len(chain))
-    steps = []
-    for node in reversed(chain):
-        steps.append(_step(evaluation, scope, node))
-        fused = node.op.partition("+")[2]
-        if fused:
-            steps.append(partial(_between, *FUSED.get(fused, (NAN, NAN))))
-    return steps
-
-
-def _run(steps: Sequence[NumberStep], x: float) -> float:
-    for step in steps:
-        x = step(x)
-    return x
-
-
-def _step(evaluation: Evaluation, scope: Scope, node: Node) -> NumberStep:
-    """One operation, its stored number put in."""
-    op = _plain(node)
-    if op in BINARY:
-        how = ARITHMETIC[op]
-        first, second = (_scalar(evaluation, scope, name) for name in node.ins)
-        if first is None:
-            return lambda x: how(x, NAN if second is None else second)
-        return lambda x: how(first, x)
-    low, high = _limits(evaluation, scope, node)
-    if op == "Sigmoid":
-        return _sigmoid
-    if op == "HardSigmoid":
-        return lambda x: min(max(low * x + high, 0.0), 1.0)
-    return partial(_between, low, high)
-
-
-def _sigmoid(x: float) -> float:
-    return 1 / (1 + exp(-x)) if x > -700 else 0.0
-
-
-def _between(low: float, high: float, x: float) -> float:
-    return min(max(x, low), high) if low == low else NAN
-
-
-def _limits(evaluation: Evaluation, scope: Scope, node: Node) -> tuple[float, float]:
-    """Where an operation cuts off; of a HardSigmoid, its alpha and beta."""
-    if node.op == "HardSigmoid":
-        return _attribute(node, "alpha", 0.2), _attribute(node, "beta", 0.5)
-    if node.op == "Clip":
-        ends = []
-        for k, (name, default) in enumerate((("min", -INFINITE), ("max", INFINITE)), 1):
-            given = node.ins[k] if len(node.ins) > k else ""
-            stored = _scalar(evaluation, scope, given) if given else None
-            if given and stored is None:
-                return NAN, NAN
-            ends.append(_attribute(node, name, default) if stored is None else stored)
-        return ends[0], ends[1]
-    return FUSED.get(node.op, (-INFINITE, INFINITE))
-
-
-def _attribute(node: Node, name: str, default: float) -> float:
-    given = node.attributes.get(name, default)
-    return float(given) if isinstance(given, int | float) else default
-
-
-# Twelve probes: both saturated ends, points either side of the corners of the common hard sigmoids
-# (±2.5, ±3), and some in the middle. A line is fitted through two points and must meet all twelve.
-def _shape_of(evaluation: Evaluation, scope: Scope, chain: list[Node]) -> ActivationShape | None:
-    """What a chain is: a sigmoid, or a line between 0 and 1; None for everything else."""
-    if len(chain) == 1 and chain[0].op == "Sigmoid":
-        return ActivationShape()
-    steps = _compile(evaluation, scope, chain)
-    found = [_run(steps, x) for x in PROBES]
-    if all(abs(f - (1 / (1 + exp(-x)))) < CLOSE for f, x in zip(found, PROBES, strict=True)):
-        return ActivationShape()
-    beta = _run(steps, 0.0)
-    alpha = (_run(steps, 0.25) - beta) * 4
-    line = [min(max(alpha * x + beta, 0.0), 1.0) for x in PROBES]
-    if alpha <= 0 or not all(abs(f - g) < CLOSE for f, g in zip(found, line, strict=True)):
-        return None
-    third = abs(alpha - 1 / 6) < CLOSE and abs(beta - 0.5) < CLOSE
-    return (
-        ActivationShape("hard_sigmoid")
-        if third
-        else ActivationShape("hard_sigmoid", float(f"{alpha:.6g}"), float(f"{beta:.6g}"))
-    )
 
 
 # A coupled cell (CIFG, Greff et al. 2017) computes the input gate as 1 - f. The graph shows it as a
@@ -330,7 +197,7 @@ def _complement(evaluation: Evaluation, scope: Scope, name: str, kept: Gate) -> 
         node is None
         or node.op != "Sub"
         or len(node.ins) != 2
-        or _scalar(evaluation, scope, node.ins[0]) != 1.0
+        or read_scalar(evaluation, scope, node.ins[0]) != 1.0
     ):
         return ""
     return "i" if kept.chain and kept.chain[0].outs[:1] == node.ins[1:2] else ""

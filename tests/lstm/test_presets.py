@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from lstm_audit.errors import BadPolicy
 from lstm_audit.lstm.forensics.fingerprint import identify
+from lstm_audit.lstm.gamma import gamma_quantile
 from lstm_audit.lstm.measure import sigmoid, time_scale
 from lstm_audit.lstm.presets import (
     PRESETS,
     Chosen,
     Initial,
     _stream,
-    gamma_quantile,
     initial,
     parse_preset,
     summarise_preset,
