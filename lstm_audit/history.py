@@ -107,12 +107,8 @@ class Trend(Result, view="followed"):
 
 
 def _line_json(line: Line) -> Json:
-    one = line.identity
     return {
-        "module": one.module,
-        "layer": one.layer,
-        "direction": one.direction,
-        "convention": one.convention,
+        **line.identity._asdict(),
         "points": [
             {name: as_json(value) for name, value in point._asdict().items()}
             for point in line.points

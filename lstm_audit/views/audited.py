@@ -100,14 +100,7 @@ def _lstm(file: FileAudit, row: Row) -> dict[str, Any]:
 
 
 def _place(file: FileAudit, row: Row) -> dict[str, Any]:
-    lstm = row.lstm
-    return {
-        "path": file.path,
-        "address": lstm.address,
-        "module": lstm.module,
-        "layer": lstm.layer,
-        "direction": lstm.direction,
-    }
+    return {"path": file.path, **{name: getattr(row.lstm, name) for name in PLACE[1:]}}
 
 
 def _facts(row: Row) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from ...lstm.measure import ACTIVATIONS, Stats, of_sorted, time_scale_of_bias
 from .. import Look
 from ..words import PATH_LIMIT, counted, digits, fraction, markup
 from . import plots
-from .overview import axis_row
+from .overview import LaneRow, draw_lanes
 from .page import badge, document, header
 
 LANES, CARDS = 300, 60  # gates, and kinds of gates, that are drawn
@@ -79,19 +79,18 @@ def _lanes(changes: Sequence[GateChange], scale: plots.Scale) -> Iterator[str]:
     yield (
         '<p class="muted">The mean effective bias, with the activation f and the time scale τ in '
         "steps that it gives at x = 0 and h = 0. Ring: before; dot: after. Dashed: a bias of 0, "
-        'where nothing was set.</p><div class="overview">'
+        "where nothing was set.</p>"
     )
-    for change in changes[:LANES]:
-        a, b = stats_of(change.before).mean, stats_of(change.after).mean
-        yield f'<div class="label">{_name(change)}</div>'
-        said = f"bias {digits(a)} before, {digits(b)} after"
-        yield f'<div class="lane">{plots.move(a, b, scale, said)}</div>'
-        yield f'<div class="num">{_arrow(_activation(change.before), _activation(change.after))}</div>'
-    yield from axis_row(scale, "mean f")
-    yield "</div>"
     rest = len(changes) - LANES
-    yield f'<p class="muted">{counted(rest, "more gate")} not drawn.</p>' if rest > 0 else ""
-    yield "</section>"
+    said = f"{counted(rest, 'more gate')} not drawn." if rest > 0 else ""
+    yield from draw_lanes([_lane(change, scale) for change in changes[:LANES]], said, scale)
+
+
+def _lane(change: GateChange, scale: plots.Scale) -> LaneRow:
+    a, b = stats_of(change.before).mean, stats_of(change.after).mean
+    said = f"bias {digits(a)} before, {digits(b)} after"
+    number = _arrow(_activation(change.before), _activation(change.after))
+    return LaneRow(_name(change), plots.move(a, b, scale, said), number)
 
 
 def _name(change: GateChange) -> str:

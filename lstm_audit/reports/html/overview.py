@@ -61,6 +61,27 @@ def explain_marks(bounds: plots.AxisRange) -> str:
     return f"Dashed: a bias of 0, where nothing was set.{shaded}"
 
 
+class LaneRow(NamedTuple):
+    """One line of a figure, in HTML: its label, its drawing, the number beside it."""
+
+    label: str
+    drawing: str
+    number: str
+
+
+def draw_lanes(rows: Sequence[LaneRow], rest: str, scale: plots.Scale) -> Iterator[str]:
+    """Lines over one axis, that of the mean activation; `rest` says what is not drawn."""
+    yield '<div class="overview">'
+    for row in rows:
+        yield f'<div class="label">{row.label}</div>'
+        yield f'<div class="lane">{row.drawing}</div>'
+        yield f'<div class="num">{row.number}</div>'
+    yield from axis_row(scale, "mean f")
+    yield "</div>"
+    yield f'<p class="muted">{rest}</p>' if rest else ""
+    yield "</section>"
+
+
 def axis_row(scale: plots.Scale, numbers: str) -> Iterator[str]:
     """The last row of lanes: the axis, and what the numbers beside them are."""
     yield '<div class="axis label">bias<br>f<br>τ</div>'

@@ -13,7 +13,7 @@ from .. import Look
 from ..listings import extent_of, tally_words
 from ..words import PATH_LIMIT, counted, describe_error, digits, fraction, markup, size
 from . import plots
-from .overview import axis_row, explain_marks
+from .overview import LaneRow, draw_lanes, explain_marks
 from .page import badge, html_table
 
 LISTED = 200  # initialisers that are written out; there are as many rules as there are
@@ -72,19 +72,17 @@ def inits(counts: Sequence[InitCount], bounds: plots.AxisRange) -> Iterator[str]
         "initialiser, on the axis of the bias that gives it (its logit), with the time scale τ in "
         f"steps. {explain_marks(bounds)}</p>"
     )
-    yield '<div class="overview">'
-    for count in counts[:LISTED]:
-        found = f"{counted(count.lstms, 'LSTM')} in {counted(count.files, 'file')}"
-        name = f"{markup(in_words(count.init))}<br><small>{found}</small>"
-        yield f'<div class="label">{name}</div>'
-        extent = (_bias(count.least), _bias(count.most))
-        yield f'<div class="lane">{plots.extent(extent, scale, bounds, _between(count))}</div>'
-        yield f'<div class="num">{markup(_between(count))}</div>'
-    yield from axis_row(scale, "mean f")
-    yield "</div>"
     rest = len(counts) - LISTED
-    yield f'<p class="muted">{counted(rest, "more initialiser")}.</p>' if rest > 0 else ""
-    yield "</section>"
+    said = f"{counted(rest, 'more initialiser')}." if rest > 0 else ""
+    yield from draw_lanes([_lane(count, scale, bounds) for count in counts[:LISTED]], said, scale)
+
+
+def _lane(count: InitCount, scale: plots.Scale, bounds: plots.AxisRange) -> LaneRow:
+    found = f"{counted(count.lstms, 'LSTM')} in {counted(count.files, 'file')}"
+    name = f"{markup(in_words(count.init))}<br><small>{found}</small>"
+    extent = (_bias(count.least), _bias(count.most))
+    drawing = plots.extent(extent, scale, bounds, _between(count))
+    return LaneRow(name, drawing, markup(_between(count)))
 
 
 def in_words(verdict: str) -> str:
