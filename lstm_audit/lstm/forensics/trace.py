@@ -20,6 +20,7 @@ SHARP, LOOSE = (
     1024,
 )  # rounding errors of a long training, in ulps: a random walk, so ~√steps; 117 seen
 TRIANGLE = math.sqrt(2 / 3)  # std of a difference of two uniforms from ±1
+FEW = 24  # units of which the difference of two draws is seldom as narrow as one: 0.75^24
 
 
 # d is the one thing that training keeps (see `trained`). Noise is kept beside it unit by unit,
@@ -93,6 +94,8 @@ class Trace(NamedTuple):
             f"the forget halves differ by {round_figures(abs(mean))} and one uniform draw, the "
             "others by two"
         )
+        if self.bias.size < FEW:
+            evidence += "; of so few units, a number added to a drawn half may look the same"
         if value is None:
             remark = f"{evidence}; decay may have shrunk the {round_figures(abs(mean))}"
             return self.init(f"one-sided({half})", None, confidence, remark)

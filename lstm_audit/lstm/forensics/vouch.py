@@ -87,11 +87,13 @@ def _are_spread(bias: Bias) -> bool:
 
 
 def on_lattice(what: str, proof: lattice.Proof) -> Voucher:
-    """The voucher of values on the lattice; `certain` where a step by a power of two would show."""
+    """The voucher of values on the lattice; `certain` where a step by a power of two would show,
+    and no more than likely where it would not.
+    """
     reason = f"{what} lie on the generator's lattice ({proof.bits:.0f} bits)"
     if not proof.blind:
         return Voucher("fresh", "certain", reason)
-    return Voucher("fresh", "high", f"{reason}, which steps of exactly 2^-n would not leave")
+    return Voucher("fresh", "medium", f"{reason}, which steps of exactly 2^-n would not leave")
 
 
 def vouch_for_constants(bias: Bias, gates: Sequence[int]) -> Voucher | None:
