@@ -1,6 +1,7 @@
 """Options and fixtures that several test modules share."""
 
 import random
+import signal
 import sys
 import zlib
 
@@ -30,7 +31,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker of tests that only --slow runs."""
+    """The marker of tests that only --slow runs; and Ctrl-C, which a shell takes away from what it
+    starts in the background, for the programs that tests start and interrupt.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
         "markers", "slow: takes half a minute (builds, installs, browses); needs pytest --slow"
     )
