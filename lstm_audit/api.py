@@ -7,7 +7,7 @@ the same answers as those of the command; what the command tells and exits with 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from .catalogue import every_rule, find_rules
+from .catalogue import find_rules
 from .compare import Comparison, compare
 from .errors import AuditError, BadPolicy, MalformedFile, UnknownFormat, Unreadable
 from .facts import Audit, FileError
@@ -16,6 +16,7 @@ from .history import Trend, follow
 from .lstm.presets import PRESETS, Chosen, parse_preset, summarise_preset
 from .policy.convention import MANUAL
 from .reports.terminal import fold
+from .rules import every_rule
 
 
 def diff(

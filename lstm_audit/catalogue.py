@@ -8,13 +8,8 @@ names the nearest.
 from collections.abc import Sequence
 
 from .errors import BadPolicy
-from .rules import RULES, Rule
+from .rules import RULES, Rule, every_rule, starts_of_codes
 from .spelling import nearest
-
-
-def every_rule() -> list[Rule]:
-    """The catalogue, in the order of codes."""
-    return sorted(RULES.values(), key=lambda rule: rule.code)
 
 
 def find_rules(word: str) -> list[Rule]:
@@ -36,6 +31,7 @@ def as_codes(selectors: Sequence[str]) -> tuple[str, ...]:
     """`--select la101,doubled-chrono` as the codes of a policy; what is neither is left for the
     policy to refuse.
     """
-    by_name = {rule.name: rule.code for rule in RULES.values()}
+    known = {rule.name: rule.code for rule in RULES.values()}
+    known |= {word.lower(): word for word in starts_of_codes()}
     words = (part.strip() for value in selectors for part in value.split(","))
-    return tuple(by_name.get(word.lower(), word.upper()) for word in words)
+    return tuple(known.get(word.lower(), word) for word in words)

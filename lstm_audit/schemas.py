@@ -19,7 +19,7 @@ from .policy.bounds import FINITE, table_schema
 from .policy.key import PolicyKey
 from .policy.keys import KEYS, rule_key
 from .policy.toml import CONVENTION, GLOBS, OVERRIDE, names_on_top
-from .rules import catalogue
+from .rules import every_rule
 from .statistics import StatisticsDocument
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -118,7 +118,7 @@ def policy_schema() -> Json:
     """The schema of a policy: the top of `lstm-audit.toml`, or `[tool.lstm-audit]` of a
     pyproject.toml.
     """
-    top = _settings([*KEYS, *map(rule_key, catalogue())])
+    top = _settings([*KEYS, *map(rule_key, every_rule())])
     top["select"] = {**top["select"], "minItems": 1}
     top[OVERRIDE] = _list(_override())
     top[CONVENTION] = convention.schema()
@@ -142,7 +142,7 @@ def _settings(keys: Iterable[PolicyKey]) -> dict[str, Json]:
 def _override() -> Json:
     text = {"type": "string", "minLength": 1}
     globs = {"anyOf": [text, {**_list(text), "minItems": 1}]}
-    layered = [key for key in (*KEYS, *map(rule_key, catalogue())) if key.layered]
+    layered = [key for key in (*KEYS, *map(rule_key, every_rule())) if key.layered]
     keys = {**dict.fromkeys(GLOBS, globs), **_settings(layered)}
     table = table_schema({name: keys[name] for name in names_on_top(layered=True)})
     return {**table, "anyOf": [{"required": [name]} for name in GLOBS]}

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ..catalogue import every_rule, find_rules
-from ..rules import Rule
+from ..catalogue import find_rules
+from ..rules import Rule, every_rule
 from .exits import PASS
 from .forms import GivenOptions
 from .output import print_lines, say_table

@@ -107,24 +107,35 @@ def _html(trend: Trend, bounds: BiasBounds) -> str:
 TEXTS = {"json": _json, "csv": _csv, "html": _html}
 
 
-HEADS = ("LSTM", "first f", "last f", "bias in time", "range", "what happened")
-# Columns that names have at least, and that are left for what happened.
-NARROWEST, EVENTS = 14, 18
+HEADS = ("LSTM", "first f", "last f", "bias", "range", "what happened")
+# Columns that names have at least, and that are left for what happened; characters of a bias over
+# time that names take no more from.
+NARROWEST, EVENTS, FEWEST = 14, 18, 6
 
 
 def _say(trend: Trend) -> None:
-    rows = [show_line(line) for line in trend.lines]
-    names = [shown_identity(line.identity) for line in trend.lines]
-    if rows:
-        heads = [f"{head}  " for head in HEADS[1:]]  # as tabulate fills them
-        wide = [max(map(len, column)) + 2 for column in zip(heads, *rows, strict=True)]
-        room = (
-            look_of(sys.stdout, "never", quiet=False).width - sum(wide[:4]) - min(EVENTS, wide[4])
-        )
+    if trend.lines:
+        names = [shown_identity(line.identity) for line in trend.lines]
+        width = look_of(sys.stdout, "never", quiet=False).width
+        rows, room = _rows_beside(max(map(len, names)), trend.lines, width)
         names = shorten(names, max(room, NARROWEST), "…")
         say_table([[name, *row] for name, row in zip(names, rows, strict=True)], HEADS)
         print_lines("")
     print_lines(sum_up_run(trend))
+
+
+def _rows_beside(names: int, lines: Sequence[Line], width: int) -> tuple[list[list[str]], int]:
+    """The cells of all lines, and what is left of a terminal for names that would take so many
+    columns: a name says more than the last characters of a curve.
+    """
+    for cells in range(CELLS, FEWEST - 1, -1):
+        rows = [show_line(line, cells) for line in lines]
+        heads = [f"{head}  " for head in HEADS[1:]]  # as tabulate fills them
+        wide = [max(map(len, column)) + 2 for column in zip(heads, *rows, strict=True)]
+        room = width - sum(wide[:4]) - min(EVENTS, wide[4])
+        if room >= names:
+            break
+    return rows, room
 
 
 def sum_up_run(trend: Trend) -> str:
@@ -136,25 +147,25 @@ def sum_up_run(trend: Trend) -> str:
     return f"{counted(len(trend.files), 'checkpoint')}{extent}, {lstms}"
 
 
-def show_line(line: Line) -> list[str]:
+def show_line(line: Line, cells: int = CELLS) -> list[str]:
     """Activation at both ends, the bias over time, what happened."""
     first, last = line.points[0], line.points[-1]
     means = [point.mean for point in line.points]
     return [
         fraction(first.activation),
         fraction(last.activation),
-        over_time(means),
+        over_time(means, cells),
         "..".join(dict.fromkeys(digits(end) for end in (min(means), max(means)))),
         "; ".join(event.text for event in line.events),
     ]
 
 
-def over_time(values: Sequence[float], levels: str = "▁▂▃▄▅▆▇█") -> str:
-    """A character a value, between the least and the most of them; at most `CELLS`, evenly
+def over_time(values: Sequence[float], cells: int = CELLS, levels: str = "▁▂▃▄▅▆▇█") -> str:
+    """A character a value, between the least and the most of them; at most `cells`, evenly
     picked.
     """
-    step = max(len(values) / CELLS, 1)
-    picked = [values[int(k * step)] for k in range(min(len(values), CELLS))]
+    step = max(len(values) / cells, 1)
+    picked = [values[int(k * step)] for k in range(min(len(values), cells))]
     numbers = [value for value in picked if value == value]
     return "".join(_levels(picked, numbers, levels))
 

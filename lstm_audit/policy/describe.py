@@ -6,7 +6,7 @@ depends on is missing.
 
 from collections.abc import Iterator, Mapping
 
-from ..rules import RULES, catalogue
+from ..rules import RULES, every_rule
 from .key import toml, toml_table
 from .keys import KEYS, rule_key, set_by
 from .model import Policy, Settings
@@ -40,7 +40,7 @@ def describe_policy(policy: Policy) -> list[DescribedKey]:
 def _rules(settings: Settings) -> Iterator[tuple[str, str]]:
     """The rules that have options, as far as no key of their own sets them."""
     own_keys = set_by()
-    for rule in catalogue():
+    for rule in every_rule():
         own: Mapping[str, object] = {} if rule.code in own_keys else rule.options
         given = settings.get(f"rules.{rule.code}", {})
         options = {k: v for k, v in {**own, **given}.items() if v is not None}

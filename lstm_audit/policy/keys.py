@@ -13,8 +13,8 @@ from typing import Any
 
 from ..errors import BadPolicy
 from ..facts import SEVERITIES, Json
-from ..rules import RULES, Rule
-from ..spelling import suggest
+from ..rules import RULES, Rule, every_rule, starts_of_codes
+from ..spelling import nearest, suggest
 from .bounds import FINITE, STATISTICS, bound_key, table_schema
 from .key import Flag, PolicyKey, Quantity, toml, toml_table
 from .kinds import (
@@ -54,18 +54,22 @@ def _near_code(text: object) -> str:
     """What was meant by something that is no code: the start of one, another spelling, or a rule's
     name.
     """
-    codes = sorted(RULES)
-    named = [rule.code for rule in RULES.values() if rule.name == text]
-    begun = [code for code in codes if code.startswith(str(text))]
-    if named or begun:
-        return f"did you mean {(named or begun)[0]!r}?"
-    families = sorted({code[:3] for code in codes})
-    return suggest(text, [*codes, *families, "ALL"], shown=["ALL", *families])
+    word = str(text).strip().lower()
+    rules = every_rule()
+    for rule in rules:
+        if word and (rule.code.lower().startswith(word) or rule.name == word):
+            return f"did you mean {rule.code!r}?"
+    if named := [f"{rule.code} ({rule.name})" for rule in rules if word and word in rule.name]:
+        return f"did you mean {' or '.join(named[:3])}?"
+    by_word = {spelled: rule.code for rule in rules for spelled in (rule.code, rule.name)}
+    families = sorted({code[:3] for code in RULES})
+    if near := nearest(word, [*by_word, *families, "ALL"]):
+        return f"did you mean {by_word.get(near, near)!r}?"
+    return suggest("", ["ALL", *families])
 
 
 def _selector_schema(about: str) -> Json:
-    prefixes = {code[:length] for code in RULES for length in range(1, len(code) + 1)}
-    items = {"enum": ["ALL", *sorted(prefixes)]}
+    items = {"enum": starts_of_codes()}
     return {"description": about, "type": "array", "items": items}
 
 

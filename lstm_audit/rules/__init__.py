@@ -223,15 +223,20 @@ def subjects_of(evidence: Evidence) -> dict[Subject, tuple[str, ...]]:
     return subjects
 
 
-def catalogue() -> list[Rule]:
-    """Every rule, by code."""
+def every_rule() -> list[Rule]:
+    """The catalogue, in the order of codes."""
     return sorted(RULES.values(), key=lambda rule: rule.code)
+
+
+def starts_of_codes() -> list[str]:
+    """What a selector may be: ALL, and every beginning of a code."""
+    return ["ALL", *sorted({code[:length] for code in RULES for length in range(1, len(code) + 1)})]
 
 
 def judge(evidence: Evidence, table: SettingsTable) -> Iterator[Finding]:
     """Every finding of every rule that is on, in the order of codes, then of the report."""
     told = [(case, table[Subject(*case.lstm.identity)]) for case in evidence.cases]
-    for rule in catalogue():
+    for rule in every_rule():
         for hit in _hits(rule, evidence, table, told):
             # A rule that sees the whole file may speak of a part of it where it is off.
             if setting := table[hit.subject].get(rule.code):

@@ -190,6 +190,18 @@ def test_exit_codes(folder: Path) -> None:
     assert real("trend", "-f", "json", "-o", folder / "epoch_1.pt", folder).returncode == 2
 
 
+def test_a_curve_makes_room_for_names(tmp_path: Path) -> None:
+    """At 80 columns a name is whole, as long as six characters of the curve are left."""
+    for step in range(20):
+        model = torch.nn.LSTM(3, 4, bidirectional=True)
+        torch.save(
+            {"encoder." + k: v for k, v in model.state_dict().items()}, tmp_path / f"{step}.pt"
+        )
+    done = run("trend", tmp_path, LC_ALL="C.UTF-8", COLUMNS="80")
+    assert "encoder:l0:reverse " in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
 def test_over_time() -> None:
     assert over_time([0.0, 1.0, 2.0]) == "▁▅█"
     assert over_time([1.0, 1.0]) == "▄▄"

@@ -51,6 +51,8 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("check", "--fail-on", "warnings", "model.pt"),
     ("check", "--select", "XY1", "model.pt"),
     ("check", "--select", "la101,doubled-chrono", "doubled.pt"),
+    ("check", "--select", "doubled", "doubled.pt"),
+    ("check", "--ignore", "doubld-chrono", "doubled.pt"),
     ("check", "--forget-bias", "1", "--tolerance", "0", "doubled.pt"),
     ("check", "gru.pt"),
     ("patch", "model.pt"),

@@ -19,7 +19,7 @@ from lstm_audit.policy.flags import with_flags
 from lstm_audit.policy.keys import KEYS, PolicyKey, defaults, flags, rule_key, set_by
 from lstm_audit.policy.model import Policy
 from lstm_audit.policy.toml import read_policy
-from lstm_audit.rules import RULES, catalogue
+from lstm_audit.rules import RULES, every_rule
 from lstm_audit.schemas import policy_schema
 
 EXAMPLES: dict[str, Any] = {
@@ -160,4 +160,4 @@ def test_a_key_is_one_row(tmp_path: Path) -> None:
 
 def test_the_catalogue_is_in_the_schema() -> None:
     table = policy_schema()["properties"]["rules"]["properties"]
-    assert list(table) == [rule.code for rule in catalogue()]
+    assert list(table) == [rule.code for rule in every_rule()]
