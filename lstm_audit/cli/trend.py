@@ -111,6 +111,7 @@ HEADS = ("LSTM", "first f", "last f", "bias", "range", "what happened")
 # Columns that names have at least, and that are left for what happened; characters of a bias over
 # time that names take no more from.
 NARROWEST, EVENTS, FEWEST = 14, 18, 6
+GAP = 2  # between two columns
 
 
 def _say(trend: Trend) -> None:
@@ -131,8 +132,8 @@ def _rows_beside(names: int, lines: Sequence[Line], width: int) -> tuple[list[li
     for cells in range(CELLS, FEWEST - 1, -1):
         rows = [show_line(line, cells) for line in lines]
         heads = [f"{head}  " for head in HEADS[1:]]  # as tabulate fills them
-        wide = [max(map(len, column)) + 2 for column in zip(heads, *rows, strict=True)]
-        room = width - sum(wide[:4]) - min(EVENTS, wide[4])
+        *wide, told = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+        room = width - sum(wide) - min(EVENTS, told) - GAP * (len(wide) + 1)
         if room >= names:
             break
     return rows, room

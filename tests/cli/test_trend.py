@@ -195,10 +195,10 @@ def test_a_curve_makes_room_for_names(tmp_path: Path) -> None:
     for step in range(20):
         model = torch.nn.LSTM(3, 4, bidirectional=True)
         torch.save(
-            {"encoder." + k: v for k, v in model.state_dict().items()}, tmp_path / f"{step}.pt"
+            {"layers." + k: v for k, v in model.state_dict().items()}, tmp_path / f"{step}.pt"
         )
     done = run("trend", tmp_path, LC_ALL="C.UTF-8", COLUMNS="80")
-    assert "encoder:l0:reverse " in done.stdout
+    assert "layers:l0:reverse " in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
