@@ -101,7 +101,9 @@ FILES = st.dictionaries(NAMES, st.binary(max_size=1500), min_size=1, max_size=6)
 
 def told(name: str) -> str:
     """A member's name as our reader gives it: without what leads nowhere."""
-    return name.removeprefix("./")
+    while name.startswith("./"):
+        name = name[2:]
+    return name
 
 
 @MANY
