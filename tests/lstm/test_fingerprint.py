@@ -6,7 +6,6 @@ import importlib.util
 import math
 import random
 import sys
-import time
 from pathlib import Path
 from types import ModuleType
 
@@ -586,17 +585,6 @@ def test_a_missed_layer_and_direction_in_a_real_stack():
 )
 def test_the_word_for_the_table(scheme, value, state, word):
     assert short(Init(scheme, value, state, "high", "")) == word
-
-
-def test_it_is_quick():
-    """About 0.6 ms for a trained LSTM of 128 units; the limit leaves room for a busy machine."""
-    pair = halves(trained("default", 128, OPTIMISERS["Adam"], 10))
-    times = []
-    for _ in range(30):
-        start = time.perf_counter()
-        identify(*pair, "float32")
-        times.append(time.perf_counter() - start)
-    assert min(times) < 5e-3
 
 
 @pytest.mark.parametrize("gate", [0, 2, 3])

@@ -10,7 +10,6 @@ import random
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -535,9 +534,7 @@ def test_in_place_takes_no_longer_for_a_larger_file(tmp_path: Path) -> None:
     path.touch()
     os.truncate(path, 1 << 40)
     edit = Edit((1 << 40) - 100, bytes(8), b"forgets!", "r")
-    start = time.perf_counter()
-    patch(path, [edit], mode="in-place")
-    assert time.perf_counter() - start < 1
+    patch(path, [edit], mode="in-place")  # it would never end if the file were read
     with path.open("rb") as file:
         file.seek(edit.at)
         assert file.read(8) == b"forgets!"

@@ -1,7 +1,6 @@
 """The CRC-32 of a changed record, against zlib's over the whole of it."""
 
 import random
-import time
 import zlib
 
 import pytest
@@ -45,9 +44,8 @@ def test_there_and_back() -> None:
 
 
 def test_a_tail_of_many_gigabytes_costs_nothing() -> None:
-    started = time.perf_counter()
-    updated(1, bytes(512), b"\1" * 512, (1 << 40) - 1)
-    assert time.perf_counter() - started < 0.05
+    """It would never end if the tail were gone over."""
+    updated(1, bytes(512), b"\1" * 512, (1 << 60) - 1)
 
 
 def test_a_record_cannot_change_its_size() -> None:
