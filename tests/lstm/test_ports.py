@@ -206,35 +206,6 @@ def test_a_bias_of_another_row_takes_the_number_away(name: str, stray: str, tmp_
 # --- what training keeps beside a model
 
 
-BESIDE = [
-    "c_local", "c_global", "control_variates", "scaffold_c", "client_controls", "c", "u", "dual_variables",
-    "lagrange_multipliers", "correction", "drift", "weight_diff", "pseudo_gradient", "client_update", "model_delta",
-    "server_momentum", "nesterov_momentum", "heavy_ball_velocity", "adamw_v", "nadam_m", "adafactor_stats", "grad_ema",
-    "ema_grads", "sum_of_gradients", "gradient_history", "hessian_trace", "empirical_fisher", "big_omega",
-    "path_integral", "shampoo_precond", "kron", "muon", "lion_m", "snr", "attributions", "residuals", "curvature",
-    "grad_abs_max", "feddyn_grad", "velocity", "momentum",
-]  # fmt: skip
-ALONE = [
-    "c_local", "c_global", "control_variates", "scaffold_c", "pseudo_gradient", "adamw_v", "nadam_m", "grad_ema",
-    "ema_grads", "sum_of_gradients", "hessian_trace", "empirical_fisher", "feddyn_grad",
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("word", BESIDE)
-def test_what_training_keeps_is_no_model(word: str, tmp_path: Path) -> None:
-    other = {name: value * 0.01 for name, value in MODEL.items()}
-    torch.save({"model": MODEL, word: other}, tmp_path / "m.pt")
-    file = audited(tmp_path / "m.pt")
-    assert [row.lstm.identity.module for row in file.rows] == ["model.lstm"]
-    assert {entry.reason for entry in file.skipped} == {"optimizer-state"}
-
-
-@pytest.mark.parametrize("word", ALONE)
-def test_nor_is_it_without_a_model(word: str, tmp_path: Path) -> None:
-    torch.save({word: MODEL}, tmp_path / "m.pt")
-    assert audited(tmp_path / "m.pt").rows == ()
-
-
 MODELS_TOO = [
     "lambda_net",
     "step_encoder",

@@ -256,12 +256,18 @@ def test_an_lstm_of_three_gates_is_no_gru(path: str) -> None:
 
 ALONE = [
     "grad_dict", "gradient_dict", "accumulated_grads", "fisher_dict", "ewc_fisher", "gradSquared", "hessian_diag",
-    "adam_m", "adam/v", "first_moment", "second_moments", "cov_mat_sqrt", "importance_scores",
+    "adam_m", "adam/v", "first_moment", "second_moments", "cov_mat_sqrt", "importance_scores", "c_local",
+    "c_global", "control_variates", "scaffold_c", "pseudo_gradient", "adamw_v", "nadam_m", "grad_ema", "ema_grads",
+    "sum_of_gradients", "hessian_trace", "empirical_fisher", "feddyn_grad",
 ]  # fmt: skip
 BESIDE_A_MODEL = [
-    "si_omega", "mas_importance", "swag_sq_mean", "pruning_mask", "lottery_mask", "m", "v", "sigma", "log_var", "eps",
-    "momentum_buffers", "task_vector", "control_variate", "taylor_scores", "error_feedback", "preconditioner",
-    "posterior_std", "slots", "ewc_precision", "dropout_mask", "kfac", "delta",
+    "si_omega", "mas_importance", "swag_sq_mean", "pruning_mask", "lottery_mask", "m", "v", "sigma", "log_var",
+    "eps", "momentum_buffers", "task_vector", "control_variate", "taylor_scores", "error_feedback",
+    "preconditioner", "posterior_std", "slots", "ewc_precision", "dropout_mask", "kfac", "delta", "client_controls",
+    "c", "u", "dual_variables", "lagrange_multipliers", "correction", "drift", "weight_diff", "client_update",
+    "model_delta", "server_momentum", "nesterov_momentum", "heavy_ball_velocity", "adafactor_stats",
+    "gradient_history", "big_omega", "path_integral", "shampoo_precond", "kron", "muon", "lion_m", "snr",
+    "attributions", "residuals", "curvature", "grad_abs_max", "velocity", "momentum",
 ]  # fmt: skip
 
 
