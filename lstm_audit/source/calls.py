@@ -9,7 +9,6 @@ import ast
 from .branches import join_values
 from .expressions import evaluate
 from .layers import make_module
-from .library_calls import call_standard
 from .machine import (
     DEPTH,
     Machine,
@@ -24,6 +23,7 @@ from .machine import (
 from .modules import call_native
 from .plain_calls import call_plain
 from .python_calls import call_builtin, is_standard
+from .standard_calls import call_standard
 from .tensor_methods import call_method
 from .tensors import PhantomTensor
 from .torch_calls import call_torch

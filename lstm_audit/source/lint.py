@@ -13,8 +13,8 @@ from typing import NamedTuple
 from ..facts import Finding
 from ..policy.model import Policy
 from .entries import Left, run_file
+from .given_modules import NO_LIBRARY, Library, follow_imports
 from .imaginary import Unjudged, judge_parts, split_layers
-from .library import NO_LIBRARY, Library, follow_imports
 from .places import place_findings
 from .remarks import remarks_of
 from .syntax import parse_source

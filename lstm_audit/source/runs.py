@@ -16,8 +16,8 @@ from ..facts import Audit, FileAudit, FileError, Finding
 from ..inputs import STDIN, Progress
 from ..policy.model import Policy
 from .files import SourceInput, find_sources
+from .given_modules import NO_LIBRARY, Library, make_library
 from .imaginary import Unjudged
-from .library import NO_LIBRARY, Library, make_library
 from .lint import lint_text, names_recurrence
 from .syntax import LARGEST_SOURCE
 from .texts import read_python
