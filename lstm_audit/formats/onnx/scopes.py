@@ -35,12 +35,7 @@ def read_graph(
     for field in wire.message(part):
         number = field[0]
         if number == 1:
-            node, rest = cut_node(wire, field)
-            if rest:
-                node, inner = read_node(model, node, rest, frame)
-                if inner:
-                    bodies[len(nodes)] = inner
-            nodes.append(node)
+            _add_node(model, field, frame, nodes, bodies)
         elif number == 5 or number == 15:
             found = (
                 read_constant(wire, field, model.external)
@@ -78,15 +73,22 @@ def _read_function(
     frame = frame._replace(given={**defaults, **frame.given})
     for field in wire.message(function.body):
         if field[0] == 7:
-            node, rest = cut_node(wire, field)
-            if rest:
-                node, inner = read_node(model, node, rest, frame)
-                if inner:
-                    bodies[len(nodes)] = inner
-            nodes.append(node)
+            _add_node(model, field, frame, nodes, bodies)
     return _enter(
         model, Scope(frame.path, nodes, {}, None, bound, {}, {}, function.outs), bodies, frame
     )
+
+
+def _add_node(
+    model: OnnxModel, field: Field, frame: Frame, nodes: list[Node], bodies: dict[int, list[Field]]
+) -> None:
+    """A NodeProto, and, by its place among the nodes, the bodies that it holds."""
+    node, rest = cut_node(model.wire, field)
+    if rest:
+        node, inner = read_node(model, node, rest, frame)
+        if inner:
+            bodies[len(nodes)] = inner
+    nodes.append(node)
 
 
 def _enter(
