@@ -9,7 +9,7 @@ from ..facts import Audit
 from ..fleet import audit_paths
 from ..pipeline import Request
 from ..policy.unmatched import refuse_unmatched
-from ..reports.terminal import shorten
+from ..reports.terminal import GAP, shorten
 from ..reports.words import (
     counted,
     describe_error,
@@ -143,7 +143,7 @@ def describe_relations(pairs: Sequence[LstmPair]) -> list[str]:
 
 
 HEADS = ("LSTM", "forget bias", "activation", "median τ", "i, g, o by")
-GAP, NARROWEST = 2, 12
+NARROWEST = 12
 
 
 def _say_pairs(pairs: Sequence[LstmPair]) -> None:

@@ -16,7 +16,7 @@ from ..errors import BadPolicy
 from ..facts import Audit
 from ..reports import REPORTS, Digest, Look, digest_of
 from ..reports.remedies import shell
-from ..reports.terminal import wrap
+from ..reports.terminal import GAP, wrap
 from ..reports.words import describe_error, escape, utf8
 from .forms import GivenOptions
 from .options import JOBS, REPORT
@@ -78,10 +78,9 @@ def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
     from tabulate import tabulate  # 60 ms that no audit needs
 
     cells = [[harmless(cell) for cell in row] for row in rows]
-    padded = [f"{head}  " for head in heads]  # as tabulate does
-    wide = [max(map(len, column)) for column in zip(padded, *cells, strict=True)]
+    wide = measure_columns(cells, heads)
     fitting = list(wide)
-    excess = sum(wide) + 2 * (len(wide) - 1) - look_of(sys.stdout, "never", quiet=False).width
+    excess = sum(wide) + GAP * (len(wide) - 1) - look_of(sys.stdout, "never", quiet=False).width
     for _ in range(excess):
         widest = max(range(len(fitting)), key=fitting.__getitem__)
         fitting[widest] = max(fitting[widest] - 1, NARROWEST)
@@ -93,6 +92,12 @@ def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
 
 # Columns below which no cell is folded.
 NARROWEST = 12
+
+
+def measure_columns(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> list[int]:
+    """How wide each column of a table is, its gap left out; tabulate pads a heading by two."""
+    padded = [f"{head}  " for head in heads]
+    return [max(map(len, column)) for column in zip(padded, *rows, strict=True)]
 
 
 def say_indented(text: str) -> None:

@@ -12,11 +12,20 @@ from ..history import Line, Point, Trend, follow
 from ..pipeline import MAX_SECONDS, Request
 from ..policy.unmatched import refuse_unmatched
 from ..reports import Look
-from ..reports.terminal import shorten
+from ..reports.terminal import GAP, shorten
 from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
 from . import exits
 from .forms import GivenOptions
-from .output import ProgressLine, command_line, look_of, print_lines, say_table, tell, write_text
+from .output import (
+    ProgressLine,
+    command_line,
+    look_of,
+    measure_columns,
+    print_lines,
+    say_table,
+    tell,
+    write_text,
+)
 from .report_files import refuse_overwriting
 from .runs import allowed_biases, read_policy_and_flags
 
@@ -108,10 +117,10 @@ TEXTS = {"json": _json, "csv": _csv, "html": _html}
 
 
 HEADS = ("LSTM", "first f", "last f", "bias", "range", "what happened")
+CURVE = HEADS[1:].index("bias")
 # Columns that names have at least, and that are left for what happened; characters of a bias over
 # time that names take no more from.
 NARROWEST, EVENTS, FEWEST = 14, 18, 6
-GAP = 2  # between two columns
 
 
 def _say(trend: Trend) -> None:
@@ -129,14 +138,19 @@ def _rows_beside(names: int, lines: Sequence[Line], width: int) -> tuple[list[li
     """The cells of all lines, and what is left of a terminal for names that would take so many
     columns: a name says more than the last characters of a curve.
     """
-    for cells in range(CELLS, FEWEST - 1, -1):
+    rows = [show_line(line) for line in lines]
+    room = _room_beside(rows, width)
+    if room < names:
+        curve = max(len(row[CURVE]) for row in rows)
+        cells = max(curve - (names - room), FEWEST)
         rows = [show_line(line, cells) for line in lines]
-        heads = [f"{head}  " for head in HEADS[1:]]  # as tabulate fills them
-        *wide, told = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-        room = width - sum(wide) - min(EVENTS, told) - GAP * (len(wide) + 1)
-        if room >= names:
-            break
+        room = _room_beside(rows, width)
     return rows, room
+
+
+def _room_beside(rows: Sequence[Sequence[str]], width: int) -> int:
+    *wide, told = measure_columns(rows, HEADS[1:])
+    return width - sum(wide) - min(EVENTS, told) - GAP * (len(wide) + 1)
 
 
 def sum_up_run(trend: Trend) -> str:
