@@ -4,10 +4,13 @@ import errno
 import fcntl
 import os
 import signal
+import traceback
 from collections.abc import Callable
 from typing import Any
 
 import pytest
+
+from lstm_audit.errors import AuditError
 
 CALLS: tuple[tuple[Any, str], ...] = (
     (os, "open"), (os, "write"), (os, "pwrite"), (os, "copy_file_range"), (os, "ftruncate"), (os, "fsync"),
@@ -78,3 +81,26 @@ class Tap:
 
 
 GONE_WRONG = 9
+
+
+def act_in_child(act: Callable[[], object], tap: Tap) -> int:
+    """0 done, 1 an AuditError, 2 interrupted, -9 killed; anything else is a mistake of the
+    program.
+    """
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    code = GONE_WRONG
+    try:
+        with pytest.MonkeyPatch.context() as patcher:
+            tap.install(patcher)
+            act()
+            code = 0
+    except AuditError:
+        code = 1
+    except KeyboardInterrupt:
+        code = 2
+    finally:
+        if code == GONE_WRONG:
+            traceback.print_exc()
+        os._exit(code)

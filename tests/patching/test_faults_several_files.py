@@ -5,9 +5,7 @@ After any fault the same command completes the patch, and undo gives back the ve
 then an audit says what happened, or gives the old numbers or the new ones, never a mixture.
 """
 
-import os
 import shutil
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,10 +15,9 @@ torch = pytest.importorskip("torch")
 
 from bundles import cell, saved
 from safetensors.torch import save_file
-from taps import GONE_WRONG, Tap
+from taps import Tap, act_in_child
 
 import lstm_audit
-from lstm_audit.errors import AuditError
 from lstm_audit.patching.whole import undo_checkpoint
 
 WISH = 1.5
@@ -57,25 +54,6 @@ def patch(index: Path, in_place: bool) -> None:
     lstm_audit.patch(index, forget_bias=WISH, in_place=in_place)
 
 
-def child(act: Callable[[], object], tap: Tap) -> int:
-    """0 done, 1 an AuditError, -9 killed."""
-    pid = os.fork()
-    if pid:
-        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    code = GONE_WRONG
-    try:
-        with pytest.MonkeyPatch.context() as patcher:
-            tap.install(patcher)
-            act()
-            code = 0
-    except AuditError:
-        code = 1
-    finally:
-        if code == GONE_WRONG:
-            traceback.print_exc()
-        os._exit(code)
-
-
 def forget(index: Path) -> float | None:
     """The forget bias that an audit gives; None where it says that a patch was interrupted."""
     found = lstm_audit.audit(index)
@@ -108,7 +86,7 @@ def test_every_call_can_fail(make: Callable[[Path], Path], in_place: bool, tmp_p
             for name, raw in old.items():
                 (folder / name).write_bytes(raw)
             there = folder / index.name
-            code = child(lambda there=there: patch(there, in_place), Tap(at, fault))
+            code = act_in_child(lambda there=there: patch(there, in_place), Tap(at, fault))
             assert code in (0, 1, -9), (at, tap.names[at], fault)
             held = forget(there)
             seen.add(held if held is None else round(held, 3))

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from taps import CALLS, GONE_WRONG, HALVES, Tap
+from taps import CALLS, GONE_WRONG, HALVES, Tap, act_in_child
 
 from lstm_audit.errors import AuditError, Unreadable
 from lstm_audit.patching import clone, files, journal, record
@@ -183,26 +183,7 @@ def prepared(folder: Path, scenario: Scenario) -> str:
 
 
 def run_child(scenario: Scenario, path: str, tap: Tap) -> int:
-    """0 done, 1 an AuditError, 2 interrupted, -9 killed; anything else is a mistake of the
-    program.
-    """
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    code = GONE_WRONG
-    try:
-        with pytest.MonkeyPatch.context() as patcher:
-            tap.install(patcher)
-            scenario.act(path)
-            code = 0
-    except AuditError:
-        code = 1
-    except KeyboardInterrupt:
-        code = 2
-    finally:
-        if code == GONE_WRONG:
-            traceback.print_exc()
-        os._exit(code)
+    return act_in_child(lambda: scenario.act(path), tap)
 
 
 def calls_of(folder: Path, scenario: Scenario) -> list[str]:
