@@ -1,7 +1,7 @@
 """Small and sparse files that cost more than they are worth: each within 2 s and 512 MiB.
 
-What a file costs is what the kernel says of the process that audits it. The 2 s hold on a machine
-that takes `LOOP` seconds for `work`; on a slower one they are as much longer.
+What a file costs is what the kernel says of the process that audits it. On a slow machine
+the 2 s are as much longer.
 """
 
 import json
@@ -9,7 +9,6 @@ import os
 import struct
 import subprocess
 import sys
-import time
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -41,9 +40,9 @@ from forge import (
     text,
     the,
 )
+from speed import slowness
 
 SECONDS, MEBIBYTES = 2.0, 512
-LOOP = 0.08
 
 LAUNCHER = """
 import json, os, resource, sys
@@ -77,22 +76,6 @@ def cost(*arguments: str) -> Cost:
     report, _, measured = done.stderr.rpartition("\n")
     code, seconds, peak = json.loads(measured)
     return Cost(code, seconds / slowness(), peak, done.stdout + report)
-
-
-def work() -> None:
-    table: dict[int, bytes] = {}
-    for k in range(300_000):
-        table[k % 1000] = str(k).encode()[::-1]
-
-
-def slowness() -> float:
-    """How many times slower this machine is than the one where the limits were set."""
-    times = []
-    for _ in range(3):
-        started = time.process_time()
-        work()
-        times.append(time.process_time() - started)
-    return max(1.0, min(times) / LOOP)
 
 
 def bomb(name: str, suffix: str = ".pt") -> Callable[[Callable[[], bytes]], Callable[[], bytes]]:
