@@ -12,6 +12,7 @@ from .facts import Finding, Row, facts_of
 from .formats import Checkpoint
 from .lstm.find import Found
 from .lstm.forensics.fingerprint import Init, identify, identify_together
+from .lstm.forensics.optimizer import Regime, told
 from .lstm.layer import Lstm
 from .lstm.measure import Measures, Values
 from .policy.model import Policy
@@ -32,7 +33,7 @@ def judge_file(
     policy: Policy | None,
 ) -> tuple[tuple[Row, ...], tuple[Finding, ...]]:
     """The rows and findings of one file, under `policy` (None: the defaults of a report)."""
-    inits = inits_of(lstms, values)
+    inits = inits_of(lstms, values, checkpoint)
     parts = list(zip(lstms, values, measures, inits, strict=True))
     addresses = Counter(lstm.address for lstm in found.lstms)
     evidence = Evidence(
@@ -52,9 +53,11 @@ def judge_file(
     return rows, findings
 
 
-def inits_of(lstms: Sequence[Lstm], values: Sequence[Values]) -> list[Init | None]:
+def inits_of(
+    lstms: Sequence[Lstm], values: Sequence[Values], checkpoint: Checkpoint
+) -> list[Init | None]:
     """Which initialiser made each; the recurrences of one module are asked together, since they
-    were trained together.
+    were trained together, and with what the file's optimizer did.
     """
     inits: list[Init | None] = [None] * len(lstms)
     modules: dict[str, list[int]] = {}
@@ -63,9 +66,17 @@ def inits_of(lstms: Sequence[Lstm], values: Sequence[Values]) -> list[Init | Non
             modules.setdefault(lstm.module, []).append(place)
     for places in modules.values():
         biases = [(values[n].halves["ih"], values[n].halves["hh"], lstms[n].dtype) for n in places]
-        for place, init in zip(places, identify_together(biases), strict=True):
+        regime = _regime_of(checkpoint, lstms[places[0]])
+        for place, init in zip(places, identify_together(biases, regime), strict=True):
             inits[place] = init
     return inits
+
+
+def _regime_of(checkpoint: Checkpoint, lstm: Lstm) -> Regime | None:
+    """What the optimizer in the file did to a module, if the file holds one and says it."""
+    if not checkpoint.optimizers:
+        return None
+    return told(checkpoint.optimizers, lstm.hidden_size, checkpoint.counters.get("global_step"))
 
 
 def init_of(lstm: Lstm, values: Values) -> Init | None:

@@ -114,6 +114,20 @@ class Trailing(NamedTuple):
     behind: str
 
 
+class ParameterGroup(NamedTuple):
+    """How an optimizer in the same file moved some of the parameters.
+
+    `settings` are its numbers (lr, weight_decay), `names` all that it has a setting for, `slots`
+    what the optimizer remembers of a parameter (exp_avg, momentum_buffer), `lengths` those of its
+    parameters that have one axis, where something is remembered of them.
+    """
+
+    settings: Mapping[str, float]
+    names: frozenset[str]
+    slots: frozenset[str]
+    lengths: frozenset[int]
+
+
 class Checkpoint(NamedTuple):
     """Named tensors and what is claimed of them.
 
@@ -125,7 +139,8 @@ class Checkpoint(NamedTuple):
     what has no names; then there are no `tensors`. `files` are bytes in it, by their path, that may
     be checkpoints of their own. `counters` are the numbers by which the file itself says how far
     training had come. `twins`: by the name of a tensor, that of another in which the same numbers
-    are stored again.
+    are stored again. `optimizers` are the parameter groups of the optimizers that lie beside the
+    model.
     """
 
     format: str
@@ -140,6 +155,7 @@ class Checkpoint(NamedTuple):
     counters: Mapping[str, int] = {}
     twins: Mapping[str, str] = {}
     around: tuple[tuple[str, str], ...] = ()
+    optimizers: tuple[ParameterGroup, ...] = ()
 
     @property
     def holds_nothing(self) -> bool:

@@ -17,6 +17,7 @@ from .. import Beside, Checkpoint, Format, Trailing, counters_in, reader
 from .archive import CONFIG, Archive, announce_storages, open_archive, open_pickle
 from .dialect import contents, items_of
 from .legacy import Envelope, envelope, is_legacy, open_legacy
+from .optimizers import find_groups
 from .rebuild import claimed_shape, no_storage, rebuild
 from .scan import GlobalPairs, imports_beside, imports_of, imports_of_export
 
@@ -170,6 +171,7 @@ def _checkpoint(
             path: opened.chunks[chunk.start : chunk.stop] for path, chunk in found.files.items()
         },
         counters=counters_in(items_of(opened.value)),
+        optimizers=find_groups(opened.value, opened.chunks.budget),
     )
 
 

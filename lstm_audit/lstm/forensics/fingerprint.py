@@ -12,6 +12,7 @@ from .bias import Bias, F, Halves, float32, sort_blocks, unfit
 from .decay import Factor, factor_of
 from .fresh import fresh
 from .one_gate import name
+from .optimizer import Regime, weigh
 from .pool import pool
 from .schemes import Init, family, name_no_law, noted, round_figures, settled, short
 from .trace import Trace, trace_of
@@ -43,12 +44,14 @@ def identify(ih: Halves, hh: Halves, dtype: str) -> Init:
     return identify_together([(ih, hh, dtype)])[0]
 
 
-def identify_together(biases: Sequence[tuple[Halves, Halves, str]]) -> list[Init]:
+def identify_together(
+    biases: Sequence[tuple[Halves, Halves, str]], regime: Regime | None = None
+) -> list[Init]:
     """Name the initialisers of one module's recurrences: each (bias_ih, bias_hh, dtype), as for
     `identify`.
 
     They were trained together, so the decay that one of them shows is that of the others, and their
-    small layers are one sample.
+    small layers are one sample. `regime` is what the optimizer in the same file did, if one is.
     """
     readings = [_read(*bias) for bias in biases]
     moved = [reading.trace for reading in readings if reading.trace]
@@ -56,7 +59,14 @@ def identify_together(biases: Sequence[tuple[Halves, Halves, str]]) -> list[Init
         return [reading.init for reading in readings]
     factor = factor_of(moved)
     inits = [_refine(reading, factor) for reading in readings]
-    return pool([reading.trace for reading in readings], inits)
+    traces = [reading.trace for reading in readings]
+    inits = pool(traces, inits)
+    if regime is None:
+        return inits
+    return [
+        weigh(trace, init, regime) if trace else init
+        for trace, init in zip(traces, inits, strict=True)
+    ]
 
 
 def _read(ih: Halves, hh: Halves, dtype: str) -> BiasReading:
