@@ -90,15 +90,16 @@ def write_safetensors(path: Path) -> Path:
     return path
 
 
-def write_h5(path: Path, hidden: int = 32, spread: bool = False) -> Path:
+def write_h5(path: Path, hidden: int = 32, spread: bool = False, libver: str = "earliest") -> Path:
     """As Keras 2 saves weights: an embedding of a gigabyte, then a group a layer; datasets are
     never written but for the biases and the last number, which makes the file as long as it says.
-    `spread`: behind each LSTM stands a dense layer of 256 MB.
+    `spread`: behind each LSTM stands a dense layer of 256 MB. `libver` is h5py's: which version of
+    every structure is written.
     """
     import h5py
     import numpy
 
-    with h5py.File(path, "w") as file:
+    with h5py.File(path, "w", libver=libver) as file:
         layers = ["embedding", *(f"lstm_{k}" for k in range(4))]
         if spread:
             layers = [one for k in range(4) for one in (f"lstm_{k}", f"embedding_{k}")]

@@ -2,7 +2,7 @@
 
 `with serving(folder) as web:` serves the files below a folder; `web.url("a/b.pt")` is a locator,
 `web.asked` every request that carried a range, in rounds: those that were under way together.
-`web.lie` is one of `LIES`. By hand: `python tests/web.py FOLDER [LATENCY]` serves until it is ended.
+`web.lie` is one of `LIES`, `web.several` of `SEVERAL`. By hand: `python tests/web.py FOLDER [LATENCY]` serves until it is ended.
 """
 
 import asyncio
@@ -15,6 +15,20 @@ from contextlib import contextmanager
 from email.utils import formatdate
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+# How a server answers a list of ranges (RFC 9110, 14.2 lets it choose).
+SEVERAL = {
+    "parts": "each in a part",
+    "backwards": "each in a part, the last one first",
+    "one fewer": "all but the last",
+    "first": "the first range alone",
+    "whole": "200 with everything",
+    "refused": "416",
+    "shifted": "each part a byte late, and says so",
+    "torn": "cut off in the last part",
+    "unsized": "parts that do not say the size of the file",
+    "endless": "a megabyte behind the parts",
+}
 
 LIES = (
     "no ranges",  # answers 200 with everything
@@ -36,7 +50,9 @@ class Web:
     def __init__(self, folder: Path, latency: float = 0.0) -> None:
         self.folder, self.latency = folder, latency
         self.lie = ""
+        self.several = "parts"
         self.failures: list[int] = []  # status codes of the next answers
+        self.failures_of_lists: list[int] = []  # the same, where several ranges are asked for
         self.headers: dict[str, str] = {}  # more headers of every answer
         self.asked: list[str] = []
         self.sent: Counter[str] = Counter()  # bytes of bodies by path
@@ -107,9 +123,13 @@ class Web:
             await asyncio.sleep(3600)
         if self.failures:
             return self.say(writer, self.failures.pop(0), {})
+        if "," in wanted and self.failures_of_lists:
+            return self.say(writer, self.failures_of_lists.pop(0), {})
         file = self.folder / path
         if not file.is_file():
             return self.say(writer, 404, {})
+        if "," in wanted and self.several not in ("first", "whole"):
+            return await self.send_parts(path, wanted, writer)
         status, start, stop, size = self.range_of(file, wanted)
         if status == 416:
             return self.say(writer, 416, {"Content-Range": f"bytes */{size}"})
@@ -118,6 +138,8 @@ class Web:
     def range_of(self, file: Path, wanted: str) -> tuple[int, int, int, int]:
         """Status, first byte, byte behind the last, size."""
         size = file.stat().st_size
+        if self.several == "first":
+            wanted = wanted.partition(",")[0]
         found = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted)
         if not found or self.lie == "no ranges":
             return 200, 0, size, size
@@ -129,6 +151,36 @@ class Web:
         if self.lie == "other place" and start:
             start, stop = start - 1, stop - 1
         return 206, start, stop, size
+
+    async def send_parts(self, path: str, wanted: str, writer) -> bool:
+        """Several ranges in one answer, as nginx writes them, or as `several` says."""
+        file = self.folder / path
+        size = file.stat().st_size
+        if self.several == "refused":
+            return self.say(writer, 416, {"Content-Range": f"bytes */{size}"})
+        places = [tuple(map(int, one.split("-"))) for one in wanted[len("bytes=") :].split(",")]
+        places = places[::-1] if self.several == "backwards" else places
+        places = places[:-1] if self.several == "one fewer" else places
+        late = self.several == "shifted"
+        said = "*" if self.several == "unsized" else size
+        body = b""
+        with file.open("rb") as opened:
+            for first, last in ((a + late, min(b + late, size - 1)) for a, b in places):
+                opened.seek(first)
+                head = f"Content-Type: binary\r\nContent-Range: bytes {first}-{last}/{said}"
+                body += f"\r\n--0001\r\n{head}\r\n\r\n".encode() + opened.read(last + 1 - first)
+        body = body[:-1] if self.several == "torn" else body + b"\r\n--0001--\r\n"
+        body += bytes(1 << 20) if self.several == "endless" else b""
+        later = self.lie == "changes" and len(self.asked) > 1
+        headers = {
+            "Content-Type": "multipart/byteranges; boundary=0001",
+            "Content-Length": str(len(body)),
+            "ETag": '"another"' if later else f'"{file.stat().st_mtime_ns:x}-{size:x}"',
+        }
+        self.say(writer, 206, headers)
+        writer.write(body)
+        self.sent[path] += len(body)
+        return True
 
     async def send(self, method, path, status, place, writer) -> bool:
         """The body, or what stands for it."""

@@ -22,10 +22,11 @@ from ..tuples import NamedTuple
 from .attempts import attempt
 from .budget import Budget
 from .source import FileSource
-from .stores import NO_RANGES, WEB, Facts, Place, file_system, open_store, save, version_of
+from .stores import WEB, Facts, file_system, open_store, save, version_of
+from .web import NO_RANGES, Place
 
 # Bytes of a block: what is announced is fetched in whole ones.
-BLOCK = 1 << 13
+BLOCK = 1 << 12
 
 # Bytes that come with the first request, and with a read near the end: a header of 300 tensors, a
 # directory of 600. They cost less than another round trip.
@@ -42,7 +43,7 @@ BEHIND = 1 << 14
 MAX_GAP = 1 << 15
 
 # Blocks of one file that are kept: 8 MiB.
-MAX_CACHED = 1 << 10
+MAX_CACHED = 1 << 11
 
 
 class There(NamedTuple):
@@ -128,11 +129,11 @@ class RemoteSource:
         blocks = range(at // BLOCK, -(-min(at + n, self.size) // BLOCK))
         return all(k in self._blocks for k in blocks)
 
-    def prefetch(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Fetch these (place, length) together, as far as they can be kept."""
+    def prefetch(self, ranges: Iterable[tuple[int, int]], more: bool = False) -> None:
+        """Fetch these (place, length) together, as far as they can be kept; `more` will follow."""
         places = [(at, min(at + n, self.size)) for at, n in ranges if n > 0 and at < self.size]
         with self._lock:
-            self._fetch(places)
+            self._fetch(places, more=more)
 
     def _around(self, at: int, n: int) -> Place:
         """What is fetched for a read that nobody announced."""
@@ -168,7 +169,7 @@ class RemoteSource:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _fetch(self, places: Sequence[Place], most: int = MAX_CACHED) -> None:
+    def _fetch(self, places: Sequence[Place], most: int = MAX_CACHED, more: bool = False) -> None:
         """Make sure of the blocks of these places, `most` of them; what is missing comes in one
         batch.
         """
@@ -176,13 +177,13 @@ class RemoteSource:
         missing = sorted(wanted - self._blocks.keys())[:most]
         if missing:
             left = _join_blocks(missing, self.size)
-            attempt(lambda: self._fetch_left(left))
+            attempt(lambda: self._fetch_left(left, more))
 
-    def _fetch_left(self, left: list[Place]) -> None:
+    def _fetch_left(self, left: list[Place], more: bool) -> None:
         """Fetch what is still left, and take it off the list; raises the first error that came."""
         wanted = list(left)
         failures = []
-        for place, data in zip(wanted, self._store.fetch(wanted), strict=True):
+        for place, data in zip(wanted, self._store.fetch(wanted, more), strict=True):
             if isinstance(data, Exception):
                 failures.append(data)
             else:

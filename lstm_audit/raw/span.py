@@ -112,13 +112,13 @@ class Span:
         """The bytes themselves; the caller has bounded `size`."""
         return self.source.read(self.start, self.size)
 
-    def announce(self, places: Iterable[tuple[int, int]]) -> None:
+    def announce(self, places: Iterable[tuple[int, int]], more: bool = False) -> None:
         """Say what will be read of these bytes, (offset, size) each: a source that is far fetches
-        it at once; others have nothing to do.
+        it at once; others have nothing to do. `more`: what comes will tell of further places.
         """
         if self.source.far:
             source: Any = self.source  # what is far has `prefetch`
-            source.prefetch((self.start + at, size) for at, size in places)
+            source.prefetch(((self.start + at, size) for at, size in places), more)
 
     def is_there(self, at: int, size: int) -> bool:
         """Whether these bytes can be read without asking one that is far."""

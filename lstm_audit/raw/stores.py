@@ -10,33 +10,24 @@ The file systems are fsspec's; tokens, endpoints and offline behaviour are those
 
 import asyncio
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any, Protocol
 
 from ..errors import BadPolicy, Unreadable
 from ..tuples import NamedTuple
 from .attempts import kind_of
-
-# Seconds for one request, its body included: a server that drips is given up.
-TIMEOUT = 60.0
-
-# Seconds to connect, or between two pieces of a body.
-SILENCE = 20.0
-
+from .web import Answer, Ask, AskTogether, Place, Web, download, limit_client
 
 # Ranges of one file that are under way at once.
 TOGETHER = 16
 
+# Requests of one file, each of one range: where it takes more, a web server is asked for several
+# ranges at once. Most files take fewer, and then need not try whether their server can do that.
+FEW = 6
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hub", "az": "azure"}
 EXTRAS |= dict.fromkeys(("abfs", "abfss", "adl"), "azure")
 """Which extra of this package brings a scheme; `remote` brings the others."""
-
-# How the message begins when only the whole file can be had.
-NO_RANGES = "the server serves no ranges"
-
-# A range: its first byte, and the one behind its last.
-Place = tuple[int, int]
 
 
 class Facts(NamedTuple):
@@ -53,13 +44,14 @@ class Store(Protocol):
 
     `look` gives its facts, with its first `n` bytes where they come in the same answer (else
     none). `fetch` gives ranges, or the errors that came in their place. `is_held`: each answer
-    was held against the first one's version, so that nothing need be asked at the end.
+    was held against the first one's version, so that nothing need be asked at the end. `more`: what
+    comes will tell of further places.
     """
 
     is_held: bool
 
     def look(self, n: int) -> tuple[Facts, bytes]: ...
-    def fetch(self, places: Sequence[Place]) -> list[bytes | Exception]: ...
+    def fetch(self, places: Sequence[Place], more: bool) -> list[bytes | Exception]: ...
 
 
 def open_store(locator: str) -> Store:
@@ -67,7 +59,8 @@ def open_store(locator: str) -> Store:
     files, path = file_system(locator)
     scheme = locator.partition("://")[0]
     if scheme in WEB:
-        return Answering(files.loop, Web(files, path).ask)
+        web = Web(files, path)
+        return Answering(files.loop, web.ask, web.ask_together)
     if scheme in ("s3", "s3a") and hasattr(files, "_call_s3"):
         return Answering(files.loop, Bucket(files, path).ask)
     return Listing(files, path)
@@ -76,29 +69,16 @@ def open_store(locator: str) -> Store:
 WEB = ("http", "https")
 
 
-class Answer(NamedTuple):
-    """What came for one range: where it begins, the size and the version of the whole file, its
-    bytes.
-    """
-
-    start: int
-    size: int
-    version: str
-    data: bytes
-
-
-# Asks for the bytes from the first place up to the second.
-Ask = Callable[[int, int], Coroutine[Any, Any, Answer]]
-
-
 class Answering:
     """A store each of whose answers says which file it is of."""
 
     is_held = True
 
-    def __init__(self, loop: Any, ask: Ask) -> None:
-        self._loop, self._ask = loop, ask
+    def __init__(self, loop: Any, ask: Ask, together: AskTogether | None = None) -> None:
+        self._loop, self._ask, self._together = loop, ask, together
         self._facts: Facts | None = None
+        self._asked = 1  # requests; the first one is `look`
+        self._joins = False  # whether several ranges came in one answer before
 
     def look(self, n: int) -> tuple[Facts, bytes]:
         """The facts and the first bytes, in one request."""
@@ -107,22 +87,36 @@ class Answering:
         _hold(answer, self._facts, 0, min(n, answer.size))
         return self._facts, answer.data
 
-    def fetch(self, places: Sequence[Place]) -> list[bytes | Exception]:
+    def fetch(self, places: Sequence[Place], more: bool) -> list[bytes | Exception]:
         """The ranges, some at a time."""
-        found: list[bytes | Exception] = _wait(self._loop, self._gather(places))
+        found: list[bytes | Exception] = _wait(self._loop, self._gather(places, more))
         return found
 
-    async def _gather(self, places: Sequence[Place]) -> list[bytes | BaseException]:
+    async def _gather(self, places: Sequence[Place], more: bool) -> list[bytes | BaseException]:
         gate = asyncio.Semaphore(TOGETHER)
+        there = await self._ask_together(places, more)
 
         async def one(start: int, stop: int) -> bytes:
-            async with gate:
-                answer = await self._ask(start, stop)
+            answer = there.get((start, stop))
+            if answer is None:
+                async with gate:
+                    self._asked += 1
+                    answer = await self._ask(start, stop)
             assert self._facts is not None
             _hold(answer, self._facts, start, stop)
             return answer.data
 
         return await asyncio.gather(*(one(*place) for place in places), return_exceptions=True)
+
+    async def _ask_together(self, places: Sequence[Place], more: bool) -> dict[Place, Answer]:
+        """What comes of these ranges in one request, where one a range would be too many."""
+        many = self._joins or more or self._asked + len(places) > FEW
+        if self._together is None or len(places) < 2 or not many:
+            return {}
+        self._asked += 1
+        there = await self._together(places)
+        self._joins = len(there) == len(places)
+        return there
 
 
 def _hold(answer: Answer, facts: Facts, start: int, stop: int) -> None:
@@ -134,46 +128,6 @@ def _hold(answer: Answer, facts: Facts, start: int, stop: int) -> None:
     if answer.start != start or len(answer.data) != stop - start:
         came = f"{len(answer.data)} bytes from {answer.start} came"
         raise Unreadable(f"{came} where {stop - start} from {start} were asked for", kind="changed")
-
-
-class Web:
-    """A file on a web server."""
-
-    def __init__(self, files: Any, url: str) -> None:
-        self._files, self._url = files, url
-
-    async def ask(self, start: int, stop: int) -> Answer:
-        """One range. A server that knows none answers 200, and then nothing of the body is read: it
-        could be the whole of a large file.
-        """
-        session = await self._files.set_session()
-        headers = {"Range": f"bytes={start}-{stop - 1}", "Accept-Encoding": "identity"}
-        async with session.get(self._files.encode_url(self._url), headers=headers) as answer:
-            said = answer.headers
-            if answer.status == 416 and said.get("Content-Range") == "bytes */0":
-                return Answer(start, 0, _version_of_web(said), b"")
-            answer.raise_for_status()
-            _, _, place = said.get("Content-Range", "").partition("bytes ")
-            first, size = place.partition("-")[0], place.rpartition("/")[2]
-            if answer.status != 206 or not (size.isdigit() and first.isdigit()):
-                raise Unreadable(f"{NO_RANGES}: --download reads the file whole, into a temporary")
-            if said.get("Content-Encoding", "identity") != "identity":
-                raise Unreadable(f"{NO_RANGES} of the file itself, but of a compressed form of it")
-            wanted = min(stop, int(size)) - start
-            data = await _read(answer.content, wanted)
-        return Answer(int(first), int(size), _version_of_web(said), data)
-
-
-async def _read(stream: Any, wanted: int) -> bytes:
-    """So many bytes, and one more where there are more: enough to see that there are."""
-    data = b""
-    while len(data) <= wanted and (more := await stream.read(wanted + 1 - len(data))):
-        data += more
-    return data
-
-
-def _version_of_web(headers: Any) -> str:
-    return headers.get("ETag") or headers.get("Last-Modified") or ""
 
 
 class Bucket:
@@ -221,7 +175,7 @@ class Listing:
             raise Unreadable("the server does not say how long the file is")
         return Facts(info["size"], version_of(info)), b""
 
-    def fetch(self, places: Sequence[Place]) -> list[bytes | Exception]:
+    def fetch(self, places: Sequence[Place], more: bool) -> list[bytes | Exception]:
         """The ranges, as many at once as the library sees fit."""
         starts, ends = [start for start, _ in places], [stop for _, stop in places]
         paths = [self._path] * len(places)
@@ -260,7 +214,7 @@ def file_system(locator: str) -> tuple[Any, str]:
     try:
         import fsspec  # an extra: local files never need it
 
-        options = {} if scheme not in WEB else {"client_kwargs": _client()}
+        options = {} if scheme not in WEB else {"client_kwargs": limit_client()}
         files, path = fsspec.core.url_to_fs(locator, use_listings_cache=False, **options)
     except ImportError:
         extra = EXTRAS.get(scheme, "remote")
@@ -276,38 +230,12 @@ def file_system(locator: str) -> tuple[Any, str]:
     return files, path
 
 
-# Bytes of a file that is downloaded whole: a server may send without end.
-MAX_DOWNLOADED = 16 << 30
-
-
 def save(locator: str, file: Any) -> None:
     """Write the whole of a file that a web server serves in no other way."""
     files, url = file_system(locator)
     file.seek(0)
     file.truncate()
-    _wait(files.loop, _save(files, url, file))
-
-
-async def _save(files: Any, url: str, file: Any) -> None:
-    import aiohttp  # part of the same extra
-
-    session = await files.set_session()
-    patient = aiohttp.ClientTimeout(total=None, sock_connect=SILENCE, sock_read=SILENCE)
-    headers = {"Accept-Encoding": "identity"}
-    async with session.get(files.encode_url(url), headers=headers, timeout=patient) as answer:
-        answer.raise_for_status()
-        async for piece in answer.content.iter_chunked(1 << 20):
-            if file.tell() + len(piece) > MAX_DOWNLOADED:
-                raise Unreadable(f"over {MAX_DOWNLOADED >> 30} GiB came", kind="limit")
-            file.write(piece)
-    file.flush()
-
-
-def _client() -> dict[str, Any]:
-    import aiohttp  # part of the same extra
-
-    limits = {"total": TIMEOUT, "sock_connect": SILENCE, "sock_read": SILENCE}
-    return {"timeout": aiohttp.ClientTimeout(**limits)}
+    _wait(files.loop, download(files, url, file))
 
 
 def _wait(loop: Any, work: Coroutine[Any, Any, Any]) -> Any:

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 from command import CLEAN, MODEL, run, untraced
 from large import SUFFIX, WRITERS, write_safetensors
-from web import LIES, Web, serving
+from web import LIES, SEVERAL, Web, serving
 
 import lstm_audit
 from lstm_audit import fleet, pipeline
 from lstm_audit.errors import AuditError, BadPolicy, Unreadable
 from lstm_audit.inputs import is_remote, label
-from lstm_audit.raw import attempts, stores
+from lstm_audit.raw import attempts
+from lstm_audit.raw import web as web_store
 from lstm_audit.raw.remote import BLOCK, RemoteSource
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec reads what lies elsewhere: .[remote]")
@@ -114,6 +115,7 @@ def test_an_unknown_scheme_is_a_usage_error() -> None:
 def web(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
     pytest.importorskip("aiohttp", reason="fsspec's web files need aiohttp: .[remote]")
     monkeypatch.setattr(attempts, "PAUSE", 0.01)
+    monkeypatch.setattr(web_store, "_hosts_of_one_range", set())  # of a server on the same port
     (tmp_path / "m.pt").write_bytes(MODEL.read_bytes())
     with serving(tmp_path) as server:
         yield server
@@ -186,24 +188,62 @@ def test_a_gigabyte_takes_few_requests_and_round_trips(kind: str, web: Web) -> N
     assert len(web.rounds) <= 4, web.rounds
 
 
-@pytest.mark.parametrize(
-    ("hidden", "spread", "requests", "rounds"), [(256, False, 10, 4), (256, True, 13, 5)]
-)
-def test_a_request_a_place_of_an_h5_of_wide_lstms(
-    hidden: int, spread: bool, requests: int, rounds: int, web: Web
-) -> None:
-    """HDF5 writes structures between the arrays as they come: a matrix of a megabyte parts them, and
-    no store gives two places in one answer. They are asked for together, level by level.
+@pytest.mark.parametrize("libver", ["earliest", "latest"])
+@pytest.mark.parametrize("spread", [False, True])
+@pytest.mark.parametrize("hidden", [16, 32, 64, 128, 256, 512])
+def test_an_h5_takes_a_request_a_level(hidden: int, spread: bool, libver: str, web: Web) -> None:
+    """HDF5 writes structures between the arrays as they come, and large matrices part them: what is
+    wanted of a level comes in one answer.
     """
     pytest.importorskip("h5py", reason="h5py writes the large file: .[references]")
-    path = WRITERS["h5"](web.folder / "large.h5", hidden, spread)
+    path = WRITERS["h5"](web.folder / "large.h5", hidden, spread, libver)
     web.latency = 0.05
     found = lstm_audit.audit(web.url(path.name))
     assert [row.measures for row in found.rows] == [row.measures for row in lstm_audit.audit(path)]
     assert len(found.rows) == 4
-    assert web.requests <= requests, web.asked
+    # The root's links are a list of blocks, each behind the arrays of a layer.
+    chain = (libver, spread) == ("latest", True) and hidden > 32
+    assert web.requests <= 4 + chain, web.asked
+    assert len(web.rounds) <= 4 + chain, web.rounds
     assert web.bytes <= 512 << 10
-    assert len(web.rounds) <= rounds, web.rounds
+
+
+@pytest.mark.parametrize("several", SEVERAL)
+def test_a_server_may_answer_several_ranges_as_it_likes(several: str, web: Web) -> None:
+    """None of it is an error, or changes a number; a host that cannot do it is tried once."""
+    pytest.importorskip("h5py", reason="h5py writes the large file: .[references]")
+    path = WRITERS["h5"](web.folder / "large.h5", 256)
+    web.several = several
+    here = [row.measures for row in lstm_audit.audit(path)]
+    for _ in range(2):
+        before = sum("," in asked for asked in web.asked)
+        assert [row.measures for row in lstm_audit.audit(web.url(path.name))] == here
+    tried = sum("," in asked for asked in web.asked)
+    if several in ("parts", "backwards"):
+        assert web.requests <= 8, web.asked
+    else:
+        assert (before, tried) == (1, 1), web.asked
+        assert web.requests <= 11 + 10, web.asked
+
+
+def test_several_ranges_of_a_file_that_changes(web: Web) -> None:
+    pytest.importorskip("h5py", reason="h5py writes the large file: .[references]")
+    path = WRITERS["h5"](web.folder / "large.h5", 256)
+    web.lie = "changes"
+    (error,) = lstm_audit.audit(web.url(path.name)).errors
+    assert error.kind == "changed"
+    assert "," in web.asked[1]
+
+
+def test_several_ranges_are_asked_for_again(web: Web) -> None:
+    pytest.importorskip("h5py", reason="h5py writes the large file: .[references]")
+    path = WRITERS["h5"](web.folder / "large.h5", 256)
+    lstm_audit.audit(web.url(path.name))
+    asked = web.requests
+    web.forget()
+    web.failures_of_lists[:] = [429, 503]
+    assert len(lstm_audit.audit(web.url(path.name)).rows) == 4
+    assert web.requests == asked + 2, web.asked
 
 
 def test_a_refusal_that_passes_is_asked_again(web: Web) -> None:
@@ -260,7 +300,7 @@ def test_a_server_that_lies_is_an_error(
     web: Web, lie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that takes several requests, so that there is a second answer to lie in."""
-    monkeypatch.setattr(stores, "TIMEOUT", 0.4)
+    monkeypatch.setattr(web_store, "TIMEOUT", 0.4)
     monkeypatch.setattr(attempts, "TRIES", 2)
     fsspec.filesystem("http").clear_instance_cache()
     path = write_safetensors(web.folder / "large.safetensors")

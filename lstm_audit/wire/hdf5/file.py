@@ -8,11 +8,14 @@ and meets no block twice.
 Layouts: HDF5 File Format Specification, version 4.0 (sections are named where they are read).
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable
+from typing import TypeVar
 
 from ...errors import MalformedFile
 from ...raw.checksums import lookup3
 from ...raw.span import Span
+
+Followed = TypeVar("Followed")
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -30,9 +33,6 @@ MAX_CHECKED = 4 << 20
 
 # Bytes of chunks of one file that are put together, all datasets together.
 MAX_INFLATED = 64 << 20
-
-# Bytes before and behind an object that are fetched with it from a source that is far.
-BEFORE, BEHIND = 1 << 13, 1 << 14
 
 # Bytes that an address or a length may take.
 SIZES = (2, 4, 8)
@@ -101,13 +101,11 @@ class File:
             raise self.fail(f"over {MAX_READ} bytes of structures are pointed at", 0, "limit")
         return self.span[at : at + size].read()
 
-    def announce(self, addresses: Iterable[int]) -> None:
-        """Say that the objects at these addresses will be read. What belongs to an object, and the
-        small data that was written before it, mostly lie around it.
+    def follow(self, branch: Callable[[], Followed]) -> Followed | None:
+        """What comes of one of several branches; None only where a reader looks ahead
+        (`fetch`) and what the branch needs is not there yet.
         """
-        if self.span.source.far:
-            inside = (at for at in addresses if at < self.span.size)
-            self.span.announce((max(0, at - BEFORE), BEFORE + BEHIND) for at in inside)
+        return branch()
 
     def cursor(self, at: int, size: int) -> "Cursor":
         """A walk over `size` bytes at the address `at`."""

@@ -76,13 +76,13 @@ def _symbols(file: File, tree: int, heap: int) -> list[Link]:
     (III.A.1, III.B).
     """
     links: list[Link] = []
-    names = _local_heap(file, heap)
+    names = file.follow(partial(_local_heap, file, heap))
     walk_tree(file, tree, GROUP_TREE, file.length_size, partial(_add_symbols, file, names, links))
     return links
 
 
 def _add_symbols(
-    file: File, names: bytes, links: list[Link], left: bytes, at: int, right: bytes
+    file: File, names: bytes | None, links: list[Link], left: bytes, at: int, right: bytes
 ) -> None:
     """One symbol table node: name offset, header address, cache type, 4 reserved and 16 of scratch
     an entry.
@@ -98,8 +98,15 @@ def _add_symbols(
         offset, address, cache = entries.address(), entries.address(), entries.unsigned(4)
         entries.take(20)
         if cache != SOFT_CACHE:
-            end = names.find(b"\0", offset, offset + MAX_NAME + 1)
-            links.append((_name(file, names[offset : max(end, 0)], at), address))
+            links.append((_name_in(file, names, offset, at), address))
+
+
+def _name_in(file: File, names: bytes | None, offset: int, at: int) -> str:
+    """A name of a local heap; of one that is not there yet, something in its place."""
+    if names is None:
+        return "?"
+    end = names.find(b"\0", offset, offset + MAX_NAME + 1)
+    return _name(file, names[offset : max(end, 0)], at)
 
 
 # The heap's data segment lies elsewhere and is NUL-terminated text. One NUL more is put behind it,

@@ -5,7 +5,7 @@ continuation blocks too. Promise: no block is read twice, and the checksum of ea
 version 2 header was held against it.
 """
 
-from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 from ...raw.span import Span
@@ -73,7 +73,8 @@ def read_messages(file: File, at: int) -> list[Message]:
     messages: list[Message] = []
     blocks = [block]
     for block in blocks:  # continuations are appended on the way
-        for message in _messages_in(file, block, head, version, extra):
+        found = file.follow(partial(_messages_in, file, block, head, version, extra))
+        for message in found or ():
             if message.kind == CONTINUATION:
                 blocks.append(_continuation(file, message, version))
             elif message.kind != NIL:
@@ -124,7 +125,8 @@ def _bounded(file: File, block: HeaderBlock) -> HeaderBlock:
 
 def _messages_in(
     file: File, block: HeaderBlock, head: Cursor, version: int, extra: int
-) -> Iterator[Message]:
+) -> list[Message]:
+    messages = []
     file.visit(block.body, "block of an object header")
     cursor = _open_block(file, block, head)
     least = 8 if version == 1 else 4 + extra
@@ -137,7 +139,8 @@ def _messages_in(
         flags = cursor.unsigned(1)
         cursor.take(3 if version == 1 else extra)
         at = block.body + cursor.at
-        yield Message(kind, flags, cursor.take(size), at, block)
+        messages.append(Message(kind, flags, cursor.take(size), at, block))
+    return messages
 
 
 # The whole block is held against its checksum before a message of it is believed. That a patch can

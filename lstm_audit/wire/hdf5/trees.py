@@ -5,6 +5,7 @@ descend one by one, so that every walk ends.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 from .file import Cursor, File
@@ -45,9 +46,9 @@ def walk_tree(
     for _ in range(used):
         child, right = entries.address(), entries.take(key_size)
         if level:
-            walk_tree(file, child, kind, key_size, leaf, level)
+            file.follow(partial(walk_tree, file, child, kind, key_size, leaf, level))
         else:
-            leaf(left, child, right)
+            file.follow(partial(leaf, left, child, right))
         left = right
 
 
