@@ -422,11 +422,11 @@ def facts_of(lstm: Lstm) -> LstmFacts:
         notes=lstm.notes,
         tied=lstm.tied,
         two_halves=lstm.two_halves,
-        fixable=bool(lstm.gates["f"])
+        fixable=bool(spans)
+        and None not in [span.at for span in spans]
         and not halves_overlap(lstm)
-        and all(span.at is not None for span in spans)
         and not _one_piece(lstm),
-        locations=tuple(Location(s.source.name, s.at, s.size) for s in spans if s.at is not None),
+        locations=tuple([Location(s.source.name, s.at, s.size) for s in spans if s.at is not None]),
     )
 
 
@@ -435,8 +435,8 @@ def _one_piece(lstm: Lstm) -> bool:
     once.
     """
     own = {term.block.place for term in lstm.gates["f"]}
-    others = (term for gate in GATES if gate != "f" for term in lstm.gates[gate])
-    return any(term.block.place in own for term in others)
+    others = [term.block.place for gate in "igo" for term in lstm.gates[gate]]
+    return not own.isdisjoint(others)
 
 
 def units_of(lstm: Lstm, values: Values) -> Units:

@@ -45,12 +45,10 @@ _WORDS = GATHERED | MIRRORS | KEPT
 
 def drop_trainer_state(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]]:
     """The names that may be weights, and what was left out, each path said once."""
-    split = {name: _SPLIT(name) for name in checkpoint.tensors}
-    components = {part for parts in split.values() for part in parts}
-    # No word of a trainer's ends in a digit, and 180,000 numbered layers are one component without.
-    numberless = {component.rstrip(DIGITS) for component in components}
-    if _NAMES.isdisjoint(components) and not any(map(_speaks, numberless)):
-        return list(checkpoint.tensors), []
+    everything = tuple(checkpoint.tensors)
+    if (_known_plain if len(everything) <= REMEMBERED else _plain)(everything):
+        return list(everything), []
+    split = {name: _SPLIT(name) for name in everything}
     ends, together = _ends(split), _together(checkpoint.tensors)
     optimizers = _optimizers(split.values())
     names: list[str] = []
@@ -64,6 +62,17 @@ def drop_trainer_state(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]
         elif "bias_" in name:
             skipped[found] = None
     return names, list(skipped)
+
+
+def _plain(names: tuple[str, ...]) -> bool:
+    """Whether no component of any name may be a trainer's."""
+    components = {part for name in names for part in _SPLIT(name)}
+    # No word of a trainer's ends in a digit, and 180,000 numbered layers are one component without.
+    numberless = {component.rstrip(DIGITS) for component in components}
+    return _NAMES.isdisjoint(components) and not any(map(_speaks, numberless))
+
+
+_known_plain = lru_cache(maxsize=16)(_plain)  # the checkpoints of a run have the same names
 
 
 @lru_cache(maxsize=REMEMBERED)

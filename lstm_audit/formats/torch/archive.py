@@ -7,6 +7,7 @@ file is refused.
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
 from ...errors import MalformedFile
 from ...raw.source import BytesSource
@@ -93,12 +94,13 @@ def open_pickle(
 ) -> Envelope:
     """Decode a record that refers to storages in `folder`, whose names end with `suffix`."""
     span = archive.record(record)
-    return envelope(_decoded(span), span, _locator(archive, folder, suffix))
+    decoded, worked_out = _decoded(span)
+    return envelope(decoded, span, _locator(archive, folder, suffix), worked_out)
 
 
-def _decoded(span: Span) -> Decoded:
-    """The pickle's value. The checkpoints of a run have the same one, byte for byte: it is decoded
-    once.
+def _decoded(span: Span) -> tuple[Decoded, dict[str, Any]]:
+    """The pickle's value, and what is worked out from it. The checkpoints of a run have the same
+    one, byte for byte: it is decoded once.
     """
     if span.size <= MAX_REMEMBERED:
         span.budget.step(span.size, "a pickle")  # an opcode takes at least a byte
@@ -106,15 +108,15 @@ def _decoded(span: Span) -> Decoded:
             return _remembered(span.read())
         except MalformedFile:
             pass  # again, from where it lies, for the place of the fault
-    return _decode(span)
+    return _decode(span), {}
 
 
 @lru_cache(maxsize=16)
-def _remembered(raw: bytes) -> Decoded:
+def _remembered(raw: bytes) -> tuple[Decoded, dict[str, Any]]:
     """Nothing changes a decoded value, and its chunks are counted from the span's start, so that it
-    can be shared.
+    can be shared, and so can what is worked out from it later.
     """
-    return _decode(span_all(BytesSource(raw)))
+    return _decode(span_all(BytesSource(raw))), {}
 
 
 def _decode(span: Span) -> Decoded:

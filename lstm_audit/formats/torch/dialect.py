@@ -72,6 +72,14 @@ class Contents(NamedTuple):
     files: dict[str, PickledBytes]
 
 
+def contents(envelope: Envelope) -> Contents:
+    """What a decoded pickle holds; it is walked once for all files that have the same one."""
+    found: Contents | None = envelope.worked_out.get("contents")
+    if found is None:
+        found = envelope.worked_out["contents"] = _walk(envelope)
+    return found
+
+
 # The walk of an inert value. Containers may share parts and may contain themselves, so each is
 # walked once; but names matter: a tied module must be known under both of its names, and a value
 # that was walked already is therefore *named* again, not walked again.
@@ -85,7 +93,7 @@ class Contents(NamedTuple):
 #
 # Optimizer states come last, because they refer to the model's own parameters: the first path that
 # leads to a tensor is the one it is reported by.
-def contents(envelope: Envelope) -> Contents:
+def _walk(envelope: Envelope) -> Contents:
     """Walk a decoded pickle from its root; what an optimizer holds comes last, so that no model is
     named after it.
     """

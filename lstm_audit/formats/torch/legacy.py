@@ -25,7 +25,8 @@ class Envelope(NamedTuple):
     """A decoded pickle and the way from its persistent ids to bytes.
 
     `chunks` is the span its chunks count from; `loads` are the calls that would load a file within
-    the file, and `opened` what was read of those, by the identity of their bytes.
+    the file, and `opened` what was read of those, by the identity of their bytes. `worked_out`
+    keeps what follows from the value alone, by name: files with one pickle share it.
     """
 
     value: object
@@ -35,12 +36,16 @@ class Envelope(NamedTuple):
     trailing: int
     loads: tuple[Call, ...]
     opened: dict[int, Any]
+    worked_out: dict[str, Any]
 
 
-def envelope(decoded: Decoded, span: Span, locate: Locate) -> Envelope:
+def envelope(
+    decoded: Decoded, span: Span, locate: Locate, worked_out: dict[str, Any] | None = None
+) -> Envelope:
     """The envelope of one pickle in `span`."""
     trailing = span.size - decoded.end
-    return Envelope(decoded.value, span, locate, decoded.globals, trailing, decoded.loads, {})
+    kept = {} if worked_out is None else worked_out
+    return Envelope(decoded.value, span, locate, decoded.globals, trailing, decoded.loads, {}, kept)
 
 
 def is_legacy(span: Span) -> bool:
@@ -78,6 +83,7 @@ def open_legacy(span: Span) -> Envelope:
         trailing=span.size - end,
         loads=tuple(call for pickle in pickles for call in pickle.loads),
         opened={},
+        worked_out={},
     )
 
 

@@ -82,6 +82,7 @@ def open_tar(span: Span) -> Envelope:
         trailing=root.size - decoded.end,
         loads=tuple(call for one in read for call in one.loads),
         opened={},
+        worked_out={},
     )
 
 
