@@ -63,8 +63,10 @@ def _asked_pause(error: Exception) -> float:
     return min(float(said), LONGEST_PAUSE) if said.isascii() and said.isdigit() else 0.0
 
 
-def _status(error: Exception) -> int | None:
-    """The HTTP state behind an error: aiohttp's, huggingface_hub's and gcsfs's, botocore's."""
+def status_of(error: Exception) -> int | None:
+    """The HTTP state behind an error: aiohttp's, huggingface_hub's and gcsfs's, botocore's,
+    azure's.
+    """
     said = getattr(error, "status", None)
     said = getattr(error, "code", None) if said is None else said
     if isinstance(said, int):
@@ -79,7 +81,7 @@ def _status(error: Exception) -> int | None:
 
 def _may_pass(error: Exception) -> bool:
     """Whether the same question may be answered later."""
-    status = _status(error)
+    status = status_of(error)
     if status is not None:
         return status in RETRIED
     return isinstance(error, OSError | TimeoutError) or "Client" in type(error).__name__
@@ -95,7 +97,7 @@ REFUSALS = {
 
 def kind_of(error: Exception) -> str:
     """What may be said of an error: its HTTP state, or its type."""
-    status = _status(error)
+    status = status_of(error)
     if status is not None:
         return f"HTTP {status}{REFUSALS.get(status, '')}"
     name = type(error).__name__

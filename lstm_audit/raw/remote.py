@@ -67,11 +67,23 @@ def find(locator: str) -> list[There] | None:
     else:
         return None
     there = (
-        There(files.unstrip_protocol(name), _facts_of(info))
+        There(_name_as(scheme, files, name), _facts_of(info))
         for name, info in found.items()
         if info.get("type") != "directory"
     )
     return sorted(there)
+
+
+def _name_as(scheme: str, files: Any, name: str) -> str:
+    """The locator of a file under the scheme that was asked for; some stores have several."""
+    named: str = files.unstrip_protocol(name)
+    own, _, rest = named.partition("://")
+    return f"{scheme}://{rest}" if {own, scheme} <= _schemes_of(files) else named
+
+
+def _schemes_of(files: Any) -> set[str]:
+    said = files.protocol
+    return {said} if isinstance(said, str) else set(said)
 
 
 def _facts_of(info: dict[str, Any]) -> Facts | None:

@@ -10,12 +10,15 @@ The file systems are fsspec's; tokens, endpoints and offline behaviour are those
 
 import asyncio
 import inspect
+import logging
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from ..errors import BadPolicy, Unreadable
 from ..tuples import NamedTuple
 from .attempts import kind_of
+from .objects import Blob, Bucket, GoogleObject
 from .web import Answer, Ask, AskTogether, Place, Web, download, limit_client
 
 # Ranges of one file that are under way at once.
@@ -61,12 +64,23 @@ def open_store(locator: str) -> Store:
     if scheme in WEB:
         web = Web(files, path)
         return Answering(files.loop, web.ask, web.ask_together)
-    if scheme in ("s3", "s3a") and hasattr(files, "_call_s3"):
-        return Answering(files.loop, Bucket(files, path).ask)
-    return Listing(files, path)
+    if scheme in OBJECTS and all(hasattr(files, name) for name in OBJECTS[scheme][1]):
+        kind, _ = OBJECTS[scheme]
+        return Answering(files.loop, kind(files, path).ask)
+    return Repository(files, path) if scheme == "hf" else Listing(files, path)
 
 
 WEB = ("http", "https")
+
+# What reads an object of a store, and what it needs of fsspec's file system, which another class
+# than the usual one may not have.
+_S3 = (Bucket, ("_call_s3", "split_path", "req_kw"))
+_GOOGLE = (GoogleObject, ("_call", "url"))
+_AZURE = (Blob, ("service_client", "split_path"))
+OBJECTS: dict[str, tuple[Any, tuple[str, ...]]] = {
+    "s3": _S3, "s3a": _S3, "gs": _GOOGLE, "gcs": _GOOGLE,
+    "az": _AZURE, "abfs": _AZURE, "abfss": _AZURE,
+}  # fmt: skip
 
 
 class Answering:
@@ -130,34 +144,6 @@ def _hold(answer: Answer, facts: Facts, start: int, stop: int) -> None:
         raise Unreadable(f"{came} where {stop - start} from {start} were asked for", kind="changed")
 
 
-class Bucket:
-    """An object of S3: `GetObject` says size and version beside every range."""
-
-    def __init__(self, files: Any, path: str) -> None:
-        self._files = files
-        self._path = path
-        bucket, key, version = files.split_path(path)
-        self._object = {"Bucket": bucket, "Key": key, **files.req_kw}
-        self._object |= {"VersionId": version} if version else {}
-
-    async def ask(self, start: int, stop: int) -> Answer:
-        """One range."""
-        place = f"bytes={start}-{stop - 1}"
-        try:
-            answer = await self._files._call_s3("get_object", Range=place, **self._object)
-        except (FileNotFoundError, PermissionError):
-            raise
-        except OSError:  # an empty object has no range that could be asked for
-            info = await self._files._info(self._path, refresh=True) if not start else {}
-            if info.get("size") != 0:
-                raise
-            return Answer(start, 0, str(info.get("ETag")), b"")
-        async with answer["Body"] as body:
-            data = await body.read()
-        first, _, size = answer["ContentRange"].removeprefix("bytes ").partition("/")
-        return Answer(int(first.partition("-")[0]), int(size), answer["ETag"], data)
-
-
 class Listing:
     """Any other store of fsspec: it says what a file is when it is asked for that alone."""
 
@@ -192,6 +178,27 @@ class Listing:
         return bytes(data)
 
 
+class Repository(Listing):
+    """A file of the hub. Its library reads 5 MiB ahead, and one range after the other, unless each
+    range is a file opened for itself that keeps nothing.
+    """
+
+    def fetch(self, places: Sequence[Place], more: bool) -> list[bytes | Exception]:
+        """The ranges, some at a time."""
+        with ThreadPoolExecutor(min(TOGETHER, len(places))) as threads:
+            return list(threads.map(self._fetch_one, places))
+
+    def _fetch_one(self, place: Place) -> bytes | Exception:
+        start, stop = place
+        try:
+            # The size is known: without it the library would ask for it once more.
+            with self._files.open(self._path, "rb", cache_type="none", size=stop) as file:
+                file.seek(start)
+                return self._held(file.read(stop - start), start, stop)
+        except Exception as error:  # noqa: BLE001 # as of the other stores: `attempt` tells them apart
+            return error
+
+
 # Keys of fsspec's infos that name a version, by store.
 SAYING = ("ETag", "etag", "generation", "blob_id", "oid", "content_md5", "md5Hash", "checksum")
 
@@ -208,9 +215,24 @@ def version_of(info: dict[str, Any]) -> str:
     return ""
 
 
+# What writes whole tracebacks to its log at every refusal.
+LOGS = ("gcsfs", "google", "azure", "adlfs")
+
+
+def _hush_logs() -> None:
+    """Let no library's log reach the terminal by itself: it would hold the locator. Whoever has set
+    up logging still gets it.
+    """
+    for name in LOGS:
+        log = logging.getLogger(name)
+        if not log.handlers:
+            log.addHandler(logging.NullHandler())
+
+
 def file_system(locator: str) -> tuple[Any, str]:
     """fsspec's file system of a scheme, and the path in it."""
     scheme = locator.partition("://")[0]
+    _hush_logs()
     try:
         import fsspec  # an extra: local files never need it
 

@@ -12,14 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from hashlib import sha1
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
-from urllib.parse import unquote, urlsplit
 
 import pytest
 from command import CLEAN, MODEL, run
+from hub import Hub
 
 import lstm_audit
 
@@ -124,95 +122,6 @@ def test_a_bucket_is_gone_on_with(bucket, tmp_path: Path, monkeypatch) -> None:
     assert second.stdout == first.stdout, second.stderr
     assert file.read_bytes() == data
     assert b"5ecret" not in data
-
-
-class Hub(BaseHTTPRequestHandler):
-    """The endpoint of a hub: enough of it for one repository with one revision."""
-
-    protocol_version = "HTTP/1.1"
-    files: ClassVar[dict[str, bytes]] = {}
-    asked: ClassVar[list[str]] = []
-    tokens: ClassVar[set[str]] = set()
-
-    def log_message(self, *_: object) -> None: ...
-
-    def do_HEAD(self) -> None:
-        self.answer(False)
-
-    def do_GET(self) -> None:
-        self.answer(True)
-
-    def do_POST(self) -> None:
-        size = int(self.headers.get("Content-Length", 0))
-        wanted = re.findall(r"paths=([^&]*)", self.rfile.read(size).decode()) or [""]
-        names = [unquote(name.replace("+", " ")) for name in wanted]
-        self.say([entry for name in names for entry in self.info(name)])
-
-    def info(self, name: str) -> list[dict]:
-        if name in self.files:
-            return [self.entry(name)]
-        below = any(one.startswith(f"{name}/") for one in self.files)
-        return [{"type": "directory", "path": name, "oid": "0" * 40}] if below else []
-
-    def entry(self, name: str) -> dict:
-        data = self.files[name]
-        return {"type": "file", "path": name, "size": len(data), "oid": sha1(data).hexdigest()}
-
-    def answer(self, body: bool) -> None:
-        path = unquote(urlsplit(self.path).path)
-        type(self).asked.append(f"{self.command} {path}")
-        type(self).tokens.add(self.headers.get("Authorization", ""))
-        if path.startswith("/api/models/org/repo/tree/"):
-            self.say([self.entry(name) for name in sorted(self.files)])
-        elif path.startswith("/api/models/org/repo"):
-            self.say(
-                {
-                    "id": "org/repo",
-                    "sha": "1" * 40,
-                    "siblings": [],
-                    "private": False,
-                    "tags": [],
-                    "downloads": 0,
-                    "likes": 0,
-                    "modelId": "org/repo",
-                }
-            )
-        elif path.startswith("/org/repo/resolve/"):
-            name = path.split("/", 5)[5]
-            self.give(self.files.get(name), body)
-        else:
-            self.say({"error": "not found"}, 404)
-
-    def give(self, data: bytes | None, body: bool) -> None:
-        if data is None:
-            self.say({"error": "Entry not found"}, 404, {"X-Error-Code": "EntryNotFound"})
-            return
-        found = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        start, stop = (
-            (int(found[1]), int(found[2] or len(data) - 1) + 1) if found else (0, len(data))
-        )
-        part = data[start:stop]
-        self.send_response(206 if found else 200)
-        self.send_header("Content-Length", str(len(part)))
-        self.send_header("Content-Range", f"bytes {start}-{start + len(part) - 1}/{len(data)}")
-        self.send_header("ETag", f'"{sha1(data).hexdigest()}"')
-        self.send_header("X-Repo-Commit", "1" * 40)
-        self.end_headers()
-        if body:
-            self.wfile.write(part)
-
-    def say(
-        self, document: object, status: int = 200, headers: dict[str, str] | None = None
-    ) -> None:
-        data = json.dumps(document).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
 
 
 HUB_SCRIPT = """
