@@ -73,6 +73,7 @@ class Convention(NamedTuple):
     uses them too, and so it does where a name contains `foreign`. `computed` maps a slot to the one
     that the framework computes from it: beside the first, the second is a copy of today.
     `leftovers`: what made such a cell leaves the biases of the one before in the same module.
+    `proven`: other layers have such names too, and what tells is that the projection takes H units.
     """
 
     name: str
@@ -105,6 +106,7 @@ class Convention(NamedTuple):
     foreign: str = ""
     computed: Mapping[str, str] = {}
     leftovers: bool = False
+    proven: bool = False
 
 
 _INERT_FORMS = ("_g", "_u", "_mask", "_scale", ".original0", ".0.base", ".0._u", ".0._v")
@@ -166,6 +168,77 @@ _NUMBERED_GATES = {
     for tensor in ("weights", "biases")
     for k in range(8)
 }  # fmt: skip
+
+_FORGET_BIAS = "forget_bias is not stored: assumed 1, the default"
+_NAMED_BY_ITS_AUTHOR = (
+    "its name is its author's: the gates are assumed in TensorFlow's order i, j, f, o"
+)
+
+# Where TensorFlow 1 puts a cell: bidirectional_dynamic_rnn, MultiRNNCell.
+_WAY = r"(?:(?:bidirectional_rnn/)?(?P<way>fw|bw)/)"
+_STACKED = r"(?:(?:multi_rnn_cell/cell_|MultiRNNCell/Cell)(?P<layer>\d{1,9})/)"
+_PLACED = f"{_WAY}?{_STACKED}?"
+# What stands before a cell in one of these, in dynamic_rnn or static_rnn, in dynamic_decode, in an
+# AttentionWrapper.
+_IN_A_SCOPE = r"(?:(?<=rnn/)|(?<=[fb]w/)|(?<=cell_\d/)|(?<=cell_\d\d/)|(?<=decoder/)|(?<=wrapper/))"
+_OF_TENSORFLOW = (
+    r"(?:basic_lstm_cell|lstm_cell|layer_norm_basic_lstm_cell|"
+    r"(?P<cell_name>(?:basic_|layer_norm_basic_)?lstm_cell_\d+))[/.]"
+)
+_WORD = r"[^/.:|]+"
+# A component that says that it is an LSTM, not a layer in front of one or behind it: `bi_lstm_1`,
+# `EncoderLSTM`, `lstm_fw`, but neither `post_lstm` nor `lstm_out`.
+_SAYS_LSTM = (
+    r"(?![^/.:|]*(?i:norm|grid|phased|freq|coupled))"
+    r"(?!(?i:(?:[^/.:|]*_)?(?:pre|post|after|before|to|from|over|under|no|not|skip|gru|conv)_?lstm))"
+    r"(?:[A-Za-z0-9]+_)*[A-Za-z0-9]*?(?i:lstm)s?(?:_?(?:(?i:cell|layer|block|unit|core|enc(?:oder)?|"
+    r"dec(?:oder)?|[fb]wd?|(?:for|back)ward|left|right)|[a-z]?\d+(?!\d)))*"
+)
+# Containers in which TensorFlow's variables are kept under their names.
+_OF_ARRAYS = ("tf-checkpoint", "npz", "pickle", "joblib", "safetensors", "torch", "live")
+
+
+def _tensorflow(
+    source: str,
+    hint: str,
+    cell: str,
+    weight: str = "kernel",
+    bias: str = "bias",
+    needs: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
+    formats: tuple[str, ...] = (),
+    marks: tuple[str, ...] = (),
+    proven: bool = False,
+) -> Convention:
+    """A cell of TensorFlow 1: one weight over x and h, the gates i, j, f, o, and forget_bias added
+    at run time. `cell` is what stands before its variables; `needs` are more that it must have.
+    """
+    projection = "W_P_0" if weight == "W_0" else f"projection/{weight}"
+    peepholes = [f"w_{gate}_diag" for gate in "fio"] + [f"W_{gate}_diag" for gate in "FIO"]
+    return Convention(
+        name="tensorflow",
+        source=f"{source}; i, j, f, o, and forget_bias added at run time",
+        hint=hint,
+        tail=rf"{_PLACED}{cell}"
+        rf"(?P<tensor>{'|'.join((weight, bias, projection, *peepholes))})(?::0)?",
+        slots={
+            weight: Slot("recurrent"),
+            bias: Slot("bias"),
+            projection: Slot("projection"),
+            **dict.fromkeys(peepholes, Slot("inert")),
+        },
+        marks=marks,
+        order="igfo",
+        gate_axis=1,
+        required=(weight, bias, *needs),
+        backward=("bw",),
+        offset=1.0,
+        joint=True,
+        notes=(_FORGET_BIAS, *notes),
+        formats=formats,
+        proven=proven,
+    )
+
 
 _VARS = {"0": Slot("input"), "1": Slot("recurrent"), "2": Slot("bias")}
 _KERAS_1 = {"U": Slot("recurrent"), "W": Slot("input"), "b": Slot("bias")}
@@ -508,73 +581,55 @@ CONVENTIONS: tuple[Convention, ...] = (
         backward=("bw",),
         offset=1.0,
         joint=True,
-        notes=("forget_bias is not stored: assumed 1, the default",),
+        notes=(_FORGET_BIAS,),
+    ),
+    _tensorflow(
+        "tf_keras legacy_cells.py BasicLSTMCell, LSTMCell; contrib LSTMBlockCell",
+        "lstm_cell",
+        _OF_TENSORFLOW,
+    ),
+    _tensorflow(
+        "the same before TensorFlow 1.2: weights and biases",
+        "lstm_cell/weights",
+        _OF_TENSORFLOW,
+        "weights",
+        "biases",
+    ),
+    _tensorflow(
+        "tensorflow/contrib/rnn/python/ops/lstm_ops.py LSTMBlockFusedCell: the operator BlockLSTM",
+        "lstm_fused_cell",
+        r"(?P<cell_name>lstm_fused_cell(?:_\d+)?)[/.]",
+    ),
+    _tensorflow(
+        "TensorFlow 0.12 python/ops/rnn_cell.py BasicLSTMCell, _linear",
+        "BasicLSTMCell/Linear/Matrix",
+        "BasicLSTMCell/Linear/",
+        "Matrix",
+        "Bias",
+    ),
+    _tensorflow(
+        "TensorFlow 0.12 python/ops/rnn_cell.py LSTMCell, whose weights may be in shards",
+        "LSTMCell/W_0",
+        "LSTMCell/",
+        "W_0",
+        "B",
     ),
     Convention(
-        name="tensorflow",
-        source="tf_keras legacy_cells.py BasicLSTMCell, LSTMCell; contrib LSTMBlockCell: the "
-        "gates i, j, f, o, and forget_bias added at run time",
-        hint="lstm_cell",
-        tail=r"(?:(?:bidirectional_rnn/)?(?P<way>fw|bw)/)?"
-        r"(?:multi_rnn_cell/cell_(?P<layer>\d{1,9})/)?"
-        r"(?:basic_lstm_cell|lstm_cell|layer_norm_basic_lstm_cell)[/.]"
-        r"(?P<tensor>kernel|bias|w_[fio]_diag|projection/kernel)"
-        r"(?::0)?",
-        slots={
-            "kernel": Slot("recurrent"),
-            "bias": Slot("bias"),
-            "projection/kernel": Slot("projection"),
-            **{f"w_{gate}_diag": Slot("inert") for gate in "fio"},
-        },
+        name="tensorflow-conv",
+        source="tensorflow/contrib/rnn/python/ops/rnn_cell.py ConvLSTMCell: one convolution over x "
+        "and h, split i, j, f, o; forget_bias added at run time",
+        hint="lstm_cell/biases",
+        tail=rf"{_PLACED}conv_(?:[123]d_)?lstm_cell(?:_\d+)?[/.](?P<tensor>kernel|biases)(?::0)?",
+        slots={"kernel": Slot("recurrent"), "biases": Slot("bias")},
         order="igfo",
         gate_axis=1,
-        required=("kernel", "bias"),
+        required=("kernel", "biases"),
         backward=("bw",),
         offset=1.0,
         joint=True,
-        notes=("forget_bias is not stored: assumed 1, the default",),
-    ),
-    Convention(
-        name="tensorflow",
-        source="tf_keras legacy_cells.py BasicLSTMCell, LSTMCell; contrib "
-        "LSTMBlockCell before TensorFlow 1.2: weights and biases",
-        hint="lstm_cell/weights",
-        tail=r"(?:(?:bidirectional_rnn/)?(?P<way>fw|bw)/)?"
-        r"(?:multi_rnn_cell/cell_(?P<layer>\d{1,9})/)?"
-        r"(?:basic_lstm_cell|lstm_cell|layer_norm_basic_lstm_cell)[/.]"
-        r"(?P<tensor>weights|biases|w_[fio]_diag|projection/weights)"
-        r"(?::0)?",
-        slots={
-            "weights": Slot("recurrent"),
-            "biases": Slot("bias"),
-            "projection/weights": Slot("projection"),
-            **{f"w_{gate}_diag": Slot("inert") for gate in "fio"},
-        },
-        order="igfo",
-        gate_axis=1,
-        required=("weights", "biases"),
-        backward=("bw",),
-        offset=1.0,
-        joint=True,
-        notes=("forget_bias is not stored: assumed 1, the default",),
-    ),
-    Convention(
-        name="tensorflow",
-        source="tensorflow/contrib/rnn/python/ops/lstm_ops.py LSTMBlockFusedCell: the operator "
-        "BlockLSTM takes i, j, f, o and adds forget_bias",
-        hint="lstm_fused_cell",
-        tail=r"(?P<cell_name>lstm_fused_cell(?:_\d+)?)[/.](?P<tensor>kernel|bias|w_[fio]_diag)(?::0)?",
-        slots={
-            "kernel": Slot("recurrent"),
-            "bias": Slot("bias"),
-            **{f"w_{gate}_diag": Slot("inert") for gate in "fio"},
-        },
-        order="igfo",
-        gate_axis=1,
-        required=("kernel", "bias"),
-        offset=1.0,
-        joint=True,
-        notes=("forget_bias is not stored: assumed 1, the default",),
+        convolution=True,
+        kernel_first=True,
+        notes=(_FORGET_BIAS,),
     ),
     Convention(
         name="tensorflow-cudnn",
@@ -588,6 +643,37 @@ CONVENTIONS: tuple[Convention, ...] = (
         required=("kernel", "bias"),
         backward=("bw",),
         joint=True,
+    ),
+    _tensorflow(
+        "LSTMCell with peepholes (w_f_diag) under any name",
+        "/w_f_diag",
+        rf"(?P<cell_name>{_WORD})/",
+        needs=("w_f_diag",),
+        notes=(_NAMED_BY_ITS_AUTHOR,),
+    ),
+    _tensorflow(
+        "LSTMCell with num_proj under any name",
+        "/projection/kernel",
+        rf"(?P<cell_name>{_WORD})/",
+        needs=("projection/kernel",),
+        notes=(_NAMED_BY_ITS_AUTHOR,),
+        proven=True,
+    ),
+    _tensorflow(
+        "the same cells, called an LSTM by their author, where TensorFlow's own scopes are",
+        "/kernel",
+        rf"{_IN_A_SCOPE}(?P<cell_name>{_SAYS_LSTM})/",
+        notes=(_NAMED_BY_ITS_AUTHOR,),
+        formats=_OF_ARRAYS,
+        marks=("stm", "STM"),
+    ),
+    _tensorflow(
+        "the same cells, called an LSTM by their author",
+        "/kernel",
+        rf"(?P<cell_name>{_SAYS_LSTM})/",
+        notes=(_NAMED_BY_ITS_AUTHOR,),
+        formats=("tf-checkpoint",),
+        marks=("stm", "STM"),
     ),
     Convention(
         name="haiku",
@@ -617,7 +703,7 @@ CONVENTIONS: tuple[Convention, ...] = (
         required=("w_gates", "b_gates"),
         offset=1.0,
         joint=True,
-        notes=("forget_bias is not stored: assumed 1, the default",),
+        notes=(_FORGET_BIAS,),
     ),
     Convention(
         name="sonnet",
@@ -1009,6 +1095,14 @@ UNREADABLE = (
         "TensorFlow's coupled gates: three blocks j, f, o, the input gate is 1 - f, and "
         "forget_bias is added at run time",
         "tensorflow/contrib/rnn/python/ops/rnn_cell.py CoupledInputForgetGateLSTMCell",
+    ),
+    UnreadableNames(
+        "lstm_cell/",
+        r"(?P<module>(?:.*/)?(?:g|(?:phased|time_freq|grid|bidirectional_grid|weight_norm|"
+        r"layer_norm)_)lstm_cell(?:_\d+)?)/.+",
+        "a cell of tf.contrib.rnn that has groups, frequencies, time gates or norms of its own",
+        "tensorflow/contrib/rnn/python/ops/rnn_cell.py GLSTMCell, PhasedLSTMCell, "
+        "TimeFreqLSTMCell, GridLSTMCell, WeightNormLSTMCell, LayerNormLSTMCell",
     ),
     UnreadableNames(
         "lstm_parameters",

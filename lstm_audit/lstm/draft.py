@@ -26,6 +26,7 @@ class Draft(NamedTuple):
     tensors: Patterns
     order: str = '"ifgo"'
     axis: int = 0
+    offset: int = 0
 
     @classmethod
     def of_families(
@@ -83,6 +84,13 @@ class Draft(NamedTuple):
         tensors = tuple((role, (_relative(name, module),)) for role, name in roles)
         return cls(_name_of(module), tensors, axis=axis)
 
+    @classmethod
+    def of_fused(cls, scope: str, weight: str, bias: str) -> "Draft":
+        """One weight over (x, h) as TensorFlow 1 has it, whose cells add 1 to the forget gate."""
+        roles = (("recurrent", weight), ("bias", bias))
+        tensors = tuple((role, (_relative(name, scope),)) for role, name in roles)
+        return cls(_name_of(weight.rpartition("/")[0]), tensors, '"igfo"', axis=1, offset=1)
+
     @staticmethod
     def bias_names(weight: str) -> Iterator[str]:
         """What the bias of a weight may be called."""
@@ -102,6 +110,7 @@ class Draft(NamedTuple):
         """As one line of TOML, for the table [tool.lstm-audit]."""
         roles = ", ".join(f"{role} = {_patterns(texts)}" for role, texts in self.tensors)
         axis = f", axis = {self.axis}" if self.axis else ""
+        axis += f", offset = {self.offset}" if self.offset else ""
         return (
             f"convention = [{{ name = {_quote(self.name)}, tensors = {{ {roles} }}, "
             f"order = {self.order}{axis} }}]"

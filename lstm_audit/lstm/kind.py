@@ -56,6 +56,8 @@ def decide_kind(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
     claim = find_claim(group, checkpoint)
     if group.convention.claimed and claim is None:
         return None
+    if group.convention.proven and not _is_projected(group, checkpoint):
+        return None
     recurrent, source = group.first.get("recurrent"), group.first.get("input")
     biased = "bias" in group.first or "refuse" in group.first
     if recurrent is None:
@@ -71,6 +73,18 @@ def decide_kind(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
         detail = f"its name says an LSTM without one of the gates, but {kind.detail}"
         return RecurrenceKind("conflicting-evidence", detail=detail)
     return _refuse_doubt(group, kind, checkpoint) if kind.name == "lstm" else kind
+
+
+def _is_projected(group: Group, checkpoint: Checkpoint) -> bool:
+    """Whether the projection fits one weight over x and h: (in + P, 4H) beside (H, P)."""
+    weight, projection = (
+        shape_of(checkpoint.tensors, group.first[role]) for role in ("recurrent", "projection")
+    )
+    return (
+        len(weight) == len(projection) == 2
+        and weight[1] == 4 * projection[0]
+        and weight[0] > projection[1]
+    )
 
 
 def find_claim(group: Group, checkpoint: Checkpoint) -> Claim | None:

@@ -16,6 +16,8 @@ The evidence, strongest first:
     one weight for both   (4H, in + H), under a name that says gates, or in a module that says LSTM;
                           as a convolution in a module that says cell too, or in a stack whose
                           sizes fit cell by cell
+    one kernel for both   the same as TensorFlow 1 has it, (in + H, 4H) beside a bias of 4H, in a
+                          scope in which it runs a cell, or under a name that says cell
     names that say little a number a gate, one array of four matrices, one flat vector, a pair that
                           only its shapes make: in a module that says what it is
     the class, the path   says LSTM, over a recurrent weight of 4H against H under whatever name
@@ -29,6 +31,7 @@ from ..formats import Checkpoint
 from .bare import find_bare
 from .conventions import UNREADABLE
 from .draft import Draft, describe_skip
+from .fused import find_fused
 from .joint import find_joint, find_stacked
 from .kind import claimed_kind, worded_kind
 from .match import paths
@@ -81,6 +84,7 @@ def _sights(
     yield from _paired(couples, left, scene)
     yield from find_joint(left, scene)
     yield from find_stacked(left, scene)
+    yield from find_fused(left, scene)
     yield from find_bare(left, couples, scene)
     yield from _claimed(checkpoint, scene, done, above)
 

@@ -20,7 +20,7 @@ from ...raw.tensors import Tensors
 from ...wire import sstable
 from ...wire.protobuf import BYTES, FOUR, Wire
 from .. import Beside, Checkpoint, reader
-from .cells import claim_cells
+from .cells import claim_cells, doubt_fused
 from .config import Config
 
 # How the key of a variable ends in an object-based checkpoint (TensorFlow 2).
@@ -83,10 +83,13 @@ def read_bundle(span: Span, beside: Beside) -> Checkpoint | None:
     for shard in {variable.shard for variable in chosen.values()}:
         open_shard(shard)  # whoever patches has to know all files of a checkpoint
     shapes = {name: variable.shape for name, variable in chosen.items()}
+    claims = claim_cells(shapes, _settings(found, beside), lambda folder: "")
+    if GRAPH in found:  # saved as objects, which TensorFlow 1 does not
+        claims |= doubt_fused(shapes)
     return Checkpoint(
         format="tf-checkpoint",
         tensors=Tensors(chosen, partial(_tensor, open_shard), _shape),
-        claims=claim_cells(shapes, _settings(found, beside), lambda folder: ""),
+        claims=claims,
         skipped=tuple(_skipped(found)),
         twins=names.twins,
     )

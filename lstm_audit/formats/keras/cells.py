@@ -47,6 +47,24 @@ def claim_cells(shapes: Shapes, config: Config, names: NameCells) -> dict[str, C
     return claims | {folder: _claim_keras_1(folder, config) for folder in _keras_1(shapes)}
 
 
+# The cells of TensorFlow 1 have such tensors too; a checkpoint of objects, and Keras's own files,
+# hold layers that somebody wrote, in the order of their author's.
+def doubt_fused(shapes: Shapes) -> dict[str, Claim]:
+    """Folder to claim, for every kernel over the input and the hidden state (in + H, 4H) beside one
+    bias of 4H: whose class it is, and so the order of its gates, is not in the file.
+    """
+    claims = {}
+    for path, shape in shapes.items():
+        folder, _, name = path.rpartition("/")
+        bias = f"{folder}/{name.replace('kernel', 'bias')}"
+        if name.partition(":")[0] != "kernel" or f"{folder}/recurrent_{name}" in shapes:
+            continue
+        if len(shape) == 2 and shapes.get(bias) == shape[1:] and shape[0] > shape[1] // 4:
+            said = "a cell of its author's own class, which says in which order its gates are"
+            claims[folder] = Claim("", trouble=Skipped(folder, "ambiguous", said))
+    return claims
+
+
 def _gather(shapes: Iterable[str]) -> Iterable[Cell]:
     """Folders with a recurrent kernel, by name or by number."""
     cells: dict[str, Cell] = {}

@@ -19,7 +19,7 @@ from ...raw.tensor import MAX_DIMS, Tensor, contiguous, view
 from ...raw.tensors import Tensors
 from ...wire.hdf5 import Dataset, Tree, is_hdf5, read_hdf5
 from .. import Beside, Checkpoint, Format, reader
-from .cells import claim_cells
+from .cells import claim_cells, doubt_fused
 from .config import Config
 
 # The group of a whole model's weights, in the files of `model.save`.
@@ -100,6 +100,8 @@ def checkpoint_of(weights: Weights, config: Config, format: str) -> Checkpoint:
     claims = claim_cells(shapes, config, lambda folder: _name(tree, folder))
     if format == "hdf5" and claims:
         format = "keras-h5"
+    if format != "hdf5":
+        claims |= doubt_fused(shapes)
     tensors = Tensors(tree.datasets, partial(_build, tree), _shape)
     return Checkpoint(format, tensors, claims, tuple(_skipped(weights, set(claims))))
 
