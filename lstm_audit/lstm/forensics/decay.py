@@ -121,7 +121,14 @@ def exact_number(gap: Gap, factor: Factor | None) -> float | None:
         value = worth(raw, error, None)
         near = any(abs(raw / c - factor.scale) <= 2.5 * factor.sigma for c in WRITTEN if raw < c)
         return value if value or near or factor.sigma > 0.045 else raw
-    return None if written else worth(raw, error, factor)
+    sharp = factor.sigma <= 0.045 * factor.scale
+    return worth(raw, error, factor) if sharp and not written else None
+
+
+def nearest_written(raw: float, error: float) -> float | None:
+    """The number that people write within 2.5 standard errors of one, if there is one."""
+    nearest = min(WRITTEN, key=lambda c: abs(raw - c))
+    return nearest if abs(raw - nearest) <= 2.5 * error else None
 
 
 def worth(mean: float, error: float, factor: Factor | None) -> float | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from . import laws
 from .bias import F, G, I, O
 from .decay import Factor, exact_number, number_set, scale_of, shape, worth
-from .odds import flat_odds
+from .odds import ONE_DRAW, flat_odds
 from .schemes import GATES, Init, round_figures
 from .trace import Gap, Trace, is_equal, rounding_is_small
 
@@ -162,20 +162,24 @@ def _alike(trace: Trace, _: Factor | None) -> Init | None:
 
 def _nearly_alike(trace: Trace, _: Factor | None) -> Init | None:
     """Kernels of half precision leave noise: where nothing decayed in the other gates, nothing can
-    have eaten the forget gate's difference.
+    have eaten one gate's difference.
     """
-    gap, bound, size = trace.gaps[F], trace.bias.bound, trace.bias.size
-    rest, mean = _others(trace, F), laws.mean(trace.bias.ih[F])
-    if trace.word != "RRRR" or size < 8 or mean < LEAST:
+    bound, size = trace.bias.bound, trace.bias.size
+    if size < 8:
         return None
-    equal = gap.unit(bound) <= 0.05 and abs(gap.mean) <= 0.05 * bound
-    if not (equal and are_even(rest, bound) and scale_of(rest, bound).is_whole()):
-        return None
-    evidence = (
-        f"the forget halves differ by {gap.unit(bound):.3f} of two draws, the others by two draws: "
-        f"set alike (today's mean {round_figures(mean)})"
-    )
-    return trace.init(f"doubled({round_figures(mean)})", mean, "medium", evidence)
+    for gate in (F, I, G, O):
+        gap, rest, mean = trace.gaps[gate], _others(trace, gate), laws.mean(trace.bias.ih[gate])
+        equal = gap.unit(bound) <= 0.05 and abs(gap.mean) <= 0.05 * bound and mean >= LEAST
+        drawn = all(other.kind == "R" and other.is_centred() for other in rest)
+        if not (equal and drawn and are_even(rest, bound) and scale_of(rest, bound).is_whole()):
+            continue
+        evidence = (
+            f"the halves of gate {GATES[gate]} differ by {gap.unit(bound):.3f} of two draws, the "
+            f"others by two draws: set alike (today's mean {round_figures(mean)})"
+        )
+        scheme = f"doubled({round_figures(mean)})" if gate == F else f"wrong-gate({GATES[gate]})"
+        return trace.init(scheme, mean, "medium", evidence)
+    return None
 
 
 def _all_shifted(trace: Trace, _: Factor | None) -> Init | None:
@@ -212,7 +216,9 @@ def _far(trace: Trace, factor: Factor | None) -> Init | None:
     own = scale_of(rest, bound)
     scale, whole = min(own.scale, 1.0), own.is_whole()
     centred = all(abs(g.mean) <= 4.5 * g.std / math.sqrt(size) + 0.05 * bound for g in rest)
-    if not centred or abs(gap.mean) <= 5 * bound * scale or (size < 16 and not whole):
+    if not centred or (size < 16 and not whole) or own.scale < 0.25:
+        return None
+    if abs(gap.mean) <= (2.2 if size < 16 else 5 * scale) * bound:
         return None
     reach = bound if whole else bound * own.scale
     if not _is_flat(gap, reach, own.scale if size >= 16 else scale, bound):
@@ -220,6 +226,26 @@ def _far(trace: Trace, factor: Factor | None) -> Init | None:
     if size < 16 and worth(abs(gap.mean), bound / math.sqrt(3 * size) / 1.6, None) is None:
         return None
     return trace.one_sided(number_set(trace, factor), "high" if size >= 48 and whole else "medium")
+
+
+# No shrinking moves the mean of differences of two draws beyond 2k, so a gate beyond it was set,
+# whatever became of the others.
+def _set_elsewhere(trace: Trace, _: Factor | None) -> Init | None:
+    """One of the gates i, g, o lies further off than two draws can, the others about 0."""
+    bound, size = trace.bias.bound, trace.bias.size
+    if trace.word != "RRRR" or size < 6:
+        return None
+    for gate in (I, G, O):
+        gap, rest = trace.gaps[gate], _others(trace, gate)
+        quiet = all(other.is_centred() and _is_within(other, bound) for other in rest)
+        if quiet and abs(gap.mean) > 2.2 * bound and gap.one_sign() and gap.std < 1.2 * bound:
+            return trace.misplaced(gate, abs(gap.mean), "medium")
+    return None
+
+
+def _is_within(gap: Gap, bound: float) -> bool:
+    """Whether no unit differs by more than two draws can."""
+    return max(map(abs, gap.d)) <= 2 * bound * 1.001
 
 
 def _is_flat(gap: Gap, reach: float, scale: float, bound: float) -> bool:
@@ -233,7 +259,7 @@ def _is_flat(gap: Gap, reach: float, scale: float, bound: float) -> bool:
     if abs(gap.unit(bound) / scale - math.sqrt(0.5)) > max(0.02, 1.25 / root):
         return False
     shape = laws.ks(gap.d, laws.uniform(gap.mean - reach, gap.mean + reach))
-    return shape <= 1.1 and flat_odds(gap, reach) >= 0.5
+    return shape <= 1.1 and flat_odds(gap, reach) >= ONE_DRAW
 
 
 # From the surest to the weakest. The first step that knows a scheme ends the search, so that a step
@@ -247,4 +273,5 @@ STEPS: tuple[Step, ...] = (
     _nearly_alike,
     _all_shifted,
     _far,
+    _set_elsewhere,
 )

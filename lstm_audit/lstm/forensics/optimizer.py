@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from ...formats import ParameterGroup
 from ...tuples import NamedTuple
 from .bias import F
-from .decay import WRITTEN
+from .decay import nearest_written
 from .odds import is_triangular
 from .schemes import Init, family, name_no_law, noted, round_figures
 from .trace import Trace, fit
@@ -156,14 +156,8 @@ def _without_decay(trace: Trace, init: Init) -> Init:
     if init.value is not None or (gap.kind != "C" and family(init) == "constant"):
         return init
     if family(init) == "one-sided":
-        return _renumber(trace, init, _near(raw, error))
+        return _renumber(trace, init, nearest_written(raw, error))
     return _renumber(trace, init, raw)
-
-
-def _near(raw: float, error: float) -> float | None:
-    """The number that people write within 2.5 standard errors."""
-    nearest = min(WRITTEN, key=lambda c: abs(raw - c))
-    return nearest if abs(raw - nearest) <= 2.5 * error else None
 
 
 def _renumber(trace: Trace, init: Init, value: float | None) -> Init:
@@ -187,7 +181,7 @@ def _with_known_decay(trace: Trace, init: Init, regime: Regime) -> Init:
         return _contradicted(trace, regime.left) or init
     gap = trace.gaps[F]
     if init.scheme == "constant" and gap.kind == "C":
-        value = _near(abs(gap.level) / regime.left, 0.002 * abs(gap.level) / regime.left)
+        value = nearest_written(abs(gap.level) / regime.left, 0.002 * abs(gap.level) / regime.left)
         return init if value is None else _renumber(trace, init, value)
     return init
 

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from . import laws
 from .bias import Bias, F, G, I, O
 from .division import is_divided
-from .odds import flat_odds
+from .odds import ONE_DRAW, flat_odds
 from .schemes import GATES, Init, name_no_law, round_figures
 from .spread import SPREAD
 from .trace import Gap, Law, Trace, fit, half_set, is_equal, looks_flat, rounding_is_small
@@ -151,28 +151,33 @@ def is_one_draw(gap: Gap, law: Law, trace: Trace) -> bool:
     """Rather one draw about its middle than the difference of two, which `bias_hh[f] += 1`
     leaves.
     """
-    return flat_odds(gap, trace.bias.bound * (1 if law.whole else law.scale)) >= 1.0
+    return flat_odds(gap, trace.bias.bound * (1 if law.whole else law.scale)) >= ONE_DRAW
 
 
+# Beside gates in which nothing decayed only a wide law spreads the forget gate's d; where a decay
+# may have run, a constant that it smeared is as wide, but not as close to 0.
 def _forget_chrono(trace: Trace) -> Init | None:
     """Chrono in the forget gate alone, in one half, the other half zeroed there; the rest drawn, or
     zero.
     """
     gap, size = trace.gaps[F], trace.bias.size
     values = [abs(x) for x in gap.d]
-    if (
-        size < 32
-        or not gap.one_sign()
-        or min(values) >= max(values) / 2
-        or max(values) <= 8 * trace.bias.bound
-    ):
+    low, high = min(values), max(values)
+    if size < 12 or not gap.one_sign() or high <= 8 * trace.bias.bound:
         return None
     law = fit(trace, (I, G, O)) if trace.word == "RRRR" else None
-    distance, steps = laws.log_uniform(values)
-    if distance > 1.36 or (law and not (law.fits and law.whole)):
+    if law and not (law.fits and (law.whole or law.scale >= 0.3)):
+        return None
+    spread = high - low >= 1.5 if law and law.whole else low < high / 2 and size >= 32
+    scale = 1.0 if law is None or law.whole else law.scale
+    distance, steps = laws.log_uniform([v / scale for v in values])
+    if not spread or distance > 1.36:
         return None
     return trace.init(
-        "chrono", steps, "medium", "the forget halves differ as ln U(1, T−1), not coupled to i"
+        "chrono",
+        steps if scale == 1.0 else None,
+        "medium",
+        "the forget halves differ as ln U(1, T−1), not coupled to i",
     )
 
 
