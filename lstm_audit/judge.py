@@ -13,7 +13,8 @@ from .formats import Checkpoint
 from .lstm.find import Found
 from .lstm.forensics.fingerprint import Init, identify, identify_together
 from .lstm.forensics.optimizer import Regime, told
-from .lstm.layer import Lstm
+from .lstm.forensics.single import identify_single
+from .lstm.layer import GATES, Lstm
 from .lstm.measure import Measures, Values
 from .policy.model import Policy
 from .policy.table import spell_out
@@ -64,6 +65,8 @@ def inits_of(
     for place, lstm in enumerate(lstms):
         if lstm.two_halves:
             modules.setdefault(lstm.module, []).append(place)
+        else:
+            inits[place] = _init_of_single(lstm, values[place])
     for places in modules.values():
         biases = [(values[n].halves["ih"], values[n].halves["hh"], lstms[n].dtype) for n in places]
         regime = _regime_of(checkpoint, lstms[places[0]])
@@ -80,9 +83,15 @@ def _regime_of(checkpoint: Checkpoint, lstm: Lstm) -> Regime | None:
 
 
 def init_of(lstm: Lstm, values: Values) -> Init | None:
-    """Which initialiser made the biases; None where one bias, or none, leaves nothing to tell
-    by.
-    """
+    """Which initialiser made the biases; None where there are none."""
     if not lstm.two_halves:
-        return None
+        return _init_of_single(lstm, values)
     return identify(values.halves["ih"], values.halves["hh"], lstm.dtype)
+
+
+def _init_of_single(lstm: Lstm, values: Values) -> Init | None:
+    """The same of a bias without halves; None where a gate has none of its own."""
+    if len(values.halves) != 1 or not all(lstm.gates[gate] for gate in GATES):
+        return None
+    (gates,) = values.halves.values()
+    return identify_single(gates, lstm.dtype)

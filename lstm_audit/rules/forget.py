@@ -121,12 +121,16 @@ def wrong_gate(case: Case, *, least: float = 0.5) -> Iterator[Hit]:
         return
     gate = init.scheme[-2]
     forget = case.measures.gates["f"].mean
+    order = (
+        "torch's order is i, f, g, o, so the forget gate is [H:2H]; "
+        "initialise again with that slice"
+        if case.lstm.two_halves
+        else "initialise again in the order of this framework"
+    )
     message = (
         f"{init.value:.4g} stands in gate {gate} and nothing was set in the forget gate (mean "
         f"bias {forget:.3g}, "
-        f"activation {case.measures.activation.mean:.3f}): torch's order is i, f, g, o, so the "
-        "forget gate is [H:2H]; "
-        f"initialise again with that slice"
+        f"activation {case.measures.activation.mean:.3f}): {order}"
     )
     yield at(
         case.lstm,

@@ -215,6 +215,49 @@ UNSEEN = {
     "default again": Recipe("pytorch-default", whole(None, None)),
 }
 
+
+def beside_a_draw(value: float, side: int) -> Write:
+    """One half zeroed but for the forget gate, the other as torch drew it."""
+
+    def write(*halves: Tensor) -> None:
+        halves[side].zero_()
+        halves[side][F] = value
+
+    return write
+
+
+def scattered(mean: float, std: float) -> Write:
+    """The forget gate of one half drawn about a number."""
+
+    def write(ih: Tensor, hh: Tensor) -> None:
+        ih[F].normal_(mean, std)
+        hh[F] = 0
+
+    return write
+
+
+LAST = {
+    "ih = 4": Recipe("one-sided(ih=4)", fill({(0, F): 4})),
+    "hh = 1.5": Recipe("one-sided(hh=1.5)", fill({(1, F): 1.5})),
+    "f of ih = 1, rest of ih 0": Recipe("one-sided(ih=1)", beside_a_draw(1, 0)),
+    "hh all 0, ih = 1": Recipe("constant(1)", lambda ih, hh: (hh.zero_(), ih[F].fill_(1))[0]),
+    "ih = 0, hh = -3": Recipe("constant(-3)", fill({(0, F): 0, (1, F): -3})),
+    "3 into both": Recipe("doubled(3)", fill({(0, F): 3, (1, F): 3})),
+    "0.5 and 0.5": Recipe("doubled(0.5)", fill({(0, F): 0.5, (1, F): 0.5})),
+    "i: ih = 2": Recipe("wrong-gate(i)", fill({(0, I): 2})),
+    "g = 1.5 in both": Recipe("wrong-gate(g)", fill({(0, G): 1.5, (1, G): 1.5})),
+    "all 2, one half": Recipe("all-ones", whole(2, None)),
+    "chrono 50, rest 0": Recipe("chrono", chrono(50, other="clean")),
+    "chrono 2000": Recipe("chrono", chrono(2000)),
+    "about 1": Recipe("unknown", scattered(1, 0.1)),
+    "about 3": Recipe("unknown", scattered(3, 1)),
+    "ih += 1": Recipe("unknown", add(1, 0)),
+    "U(-.02, .02)": Recipe("unknown", uniform_over(0.02)),
+    "N(0, .05)": Recipe("unknown", normal_over(0.05)),
+    "default, last": Recipe("pytorch-default", whole(None, None)),
+}
+"""Recipes that no threshold was chosen on."""
+
 TRACELESS = frozenset(
     {"zeros", "all ones", "1 into both, rest 0", "chrono in both", "chrono in both, f only",
      "uniform gate", "uniform gate, f only", "chrono over draws", "default, halved",
@@ -222,5 +265,10 @@ TRACELESS = frozenset(
 )  # fmt: skip
 """Of these no trace is left once they are trained: "unknown" is the right answer."""
 
-AFTERWARDS = {"1, then halved": "constant(1)"}
-"""What is right too once it is trained: halving everything is what a decay does."""
+AFTERWARDS = {"1, then halved": "constant(1)", "0.7 and 0.3": "constant(1)"}
+"""What is right too: halving everything is what a decay does, and two halves that have not moved add
+up to the one number that was meant.
+"""
+
+SAME_LAW = {("U(-.1, .1)", 96), ("U(-.1, .1)", 100)}
+"""Recipes that at this width draw what torch draws, to 2 %."""

@@ -196,10 +196,13 @@ def halves_of(model: Model) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 class Trained(NamedTuple):
-    """One module after training: (bias_ih, bias_hh) of each recurrence, four lists each."""
+    """One module after training: (bias_ih, bias_hh) of each recurrence, four lists each, and which
+    of them are not what they were at the start.
+    """
 
     choice: Choice
     biases: tuple[tuple[list[list[float]], list[list[float]]], ...]
+    moved: tuple[bool, ...]
 
 
 def train_one(
@@ -213,6 +216,7 @@ def train_one(
             write(ih, hh)
         if everything:
             everything(model)
+    start = lists_of(halves_of(model))
     if choice.add_on == "weight norm" and choice.optimiser != "LAMB":
         for name in [n for n, _ in model.rnn.named_parameters() if n.startswith("weight")]:
             nn.utils.parametrizations.weight_norm(model.rnn, name)
@@ -227,8 +231,15 @@ def train_one(
         learn(choice, model, optimizer)
         average(step, choice, model, kept)
     halves = kept[0] if choice.add_on in ("EMA", "SWA") and kept else halves_of(model)
-    biases = tuple((ih.double().tolist(), hh.double().tolist()) for ih, hh in halves)
-    return Trained(choice, biases)
+    biases = lists_of(halves)
+    return Trained(choice, biases, tuple(a != b for a, b in zip(biases, start, strict=True)))
+
+
+def lists_of(
+    halves: Iterable[tuple[Tensor, Tensor]],
+) -> tuple[tuple[list[list[float]], list[list[float]]], ...]:
+    """Both halves of each recurrence as lists."""
+    return tuple((ih.double().tolist(), hh.double().tolist()) for ih, hh in halves)
 
 
 def before(step: int, choice: Choice, model: Model, optimizer: Any) -> Any:

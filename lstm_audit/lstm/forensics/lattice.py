@@ -59,8 +59,13 @@ def bits(values: Sequence[float], bound: float) -> float:
     return prove(values, bound).bits
 
 
-def prove(values: Sequence[float], bound: float) -> Proof:
-    """Hold values against the lattice of draws from ±bound.
+# The common divisor of the grid points, in halves of torch's step: 1 for cuRAND's draws, 2 for
+# torch's, 4 where u has 23 bits (JAX, TensorFlow).
+TORCH, JAX = 2, 4
+
+
+def prove(values: Sequence[float], bound: float, coarsest: int = TORCH) -> Proof:
+    """Hold values against the lattice of draws from ±bound, whose grid is no coarser than said.
 
     A compiler may fuse the multiplication and the addition, or not: one rounding or two. Either may
     hold.
@@ -71,7 +76,7 @@ def prove(values: Sequence[float], bound: float) -> Proof:
         return Proof(-1.0, blind)
     reach = bound / 8 if len(values) >= 256 else bound / 2  # the small ones show the grid best
     near = list(_near(ordered, reach))
-    fused = _fused(near, bound)
+    fused = _fused(near, bound, coarsest)
     if fused >= PROOF or _fits_a_rounder_bound(ordered, bound):
         return Proof(fused, blind)
     unfused = _unfused(near, bound)
@@ -125,7 +130,7 @@ def _near(values: list[float], reach: float) -> Iterator[NearValues]:
         at = stop
 
 
-def _fused(near: Sequence[NearValues], bound: float) -> float:
+def _fused(near: Sequence[NearValues], bound: float, coarsest: int) -> float:
     """One rounding: v is a grid point to within half of its own last place.
 
     A value that was not drawn gets that close with probability twice the tolerance, hence the bits.
@@ -144,7 +149,7 @@ def _fused(near: Sequence[NearValues], bound: float) -> float:
             total -= len(values) * log2(2 * max(tolerance, 2.0**-11))
             halves, zero = (2, 1 << 23) if sign > 0 else (1, 1 << 24)
             divisor = gcd(divisor, *[(point - zero) * halves for point in nearest])
-    return total if 0 < divisor <= 2 else -1.0
+    return total if 0 < divisor <= coarsest else -1.0
 
 
 def _unfused(near: Sequence[NearValues], bound: float) -> float:

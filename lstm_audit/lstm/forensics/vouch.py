@@ -41,8 +41,7 @@ class Voucher(NamedTuple):
 CONSTANT = Voucher(
     "fresh",
     "certain",
-    "every block is one bit-equal constant, and a gate is exactly 0 in both halves, which no step "
-    "leaves",
+    "every block is one bit-equal constant, and a gate is exactly 0, which no step leaves",
 )
 ZEROS = Voucher("fresh", "certain", "every bias is exactly 0")
 WRITTEN = Voucher(
