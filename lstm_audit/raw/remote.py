@@ -111,7 +111,6 @@ class RemoteSource:
     """
 
     placed = False
-    far = True
 
     def __init__(self, locator: str, name: str, budget: Budget | None = None) -> None:
         self.name = name
@@ -121,13 +120,17 @@ class RemoteSource:
         self._lock = threading.Lock()
         self.facts, head = attempt(lambda: self._store.look(HEAD))
         self.size = self.facts.size
-        self._keep(0, head)
+        # A small file came with its head: nothing of it is far any more, and nothing is planned.
+        self._whole = head if len(head) == self.size else b""
+        self.far = not self._whole
+        if self.far:
+            self._keep(0, head)
 
     def read(self, at: int, n: int) -> bytes:
         """Exactly `n` bytes from `at`."""
         self.budget.load(n)
-        if n <= 0:
-            return b""
+        if n <= 0 or self._whole:
+            return self._whole[at : at + max(n, 0)]
         first, last = at // BLOCK, (at + n - 1) // BLOCK
         with self._lock:
             if any(k not in self._blocks for k in range(first, last + 1)):
@@ -169,6 +172,7 @@ class RemoteSource:
     def close(self) -> None:
         """Forget what was kept."""
         self._blocks.clear()
+        self._whole = b""
 
     @property
     def identity(self) -> tuple[int, int, int, int]:

@@ -13,6 +13,7 @@ import inspect
 import logging
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import Any, Protocol
 
 from ..errors import BadPolicy, Unreadable
@@ -219,6 +220,7 @@ def version_of(info: dict[str, Any]) -> str:
 LOGS = ("gcsfs", "google", "azure", "adlfs")
 
 
+@cache
 def _hush_logs() -> None:
     """Let no library's log reach the terminal by itself: it would hold the locator. Whoever has set
     up logging still gets it.
@@ -236,8 +238,10 @@ def file_system(locator: str) -> tuple[Any, str]:
     try:
         import fsspec  # an extra: local files never need it
 
-        options = {} if scheme not in WEB else {"client_kwargs": limit_client()}
-        files, path = fsspec.core.url_to_fs(locator, use_listings_cache=False, **options)
+        if scheme in WEB:  # the path is the URL as it stands, also where `::` is in it
+            options = {"client_kwargs": limit_client()}
+            return fsspec.filesystem(scheme, use_listings_cache=False, **options), locator
+        files, path = fsspec.core.url_to_fs(locator, use_listings_cache=False)
     except ImportError:
         extra = EXTRAS.get(scheme, "remote")
         message = f"reading {scheme}:// needs `pip install 'lstm-audit[{extra}]'`"

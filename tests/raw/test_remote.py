@@ -137,6 +137,24 @@ def test_a_web_server(web: Web) -> None:
     assert web.authorization == ["Basic dXNlcjpwYTU1"]
 
 
+def test_a_url_is_taken_as_it_stands(web: Web) -> None:
+    """For fsspec two colons part a chain of file systems."""
+    (web.folder / "a::b.pt").write_bytes(MODEL.read_bytes())
+    assert len(lstm_audit.audit(web.url("a::b.pt", query="c=d::e")).rows) == 4
+    assert web.queries == ["c=d::e"]
+
+
+def test_nothing_of_a_small_file_is_planned(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of it came with its head: it is read as a local file is."""
+    with RemoteSource(web.url("m.pt"), "m") as source:
+        monkeypatch.setattr(source, "_fetch", None)
+        data = MODEL.read_bytes()
+        assert not source.far
+        assert source.read(0, len(data)) == data
+        assert source.read(100, 7) == data[100:107]
+        assert source.read(5, 0) == source.read(5, -1) == b""
+
+
 def test_a_sharded_url_is_not_read_again(
     web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
