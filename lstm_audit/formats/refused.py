@@ -24,6 +24,11 @@ ORBAX = (
     "converts it"
 )
 
+MATLAB = (
+    "a MATLAB .mat file, in which networks are objects that only MATLAB reads; there, "
+    "exportONNXNetwork(net, 'model.onnx') makes a file that can be audited"
+)
+
 # What a container is known by, all of it at its beginning, and what to do with it.
 CONTAINERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
     (
@@ -42,9 +47,24 @@ CONTAINERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
         "made from",
     ),
     (
-        (rb"\AMATLAB (?:5\.0|7\.3) MAT-file",),
-        "a MATLAB .mat file, in which networks are objects that only MATLAB reads; there, "
-        "exportONNXNetwork(net, 'model.onnx') makes a file that can be audited",
+        (rb"\AMATLAB 5\.0 MAT-file",),
+        f'{MATLAB}; arrays alone are made an .npz by `python -c "import numpy, scipy.io as s; '
+        "numpy.savez('model.npz', **{k: v for k, v in s.loadmat('FILE').items() if "
+        "k[:2] != '__' and v.dtype.kind == 'f'})\"`",
+    ),
+    (
+        (rb"\AMATLAB 7\.3 MAT-file",),
+        f'{MATLAB}; arrays alone are made an .npz by `python -c "import numpy, h5py as h; '
+        "numpy.savez('model.npz', **{k: v[()].T for k, v in h.File('FILE').items() if "
+        'isinstance(v, h.Dataset)})"`',
+    ),
+    (
+        (
+            rb"\A\s*\{",
+            rb'"format"\s*:\s*"graph-model"|"modelTopology"\s*:\s*\{\s*"(?:node|library|versions)"',
+        ),
+        "a TensorFlow.js graph model, which nothing makes a Keras model of again; audit the "
+        "SavedModel, or the .h5 or .keras file, that it was converted from",
     ),
     (
         (rb"\A\s*\{", rb'"(?:modelTopology|weightsManifest)"'),

@@ -108,8 +108,8 @@ def match(row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint) -> I
     for name in _find_marked(names, convention.marks):
         if (found := row.place(name)) is not None:
             key, part = found
-            if convention.claimed:
-                key = _apart(groups, key, name)
+            if convention.claimed or (convention.joint and "?P<cell_name>" in convention.tail):
+                key = _apart(groups, key, part, name)
             if key not in groups:
                 groups[key] = Group(convention, *key, {})
             groups[key].parts[part] = name
@@ -140,15 +140,25 @@ def paths(name: str) -> Iterator[str]:
 
 # A claimed row's names (Keras's `kernel`, `recurrent_kernel`, `bias`) say nothing but the part: two
 # cells that end up under one key would be mixed, bias of one with weight of the other.
-def _apart(groups: Mapping[GroupKey, Group], key: GroupKey, name: str) -> GroupKey:
+# TensorFlow's `basic_lstm_cell` and `lstm_cell` may stand in one scope too; there a projection's
+# kernel lies one folder deeper than the rest.
+def _apart(groups: Mapping[GroupKey, Group], key: GroupKey, part: SlotPart, name: str) -> GroupKey:
     """The key, or one of its own for a second folder under the same: cells that are told apart by
-    their number alone.
+    their number, or by their class, alone.
     """
-    folder = name.rpartition("/")[0]
     there = groups.get(key)
-    if there is None or next(iter(there.parts.values())).rpartition("/")[0] == folder:
+    if there is None:
         return key
-    return folder, key[1], key[2]
+    first_part, first = next(iter(there.parts.items()))
+    folder = _folder(there.convention, part, name)
+    return key if folder == _folder(there.convention, first_part, first) else (folder, *key[1:])
+
+
+def _folder(convention: Convention, part: SlotPart, name: str) -> str:
+    """Where the tensors of a cell stand."""
+    if convention.claimed:
+        return name.rpartition("/")[0]
+    return name.rpartition(part[1])[0].rstrip("/.")
 
 
 def aligned(group: Group) -> bool:

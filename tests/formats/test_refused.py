@@ -3,14 +3,20 @@
 import io
 import json
 import os
+import re
 import struct
+import subprocess
+import sys
+import tomllib
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bundles import field, table
 
 import lstm_audit
+from lstm_audit.policy.load import make_policy
 
 CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
 
@@ -49,6 +55,8 @@ KNOWN = {
     "MATLAB 5": ("net.mat", b"MATLAB 5.0 MAT-file, Platform: GLNXA64".ljust(128), "exportONNXNetwork"),
     "MATLAB 7.3": ("net.mat", matlab_hdf5, "exportONNXNetwork"),
     "tfjs": ("model.json", json.dumps({"format": "layers-model", "modelTopology": {}, "weightsManifest": []}).encode(), "tensorflowjs_converter"),
+    "tfjs graph": ("model.json", json.dumps({"format": "graph-model", "modelTopology": {"node": []}, "weightsManifest": []}).encode(), "converted from"),
+    "tfjs graph of before": ("model.json", json.dumps({"modelTopology": {"node": []}, "weightsManifest": []}).encode(), "converted from"),
     "deeplearn.js": ("manifest.json", json.dumps({"lstm/biases": {"filename": "b", "shape": [8]}}).encode(), "numpy.fromfile"),
     "DL4J": ("model.zip", dl4j, "restoreMultiLayerNetwork"),
     "NAM": ("amp.nam", b'{"version": "0.5.4", "architecture": "LSTM", "weights": []}', "the trainer's .ckpt"),
@@ -94,12 +102,80 @@ def test_real_ones() -> None:
         assert remedy in error.message
 
 
+def run_line(line: str, given: Path, folder: Path) -> None:
+    """A `python -c` of a message, as printed but for the file's name."""
+    code = re.search(r"`python -c \"(.*?)\"`", line)
+    assert code is not None, line
+    words = [sys.executable, "-c", code[1].replace("FILE", str(given))]
+    done = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def drafted(file: Path) -> Any:
+    """The one row of a file under the convention that its skipped entry drafts."""
+    (entry,) = lstm_audit.audit(file).files[0].skipped
+    draft = re.search(r"convention = \[\{.*\}\]", entry.detail)
+    assert draft is not None, entry
+    (row,) = lstm_audit.audit(file, policy=make_policy(tomllib.loads(draft[0]))).rows
+    return row
+
+
+@pytest.mark.parametrize("version", ["5", "7.3"])
+def test_the_lines_for_matlab_unpack_arrays(version: str, tmp_path: Path) -> None:
+    """The shapes and the names of lstmLayer's learnable parameters, references: scipy and h5py."""
+    np = pytest.importorskip("numpy")
+    rng, size = np.random.default_rng(1), 4
+    bias = np.repeat([0.0, 0.75, 0.0, 0.0], size)[:, None]  # i, f, g, o
+    arrays = {
+        "InputWeights": rng.normal(size=(4 * size, 3)),
+        "RecurrentWeights": rng.normal(size=(4 * size, size)),
+        "Bias": bias,
+    }
+    file = tmp_path / "net.mat"
+    if version == "5":
+        io_of = pytest.importorskip("scipy.io", reason="scipy is in the extra `references`")
+        io_of.savemat(file, {**arrays, "name": "forecaster"})
+    else:
+        h5py = pytest.importorskip("h5py", reason="h5py is in the extra `references`")
+        with h5py.File(file, "w", userblock_size=512) as made:
+            for name, array in arrays.items():
+                made[name] = array.T  # MATLAB's arrays lie column by column
+            made.create_group("#refs#")
+        raw = bytearray(file.read_bytes())
+        raw[:40] = b"MATLAB 7.3 MAT-file, Platform: GLNXA64, "
+        file.write_bytes(bytes(raw))
+    (error,) = lstm_audit.audit(file).errors
+    run_line(error.message, file, tmp_path)
+    row = drafted(tmp_path / "model.npz")
+    assert (row.lstm.hidden_size, row.measures.gates["f"].mean) == (size, 0.75)
+
+
+def test_the_line_for_tensorflow_js_converts(tmp_path: Path) -> None:
+    """The converter pins a TensorFlow of its own, and so is in no extra."""
+    pytest.importorskip("tensorflowjs", reason="tensorflowjs is not installed beside references")
+    keras = pytest.importorskip("tf_keras", reason="tf_keras is in the extra `references`")
+    layers = [keras.layers.Input((5, 3)), keras.layers.LSTM(4, recurrent_activation="hard_sigmoid")]
+    model = keras.Sequential(layers)
+    kernel, recurrent, bias = model.get_weights()
+    bias[4:8] = 0.75
+    model.set_weights([kernel, recurrent, bias])
+    model.save(tmp_path / "made.h5")
+    command = [sys.executable, "-m", "tensorflowjs.converters.converter"]
+    words = ["--input_format=keras", "made.h5", "made"]
+    subprocess.run([*command, *words], cwd=tmp_path, check=True, capture_output=True)
+    (error,) = lstm_audit.audit(tmp_path / "made" / "model.json").errors
+    line = re.search(r"`tensorflowjs_converter (.*?)`", error.message)
+    assert line is not None
+    subprocess.run(
+        [*command, *line[1].split()], cwd=tmp_path / "made", check=True, capture_output=True
+    )
+    (row,) = lstm_audit.audit(tmp_path / "made" / "model.h5").rows
+    assert row.lstm.activation_function == "hard_sigmoid(0.2, 0.5)"
+    assert row.measures.gates["f"].mean == 0.75
+
+
 def test_the_line_for_orbax_converts(tmp_path: Path) -> None:
     pytest.importorskip("orbax.checkpoint", reason="orbax is in the extra `references`")
-    import re
-    import subprocess
-    import sys
-
     import numpy as np
     import orbax.checkpoint as ocp
 

@@ -105,6 +105,16 @@ def test_it_is_silent_where_only_shapes_speak(name: str, tmp_path: Path) -> None
     assert (file.rows, file.skipped) == ((), ())
 
 
+def test_two_classes_of_cells_in_one_scope_are_two_cells(tmp_path: Path) -> None:
+    arrays = dense("rnn/basic_lstm_cell") | dense("rnn/lstm_cell", 5, 24)
+    arrays["rnn/lstm_cell/projection/kernel"] = np.zeros((6, 2), "f4")
+    file = dumped(arrays, tmp_path)
+    assert {(row.lstm.address, row.lstm.hidden_size) for row in file.rows} == {
+        ("rnn:l0", H),
+        ("rnn/lstm_cell:l0", 6),
+    }
+
+
 def test_a_name_of_many_parts_costs_no_time() -> None:
     """The expressions look at one component of a path at a time."""
     names = ["a/" * 1000 + "lstm1" + "1" * 2000 + "x/kernel", "lstm" + "_fw1" * 900 + "!/kernel"]
