@@ -11,12 +11,15 @@ from collections.abc import Iterator, Sequence
 
 from ..tuples import NamedTuple
 from .draft import Draft
-from .scene import Scene, Sight, says_cell
+from .scene import Scene, Sight, says_cell, says_lstm
+
+# The first variable of a layer, as Keras 3 calls it, whose folders go by the layers' classes.
+NUMBERED = "vars/0"
 
 KERNEL = re.compile(
-    r"(?:(?P<scope>.*)/)?(?P<cell>[^/]+)/(?P<leaf>kernel|weights)(?P<end>:0)?", re.DOTALL
+    r"(?:(?P<scope>.*)/)?(?P<cell>[^/]+)/(?P<leaf>kernel|weights|vars/0)(?P<end>:0)?", re.DOTALL
 )
-BIAS_OF = {"kernel": ("bias", "biases"), "weights": ("biases",)}
+BIAS_OF = {"kernel": ("bias", "biases"), "weights": ("biases",), NUMBERED: ("vars/1",)}
 
 # Scopes in which dynamic_rnn, bidirectional_dynamic_rnn, MultiRNNCell, static_rnn and seq2seq's
 # AttentionWrapper run a cell, and nothing but the layers of `LAYERS` beside it.
@@ -54,7 +57,7 @@ def find_fused(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     """Cells by their place, whose shapes leave room for four gates."""
     found = [cell for name in left if "/" in name and (cell := _look(name, scene)) is not None]
     alone = _count_by_scope(found)
-    cells = [c for c in found if says_cell(c.name) or (_is_scope(c) and alone[c.scope] == 1)]
+    cells = [c for c in found if _says_it(c) or (_is_scope(c) and alone[c.scope] == 1)]
     for cell in cells:
         gates = _gates_of_stack(cell, cells)
         if gates not in (None, 4):
@@ -64,6 +67,8 @@ def find_fused(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
         if cell.rows > cell.columns and gates is None:
             why += f", or a plain RNN of {cell.columns} units, whose sizes fit as well"
         draft = Draft.of_fused(cell.scope, cell.kernel, cell.bias)
+        if cell.kernel.endswith(NUMBERED):  # in Keras nothing adds 1 at run time
+            draft = Draft.of_joint(cell.scope, cell.kernel, cell.bias, 1, hidden)
         yield Sight(cell.module, (cell.kernel, cell.bias), why, draft)
 
 
@@ -91,8 +96,13 @@ def _look(name: str, scene: Scene) -> FusedCell | None:
 
 def _has_others(kernel: str, home: str, scope: str, scene: Scene) -> bool:
     """Whether another weight stands in the folder of a kernel, or in one inside of it."""
-    near = (*scene.within.get(scope, ()), *scene.within.get(home[:-1], ()))
+    folders = (scope, home[:-1], f"{home}vars")
+    near = (name for folder in folders for name in scene.within.get(folder, ()))
     return any(n.startswith(home) and n != kernel and len(scene.shape(n)) > 1 for n in near)
+
+
+def _says_it(cell: FusedCell) -> bool:
+    return says_cell(cell.name) or (cell.kernel.endswith(NUMBERED) and says_lstm(cell.name))
 
 
 def _is_scope(cell: FusedCell) -> bool:

@@ -24,6 +24,12 @@ def dense(path: str, rows: int = IN + H, columns: int = 4 * H) -> Arrays:
     }
 
 
+def numbered(path: str, rows: int = IN + H, columns: int = 4 * H) -> Arrays:
+    """The same as Keras 3 calls them."""
+    kernel, bias = dense(path, rows, columns).values()
+    return {f"{path}/vars/0": kernel, f"{path}/vars/1": bias}
+
+
 def dumped(arrays: Arrays, folder: Path) -> Any:
     np.savez(folder / "dump.npz", **arrays)
     return lstm_audit.audit(folder / "dump.npz").files[0]
@@ -58,6 +64,13 @@ SAID = {
         "",
     ),
     "no scope of TensorFlow's": (dense("encoder_lstm"), "ambiguous", "other frameworks"),
+    "a cell of Keras's RNN": (numbered("layers/rnn/cell"), "unknown-convention", ""),
+    "a layer that Keras numbers": (numbered("layers/my_lstm"), "unknown-convention", ""),
+    "a gate each": (
+        {k: a for w in ("input", "forget", "cell", "output") for k, a in numbered(f"layers/rnn/cell/{w}_gate", columns=H).items()},
+        "unknown-convention",
+        "a tensor a gate",
+    ),
     "groups": (dense("rnn/glstm_cell/group_0") | dense("rnn/glstm_cell/group_1"), "unknown-convention", "tf.contrib"),
     "time gates": (dense("rnn/phased_lstm_cell/mask_gates", IN + H, 2 * H), "unknown-convention", "tf.contrib"),
 }  # fmt: skip
@@ -76,6 +89,8 @@ SILENT = {
     "a decoder that is none of a sequence": dense("decoder/h1", 16, 64) | dense("decoder/h2", 64, 16),
     "a layer of Keras's that is called a cell": dense("cell/sequential/cell", 16, 64),
     "outputs of a scope": dense("rnn/dense", 16, 64) | dense("rnn/output_projection", 16, 64),
+    "layers that Keras numbers": numbered("layers/dense", 16, 64) | numbered("layers/lstm_out", 8, 16),
+    "a GRU that Keras numbers": {f"layers/rnn/cell/vars/{k}": np.zeros(z, "f4") for k, z in enumerate([(3, 12), (4, 12), (12,)])},
     "too few rows": dense("rnn/enc", H, 4 * H),
     "no multiple of four": dense("rnn/enc", 20, 18),
 }  # fmt: skip
