@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 from . import laws
 from .bias import F, G, I, O
-from .decay import Factor, exact_number, number_set, scale_of, shape, worth
-from .odds import ONE_DRAW, flat_odds
+from .decay import Factor, exact_number, nearest_written, number_set, scale_of, shape, worth
+from .odds import ONE_DRAW, flat_odds, uniform_odds
 from .schemes import GATES, Init, round_figures
 from .trace import Gap, Trace, is_equal, rounding_is_small
 
@@ -228,6 +228,28 @@ def _far(trace: Trace, factor: Factor | None) -> Init | None:
     return trace.one_sided(number_set(trace, factor), "high" if size >= 48 and whole else "medium")
 
 
+def _beside_zeros(trace: Trace, _: Factor | None) -> Init | None:
+    """One half was zeroed but for a number in f, the other is as torch drew it: every gap is one
+    draw, in f about the number.
+    """
+    bound, size, gap = trace.bias.bound, trace.bias.size, trace.gaps[F]
+    rest = _others(trace, F)
+    if trace.word != "RRRR" or size < 6 or not all(other.is_centred() for other in rest):
+        return None
+    drawn = [v for other in rest for v in other.d]
+    values = [*drawn, *(v - gap.mean for v in gap.d)]
+    top, spread = max(map(abs, drawn)), math.hypot(*values) / math.sqrt(len(values))
+    single = 0.9 * bound <= top <= 1.0001 * bound and uniform_odds(rest) > 3
+    wide = abs(spread * math.sqrt(3) / bound - 1) <= 2 / math.sqrt(len(values))
+    narrow = max(gap.d) - min(gap.d) <= 2 * bound * 1.0001
+    if not (single and wide and narrow and abs(gap.mean) > 2.2 * bound):
+        return None
+    if laws.ks(values, laws.uniform(-bound, bound)) > laws.KS:
+        return None
+    value = nearest_written(abs(gap.mean), bound / math.sqrt(3 * size))
+    return trace.one_sided(value, "medium")
+
+
 # No shrinking moves the mean of differences of two draws beyond 2k, so a gate beyond it was set,
 # whatever became of the others.
 def _set_elsewhere(trace: Trace, _: Factor | None) -> Init | None:
@@ -273,5 +295,6 @@ STEPS: tuple[Step, ...] = (
     _nearly_alike,
     _all_shifted,
     _far,
+    _beside_zeros,
     _set_elsewhere,
 )

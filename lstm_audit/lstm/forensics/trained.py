@@ -163,7 +163,8 @@ def _forget_chrono(trace: Trace) -> Init | None:
     gap, size = trace.gaps[F], trace.bias.size
     values = [abs(x) for x in gap.d]
     low, high = min(values), max(values)
-    if size < 12 or not gap.one_sign() or high <= 8 * trace.bias.bound:
+    # Of fewer units a normal draw about a number looks the same.
+    if size < 24 or not gap.one_sign() or high <= 8 * trace.bias.bound:
         return None
     law = fit(trace, (I, G, O)) if trace.word == "RRRR" else None
     if law and not (law.fits and (law.whole or law.scale >= 0.3)):
