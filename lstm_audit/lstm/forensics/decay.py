@@ -154,5 +154,6 @@ def worth(mean: float, error: float, factor: Factor | None) -> float | None:
         return None
     if not factor or abs(mean - best) <= 4 * error:
         return best
-    fits = abs(mean / best - s) <= 3.3 * math.hypot(sigma / s * mean / best, error / best)
+    # People write other numbers too: undone, the decay must lead to this one within 7 %.
+    fits = abs(mean / s / best - 1) <= 0.07
     return best if fits else None

@@ -15,8 +15,8 @@ from .bias import F, G, I, O
 from .decay import nearest_written, scale_of
 from .odds import flat_odds, rivals
 from .one_gate import are_even
-from .schemes import Init, name_no_law
-from .trace import TRIANGLE, Trace
+from .schemes import Init, family, name_no_law
+from .trace import FEW, TRIANGLE, Trace
 from .vetoes import is_lifted, sign
 
 FEWEST = 48  # gaps, in units of their bound, whose law can be told
@@ -32,7 +32,8 @@ SHIFT_ODDS = 3.5
 
 def pool(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
     """Name what the layers together show; a trace is None where none was needed."""
-    return _doubt_defaults(traces, _name_shifts(traces, _name_defaults(traces, inits)))
+    named = _name_shifts(traces, _name_defaults(traces, inits))
+    return _doubt_defaults(traces, _doubt_shifts(traces, named))
 
 
 def _name_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
@@ -64,14 +65,20 @@ def _name_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> lis
 # A normal law of the default's spread differs from two uniform draws by .023 nats a value: a layer
 # of 16 units seldom tells, all layers of a module more often.
 def _doubt_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
-    """Take the name of the defaults away, or a grade, where a normal law explains them as well."""
+    """Take the name of the defaults away, or a grade, where a normal law explains them as well; the
+    layers that were left without a name for that reason count too.
+    """
+    if not any(
+        trace and init.scheme == "pytorch-default"
+        for trace, init in zip(traces, inits, strict=True)
+    ):
+        return list(inits)
     meant = [
         trace
         for trace, init in zip(traces, inits, strict=True)
-        if trace and init.scheme == "pytorch-default"
+        if trace
+        and (init.scheme == "pytorch-default" or (init.scheme == "unknown" and _is_as_wide(trace)))
     ]
-    if not meant:
-        return list(inits)
     _, normal = rivals([v for trace in meant for v in _in_units(trace)], 1.0)
     if normal >= SURE_ODDS:
         return list(inits)
@@ -79,6 +86,12 @@ def _doubt_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> li
         _doubted(init, normal) if trace and init.scheme == "pytorch-default" else init
         for trace, init in zip(traces, inits, strict=True)
     ]
+
+
+def _is_as_wide(trace: Trace) -> bool:
+    """Whether all gaps lie about 0, about as far spread as a default's; some may lie beyond."""
+    centred = trace.word == "RRRR" and all(gap.is_centred() for gap in trace.gaps)
+    return centred and 0.8 <= _scale(_in_units(trace)) <= 1.25
 
 
 def _doubted(init: Init, normal: float) -> Init:
@@ -110,6 +123,29 @@ def _name_shifts(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[
         else init
         for trace, init in zip(traces, inits, strict=True)
     ]
+
+
+# What one loop wrote into one layer it wrote into the next: here a number that was added to a drawn
+# half.
+def _doubt_shifts(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
+    """Take one-sided away from a small layer beside one whose forget halves lie as far off and
+    differ by more than one draw.
+    """
+    wide = [trace.gaps[F].mean for trace in traces if trace and _spans_two_draws(trace)]
+    return [
+        name_no_law("a layer beside it shows a number that was added to a drawn half")
+        if trace and family(init) == "one-sided" and trace.bias.size < FEW
+        and any(abs(trace.gaps[F].mean - mean) <= trace.bias.bound for mean in wide)
+        else init
+        for trace, init in zip(traces, inits, strict=True)
+    ]  # fmt: skip
+
+
+def _spans_two_draws(trace: Trace) -> bool:
+    """Whether the forget gap lies off zero and reaches over more than 2k."""
+    gap, bound = trace.gaps[F], trace.bias.bound
+    far = trace.word == "RRRR" and abs(gap.mean) > 2.2 * bound and gap.std < bound
+    return far and max(gap.d) - min(gap.d) > 2 * bound * 1.01
 
 
 def _is_shifted(trace: Trace) -> bool:
