@@ -8,18 +8,22 @@ hides the same from both.
 import os
 from collections.abc import Callable
 
-from .facts import SOURCE_FORMATS, Audit, Finding
-from .pipeline import Request
+from .facts import SOURCE_FORMATS, Audit, FileAudit, FileError, Finding
+from .pipeline import Request, Results
 from .policy.baseline import (
+    Accepted,
+    Baseline,
     Matched,
     could_find,
     empty_baseline,
     load_baseline,
     match_findings,
+    refuse_gone,
     refuse_misplaced,
     save_baseline,
     update,
 )
+from .policy.globs import relative_to
 from .policy.model import Policy
 
 # An audit, and whether it is the last of its run, into the audit without what is accepted; that,
@@ -44,6 +48,47 @@ def compare_with(path: str, audit: Audit, request: Request) -> Matched:
         refuse_misplaced(baseline, [audit])  # which LSTMs a source makes, its audit does not list
     judged = could_find(audit, request.policy or Policy(), baseline.folder, request.layers)
     return match_findings(audit.findings, baseline, judged)
+
+
+# An entry is of one file, so each file can be held against its own entries as it comes, and then
+# forgotten: what is kept of a run is the baseline, and a name a file for the hint at a lost one.
+class Holding:
+    """A run held against its baseline input by input: `hold` the results of each, in any order,
+    then `finish`. `known` counts what is accepted, `stale` are entries that accept nothing.
+    """
+
+    def __init__(self, path: str, request: Request) -> None:
+        baseline = load_baseline(path)
+        self.known, self.stale = 0, list[Accepted]()
+        self._folder, self._request = baseline.folder, request
+        self._policy = request.policy or Policy()
+        self._names: list[str] = []
+        self._left: dict[str, dict[str, Accepted]] = {}
+        for key, entry in baseline.entries.items():
+            self._left.setdefault(entry.path, {})[key] = entry
+
+    def hold(self, results: Results) -> Results:
+        """The results without the findings that are accepted."""
+        return tuple(self._hold(one) for one in results)
+
+    def _hold(self, one: FileAudit | FileError) -> FileAudit | FileError:
+        name = relative_to(one.path, self._folder)
+        self._names.append(name)
+        entries = self._left.pop(name, None)
+        if entries is None or isinstance(one, FileError):  # what cannot be read accepts nothing
+            return one
+        audit, part = Audit((one,)), Baseline(self._folder, entries)
+        refuse_misplaced(part, [audit])
+        judged = could_find(audit, self._policy, self._folder, self._request.layers)
+        held = match_findings(one.findings, part, judged)
+        self.known += len(held.known)
+        self.stale += held.stale
+        return one._replace(findings=held.new)
+
+    def finish(self) -> None:
+        """Raise `BadPolicy` for an entry of a file that is neither in the run nor on disk."""
+        left = {key: entry for part in self._left.values() for key, entry in part.items()}
+        refuse_gone(Baseline(self._folder, left), self._names)
 
 
 def hold_against(path: str, request: Request, updates: bool) -> Hold:

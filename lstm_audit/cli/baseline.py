@@ -4,9 +4,12 @@ Comes in: an `Audit` and the baseline's path. Goes out: the findings that it doe
 Promise: what the baseline hides is counted, and what it hides for nothing is named.
 """
 
+from collections.abc import Iterable
+
 from ..accepting import compare_with
 from ..facts import Audit, Finding
 from ..pipeline import Request
+from ..policy.baseline import Accepted
 from ..reports.words import counted, escape
 from .output import tell
 
@@ -16,9 +19,14 @@ def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[
     there.
     """
     compared = compare_with(path, audit, request)
-    if compared.known and not quiet:
-        tell(f"{counted(len(compared.known), 'finding')} accepted by the baseline")
-    for entry in compared.stale:
+    tell_held(len(compared.known), compared.stale, quiet)
+    return compared.new
+
+
+def tell_held(known: int, stale: Iterable[Accepted], quiet: bool) -> None:
+    """How many findings are accepted, and each entry that accepts none."""
+    if known and not quiet:
+        tell(f"{counted(known, 'finding')} accepted by the baseline")
+    for entry in stale:
         key = escape(entry.key, limit=None)
         tell(f"stale baseline entry, no longer found: {key}; --update-baseline removes it")
-    return compared.new

@@ -77,7 +77,7 @@ def _needs_all(given: GivenOptions) -> bool:
     whole = [row for row in (*VERDICT[:2], *FIXES) if getattr(given, row.name)]
     if whole and given.resume:
         raise BadPolicy(f"--resume and {whole[0].spellings[-1]} exclude each other")
-    return bool(whole)
+    return any(row.name != "baseline" for row in whole)
 
 
 def _check_one_by_one(
@@ -85,12 +85,22 @@ def _check_one_by_one(
 ) -> int:
     from .streamed import run_streaming  # 3 ms that a check of few files need not pay
 
-    running = Running(policy, given.allow_skipped)
+    running, holding = Running(policy, given.allow_skipped), None
+    if given.baseline is not None:
+        from ..accepting import Holding  # 5 ms that only a baseline needs
+
+        holding = Holding(given.baseline, request)
 
     def close() -> str:
+        if holding is not None:
+            from .baseline import tell_held  # the same
+
+            holding.finish()
+            tell_held(holding.known, holding.stale, given.quiet)
         return describe_score(running.score, policy)
 
-    run_streaming(given, request, inputs, [policy.file], policy.fail_on, running, close)
+    kept = [policy.file, given.baseline]
+    run_streaming(given, request, inputs, kept, policy.fail_on, running, close, holding)
     return exits.of_check(running.outcome, exit_zero=given.exit_zero)
 
 

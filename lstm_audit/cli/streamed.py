@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import BadPolicy
 from ..facts import Audit, FileAudit, FileError, Totals
@@ -39,6 +39,9 @@ from .output import (
 from .report_files import is_stream
 from .runs import allowed_biases
 
+if TYPE_CHECKING:
+    from ..accepting import Holding
+
 
 # A run over a million files must not keep a million results. Reports that are rows (jsonl, csv) are
 # written as results come, and of the rest only what statistics and the worst files need is kept.
@@ -51,15 +54,17 @@ def run_streaming(
     fail_on: str = "never",
     running: Running | None = None,
     close: Callable[[], str] = str,
+    holding: "Holding | None" = None,
 ) -> Totals:
     """The whole run. `kept` are files that no report may overwrite; `running` is told all results,
-    and `close` gives the verdict's line when they are there.
+    and `close` gives the verdict's line when they are there. `holding` takes out what a baseline
+    accepts.
     """
     names = report_names(given)
     if given.statistics:
         digests_of(names)
     _refuse_overwriting(given, kept)
-    streaming = Streaming(given, request, running)
+    streaming = Streaming(given, request, running, holding)
     try:
         found = streaming.over(inputs)
     except KeyboardInterrupt:
@@ -100,8 +105,14 @@ def _refuse_overwriting(given: GivenOptions, kept: Sequence[str | None]) -> None
 class Streaming:
     """What a run of any size amounts to, while it goes on."""
 
-    def __init__(self, given: GivenOptions, request: Request, running: Running | None) -> None:
-        self.given, self.request, self.running = given, request, running
+    def __init__(
+        self,
+        given: GivenOptions,
+        request: Request,
+        running: Running | None,
+        holding: "Holding | None",
+    ) -> None:
+        self.given, self.request, self.running, self.holding = given, request, running, holding
         self.tally, self.witnesses = Tally(), Witnesses(request.layers, request.policy)
         self.outputs = {os.path.realpath(path) for _, path in given.reports}
         self.outputs |= {os.path.realpath(p) for p in (given.output, given.resume) if p}
@@ -117,9 +128,10 @@ class Streaming:
             bodies = [stack.enter_context(one) for one in self._open_rows()]
             results = self._results(self._without_outputs(inputs), resumed)
             for done, (given, found) in enumerate(results, 1):
+                shown = found if self.holding is None else self.holding.hold(found)
                 for write, body in bodies:
-                    write("".join(body(r) for r in found if isinstance(r, FileAudit)))
-                self._add(given, found)
+                    write("".join(body(r) for r in shown if isinstance(r, FileAudit)))
+                self._add(given, found, shown)
                 progress(done, total)
             if resumed is not None:
                 resumed.finish()
@@ -157,11 +169,11 @@ class Streaming:
                     continue
             yield given
 
-    def _add(self, given: Input, found: Results) -> None:
-        self.tally.add(found)
+    def _add(self, given: Input, found: Results, shown: Results) -> None:
+        self.tally.add(shown)
         self.witnesses.add(given.path, found)
         if self.running is not None:
-            self.running.add(found)
+            self.running.add(found, Audit(_files_of(shown)).findings)
         if not found and self.given.show_ignored:
             tell(f"ignored: {escape(given.path, limit=None)}")
         if set(report_names(self.given)) <= {*WITHOUT_ERRORS} and not self.given.statistics:
@@ -199,6 +211,10 @@ class Streaming:
             return digest(found, shown)
         errors = tuple(error.first for error in found.errors)
         return REPORTS[name](Audit(found.worst, errors, found.summary.ignored), shown)
+
+
+def _files_of(results: Results) -> tuple[FileAudit, ...]:
+    return tuple(one for one in results if isinstance(one, FileAudit))
 
 
 def reports_of(given: GivenOptions) -> list[tuple[str, str | None]]:

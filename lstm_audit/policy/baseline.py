@@ -286,6 +286,16 @@ def refuse_misplaced(baseline: Baseline, audits: Sequence[Audit]) -> None:
             raise BadPolicy(f"{_nothing(entry)} no such LSTM in the file; {hint} {DROP}")
 
 
+def refuse_gone(baseline: Baseline, names: Iterable[str]) -> None:
+    """Raise `BadPolicy` for an entry whose file is not on disk; `names` are those of the run, of
+    which none has an entry here.
+    """
+    for entry in baseline.entries.values():
+        if not _may_be_there(entry.path, baseline.folder):
+            hint = nearest_path(entry.path, names)
+            raise BadPolicy(f"{_nothing(entry)} no such file; {hint} {DROP}")
+
+
 DROP = "(--update-baseline drops what is gone)"
 
 

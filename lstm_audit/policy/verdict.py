@@ -156,16 +156,21 @@ class Running:
         self._first = Outcome()
         self._some = self._enough = self._lacks = False
 
-    def add(self, results: Iterable[FileAudit | FileError]) -> None:
-        """Everything that came of one input."""
+    def add(
+        self,
+        results: Iterable[FileAudit | FileError],
+        new: Sequence[Finding] | None = None,
+    ) -> None:
+        """Everything that came of one input; `new` as in `verdict`."""
         files = tuple(r for r in results if isinstance(r, FileAudit))
         errors = tuple(r for r in results if isinstance(r, FileError))
         audit = Audit(files, errors)
-        found = verdict(audit, self._policy, allow_skipped=self._allow)
+        findings = audit.findings if new is None else new
+        found = verdict(audit, self._policy, new=findings, allow_skipped=self._allow)
         self._some |= bool(files)
-        self._lacks |= any(finding.code == REQUIRE for finding in audit.findings)
-        self._enough |= bool(files) and not _lacks_lstm(audit, self._policy, audit.findings)
-        failed, *rest = score_of(found, audit.findings)
+        self._lacks |= any(finding.code == REQUIRE for finding in findings)
+        self._enough |= bool(files) and not _lacks_lstm(audit, self._policy, findings)
+        failed, *rest = score_of(found, findings)
         numbers = [*failed, rest[0], rest[1], rest[3], rest[4]]
         self._scores = [a + b for a, b in zip(self._scores, numbers, strict=True)]
         first = self._first

@@ -1,0 +1,110 @@
+"""`check --baseline` over files that are forgotten one by one says what it says of all together."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from command import CLEAN, MODEL, run
+
+from lstm_audit import accepting
+from lstm_audit.cli import check as check_command
+
+FLAWED = CLEAN.parent / "flawed"
+
+
+def fill(folder: Path) -> None:
+    """Sound and flawed models, one broken, one without an LSTM."""
+    for path in sorted(FLAWED.glob("LA*/*.pt"))[:12]:
+        shutil.copy(path, folder / f"{path.parent.name}-{path.name}")
+    shutil.copy(MODEL, folder / "sound.pt")
+    (folder / "broken.pt").write_bytes(b"PK\3\4")
+
+
+def in_both_ways(monkeypatch: pytest.MonkeyPatch, *words: object) -> list[object]:
+    """A check that keeps all results, and one that keeps none."""
+    done = []
+    needs_all = check_command._needs_all
+    for whole in (True, False):
+        with monkeypatch.context() as patched:
+            if whole:
+                patched.setattr(check_command, "_needs_all", lambda given: True)
+            else:
+                patched.setattr(check_command, "_needs_all", needs_all)
+                patched.setattr(check_command, "_look", None)
+            done.append(run("check", *words))
+    return done
+
+
+def change(case: str, folder: Path, known: Path) -> tuple[str, ...]:
+    """Make the folder differ from its baseline; further words of the command."""
+    document = json.loads(known.read_text())
+    entries = document["entries"]
+    first = next(key for key in sorted(entries))
+    path = folder / entries[first]["path"]
+    if case == "new":
+        del entries[first]
+    elif case == "stale":
+        shutil.copy(MODEL, path)
+    elif case == "file that is gone":
+        path.unlink()
+    elif case == "unreadable":
+        path.write_bytes(b"PK\3\4")
+    elif case == "layer that is gone":
+        entry = {**entries[first], "address": "nowhere:l0"}
+        entries[f"{entry['code']}:{entry['path']}:nowhere:l0"] = entry
+    elif case == "outside":
+        entry = {**entries[first], "path": "../elsewhere.pt"}
+        entries[f"{entry['code']}:{entry['path']}:{entry['address']}"] = entry
+        shutil.copy(MODEL, folder.parent / "elsewhere.pt")
+    document["entries"] = dict(sorted(entries.items()))
+    known.write_text(json.dumps(document))
+    return ("--ignore", "LA101") if case == "rule that is off" else ()
+
+
+CASES = {
+    "known": 3, "new": 3, "stale": 3, "file that is gone": 2, "unreadable": 3,
+    "layer that is gone": 2, "outside": 3, "rule that is off": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_whether_results_are_kept(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    fill(folder)
+    known = folder / "known.json"
+    bounds = ("--baseline", known, "--fail-on", "info", folder)
+    assert run("check", "--update-baseline", *bounds).exit_code == 3  # of the broken one
+    assert len(json.loads(known.read_text())["entries"]) > 5
+    more = change(case, folder, known)
+    for form in (("-f", "csv"), ("-f", "json", "--statistics")):
+        whole, streamed = in_both_ways(monkeypatch, *more, *form, *bounds)
+        assert whole.exit_code == streamed.exit_code == CASES[case], streamed.stderr
+        lines = [set(done.stderr.splitlines()) for done in (whole, streamed)]
+        if CASES[case] == 2:  # what came before the error is told on the way
+            assert lines[0] <= lines[1]
+        else:
+            assert lines[0] == lines[1]
+            assert whole.stdout == streamed.stdout
+
+
+def test_no_results_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An entry is looked for once, with its file, and then it is let go."""
+    fill(tmp_path)
+    known = tmp_path / "known.json"
+    run("check", "--baseline", known, "--update-baseline", "-f", "csv", tmp_path)
+    holdings = []
+    init = accepting.Holding.__init__
+
+    def note(self, *words) -> None:
+        init(self, *words)
+        holdings.append(self)
+
+    monkeypatch.setattr(accepting.Holding, "__init__", note)
+    assert run("check", "--baseline", known, "-f", "csv", tmp_path).exit_code == 3
+    (holding,) = holdings
+    assert holding.known
+    assert not holding._left
