@@ -18,6 +18,7 @@ The evidence, strongest first:
                           sizes fit cell by cell
     one kernel for both   the same as TensorFlow 1 has it, (in + H, 4H) beside a bias of 4H, in a
                           scope in which it runs a cell, or under a name that says cell
+    a projection          of H units to fewer, beside a convolution of 4H that has room for them
     names that say little a number a gate, one array of four matrices, one flat vector, a pair that
                           only its shapes make: in a module that says what it is
     the class, the path   says LSTM, over a recurrent weight of 4H against H under whatever name
@@ -35,6 +36,7 @@ from .fused import find_fused
 from .joint import find_joint, find_stacked
 from .kind import claimed_kind, worded_kind
 from .match import paths
+from .projected import find_projected
 from .scene import LSTM_WORD, Scene, Sight, cell_of, says_cell, says_lstm, scene_of
 from .siblings import GateNames, WeightPair, families, pairs
 
@@ -85,6 +87,7 @@ def _sights(
     yield from find_joint(left, scene)
     yield from find_stacked(left, scene)
     yield from find_fused(left, scene)
+    yield from find_projected(left, scene)
     yield from find_bare(left, couples, scene)
     yield from _claimed(checkpoint, scene, done, above)
 

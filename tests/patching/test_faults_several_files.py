@@ -1,12 +1,15 @@
 """A patch of several files, killed or failed at each of its calls: a TensorFlow checkpoint, whose
-checksums lie in another file than the numbers, and shards.
+checksums lie in another file than the numbers, and shards of safetensors and of Keras.
 
 After any fault the same command completes the patch, and undo gives back the very first bytes; until
 then an audit says what happened, or gives the old numbers or the new ones, never a mixture.
 """
 
+import json
+import random
 import shutil
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -30,8 +33,6 @@ def bundle(folder: Path) -> Path:
 
 def shards(folder: Path) -> Path:
     """The two halves of each bias in different files."""
-    import json
-
     torch.manual_seed(3)
     state = dict(torch.nn.LSTM(2, 3).state_dict())
     homes = {name: f"model-{1 + ('hh' in name)}-of-2.safetensors" for name in state}
@@ -39,6 +40,30 @@ def shards(folder: Path) -> Path:
         save_file({n: t for n, t in state.items() if homes[n] == home}, folder / home)
     index = folder / "model.safetensors.index.json"
     index.write_text(json.dumps({"metadata": {}, "weight_map": homes}))
+    return index
+
+
+def keras_shards(folder: Path) -> Path:
+    """Two LSTMs in different files, the bias of one in another than its kernels."""
+    h5py = pytest.importorskip("h5py", reason="h5py, which writes, is in the extra `references`")
+    rng = random.Random(2)
+    sizes = {"0": (2, 12), "1": (3, 12), "2": (12,)}
+    homes = {"lstm/0": 0, "lstm/1": 0, "lstm/2": 1, "lstm_1/0": 0, "lstm_1/1": 0, "lstm_1/2": 0}
+    files = [f"w_0000{k}.weights.h5" for k in (0, 1)]
+    for k, file in enumerate(files):
+        with h5py.File(folder / file, "w") as out:
+            for place in (place for place, home in homes.items() if home == k):
+                layer, _, number = place.partition("/")
+                values = [rng.uniform(-0.3, 0.3) for _ in range(prod(sizes[number]))]
+                made = out.create_dataset(f"layers/{layer}/cell/vars/{number}", sizes[number], "f4")
+                made[...] = (
+                    [values[at : at + 12] for at in range(0, len(values), 12)]
+                    if (number != "2")
+                    else values
+                )
+    index = folder / "w.weights.json"
+    names = {"/layers/lstm/cell/vars": files, "/layers/lstm_1/cell/vars": files[:1]}
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": names}))
     return index
 
 
@@ -64,7 +89,7 @@ def forget(index: Path) -> float | None:
 
 
 @pytest.mark.parametrize("in_place", [False, True])
-@pytest.mark.parametrize("make", [bundle, shards])
+@pytest.mark.parametrize("make", [bundle, shards, keras_shards])
 def test_every_call_can_fail(make: Callable[[Path], Path], in_place: bool, tmp_path: Path) -> None:
     first = tmp_path / "first"
     first.mkdir()
