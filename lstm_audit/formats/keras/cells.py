@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ...errors import Skipped
 from ...raw.tensors import Shape
 from .. import Claim
-from .config import Config, DifferentCells, find_activation
+from .config import Config, DifferentCells, find_activation, find_class
 
 # 0.2 x + 0.5 between 0 and 1; since Keras 3 it is relu6(x + 3) / 6, which is called hard_sigmoid.
 KERAS_2_HARD_SIGMOID = "hard_sigmoid(0.2, 0.5)"
@@ -183,6 +183,10 @@ def _judged(cell: Cell, shapes: Shapes, config: Config, names: NameCells) -> Cla
     )
     chain = _chain(cell.folder, names)
     notes = _called(cell.folder, chain)
+    if own := find_class(config, cell.folder, chain):
+        notes.append(
+            f"its class {own[:80]!r} is a user's own: assumed to compute what Keras's does"
+        )
     if bias == (2 * recurrent[-1],):  # CuDNNLSTM has no other activation
         return Claim("CuDNNLSTM", "lstm", notes=tuple(notes))
     activation = name_activation(find_activation(config, cell.folder, chain), config, cell.folder)

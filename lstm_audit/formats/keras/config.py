@@ -69,6 +69,37 @@ def find_activation(config: Config, folder: str, names: Sequence[str]) -> Activa
     return _common(found)
 
 
+# Layers and cells of Keras's own whose gates are an LSTM's.
+KERAS_CLASSES = frozenset(
+    {"LSTM", "LSTMCell", "CuDNNLSTM", "PeepholeLSTMCell", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D",
+     "ConvLSTM1DCell", "ConvLSTM2DCell", "ConvLSTM3DCell", "ConvRecurrent2D"}
+)  # fmt: skip
+
+
+def find_class(config: Config, folder: str, names: Sequence[str]) -> str:
+    """The class of the cell in a folder where it is a user's own, which may compute something else;
+    "" where it is Keras's, or the text does not tell.
+    """
+    if not _has_classes(config.text) or (model := _parse(config)) is None:
+        return ""
+    numbered = folder == "vars" or folder.endswith("/vars")
+    found = (
+        _by_number(model, folder.split("/")[:-1], names) if numbered else _by_name(model, folder)
+    )
+    classes = {str(cell.get("registered_name") or cell.get("class_name", "")) for cell in found}
+    return next(iter(classes)) if len(classes) == 1 and not classes & KERAS_CLASSES else ""
+
+
+@lru_cache(maxsize=4)
+def _has_classes(text: str) -> bool:
+    """Whether the text names a class that is registered, or an LSTM that is not Keras's: most name
+    none, and are not parsed for it.
+    """
+    found = set(re.findall(r'"class_name"\s*:\s*"([^"]*)"', text))
+    own = {name for name in found - KERAS_CLASSES if re.search(r"(?i)lstm|.>.", name)}
+    return bool(own) or re.search(r'"registered_name"\s*:\s*"[^"]*>', text) is not None
+
+
 @lru_cache(maxsize=4)
 def _values(text: str) -> frozenset[str]:
     """Every value that the text gives any recurrent layer's gates, as it is written there."""
