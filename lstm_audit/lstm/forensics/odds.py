@@ -26,10 +26,12 @@ def rivals(values: Sequence[float], bound: float) -> tuple[float, float]:
 
     The rivals' widths are fitted, which is worth half a unit to them.
     """
-    n, top, reach = len(values), max(map(abs, values)), 2 * bound
+    sizes = list(map(abs, values))
+    n, top, reach = len(sizes), max(sizes), 2 * bound
     if top >= reach * (1 + SLACK):
         return -math.inf, -math.inf
-    heights = [reach * (1 + 2 * SLACK) - abs(v) for v in values]
+    edge = reach * (1 + 2 * SLACK)
+    heights = [edge - size for size in sizes]
     own = math.fsum(map(math.log, heights)) - n * math.log(reach * reach) + 0.5
     spread = math.hypot(*values) / math.sqrt(n)
     uniform = -n * math.log(2 * top * (n + 1) / n)
