@@ -21,7 +21,7 @@ from .tuples import NamedTuple
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
-    from .policy.model import Policy
+    from .policy.load import PolicyLike
 
 # Files after which the collector looks at what they left: only a hostile one leaves more than a few
 # kilobytes.
@@ -34,7 +34,7 @@ def audit(
     target: AuditTarget,
     *,
     layers: str | Iterable[str] = (),
-    policy: "Policy | None" = None,
+    policy: "PolicyLike" = None,
     numbers_only: bool = False,
     units: bool = False,
     jobs: int = 1,
@@ -50,7 +50,8 @@ def audit(
     or layer, or a state dict of torch tensors or numpy arrays. `layers` are globs over addresses
     (`encoder.lstm:l0:reverse`) or modules; an LSTM that matches none of them is left out. `exclude`
     are globs over files that are left out, as in .gitignore. `policy` says which rules are on, and
-    with which bounds (None: the defaults); `numbers_only` leaves out forensics and rules; `units`
+    with which bounds: a `Policy`, a mapping with the keys of the TOML, or a TOML file's path (None:
+    the defaults); `numbers_only` leaves out forensics and rules; `units`
     keeps the numbers of each unit (`Row.units`). `jobs` processes share the files (0: one a core),
     or any `concurrent.futures.Executor` does: dask's `Client.get_executor()`, mpi4py's, loky's,
     ray's. Nothing is executed and nothing is written; but `probe` runs one step of every cell of a
@@ -61,6 +62,10 @@ def audit(
     an object that holds no tensors. A file that cannot be read is no exception but an entry of
     `Audit.errors`.
     """
+    if policy is not None:
+        from .policy.load import make_policy  # 3 ms that the defaults spare
+
+        policy = make_policy(policy)
     request = Request(patterns_of(layers), policy, numbers_only, units, download=download)
     if isinstance(target, (str, bytes, os.PathLike)):
         target = [target]

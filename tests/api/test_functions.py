@@ -419,3 +419,13 @@ def test_data_frames_of_every_result(file: Path, tmp_path: Path) -> None:
     assert list(lstm_audit.diff(file, other).to_dataframe().changed) == [True, True]
     assert len(lstm_audit.trend(tmp_path).to_dataframe()) == 4
     assert len(lstm_audit.check(FLAWED / "LA101").to_dataframe("findings")) > 0
+
+
+@pytest.mark.parametrize("form", ["mapping", "path", "text"])
+def test_audit_takes_every_form_of_a_policy(form: str, tmp_path: Path) -> None:
+    config = tmp_path / "own.toml"
+    config.write_text('ignore = ["LA1"]\n')
+    given = {"mapping": {"ignore": ["LA1"]}, "path": config, "text": str(config)}[form]
+    assert "LA101" in {finding.code for finding in lstm_audit.audit(DOUBLED).findings}
+    found = lstm_audit.audit(DOUBLED, policy=given)  # type: ignore[arg-type]  # one of three forms
+    assert "LA101" not in {finding.code for finding in found.findings}
