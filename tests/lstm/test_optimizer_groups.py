@@ -328,6 +328,22 @@ def test_groups_count_where_they_hold_biases_as_long(tmp_path):
     assert told(silent, 8, None) is None
 
 
+@pytest.mark.parametrize("write", [default, put(0.37), put(0.37, rest=0.0)])
+@pytest.mark.parametrize("steps", [10**6, 2**62])
+def test_a_decay_of_ever_so_many_steps_leaves_nothing_to_divide_by(tmp_path, write, steps):
+    for size in (16, 32):
+        net, optimizer = train(
+            size,
+            write,
+            lambda parameters: torch.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.05),
+            1,
+        )
+        assert read(tmp_path, usual(net, optimizer, steps)).scheme
+        ran = told(groups_of(tmp_path, usual(net, optimizer, steps)), size, steps)
+        assert ran is not None
+        assert 0 < ran.left < 1e-6
+
+
 def test_a_state_of_wrong_numbers_is_no_error(tmp_path):
     net, optimizer = train(8, default, adam, 1)
     for wrong in (float("nan"), float("inf"), 10**400, -1, None, "0.01", True, [1]):

@@ -33,6 +33,11 @@ ONLY_BETAS = frozenset({"betas"})
 EVERY_STEP = frozenset({"step"})
 
 
+# What is left after ever so many steps: no share that anything could be told by, and no zero to
+# divide by.
+NOTHING_LEFT = 1e-9
+
+
 class TorchOptimizer(NamedTuple):
     """How a class of optimizers is told, and what its `weight_decay` does: `linear` ones shrink all
     values alike by L2 (SGD), the others do only where the decay is decoupled.
@@ -120,7 +125,7 @@ def _left(group: ParameterGroup, decay: float, steps: int | None) -> float | Non
     if not 0 <= momentum < 1 or group.settings.get("dampening", 0):
         return None
     step = rate * decay / (1 - momentum)
-    return (1 - step) ** steps if 0 < step < 0.1 else None
+    return max((1 - step) ** steps, NOTHING_LEFT) if 0 < step < 0.1 else None
 
 
 # ---- what it adds to an answer
