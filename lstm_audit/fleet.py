@@ -8,6 +8,7 @@ import gc
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 # Files after which the collector looks at what they left: only a hostile one leaves more than a few
 # kilobytes.
 FILES_A_COLLECTION = 16
+
+# Objects, less those that are gone, after which the collector looks while others read the files:
+# those of some hundred results. Python's own number is 700.
+SELDOM = 30_000
 
 AuditTarget = str | os.PathLike[str] | Sequence[str | os.PathLike[str]] | Mapping[str, Any] | Any
 
@@ -182,18 +187,19 @@ def _each(
         yield from _one_by_one(inputs, request)
         return
     unsignalled = request._replace(seconds=0.0)  # a thread, ours or another's, takes no signal
-    if executor is not None:
-        from .batches import over_executor  # 15 ms, which one process need not pay
+    with _collecting_seldom():
+        if executor is not None:
+            from .batches import over_executor  # 15 ms, which one process need not pay
 
-        run = partial(audit_input, request=unsignalled)
-        yield from over_executor(executor, run, inputs, _known, _is_waited_for, _fail)
-        return
-    from .worker import over_processes  # the same
+            run = partial(audit_input, request=unsignalled)
+            yield from over_executor(executor, run, inputs, _known, _is_waited_for, _fail)
+            return
+        from .worker import over_processes  # the same
 
-    task = partial(audit_input, request=request._replace(seconds=MAX_SECONDS))
-    here = partial(_audit_here, request=unsignalled)
-    jobs = min(jobs, len(inputs)) if isinstance(inputs, Sequence) else jobs
-    yield from over_processes(inputs, task, _fail, jobs, here)
+        task = partial(audit_input, request=request._replace(seconds=MAX_SECONDS))
+        here = partial(_audit_here, request=unsignalled)
+        jobs = min(jobs, len(inputs)) if isinstance(inputs, Sequence) else jobs
+        yield from over_processes(inputs, task, _fail, jobs, here)
 
 
 def _known(work: Work) -> Results | None:
@@ -214,6 +220,19 @@ def _audit_here(work: Work, request: Request) -> Results | None:
 def _fail(work: Work, problem: str) -> Results:
     given = work.given if isinstance(work, Settled) else work
     return (FileError(label(given.path), "limit", problem),)
+
+
+@contextmanager
+def _collecting_seldom() -> Iterator[None]:
+    """Results come in and are kept, and every five of them the collector would go over many of
+    those before: a fifth of what this process does for a file that another one reads.
+    """
+    first, *others = gc.get_threshold()
+    gc.set_threshold(max(first, SELDOM) if first else 0, *others)
+    try:
+        yield
+    finally:
+        gc.set_threshold(first, *others)
 
 
 def _one_by_one(inputs: Iterable[Work], request: Request) -> Iterator[Results]:

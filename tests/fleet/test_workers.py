@@ -1,5 +1,6 @@
 """The processes of --jobs: isolated, each dying for its own file alone, and gone with their parent."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -17,7 +18,7 @@ import lstm_audit
 from lstm_audit import worker as workers
 from lstm_audit.batches import over_executor
 from lstm_audit.facts import FileAudit, FileError
-from lstm_audit.fleet import _fail, audit_inputs
+from lstm_audit.fleet import SELDOM, _each, _fail, audit_inputs
 from lstm_audit.inputs import Input
 from lstm_audit.pipeline import MAX_SECONDS, Request, audit_input, deadline
 from lstm_audit.worker import WINDOW, Worker, in_order
@@ -302,3 +303,23 @@ def test_a_folder_that_cannot_be_listed_is_an_error(
         ("io", str(tmp_path / "closed"))
     ]
     assert len(result.files) == 1
+
+
+@pytest.mark.parametrize("before", [(700, 10, 10), (0, 10, 10), (50_000, 5, 5)])
+def test_the_collector_looks_seldom_while_others_read(before: tuple[int, int, int]) -> None:
+    """And as often as before, once the run is over or given up."""
+    kept = gc.get_threshold()
+    inputs = [GIVEN] * 3
+    least = max(before[0], SELDOM) if before[0] else 0
+    try:
+        gc.set_threshold(*before)
+        with ThreadPoolExecutor(2) as pool:
+            run = _each(inputs, Request(), 1, pool)
+            next(run)
+            assert gc.get_threshold() == (least, *before[1:])
+            run.close()
+            assert gc.get_threshold() == before
+            assert len(list(_each(inputs, Request(), 1, pool))) == 3
+        assert gc.get_threshold() == before
+    finally:
+        gc.set_threshold(*kept)
