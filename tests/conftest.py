@@ -4,6 +4,7 @@ import random
 import signal
 import sys
 import zlib
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -53,6 +54,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def mutations(request: pytest.FixtureRequest) -> int:
     """How many mutants of every fixture."""
     return int(request.config.getoption("--mutations"))
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small models are trained faster, and always alike, by one thread of torch."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(autouse=True)

@@ -130,7 +130,7 @@ class Streaming:
             for done, (given, found) in enumerate(results, 1):
                 shown = found if self.holding is None else self.holding.hold(found)
                 for write, body in bodies:
-                    write("".join(body(r) for r in shown if isinstance(r, FileAudit)))
+                    write("".join(map(body, _files_of(shown))))
                 self._add(given, found, shown)
                 progress(done, total)
             if resumed is not None:

@@ -24,12 +24,7 @@ SIZES = (4, 8, 12, 16, 32, 64)
 Blocks = list[list[float]]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def drawn(size: int, seed: int = 0) -> torch.nn.LSTM:

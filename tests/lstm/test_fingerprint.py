@@ -41,12 +41,7 @@ RECIPES, ask, build = bench.RECIPES, bench.ask, bench.build
 recipes = sys.modules["forensics_recipes"]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def trained(recipe, size, optimiser, steps, seed=3):

@@ -20,12 +20,7 @@ Write = Callable[[Any, Any], None]
 Pack = Callable[[Any, Any, int], dict[str, Any]]
 
 
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 class Net(torch.nn.Module):

@@ -141,15 +141,20 @@ def npz_of(folder: Path, into: Path) -> Path:
     return into
 
 
+def file_in(container: str, folder: Path, into: Path) -> Path:
+    """A checkpoint as TensorFlow wrote it (bundle), or dumped (npz)."""
+    if container == "npz":
+        return npz_of(folder, into / "dump.npz")
+    return folder / "model.ckpt.index"
+
+
 @pytest.mark.parametrize("name", [*NAMED_BY_TENSORFLOW, *NAMED_BY_ITS_USER])
 @pytest.mark.parametrize("container", ["bundle", "npz"])
 def test_the_gate_is_what_the_cell_computes(
     name: str, container: str, made: Any, tmp_path: Path
 ) -> None:
     folder, truth = made
-    file = folder / name / "model.ckpt.index"
-    if container == "npz":
-        file = npz_of(folder / name, tmp_path / "dump.npz")
+    file = file_in(container, folder / name, tmp_path)
     found = lstm_audit.audit(file, units=True)
     if container == "npz" and name == "steps_named":  # no scope of TensorFlow's says whose it is
         assert {entry.reason for entry in found.files[0].skipped} == {"ambiguous"}
@@ -169,9 +174,7 @@ def test_what_its_name_does_not_say_is_skipped_with_a_draft_that_reads_it(
     name: str, container: str, made: Any, tmp_path: Path
 ) -> None:
     folder, truth = made
-    file = folder / name / "model.ckpt.index"
-    if container == "npz":
-        file = npz_of(folder / name, tmp_path / "dump.npz")
+    file = file_in(container, folder / name, tmp_path)
     (found,) = lstm_audit.audit(file).files
     assert [entry.reason for entry in found.skipped] == ["unknown-convention"] * len(truth[name])
     drafts = [re.search(r"convention = \[(\{.*\})\]", entry.detail) for entry in found.skipped]
