@@ -16,19 +16,15 @@ from .scene import Scene, Sight, says_cell, says_lstm
 # The first variable of a layer, as Keras 3 calls it, whose folders go by the layers' classes.
 NUMBERED = "vars/0"
 
-KERNEL = re.compile(
-    r"(?:(?P<scope>.*)/)?(?P<cell>[^/]+)/(?P<leaf>kernel|weights|vars/0)(?P<end>:0)?", re.DOTALL
-)
+# Texts: to compile the three takes 2 ms, which a file without such names need not pay at its start.
+KERNEL = r"(?s)(?:(?P<scope>.*)/)?(?P<cell>[^/]+)/(?P<leaf>kernel|weights|vars/0)(?P<end>:0)?"
 BIAS_OF = {"kernel": ("bias", "biases"), "weights": ("biases",), NUMBERED: ("vars/1",)}
 
 # Scopes in which dynamic_rnn, bidirectional_dynamic_rnn, MultiRNNCell, static_rnn and seq2seq's
 # AttentionWrapper run a cell, and nothing but the layers of `LAYERS` beside it.
-SCOPE = re.compile(
-    r"(?:.*/)?(?:\w*rnn(?:_\d+)?|fw|bw|attention_wrapper|(?P<stack>\w*cell)_(?P<k>\d{1,4}))",
-    re.DOTALL,
-)
+SCOPE = r"(?s)(?:.*/)?(?:\w*rnn(?:_\d+)?|fw|bw|attention_wrapper|(?P<stack>\w*cell)_(?P<k>\d{1,4}))"
 # Layers and other cells, by their names.
-LAYERS = re.compile(
+LAYERS = (
     r"(?i)dense|(?:^|_)fc|proj|out(?:put)?s?(?:_|\d|$)|logit|linear|att|embed|norm|conv|head|soft|"
     r"classif|gates?$|candidate|query|key|value|memory|gru|basic_rnn|ugrnn|nas_|highway|minimal|"
     r"intersection|(?:^|_)ran_|sru|mlp|ffn|feed|(?:pre|post|after|before)_"
@@ -74,8 +70,8 @@ def find_fused(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
 
 def _look(name: str, scene: Scene) -> FusedCell | None:
     """The cell that a kernel may be of, by its name and sizes."""
-    seen = KERNEL.fullmatch(name)
-    if seen is None or LAYERS.search(seen["cell"]):
+    seen = re.fullmatch(KERNEL, name)
+    if seen is None or re.search(LAYERS, seen["cell"]):
         return None
     shape = scene.shape(name)
     if len(shape) != 2 or shape[1] % 4 or shape[1] < 8 or shape[0] <= shape[1] // 4:
@@ -88,7 +84,7 @@ def _look(name: str, scene: Scene) -> FusedCell | None:
         return None
     if not bias or _has_others(name, home, scope, scene):
         return None
-    place = SCOPE.fullmatch(scope)
+    place = re.fullmatch(SCOPE, scope)
     stack = scope[: place.start("k")] if place and place["k"] else ""
     number = int(place["k"]) if place and place["k"] else 0
     return FusedCell(scope, seen["cell"], name, bias, *shape, stack, number)
@@ -106,7 +102,7 @@ def _says_it(cell: FusedCell) -> bool:
 
 
 def _is_scope(cell: FusedCell) -> bool:
-    return SCOPE.fullmatch(cell.scope) is not None
+    return re.fullmatch(SCOPE, cell.scope) is not None
 
 
 def _count_by_scope(found: Sequence[FusedCell]) -> dict[str, int]:
