@@ -7,6 +7,7 @@ else lists it.
 
 import importlib
 import os
+from _thread import RLock  # threading's own, whose import takes 1 ms of every start
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Generic, TypeVar
 
@@ -44,6 +45,7 @@ class Registry(Generic[T]):
         self._first = first
         self._entries: dict[str, T] = {}
         self._left: list[str] | None = None
+        self._lock = RLock()  # a module that is imported may ask for a table itself
 
     def add(self, name: str, entry: T) -> T:
         """Register `entry`; two modules may not claim one name."""
@@ -62,10 +64,19 @@ class Registry(Generic[T]):
         """
         sooner = (*likely, *self._first)
         given = 0
-        while given < len(self._entries) or self._import_next(sooner):
-            for entry in list(self._entries.values())[given:]:
+        while fresh := self._entries_from(given, sooner):
+            for entry in fresh:
                 given += 1
                 yield entry
+
+    # Threads that ask at once: one imports, the others wait, so that none of them takes a module
+    # that another one is importing for one that suffices no more, or calls what is half there.
+    def _entries_from(self, given: int, sooner: Sequence[str]) -> list[T]:
+        """The entries after the first `given`, for which modules are imported; none: it has all."""
+        with self._lock:
+            while given >= len(self._entries) and self._import_next(sooner):
+                pass
+            return list(self._entries.values())[given:]
 
     def _import_next(self, sooner: Sequence[str]) -> bool:
         """Import one more module of the package, those of `sooner` first; False when all are
@@ -83,8 +94,9 @@ class Registry(Generic[T]):
         return True
 
     def _fill(self) -> dict[str, T]:
-        while self._import_next(self._first):
-            pass
+        with self._lock:
+            while self._import_next(self._first):
+                pass
         return self._entries
 
     def __getitem__(self, name: str) -> T:

@@ -1,6 +1,7 @@
 """Bytes that know where they lie."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,30 @@ def test_a_registry_imports_no_more_than_it_is_asked_for(
     assert list(shelf.SHELF.each()) == shelf.SHELF.values() == [6, 5, 4]
     with pytest.raises(ValueError, match="registered twice"):
         shelf.SHELF.add("late", 0)
+
+
+def test_threads_that_ask_a_registry_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What one of them imports the others wait for, until all of it is there."""
+    package = tmp_path / "rack"
+    package.mkdir()
+    (package / "__init__.py").write_text(
+        "from lstm_audit.registry import Registry\nRACK = Registry(__name__, first=('slow',))\n"
+    )
+    slow = "import time\ntime.sleep(0.05)\n@RACK.named('slow')\ndef read():\n    return half()\n"
+    (package / "slow.py").write_text(
+        f"from . import RACK\n{slow}time.sleep(0.05)\ndef half():\n    return 0.5\n"
+    )
+    (package / "other.py").write_text("from . import RACK\nRACK.add('other', lambda: 2)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    import rack
+
+    with ThreadPoolExecutor(8) as threads:
+        found = [threads.submit(lambda: next(rack.RACK.each())()) for _ in range(8)]
+        every = threads.submit(lambda: [read() for read in rack.RACK.each()])
+    assert [one.result() for one in found] == [0.5] * 8
+    assert every.result() == [0.5, 2]
 
 
 def test_modules_of_a_package_in_a_zip(tmp_path: Path) -> None:
