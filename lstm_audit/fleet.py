@@ -7,7 +7,7 @@ inputs, and one broken file never hides another.
 import gc
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -57,9 +57,10 @@ def audit(
     are globs over files that are left out, as in .gitignore. `policy` says which rules are on, and
     with which bounds: a `Policy`, a mapping with the keys of the TOML, or a TOML file's path (None:
     the defaults); `numbers_only` leaves out forensics and rules; `units`
-    keeps the numbers of each unit (`Row.units`). `jobs` processes share the files (0: one a core),
-    or any `concurrent.futures.Executor` does: dask's `Client.get_executor()`, mpi4py's, loky's,
-    ray's. Nothing is executed and nothing is written; but `probe` runs one step of every cell of a
+    keeps the numbers of each unit (`Row.units`). `jobs` processes share the files (0: one a core;
+    of files that lie elsewhere, threads), or any `concurrent.futures.Executor` does: dask's
+    `Client.get_executor()`, mpi4py's, loky's, ray's. Nothing is executed and nothing is written;
+    but `probe` runs one step of every cell of a
     live module, says where the weights alone give a wrong number, and measures what is skipped.
     `download` reads the whole of what a web server does not serve by ranges.
 
@@ -197,9 +198,31 @@ def _each(
         from .worker import over_processes  # the same
 
         task = partial(audit_input, request=request._replace(seconds=MAX_SECONDS))
-        here = partial(_audit_here, request=unsignalled)
         jobs = min(jobs, len(inputs)) if isinstance(inputs, Sequence) else jobs
-        yield from over_processes(inputs, task, _fail, jobs, here)
+        with _spreading(unsignalled, jobs) as far:
+            here = partial(_audit_here, request=unsignalled, far=far)
+            yield from over_processes(inputs, task, _fail, jobs, here)
+
+
+Far = Callable[[Input], Results | None]
+
+
+@contextmanager
+def _spreading(request: Request, jobs: int) -> Iterator[Far | None]:
+    """What reads inputs that lie elsewhere in other processes (see `spread`); None where there are
+    too few jobs for that.
+    """
+    from .raw.locators import find_libraries  # 1 ms, which one process need not pay
+    from .spread import Spread, processes_for  # the same
+
+    if processes_for(jobs) == 1:
+        yield None
+        return
+    spread = Spread(partial(audit_input, request=request), jobs, find_libraries())
+    try:
+        yield spread.run
+    finally:
+        spread.stop()
 
 
 def _known(work: Work) -> Results | None:
@@ -210,11 +233,20 @@ def _is_waited_for(work: Work) -> bool:
     return not isinstance(work, Settled) and (work.path == STDIN or is_remote(work.path))
 
 
-def _audit_here(work: Work, request: Request) -> Results | None:
-    """Standard input is this process's own; what lies elsewhere is waited for, not computed."""
+def _audit_here(work: Work, request: Request, far: Far | None) -> Results | None:
+    """Standard input is this process's own; what lies elsewhere is waited for, not computed. None:
+    it is for a process that reads nothing else at the time.
+    """
     if isinstance(work, Settled):
         return work.results
-    return audit_input(work, request) if _is_waited_for(work) else None
+    if not _is_waited_for(work):
+        return None
+    if far is not None:
+        from .raw.locators import is_reached_alike  # 0.2 ms, which local files need not pay
+
+        if is_reached_alike(work.path):
+            return far(work)
+    return audit_input(work, request)
 
 
 def _fail(work: Work, problem: str) -> Results:

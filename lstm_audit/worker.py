@@ -4,9 +4,10 @@ Comes in: a task, and inputs for it. Goes out: their results, in order. Promise:
 that are started see the standard library and this package, and nothing of the working directory or
 the environment; they end when their parent does.
 
-The parent's side is `Worker`, the child's is `serve`: the task goes through a pipe once, then input
-after input, and the results come back through another. A message is its length in eight bytes and a
-pickle, which is safe here: both ends are this program, and what a file says never becomes one.
+The parent's side is `Worker` (one input at a time) or `spread.Shared` (several), the child's is
+`serve`: the task goes through a pipe once, then input after input, and the results come back
+through another. A message is its length in eight bytes and a pickle, which is safe here: both ends
+are this program, and what a file says never becomes one.
 """
 
 import os
@@ -37,7 +38,7 @@ MEMORY = 2 << 30
 
 # -I leaves out the working directory, PYTHON* variables and the user's site; the place of this
 # package comes last, so that no neighbour of it can stand for a module of the standard library.
-START = "import sys; sys.path.append(sys.argv[1]); from lstm_audit.worker import serve; serve()"
+START = "import sys; sys.path += sys.argv[1:]; from lstm_audit.worker import serve; serve()"
 HOME = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 
@@ -60,11 +61,11 @@ class Worker(Generic[Given, WorkerAnswer]):
 
     def run(self, given: Given, seconds: float = SECONDS) -> WorkerAnswer:
         """One input's result; a failure of that input when the process dies or takes too long."""
-        process = self._process or self._start()
+        process = self._process = self._process or start_child(self._task)
         try:
-            _send(_pipe(process.stdin), given)
-            if _ready(_pipe(process.stdout), seconds):
-                result: WorkerAnswer = _receive(_pipe(process.stdout))
+            send(pipe_of(process.stdin), given)
+            if _ready(pipe_of(process.stdout), seconds):
+                result: WorkerAnswer = receive(pipe_of(process.stdout))
                 return result
             problem = f"it took over {seconds:.0f} s to read"
         except (EOFError, BrokenPipeError):
@@ -73,22 +74,34 @@ class Worker(Generic[Given, WorkerAnswer]):
         self._process = None
         return self._fail(given, problem)
 
-    def _start(self) -> "subprocess.Popen[bytes]":
-        """A session of its own: Ctrl-C at the terminal is for the parent alone."""
-        process = self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", START, HOME],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-        )
-        _send(_pipe(process.stdin), self._task)
-        return process
-
     def stop(self) -> None:
         """End the process, whatever it does; whoever waits for its results sees them end."""
         if self._process is not None:
-            self._process.kill()
-            self._process.wait()
+            end_child(self._process)
+
+
+def start_child(
+    task: Callable[[Any], Any], threads: int = 1, libraries: Iterable[str] = ()
+) -> "subprocess.Popen[bytes]":
+    """An interpreter that does the task for whatever input it is sent, `threads` of them at once.
+    `libraries` are folders in which it looks for modules last of all.
+
+    It is a session of its own: Ctrl-C at the terminal is for the parent alone.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-I", "-c", START, HOME, *libraries],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    send(pipe_of(process.stdin), (task, threads))
+    return process
+
+
+def end_child(process: "subprocess.Popen[bytes]") -> None:
+    """End it, whatever it does."""
+    process.kill()
+    process.wait()
 
 
 # A thread for each process does the waiting: reading a pipe releases the interpreter lock, so the
@@ -146,7 +159,7 @@ def _cause(process: "subprocess.Popen[bytes]") -> str:
     return f" ({signal.Signals(-code).name})" if code < 0 else f" (exit code {code})"
 
 
-def _pipe(stream: Any) -> BinaryIO:
+def pipe_of(stream: Any) -> BinaryIO:
     """The end of a pipe that `Popen` was asked for."""
     pipe: BinaryIO = stream
     return pipe
@@ -156,13 +169,13 @@ def _ready(pipe: BinaryIO, seconds: float) -> bool:
     return bool(select.select([pipe], [], [], seconds)[0])
 
 
-def _send(pipe: BinaryIO, value: object) -> None:
+def send(pipe: BinaryIO, value: object) -> None:
     raw = pickle.dumps(value)
     pipe.write(len(raw).to_bytes(8, "little") + raw)
     pipe.flush()
 
 
-def _receive(pipe: BinaryIO) -> Any:
+def receive(pipe: BinaryIO) -> Any:
     """The next message; raises EOFError when the other end is gone."""
     head = pipe.read(8)
     raw = pipe.read(int.from_bytes(head, "little")) if len(head) == 8 else b""
@@ -178,31 +191,59 @@ def serve() -> None:
     os._exit(0)
 
 
-# The reading of further inputs goes on in a thread while a task computes: only so can the child
-# notice that its parent is gone, and not finish a file that nobody waits for.
 def _serve() -> None:
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever prints must not print into the results
-    _limit_memory()
-    task: Callable[[Any], Any] = _receive(source)
+    task, threads = receive(source)
+    _limit_memory(threads)
+    if threads > 1:
+        _serve_many(source, sink, task, threads)
+    else:
+        _serve_one_by_one(source, sink, task)
+
+
+# The reading of further inputs goes on in a thread while a task computes: only so can the child
+# notice that its parent is gone, and not finish a file that nobody waits for. The task has the main
+# thread, which is the only one that takes signals, and so knows deadlines.
+def _serve_one_by_one(source: BinaryIO, sink: BinaryIO, task: Callable[[Any], Any]) -> None:
     waiting: SimpleQueue[Any] = SimpleQueue()
     threading.Thread(target=_listen, args=(source, waiting.put), daemon=True).start()
     while True:
-        _send(sink, task(waiting.get()))
+        send(sink, task(waiting.get()))
+
+
+def _serve_many(source: BinaryIO, sink: BinaryIO, task: Callable[[Any], Any], most: int) -> None:
+    """Numbered inputs, each in a thread. A defect ends the process: the parent gives each input
+    that was under way to a process that has no other, which says what is wrong.
+    """
+    threads, lock = ThreadPoolExecutor(most), threading.Lock()
+
+    def answer(number: int, given: Any) -> None:
+        try:
+            result = task(given)
+            with lock:
+                send(sink, (number, result))
+        except BaseException:  # noqa: BLE001 # whatever it is, nobody would see it in this thread
+            os._exit(1)
+
+    while True:
+        threads.submit(answer, *receive(source))
 
 
 def _listen(source: BinaryIO, put: Callable[[Any], None]) -> None:
     """A thread that only waits sees the parent's end at once, also in the middle of a file."""
     while True:
         try:
-            given = _receive(source)
+            given = receive(source)
         except EOFError:
             os._exit(0)
         put(given)
 
 
-def _limit_memory() -> None:
-    """Where the system lets us, a request for more is a MemoryError, and so that file's error."""
+def _limit_memory(files: int) -> None:
+    """Where the system lets us, a request for more than so many files may take is a MemoryError,
+    and so that file's error.
+    """
     try:
         import resource  # not every system has it
     except ImportError:
@@ -210,4 +251,4 @@ def _limit_memory() -> None:
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     with suppress(ValueError, OSError):  # a lower limit holds already
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, hard))
+        resource.setrlimit(resource.RLIMIT_AS, (files * MEMORY, hard))

@@ -1,9 +1,13 @@
-"""How a locator of each store is written.
+"""How a locator of each store is written, and whether another process reaches it too.
 
-Comes in: a locator without what may be secret. Goes out: nothing, or the form that was expected.
-Promise: one that ends before it names a place is met before any library is asked, whose own texts
-say little.
+Comes in: a locator. Goes out: nothing, or the form that was expected. Promise: one that ends before
+it names a place is met before any library is asked, whose own texts say little.
 """
+
+import os
+import sys
+from importlib.util import find_spec
+from typing import Any
 
 from ..errors import BadPolicy
 
@@ -14,7 +18,9 @@ FORMS |= dict.fromkeys(("http", "https", "ftp", "sftp", "ssh"), "HOST/PATH")
 
 
 def refuse_half(locator: str) -> None:
-    """Raise `BadPolicy` where a locator names no place, or one that cannot be."""
+    """Raise `BadPolicy` where a locator, here without what may be secret, names no place, or one
+    that cannot be.
+    """
     scheme, _, rest = locator.partition("://")
     if scheme not in FORMS:
         return
@@ -34,3 +40,32 @@ def _has_port(host: str) -> bool:
     """Whether what stands behind a host's colon is a port; `[::1]:80` has one."""
     name, colon, port = host.rpartition("]")[2].partition(":")
     return not colon or (port.isascii() and port.isdigit() and bool(name or "]" in host))
+
+
+# The stores that a process reaches by what stands in its environment and in the user's files, and
+# the libraries that read them. Any other file system may live in this process alone (`memory://`).
+STORES = frozenset({"http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "hf"})
+LIBRARIES = frozenset({"fsspec", "s3fs", "gcsfs", "adlfs", "huggingface_hub"})
+
+
+def is_reached_alike(locator: str) -> bool:
+    """Whether a process that is told nothing reads it as this one does: not where a Python program
+    has set options of fsspec, or has put a class of its own in the place of a store's.
+    """
+    scheme = locator.partition("://")[0]
+    config: Any = sys.modules.get("fsspec.config")  # not loaded: nobody has told it anything
+    registry: Any = sys.modules.get("fsspec.registry")
+    if scheme not in STORES or (config is not None and config.conf):
+        return False
+    loaded = registry.registry.get(scheme) if registry is not None else None
+    known = registry.known_implementations.get(scheme, {}) if registry is not None else {}
+    names = [loaded.__module__] if loaded else [known["class"]] if "class" in known else []
+    return all(name.partition(".")[0] in LIBRARIES for name in names)
+
+
+def find_libraries() -> list[str]:
+    """The folder where this process has what reads the stores, such as the user's own one, which an
+    isolated interpreter leaves out; none where there is nothing.
+    """
+    found = find_spec("fsspec")
+    return [os.path.dirname(os.path.dirname(found.origin))] if found and found.origin else []

@@ -13,7 +13,7 @@ from large import SUFFIX, WRITERS, write_safetensors
 from web import LIES, SEVERAL, Web, serving
 
 import lstm_audit
-from lstm_audit import fleet, pipeline
+from lstm_audit import fleet, pipeline, spread
 from lstm_audit.errors import AuditError, BadPolicy, Unreadable
 from lstm_audit.inputs import is_remote, label
 from lstm_audit.raw import attempts
@@ -336,6 +336,25 @@ def test_one_file_that_fails_is_no_others(web: Web) -> None:
     found = lstm_audit.audit([web.url(name) for name in names], jobs=4)
     assert [len(file.rows) for file in found.files] == [4, 4]
     assert [error.path.rpartition("/")[2] for error in found.errors] == ["b.pt", "missing.pt"]
+
+
+def test_many_jobs_are_threads_of_several_processes(
+    web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same answers; the processes that are started read all, and this one nothing."""
+    (web.folder / "b.pt").write_bytes(b"PK\3\4 nothing")
+    names = ["m.pt", "b.pt", "missing.pt", *(f"m.pt?{k}" for k in range(5))]
+    urls = [web.url(name, **SECRET) for name in names]
+    alone = lstm_audit.audit(urls)
+    asked = sorted(web.asked)
+    web.forget()
+    monkeypatch.setattr(spread, "THREADS", 2)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(RemoteSource, "__init__", None)
+    found = lstm_audit.audit(urls, jobs=4)
+    assert found.to_dict() == alone.to_dict()
+    assert sorted(web.asked) == asked
+    assert all(map(hides, found.errors))
 
 
 def test_an_empty_file(web: Web) -> None:
