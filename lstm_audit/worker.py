@@ -170,6 +170,7 @@ def _ready(pipe: BinaryIO, seconds: float) -> bool:
 
 
 def send(pipe: BinaryIO, value: object) -> None:
+    """A message; raises BrokenPipeError when the other end is gone."""
     raw = pickle.dumps(value)
     pipe.write(len(raw).to_bytes(8, "little") + raw)
     pipe.flush()
