@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from children import alive, children, killed_by
 from command import CLEAN, MODEL, TRUNCATED, environment
-from test_workers import alive, children, killed_by
 
 import lstm_audit
 from lstm_audit import fleet, spread

@@ -12,10 +12,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from children import alive, children, killed_by
 from command import CLEAN, MODEL, environment, shadow
 
 import lstm_audit
-from lstm_audit import worker as workers
 from lstm_audit.batches import over_executor
 from lstm_audit.facts import FileAudit, FileError
 from lstm_audit.fleet import SELDOM, _each, _fail, audit_inputs
@@ -25,17 +25,6 @@ from lstm_audit.worker import WINDOW, Worker, in_order
 
 GIVEN = Input(str(MODEL), named=True)
 TASK = partial(audit_input, request=Request(seconds=MAX_SECONDS))
-
-
-def killed_by(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
-    """Children run `code` before every file."""
-    start = workers.START.replace(
-        "serve()",
-        "import lstm_audit.pipeline as p; real = p.audit_input\n"
-        f"def audit_input(given, request):\n    {code}\n    return real(given, request)\n"
-        "p.audit_input = audit_input; serve()",
-    )
-    monkeypatch.setattr(workers, "START", start)
 
 
 def test_a_worker_says_what_this_process_says() -> None:
@@ -237,17 +226,6 @@ def started(tmp_path: Path) -> "subprocess.Popen[bytes]":
     return process
 
 
-def children(pid: int) -> list[int]:
-    """The processes that a process started, as Linux tells them."""
-    try:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            found += (thread / "children").read_text().split()
-    except OSError:
-        return []
-    return sorted({int(child) for child in found})
-
-
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="children are asked of /proc")
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_process_outlives_the_run(sent: signal.Signals, tmp_path: Path) -> None:
@@ -261,13 +239,6 @@ def test_no_process_outlives_the_run(sent: signal.Signals, tmp_path: Path) -> No
     while any(alive(pid) for pid in workers) and time.monotonic() < until:
         time.sleep(0.02)
     assert not any(alive(pid) for pid in workers)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
-    except OSError:
-        return False
 
 
 def test_standard_input_without_end_is_refused() -> None:
