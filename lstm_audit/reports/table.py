@@ -51,7 +51,7 @@ def table(audit: Audit, look: Look) -> str:
     blocks = [
         *_overview(audit, look),
         *([] if _is_long(audit, look) else _file_blocks(audit, look)),
-        [*_without_lstm(audit, look), *_errors(audit, look)],
+        [*_without_rows(audit, look), *_errors(audit, look)],
         closing,
         closing_of(look),
     ]
@@ -232,17 +232,24 @@ def _skipped(file: FileAudit, look: Look) -> list[str]:
     return _remarks("skipped", list(zip(reasons, names, strict=True)), look, fg="yellow")
 
 
-def _without_lstm(audit: Audit, look: Look) -> list[str]:
+def _without_rows(audit: Audit, look: Look) -> list[str]:
+    """The files that hold no LSTM, and those all of whose LSTMs --layers leaves out."""
+    if look.quiet:
+        return []
     empty = [
-        file.path
+        file
         for file in audit.files
         if not (file.rows or file.skipped or file.findings or file.format in SOURCE_FORMATS)
     ]
-    if look.quiet or not empty:
-        return []
-    return _label(
-        "no LSTM", _some([escape(path, PATH_LIMIT, look.ascii) for path in empty], NAMED), look
-    )
+    lines: list[str] = []
+    for label, left_out in (("no LSTM", False), ("left out", True)):
+        paths = [
+            escape(file.path, PATH_LIMIT, look.ascii)
+            for file in empty
+            if bool(file.left_out) == left_out
+        ]
+        lines += _label(label, _some(paths, NAMED), look) if paths else []
+    return lines
 
 
 def _errors(audit: Audit, look: Look) -> list[str]:

@@ -57,6 +57,9 @@ def test_a_pattern_may_match_in_any_file_of_the_run(tmp_path: Path) -> None:
     assert run("audit", "-l", "enc", "-l", "dec", one, two).exit_code == 0
     assert run("audit", "-l", "enc", "-l", "dec", one).exit_code == 2
     assert run("audit", "-j", "2", "-l", "enc", "-l", "dec", one, two).exit_code == 0
+    partly = run("audit", "-l", "enc", one, two)
+    assert f"left out {two}" in partly.stdout
+    assert "no LSTM" not in partly.stdout
 
 
 def test_diff_is_one_run(tmp_path: Path) -> None:
