@@ -29,8 +29,10 @@ from .web import NO_RANGES, Place
 BLOCK = 1 << 12
 
 # Bytes that come with the first request, and with a read near the end: a header of 300 tensors, a
-# directory of 600. They cost less than another round trip.
-HEAD = TAIL = 1 << 16
+# directory of 600. They cost less than another round trip. The block behind the first 64 KiB is the
+# last one where the signature of HDF5 may stand, which every other file is asked for too.
+TAIL = 1 << 16
+HEAD = TAIL + BLOCK
 
 # Bytes that are fetched from a place that nobody announced: the next ones are mostly asked for
 # next.
@@ -41,6 +43,10 @@ BEHIND = 1 << 14
 
 # Bytes between two places that are fetched with them: cheaper than one more request.
 MAX_GAP = 1 << 15
+
+# The same between the structures of a file where a request brings one range alone: a matrix of 64
+# units or more, as long as the whole file takes no more than `ENOUGH`.
+MAX_BRIDGE, ENOUGH = 1 << 17, 472 << 10
 
 # Blocks of one file that are kept: 8 MiB.
 MAX_CACHED = 1 << 11
@@ -118,6 +124,7 @@ class RemoteSource:
         self._store = open_store(locator)
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
         self._lock = threading.Lock()
+        self._came = 0  # bytes
         self.facts, head = attempt(lambda: self._store.look(HEAD))
         self.size = self.facts.size
         # A small file came with its head: nothing of it is far any more, and nothing is planned.
@@ -193,6 +200,8 @@ class RemoteSource:
         missing = sorted(wanted - self._blocks.keys())[:most]
         if missing:
             left = _join_blocks(missing, self.size)
+            if more and not self._store.takes_lists:  # else a gap costs no request
+                left = _bridge(left, ENOUGH - self._came)
             attempt(lambda: self._fetch_left(left, more))
 
     def _fetch_left(self, left: list[Place], more: bool) -> None:
@@ -210,6 +219,7 @@ class RemoteSource:
 
     def _keep(self, start: int, data: bytes) -> None:
         """Cut into blocks what begins at one; the last is whole only where the file ends."""
+        self._came += len(data)
         for at in range(0, len(data), BLOCK):
             block = data[at : at + BLOCK]
             if len(block) == BLOCK or start + at + len(block) == self.size:
@@ -249,3 +259,16 @@ def _join_blocks(blocks: Sequence[int], size: int) -> list[Place]:
     cuts = [k for k, (a, b) in enumerate(pairwise(blocks), 1) if (b - a - 1) * BLOCK > MAX_GAP]
     runs = [blocks[a:b] for a, b in pairwise([0, *cuts, len(blocks)])]
     return [(run[0] * BLOCK, min((run[-1] + 1) * BLOCK, size)) for run in runs]
+
+
+def _bridge(places: Sequence[Place], room: int) -> list[Place]:
+    """Sorted places, the nearest of them joined as long as all together have room."""
+    joined = list(places)
+    room -= sum(stop - start for start, stop in places)
+    while len(joined) > 1:
+        gap, k = min((b[0] - a[1], k) for k, (a, b) in enumerate(pairwise(joined)))
+        if gap > min(room, MAX_BRIDGE):
+            break
+        joined[k : k + 2] = [(joined[k][0], joined[k + 1][1])]
+        room -= gap
+    return joined

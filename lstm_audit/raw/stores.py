@@ -48,11 +48,13 @@ class Store(Protocol):
 
     `look` gives its facts, with its first `n` bytes where they come in the same answer (else
     none). `fetch` gives ranges, or the errors that came in their place. `is_held`: each answer
-    was held against the first one's version, so that nothing need be asked at the end. `more`: what
-    comes will tell of further places.
+    was held against the first one's version, so that nothing need be asked at the end.
+    `takes_lists`: several ranges may come of one request. `more`: what comes will tell of further
+    places.
     """
 
     is_held: bool
+    takes_lists: bool
 
     def look(self, n: int) -> tuple[Facts, bytes]: ...
     def fetch(self, places: Sequence[Place], more: bool) -> list[bytes | Exception]: ...
@@ -64,7 +66,8 @@ def open_store(locator: str) -> Store:
     scheme = locator.partition("://")[0]
     if scheme in WEB:
         web = Web(files, path)
-        return Answering(files.loop, web.ask, web.ask_together)
+        together = None if web.gives_one_range else web.ask_together
+        return Answering(files.loop, web.ask, together)
     if scheme in OBJECTS and all(hasattr(files, name) for name in OBJECTS[scheme][1]):
         kind, _ = OBJECTS[scheme]
         return Answering(files.loop, kind(files, path).ask)
@@ -91,6 +94,7 @@ class Answering:
 
     def __init__(self, loop: Any, ask: Ask, together: AskTogether | None = None) -> None:
         self._loop, self._ask, self._together = loop, ask, together
+        self.takes_lists = together is not None
         self._facts: Facts | None = None
         self._asked = 1  # requests; the first one is `look`
         self._joins = False  # whether several ranges came in one answer before
@@ -148,7 +152,7 @@ def _hold(answer: Answer, facts: Facts, start: int, stop: int) -> None:
 class Listing:
     """Any other store of fsspec: it says what a file is when it is asked for that alone."""
 
-    is_held = False
+    is_held = takes_lists = False
 
     def __init__(self, files: Any, path: str) -> None:
         self._files, self._path = files, path

@@ -63,6 +63,11 @@ class Web:
     def __init__(self, files: Any, url: str) -> None:
         self._files, self._url = files, url
 
+    @property
+    def gives_one_range(self) -> bool:
+        """Whether its host was asked for several ranges before, and did not give them."""
+        return urlsplit(self._url).netloc in _hosts_of_one_range
+
     async def _get(self, places: Sequence[Place]) -> Any:
         """A request for these ranges, to be entered."""
         session = await self._files.set_session()
@@ -96,15 +101,14 @@ class Web:
         """What one request brings of several ranges: all, some or none. Whoever asked asks for the
         others one by one.
         """
-        host = urlsplit(self._url).netloc
-        if host in _hosts_of_one_range:
+        if self.gives_one_range:
             return {}
         async with await self._get(places) as answer:
             if answer.status in BUSY:
                 answer.raise_for_status()
             found = await _read_together(answer, places) if answer.status == 206 else {}
         if len(found) < len(places):
-            _hosts_of_one_range.add(host)
+            _hosts_of_one_range.add(urlsplit(self._url).netloc)
         return found
 
 

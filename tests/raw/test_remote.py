@@ -19,6 +19,7 @@ from lstm_audit.inputs import is_remote, label
 from lstm_audit.raw import attempts
 from lstm_audit.raw import web as web_store
 from lstm_audit.raw.remote import BLOCK, RemoteSource
+from lstm_audit.raw.source import FileSource
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec reads what lies elsewhere: .[remote]")
 
@@ -224,6 +225,48 @@ def test_an_h5_takes_a_request_a_level(hidden: int, spread: bool, libver: str, w
     assert web.requests <= 4 + chain, web.asked
     assert len(web.rounds) <= 4 + chain, web.rounds
     assert web.bytes <= 512 << 10
+
+
+@pytest.mark.parametrize(
+    ("hidden", "spread", "requests"),
+    [(32, False, 2), (48, False, 2), (64, False, 5), (256, False, 10), (256, True, 13)],
+)
+def test_an_h5_where_each_request_is_one_range(
+    hidden: int, spread: bool, requests: int, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small matrices are read along with what lies between them. Large ones part more places than
+    six, each of which holds something that is needed: then few requests more than these are made.
+    """
+    pytest.importorskip("h5py", reason="h5py writes the large file: .[references]")
+    monkeypatch.setattr(web_store, "_hosts_of_one_range", {f"127.0.0.1:{web.port}"})
+    path = WRITERS["h5"](web.folder / "large.h5", hidden, spread)
+    places = []
+    read = FileSource.read
+    monkeypatch.setattr(
+        FileSource, "read", lambda self, at, n: places.append((at, at + n)) or read(self, at, n)
+    )
+    here = [row.measures for row in lstm_audit.audit(path)]
+    web.latency = 0.05
+    assert [row.measures for row in lstm_audit.audit(web.url(path.name)).rows] == here
+    assert not any("," in asked for asked in web.asked)
+    assert (web.requests, len(here)) == (requests, 4), web.asked
+    assert len(web.rounds) <= 4
+    assert web.bytes <= 512 << 10
+    fewest = fewest_ranges(places, 512 << 10)
+    assert requests <= 6 or fewest in (requests, requests - 1)
+
+
+def fewest_ranges(places: list[tuple[int, int]], most: int) -> int:
+    """How few ranges hold all these bytes without bringing more than `most`: the nearest joined."""
+    gaps, total, end = [], 0, 0
+    for start, stop in sorted(places):
+        if start > end:
+            gaps.append(start - end)
+        total += max(0, stop - max(start, end))
+        end = max(end, stop)
+    while gaps and total + min(gaps) <= most:
+        total += gaps.pop(gaps.index(min(gaps)))
+    return len(gaps) + 1
 
 
 @pytest.mark.parametrize("several", SEVERAL)
