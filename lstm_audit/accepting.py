@@ -63,9 +63,7 @@ class Holding:
         self._folder, self._request = baseline.folder, request
         self._policy = request.policy or Policy()
         self._names: list[str] = []
-        self._left: dict[str, dict[str, Accepted]] = {}
-        for key, entry in baseline.entries.items():
-            self._left.setdefault(entry.path, {})[key] = entry
+        self._left = _by_path(baseline)
 
     def hold(self, results: Results) -> Results:
         """The results without the findings that are accepted."""
@@ -89,6 +87,51 @@ class Holding:
         """Raise `BadPolicy` for an entry of a file that is neither in the run nor on disk."""
         left = {key: entry for part in self._left.values() for key, entry in part.items()}
         refuse_gone(Baseline(self._folder, left), self._names)
+
+
+# The same for an update: of each file its findings become entries, which the baseline will hold,
+# and the file is let go.
+class Accepting:
+    """A run accepted into a baseline input by input: `hold` the results of each, in any order, then
+    `finish` writes it. `known` and `stale` are as those of `Holding`, of a run that has none left.
+    """
+
+    def __init__(self, path: str, request: Request) -> None:
+        self._old = load_baseline(path) if os.path.exists(path) else empty_baseline(path)
+        self.known, self.stale = 0, list[Accepted]()
+        self._path, self._request = path, request
+        self._entries: dict[str, Accepted] = {}
+        self._left = _by_path(self._old)
+
+    def hold(self, results: Results) -> Results:
+        """The results without findings: all of them are accepted."""
+        for one in results:
+            if isinstance(one, FileAudit):
+                left = self._left.pop(relative_to(one.path, self._old.folder), {})
+                self._accept(Audit((one,)), left)
+        return tuple(
+            one._replace(findings=()) if isinstance(one, FileAudit) else one for one in results
+        )
+
+    def _accept(self, audit: Audit, left: dict[str, Accepted]) -> None:
+        policy, folder = self._request.policy or Policy(), self._old.folder
+        judged = could_find(audit, policy, folder, self._request.layers)
+        updated = update(Baseline(folder, left), audit.findings, judged)
+        self._entries |= updated.entries
+
+    def finish(self) -> None:
+        """Write the baseline; of files that are not in the run, what may be there stays in it."""
+        for left in self._left.values():
+            self._accept(Audit(()), left)
+        save_baseline(Baseline(self._old.folder, self._entries), self._path)
+
+
+def _by_path(baseline: Baseline) -> dict[str, dict[str, Accepted]]:
+    """The entries of each file, by their keys."""
+    found: dict[str, dict[str, Accepted]] = {}
+    for key, entry in baseline.entries.items():
+        found.setdefault(entry.path, {})[key] = entry
+    return found
 
 
 def hold_against(path: str, request: Request, updates: bool) -> Hold:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from ..errors import BadPolicy
 from ..facts import Audit, Finding
@@ -17,6 +18,9 @@ from .forms import GivenOptions
 from .options import FIXES, VERDICT
 from .output import emit
 from .runs import allowed_biases, audit_given, draws_units, list_inputs, read_policy_and_flags
+
+if TYPE_CHECKING:
+    from ..accepting import Accepting, Holding
 
 EPILOG = """\b
 Examples:
@@ -77,7 +81,7 @@ def _needs_all(given: GivenOptions) -> bool:
     whole = [row for row in (*VERDICT[:2], *FIXES) if getattr(given, row.name)]
     if whole and given.resume:
         raise BadPolicy(f"--resume and {whole[0].spellings[-1]} exclude each other")
-    return any(row.name != "baseline" for row in whole)
+    return any(row in FIXES for row in whole)
 
 
 def _check_one_by_one(
@@ -85,11 +89,8 @@ def _check_one_by_one(
 ) -> int:
     from .streamed import run_streaming  # 3 ms that a check of few files need not pay
 
-    running, holding = Running(policy, given.allow_skipped), None
-    if given.baseline is not None:
-        from ..accepting import Holding  # 5 ms that only a baseline needs
-
-        holding = Holding(given.baseline, request)
+    running = Running(policy, given.allow_skipped)
+    holding = _open_baseline(given, request)
 
     def close() -> str:
         if holding is not None:
@@ -102,6 +103,15 @@ def _check_one_by_one(
     kept = [policy.file, given.baseline]
     run_streaming(given, request, inputs, kept, policy.fail_on, running, close, holding)
     return exits.of_check(running.outcome, exit_zero=given.exit_zero)
+
+
+def _open_baseline(given: GivenOptions, request: Request) -> "Accepting | Holding | None":
+    """What holds a run against the baseline, or accepts it into one; None where none is given."""
+    if given.baseline is None:
+        return None
+    from ..accepting import Accepting, Holding  # 5 ms that only a baseline needs
+
+    return (Accepting if given.update_baseline else Holding)(given.baseline, request)
 
 
 def _look(given: GivenOptions, request: Request, inputs: Sequence[Input]) -> tuple[Audit, Audit]:

@@ -40,7 +40,7 @@ from .report_files import is_stream
 from .runs import allowed_biases
 
 if TYPE_CHECKING:
-    from ..accepting import Holding
+    from ..accepting import Accepting, Holding
 
 
 # A run over a million files must not keep a million results. Reports that are rows (jsonl, csv) are
@@ -54,11 +54,11 @@ def run_streaming(
     fail_on: str = "never",
     running: Running | None = None,
     close: Callable[[], str] = str,
-    holding: "Holding | None" = None,
+    holding: "Accepting | Holding | None" = None,
 ) -> Totals:
     """The whole run. `kept` are files that no report may overwrite; `running` is told all results,
     and `close` gives the verdict's line when they are there. `holding` takes out what a baseline
-    accepts.
+    accepts, or is made to accept.
     """
     names = report_names(given)
     if given.statistics:
@@ -110,7 +110,7 @@ class Streaming:
         given: GivenOptions,
         request: Request,
         running: Running | None,
-        holding: "Holding | None",
+        holding: "Accepting | Holding | None",
     ) -> None:
         self.given, self.request, self.running, self.holding = given, request, running, holding
         self.tally, self.witnesses = Tally(), Witnesses(request.layers, request.policy)

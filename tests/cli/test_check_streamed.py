@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 from command import CLEAN, MODEL, run
 
 from lstm_audit import accepting
@@ -21,19 +22,18 @@ def fill(folder: Path) -> None:
     (folder / "broken.pt").write_bytes(b"PK\3\4")
 
 
-def in_both_ways(monkeypatch: pytest.MonkeyPatch, *words: object) -> list[object]:
-    """A check that keeps all results, and one that keeps none."""
-    done = []
-    needs_all = check_command._needs_all
-    for whole in (True, False):
-        with monkeypatch.context() as patched:
-            if whole:
-                patched.setattr(check_command, "_needs_all", lambda given: True)
-            else:
-                patched.setattr(check_command, "_needs_all", needs_all)
-                patched.setattr(check_command, "_look", None)
-            done.append(run("check", *words))
-    return done
+def check(monkeypatch: pytest.MonkeyPatch, whole: bool, *words: object) -> Result:
+    """A check that keeps all results, or none."""
+    with monkeypatch.context() as patched:
+        if whole:
+            patched.setattr(check_command, "_needs_all", lambda given: True)
+        else:
+            patched.setattr(check_command, "_look", None)
+        return run("check", *words)
+
+
+def in_both_ways(monkeypatch: pytest.MonkeyPatch, *words: object) -> list[Result]:
+    return [check(monkeypatch, whole, *words) for whole in (True, False)]
 
 
 def change(case: str, folder: Path, known: Path) -> tuple[str, ...]:
@@ -89,6 +89,33 @@ def test_the_same_whether_results_are_kept(
         else:
             assert lines[0] == lines[1]
             assert whole.stdout == streamed.stdout
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_same_baseline_is_written(
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the run judged is replaced, and nothing else."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    fill(folder)
+    known = folder / "known.json"
+    words = ("--baseline", known, "--update-baseline", "--fail-on", "info", "-f", "csv", folder)
+    run("check", *words)
+    more = change(case, folder, known)
+    before = known.read_bytes()
+    written = []
+    for whole in (True, False):
+        known.write_bytes(before)
+        done = check(monkeypatch, whole, *more, *words)
+        written.append((done.exit_code, done.stdout, done.stderr, known.read_bytes()))
+    assert written[0] == written[1]
+    unchanged = case in ("known", "unreadable", "outside", "rule that is off")
+    assert (json.loads(written[0][3]) == json.loads(before)) == unchanged
+    run("check", *words[:-1], MODEL)  # of other files all is kept that is there
+    assert set(json.loads(written[1][3])["entries"]) == set(
+        json.loads(known.read_text())["entries"]
+    )
 
 
 def test_no_results_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
