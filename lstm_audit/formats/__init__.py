@@ -140,7 +140,8 @@ class Checkpoint(NamedTuple):
     be checkpoints of their own. `counters` are the numbers by which the file itself says how far
     training had come. `twins`: by the name of a tensor, that of another in which the same numbers
     are stored again. `optimizers` are the parameter groups of the optimizers that lie beside the
-    model.
+    model. `worked_out` keeps what follows from the header alone, by name: all files of this format
+    with this very header share it; None where the reader knows of no other file.
     """
 
     format: str
@@ -156,6 +157,7 @@ class Checkpoint(NamedTuple):
     twins: Mapping[str, str] = {}
     around: tuple[tuple[str, str], ...] = ()
     optimizers: tuple[ParameterGroup, ...] = ()
+    worked_out: dict[str, Any] | None = None
 
     @property
     def holds_nothing(self) -> bool:

@@ -58,17 +58,35 @@ class Found(NamedTuple):
     lookalikes: tuple[Lookalike, ...] = ()
 
 
+def find_lstms(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Found:
+    """Every LSTM of a checkpoint; raises `MalformedFile` when a tensor that matters is broken.
+
+    `declared` are the user's own conventions, which are asked first.
+    """
+    kept = checkpoint.worked_out
+    if kept is None or declared:
+        return find_anew(checkpoint, declared)
+    if "met" not in kept:  # the only file, or the first of a run: it need not pay for others
+        kept["met"] = True
+        return find_anew(checkpoint)
+    from .recall import recall, remember  # 0.5 ms that a single file need not wait for
+
+    if "found" not in kept:
+        found = find_anew(checkpoint)
+        kept["found"] = remember(found, checkpoint)
+        return found
+    again = kept["found"] and recall(kept["found"], checkpoint)
+    return again or find_anew(checkpoint)
+
+
 # The order of the steps is the order of trust. Names of optimizers and averaged copies go first,
 # since they repeat every name of the model. Then the rows of the table, each over what the rows
 # before it left: a name has one meaning, and earlier rows are the narrower ones. What remains is
 # weighed in three ways: does it enter the gate of an LSTM that was found (`extra`), is it a
 # recurrence of no known convention (`unknown`), or was it something a reader had to give up on
 # (`_relevant`). Only then are second names of one storage merged, because merging needs all rows.
-def find_lstms(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Found:
-    """Every LSTM of a checkpoint; raises `MalformedFile` when a tensor that matters is broken.
-
-    `declared` are the user's own conventions, which are asked first.
-    """
+def find_anew(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Found:
+    """The walk over all names; see `find_lstms`."""
     # Each row is first asked by one substring test over all names joined: most rows of the table
     # leave a file without having looked at a single name.
     names, skipped = drop_trainer_state(checkpoint)

@@ -47,6 +47,11 @@ class Tensors(Mapping[str, Tensor], Generic[Claimed]):
             known = self._shapes[name] = self[name].shape if claimed is None else claimed
         return known
 
+    @property
+    def located(self) -> Mapping[str, Tensor]:
+        """Those that were asked for so far, in that order."""
+        return self._built
+
     def __getitem__(self, name: str) -> Tensor:
         built = self._built.get(name)
         if built is None:

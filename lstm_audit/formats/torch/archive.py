@@ -18,7 +18,7 @@ from ...wire.pickle import Call, Decoded, Persistent, decode
 from ...wire.zip import STORED, Member, read_entries
 from ...wire.zip_body import body
 from .legacy import Envelope, envelope
-from .storage import Locate, Storage, claims_of, read_persistent_id
+from .storage import Locate, Storage, StorageClaim, claims_of, read_persistent_id
 
 MAX_REMEMBERED = (
     1 << 15
@@ -95,7 +95,7 @@ def open_pickle(
     """Decode a record that refers to storages in `folder`, whose names end with `suffix`."""
     span = archive.record(record)
     decoded, worked_out = _decoded(span)
-    return envelope(decoded, span, _locator(archive, folder, suffix), worked_out)
+    return envelope(decoded, span, _locator(archive, folder, suffix, worked_out), worked_out)
 
 
 def _decoded(span: Span) -> tuple[Decoded, dict[str, Any]]:
@@ -126,15 +126,14 @@ def _decode(span: Span) -> Decoded:
     return decoded
 
 
-def _locator(archive: Archive, folder: str, suffix: str) -> Locate:
+def _locator(archive: Archive, folder: str, suffix: str, worked_out: dict[str, Any]) -> Locate:
     big_endian = _byteorder(archive) == b"big"
+    claims: dict[object, StorageClaim] = worked_out.setdefault("claims", {})
 
     def locate(reference: object) -> Storage:
-        if type(reference) is not Persistent:
-            raise MalformedFile("a tensor's storage is no persistent id")
-        claim = read_persistent_id(reference.pid)
-        if claim.view is not None or len(reference.pid) != 5:
-            raise MalformedFile("a persistent id of a zip holds a storage view")
+        claim = claims.get(reference) if type(reference) is Persistent else None
+        if claim is None:
+            claim = claims[reference] = _claim(reference)
         record = f"{folder}/{claim.key}{suffix}"
         span = archive.record(record)
         if span.size != claim.size:
@@ -143,6 +142,16 @@ def _locator(archive: Archive, folder: str, suffix: str) -> Locate:
         return Storage(claim.dtype, span, big_endian)
 
     return locate
+
+
+def _claim(reference: object) -> StorageClaim:
+    """What a tensor's first argument claims of its storage."""
+    if type(reference) is not Persistent:
+        raise MalformedFile("a tensor's storage is no persistent id")
+    claim = read_persistent_id(reference.pid)
+    if claim.view is not None or len(reference.pid) != 5:
+        raise MalformedFile("a persistent id of a zip holds a storage view")
+    return claim
 
 
 def announce_storages(archive: Archive, calls: Iterable[Call], folder: str = "data") -> None:

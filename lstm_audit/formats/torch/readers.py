@@ -11,9 +11,10 @@ from ...errors import MalformedFile, Skipped, UnknownFormat
 from ...raw.span import Span
 from ...raw.tensor import Tensor
 from ...raw.tensors import Tensors
+from ...tuples import NamedTuple
 from ...wire.pickle import Call, decode
 from ...wire.zip import is_zip
-from .. import Beside, Checkpoint, Format, Trailing, counters_in, reader
+from .. import Beside, Checkpoint, Format, ParameterGroup, Trailing, counters_in, reader
 from .archive import CONFIG, Archive, announce_storages, open_archive, open_pickle
 from .dialect import contents, items_of
 from .legacy import Envelope, envelope, is_legacy, open_legacy
@@ -148,7 +149,7 @@ def _checkpoint(
     `beside` is what other pickles of the file would import. `announce` is told which tensors will
     be asked for.
     """
-    found = contents(opened)
+    found, facts = contents(opened), _trainer_facts(opened)
 
     def build(name: str, call: Call) -> Tensor:
         return rebuild(call, opened)
@@ -170,9 +171,27 @@ def _checkpoint(
         files={
             path: opened.chunks[chunk.start : chunk.stop] for path, chunk in found.files.items()
         },
-        counters=counters_in(items_of(opened.value)),
-        optimizers=find_groups(opened.value, opened.chunks.budget),
+        counters={**facts.counters},
+        optimizers=facts.optimizers,
+        worked_out=opened.worked_out,
     )
+
+
+class TrainerFacts(NamedTuple):
+    """What a trainer wrote of itself beside the weights."""
+
+    counters: dict[str, int]
+    optimizers: tuple[ParameterGroup, ...]
+
+
+def _trainer_facts(opened: Envelope) -> TrainerFacts:
+    """The same for all files with one pickle, and so looked for once."""
+    facts: TrainerFacts | None = opened.worked_out.get("facts")
+    if facts is None:
+        counters = counters_in(items_of(opened.value))
+        facts = TrainerFacts(counters, find_groups(opened.value, opened.chunks.budget))
+        opened.worked_out["facts"] = facts
+    return facts
 
 
 def _scripted(archive: Archive) -> Checkpoint:
@@ -180,6 +199,7 @@ def _scripted(archive: Archive) -> Checkpoint:
     constants.
     """
     checkpoint = _checkpoint("torchscript", open_pickle(archive), imports_beside(archive, MAIN))
+    checkpoint = checkpoint._replace(worked_out=None)  # its code says something, too
     if not any(name.startswith("constants/") for name in archive.members) or not _runs_lstm(
         archive
     ):

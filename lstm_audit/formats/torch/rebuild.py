@@ -11,6 +11,7 @@ from ...raw.dtypes import DTYPES, NUMPY_CODES, DType
 from ...raw.span import Span
 from ...raw.tensor import MAX_DIMS, Tensor, numpy_array, view
 from ...raw.words import show
+from ...tuples import NamedTuple
 from ...wire.pickle import Call, Global, Persistent, PickledBytes
 from ...wire.zip import is_zip
 from .archive import open_archive, open_pickle
@@ -33,10 +34,43 @@ OPENING = 100  # steps of the budget that a nested file takes, however small it 
 _NESTED = ("torch.storage", "_load_from_bytes")
 
 
+class TensorLayout(NamedTuple):
+    """What a call says of a tensor, checked, but for the place of its storage: every file with the
+    same pickle has that. `first` and `size` are in bytes.
+    """
+
+    storage: Persistent
+    dtype: DType
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    negated: bool
+    first: int
+    size: int
+
+
+# The files of a run share one pickle, whose calls are checked once. What is left for each file is
+# its own: where the storage lies, and that it has the size that the pickle claims.
 def rebuild(call: Call, envelope: Envelope) -> Tensor:
     """The tensor, located in the file; raises `MalformedFile` when the arguments do not fit
     together.
     """
+    layouts: dict[Call, TensorLayout] = envelope.worked_out.setdefault("layouts", {})
+    known = layouts.get(call)
+    storage = envelope.locate(known.storage) if known else None
+    if known and storage and not storage.big_endian:
+        part = storage.span[known.first : known.first + known.size]
+        return Tensor(known.dtype, known.shape, known.strides, part, False, known.negated)
+    innermost, tensor = _rebuild_anew(call, envelope)
+    reference = innermost.args[0] if innermost.args else None
+    if type(reference) is Persistent and not tensor.big_endian:
+        dtype, shape, strides, span, _, negated = tensor
+        first = innermost.args[1] * dtype.itemsize
+        layouts[call] = TensorLayout(reference, dtype, shape, strides, negated, first, span.size)
+    return tensor
+
+
+def _rebuild_anew(call: Call, envelope: Envelope) -> tuple[Call, Tensor]:
+    """The call inside of all wrappers, and the tensor that it makes."""
     layers = list(wrapped_calls(call))
     for layer in layers:
         if detail := find_trouble(layer):
@@ -51,7 +85,7 @@ def rebuild(call: Call, envelope: Envelope) -> Tensor:
     for layer in layers:
         if layer.function in DEVICE_COPIES:
             _refuse_conversion(layer, tensor)
-    return tensor
+    return innermost, tensor
 
 
 def _refuse_conversion(call: Call, tensor: Tensor) -> None:
