@@ -2,13 +2,15 @@
 machine. Other numbers of files than the usual ones draw no picture.
 
 `http`: a server on this machine that waits 50 ms before each answer: round trips and bytes of a
-file of a gigabyte, files/s of a thousand small ones by threads. `local`: files/s and peak memory of
+file of a gigabyte, files/s of a thousand small ones by threads, and what computing they take: other
+programs stretch the one, not the other. `local`: files/s and peak memory of
 1,000 to 20,000 files by the time of computing, which other programs do not stretch, into docs/explanation/registry.svg, and what 10^6 and 10^7 would take. `dask`:
 two workers against one, each with one thread. Ratios are of one run; the load is printed with them.
 """
 
 import json
 import os
+import resource
 import subprocess
 import sys
 import tempfile
@@ -37,6 +39,18 @@ def fill(folder: Path, files: int, each: int = 100) -> None:
         os.link(source, below / f"{k % each}.pt")
 
 
+def computed(server: int) -> float:
+    """Seconds of computing of this process, of those that it started and that ended, and of the
+    server, which on this machine takes its share.
+    """
+    own, ended = (
+        resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+    ticks = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()[11:13]
+    seconds = sum(map(int, ticks)) / os.sysconf("SC_CLK_TCK")
+    return seconds + sum(one.ru_utime + one.ru_stime for one in (own, ended))
+
+
 def http() -> None:
     import lstm_audit
 
@@ -61,11 +75,14 @@ def http() -> None:
             for threads in (1, 8, 64):
                 n = 40 if threads == 1 else 200 if threads == 8 else 1000
                 urls = [f"{base}/small.pt?{k}" for k in range(n)]
-                start = time.perf_counter()
+                start, before = time.perf_counter(), computed(server.pid)
                 found = lstm_audit.audit(urls, jobs=threads)
-                took = time.perf_counter() - start
+                took, spent = time.perf_counter() - start, computed(server.pid) - before
                 assert len(found.files) == n, found.errors
-                print(f"{n} files, {threads:2} threads: {n / took:6.1f} files/s")
+                print(
+                    f"{n} files, {threads:2} threads: {n / took:6.1f} files/s, "
+                    f"{spent / n * 1e3:.1f} ms of computing each, {spent / took:.2f} cores at it"
+                )
         finally:
             server.terminate()
 
