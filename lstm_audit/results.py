@@ -20,7 +20,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from .errors import AuditError
 from .fact_json import json_number
 from .facts import FileAudit, FileError, Json, Stamp
-from .inputs import STDIN, Input, is_remote, label, open_source, sibling
+from .inputs import STDIN, Input, is_remote, label, sibling
 from .pipeline import Request, Results
 from .tuples import NamedTuple
 from .version import __version__
@@ -140,8 +140,22 @@ def stamp_of(given: Input) -> Stamp | None:
     if given.path == STDIN or given.problem:
         return None
     if given.facts is not None:
-        return Stamp(label(given.path), given.facts[0], given.facts[1])
+        return None if given.facts == UNSAID else Stamp(label(given.path), *given.facts)
     return stamp_of_path(given.path)
+
+
+UNSAID = (-1, "")
+"""The facts of an input that was asked for them and did not say them."""
+
+
+def with_facts(given: Input) -> Input:
+    """An input that lies elsewhere with its size and version, for which it is asked; another one as
+    it is.
+    """
+    if given.facts is not None or not is_remote(given.path):
+        return given
+    stamp = stamp_of(given)
+    return given._replace(facts=UNSAID if stamp is None else (stamp.size, stamp.version))
 
 
 def stamp_of_path(path: str) -> Stamp | None:
@@ -151,8 +165,9 @@ def stamp_of_path(path: str) -> Stamp | None:
         if not is_remote(file):
             found = os.stat(file)
             return Stamp(label(path), found.st_size, str(found.st_mtime_ns))
-        with open_source(file) as source:
-            return Stamp(label(path), *source.stamp)
+        from .raw.remote import look_up  # 40 ms, which local files need not pay
+
+        return Stamp(label(path), *look_up(file))
     except (OSError, ValueError, AuditError):
         return None
 

@@ -21,7 +21,7 @@ from ..policy.verdict import Running
 from ..reports import REPORTS, Look, Streamed, digest_of, stream_of
 from ..reports.words import counted, describe_error, escape
 from ..results import head_of
-from ..resume import Resumed
+from ..resume import Resumed, ask_ahead
 from ..statistics import WORST, Statistics, Tally
 from .executors import executor_of
 from .forms import GivenOptions
@@ -143,6 +143,8 @@ class Streaming:
         self, inputs: Iterable[Input], resumed: Resumed | None
     ) -> Iterator[tuple[Input, Results]]:
         executor, jobs = executor_of(self.given), self.given.jobs or os.cpu_count() or 1
+        if resumed is not None and any(map(is_remote, self.given.paths)):
+            inputs = ask_ahead(inputs, jobs)
         tasks: Iterable[Task] = inputs if resumed is None else map(resumed.take, inputs)
         for task, found in stream(tasks, self.request, jobs, executor):
             if isinstance(task, Input):

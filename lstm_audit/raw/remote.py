@@ -97,6 +97,12 @@ def _facts_of(info: dict[str, Any]) -> Facts | None:
     return Facts(size, version) if isinstance(size, int) and version else None
 
 
+def look_up(locator: str) -> Facts:
+    """Size and version of a file, for as few of its bytes as its store gives them."""
+    store = open_store(locator)
+    return attempt(lambda: store.look(1))[0]
+
+
 def open_remote(
     locator: str, name: str, budget: Budget | None = None, download: bool = False
 ) -> "RemoteSource | Downloaded":

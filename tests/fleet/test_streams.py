@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from random import Random
@@ -19,6 +20,7 @@ from lstm_audit.fleet import audit_inputs
 from lstm_audit.inputs import Input, expand
 from lstm_audit.pipeline import Request, audit_input
 from lstm_audit.results import dump_fact, line_of, load_fact, read_line, stamp_of
+from lstm_audit.resume import ask_ahead
 
 FIXTURES = CLEAN.parent
 EVERYTHING = [FIXTURES / name for name in ("clean", "flawed", "hostile", "mixed")]
@@ -200,6 +202,19 @@ def test_check_and_its_verdict(registry: Path) -> None:
     baseline = run("check", "--resume", str(file), "--baseline", "b.json", str(registry))
     assert baseline.exit_code == 2
     assert "exclude each other" in baseline.stderr
+
+
+def test_inputs_elsewhere_are_asked_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What each of them is, before it is read; in the order of the inputs all the same."""
+    meeting = threading.Barrier(4)
+
+    def ask(given: Input) -> Input:
+        meeting.wait(30)
+        return given._replace(facts=(1, given.path))
+
+    monkeypatch.setattr("lstm_audit.resume.with_facts", ask)
+    inputs = [Input(f"https://host/{k}.pt", named=True) for k in range(8)]
+    assert [given.facts for given in ask_ahead(inputs, 4)] == [(1, one.path) for one in inputs]
 
 
 def test_jobs_and_resume(registry: Path) -> None:

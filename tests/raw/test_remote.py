@@ -400,6 +400,22 @@ def test_many_jobs_are_threads_of_several_processes(
     assert all(map(hides, found.errors))
 
 
+def test_a_run_that_goes_on_asks_for_a_byte_of_each(web: Web, tmp_path: Path) -> None:
+    """By many threads as by one; what failed is read again."""
+    urls = [web.url(name, **SECRET) for name in ("m.pt", "m.pt?2", "missing.pt", "m.pt?3")]
+    files = [tmp_path / f"{jobs}.jsonl" for jobs in (1, 4)]
+    for file, jobs in zip(files, (1, 4), strict=True):
+        words = ("audit", "-f", "csv", "--jobs", jobs, "--resume", file, *urls)
+        first = run(*words)
+        assert first.exit_code == 3, first.stderr
+        web.forget()
+        assert run(*words).stdout == first.stdout
+        ranges = [asked.rpartition("=")[2] for asked in web.asked if "missing" not in asked]
+        assert ranges == ["0-0"] * 3, web.asked
+    assert files[0].read_bytes() == files[1].read_bytes()
+    assert hides(files[0].read_text())
+
+
 def test_an_empty_file(web: Web) -> None:
     (web.folder / "empty.pt").write_bytes(b"")
     (error,) = lstm_audit.audit(web.url("empty.pt")).errors
