@@ -236,24 +236,33 @@ def starts_of_codes() -> list[str]:
 def judge(evidence: Evidence, table: SettingsTable) -> Iterator[Finding]:
     """Every finding of every rule that is on, in the order of codes, then of the report."""
     told = [(case, table[Subject(*case.lstm.identity)]) for case in evidence.cases]
+    anywhere = _settings_anywhere(table)
     for rule in every_rule():
-        for hit in _hits(rule, evidence, table, told):
+        for hit in _hits(rule, evidence, anywhere, told):
             # A rule that sees the whole file may speak of a part of it where it is off.
             if setting := table[hit.subject].get(rule.code):
                 yield _finding(rule, hit, setting, evidence)
 
 
+def _settings_anywhere(table: SettingsTable) -> Mapping[str, Setting]:
+    """By code the setting of the first place where a rule is on."""
+    found: dict[str, Setting] = {}
+    for settings in reversed([*table.values()]):
+        found.update(settings)
+    return found
+
+
 def _hits(
     rule: Rule,
     evidence: Evidence,
-    table: SettingsTable,
+    anywhere: Mapping[str, Setting],
     told: Iterable[tuple[Case, Mapping[str, Setting]]],
 ) -> Iterator[Hit]:
     """What one rule says; `told` are the LSTMs, each with what the table says of it."""
     if rule.scope == "file":
-        anywhere = [settings[rule.code] for settings in table.values() if rule.code in settings]
-        if anywhere:  # its options are the same everywhere, so those of the first place will do
-            yield from rule.check(evidence, **anywhere[0].options)
+        # its options are the same everywhere, so those of the first place will do
+        if setting := anywhere.get(rule.code):
+            yield from rule.check(evidence, **setting.options)
         return
     for case, settings in told:
         if setting := settings.get(rule.code):

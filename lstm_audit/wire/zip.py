@@ -207,28 +207,27 @@ def _end64(span: Span, tail: bytes, end: _End) -> _End:
 def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
     """Every entry in turn; where its body must end is not known yet."""
     entries: list[_Entry] = []
-    at = 0
+    at, fixed = 0, _CENTRAL.size
     for _ in range(end.entries):
-        if len(directory) - at < _CENTRAL.size:
-            raise zip_fault(span, "the directory holds fewer entries than it claims", end.at + at)
+        place = end.at + at
+        if len(directory) - at < fixed:
+            raise zip_fault(span, "the directory holds fewer entries than it claims", place)
         (
             signature, flags, method, crc, stored, size, name_size, extra, comment, disk,
             attributes, header_at,
         ) = _CENTRAL.unpack_from(directory, at)  # fmt: skip
-        name_at = at + _CENTRAL.size
-        after = name_at + name_size + extra + comment
+        name_at = at + fixed
+        name_end = name_at + name_size
+        after = name_end + extra + comment
         if signature != b"PK\1\2" or after > len(directory):
-            raise zip_fault(span, "the directory holds fewer entries than it claims", end.at + at)
-        name = _name(span, directory[name_at : name_at + name_size], end.at + name_at)
+            raise zip_fault(span, "the directory holds fewer entries than it claims", place)
+        name = _name(span, directory[name_at:name_end], place + fixed)
         if HUGE32 in (size, stored, header_at):
-            fields = directory[name_at + name_size : name_at + name_size + extra]
-            size, stored, header_at = _zip64_sizes(
-                span, fields, [size, stored, header_at], end.at + at
-            )
+            fields = directory[name_end : name_end + extra]
+            size, stored, header_at = _zip64_sizes(span, fields, [size, stored, header_at], place)
         if flags & ENCRYPTED or disk:
-            raise zip_fault(
-                span, f"{name!r} is encrypted or lies in another file", end.at + at, "unsupported"
-            )
+            message = f"{name!r} is encrypted or lies in another file"
+            raise zip_fault(span, message, place, "unsupported")
         # miniz calls an entry a folder by its attribute as well as by its name, and then gives no
         # contents for it; a file that says both would be read here and skipped there.
         if (size or stored) and (attributes & FOLDER or name.endswith("/")):
@@ -236,19 +235,13 @@ def _entries(span: Span, directory: bytes, end: _End) -> list[_Entry]:
                 f"{name!r} is a folder by its name or attribute, and has contents, which torch "
                 "would not read"
             )
-            raise zip_fault(span, message, end.at + at, "ambiguous")
+            raise zip_fault(span, message, place, "ambiguous")
         if method == STORED and stored != size:
-            raise zip_fault(
-                span, f"{name!r} is stored, but claims two sizes: {stored} and {size}", end.at + at
-            )
+            message = f"{name!r} is stored, but claims two sizes: {stored} and {size}"
+            raise zip_fault(span, message, place)
         least = header_at + LOCAL_HEADER.size + name_size + stored
-        entries.append(
-            (
-                least,
-                header_at,
-                (name, method, size, stored, crc, header_at, end.at + at + 16, flags),
-            )
-        )
+        facts = (name, method, size, stored, crc, header_at, place + 16, flags)
+        entries.append((least, header_at, facts))
         at = after
     if at != len(directory):
         raise zip_fault(

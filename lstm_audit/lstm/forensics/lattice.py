@@ -17,6 +17,7 @@ them, and the largest must come as near to k as that many draws do.
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from math import frexp, gcd, ldexp, log2
 from operator import sub
 
@@ -148,7 +149,7 @@ def _fused(near: Sequence[NearValues], bound: float, coarsest: int) -> float:
                 return -1.0
             total -= len(values) * log2(2 * max(tolerance, 2.0**-11))
             halves, zero = (2, 1 << 23) if sign > 0 else (1, 1 << 24)
-            divisor = gcd(divisor, *[(point - zero) * halves for point in nearest])
+            divisor = gcd(divisor, halves * gcd(*map(sub, nearest, repeat(zero))))
     return total if 0 < divisor <= coarsest else -1.0
 
 
