@@ -9,4 +9,5 @@ shaped.py        chrono and its like           vetoes.py     names and numbers t
 division.py      what our own patch divided    pool.py       small layers as one sample
 laws.py          distributions                 decay.py      the module's common decay
 schemes.py       the answers                   odds.py       likelihood ratios
+forget_chrono.py chrono in f alone, one half
 """

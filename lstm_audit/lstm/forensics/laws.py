@@ -143,6 +143,22 @@ def line(values: Sequence[float], noise: Sequence[float]) -> tuple[float, float]
     return (first, last) if even else None
 
 
+def lean(values: Sequence[float]) -> tuple[float, float, float]:
+    """The least-squares line in the index: its rise from end to end, the share of the variance
+    that it leaves, and how far the middle third lies off the outer ones, in units of the rise.
+    """
+    n, spread = len(values), moments(values)[1]
+    places = [2 * j / (n - 1) - 1 for j in range(n)]
+    square = math.fsum(x * x for x in places)
+    half = math.fsum(x * v for x, v in zip(places, values, strict=True)) / square
+    if not spread or not half:
+        return 0.0, 1.0, math.inf
+    left = max(0.0, 1 - half * half * square / (n * spread * spread))
+    third = n // 3
+    outer = (mean(values[:third]) + mean(values[-third:])) / 2
+    return 2 * half, left, abs(mean(values[third : n - third]) - outer) / abs(2 * half)
+
+
 def common(values: Sequence[float], noise: Sequence[float]) -> tuple[float, float] | None:
     """The constants that every value could be, give or take its noise."""
     low = max(v - e for v, e in zip(values, noise, strict=True))

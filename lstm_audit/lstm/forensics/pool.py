@@ -1,10 +1,10 @@
 """The small layers of one module as one sample.
 
 In: the traces of a module's recurrences and what was said of each. Out: the same, with
-`pytorch-default` or `one-sided` where all of them together bear it out, and without the default
-where together they are rather normal draws. It promises to pool only what nobody had a name for and
-what is no exception among them: layers of one module share the optimiser and the recipe, but one of
-them may have been set.
+`pytorch-default`, `one-sided` or `chrono` where all of them together bear it out, and without the
+default where together they are rather normal draws. It promises to pool only what nobody had a name
+for and what is no exception among them: layers of one module share the optimiser and the recipe,
+but one of them may have been set.
 """
 
 import math
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from . import laws
 from .bias import F, G, I, O
 from .decay import nearest_written, scale_of
+from .forget_chrono import name_chronos
 from .odds import flat_odds, rivals
 from .one_gate import are_even
 from .schemes import Init, family, name_no_law
@@ -32,7 +33,7 @@ SHIFT_ODDS = 3.5
 
 def pool(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
     """Name what the layers together show; a trace is None where none was needed."""
-    named = _name_shifts(traces, _name_defaults(traces, inits))
+    named = _name_shifts(traces, _name_defaults(traces, name_chronos(traces, inits)))
     return _doubt_defaults(traces, _doubt_shifts(traces, named))
 
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from . import laws
 from .bias import Bias, F, G, I, O
 from .division import is_divided
+from .forget_chrono import name_chrono
 from .odds import ONE_DRAW, flat_odds
 from .schemes import GATES, Init, name_no_law, round_figures
 from .spread import SPREAD
@@ -122,7 +123,7 @@ def _drawn(trace: Trace) -> Init | None:
             f"the halves are random at {law.scale:.2f} of the default's spread: "
             f"{why}{_sides(trace)}"
         )
-    return _shifted(trace) or _forget_chrono(trace) if size >= 8 else None
+    return _shifted(trace) or name_chrono(trace) if size >= 8 else None
 
 
 # A draw in one half and a constant in the other: d is the constant less the draw, so flat with a
@@ -154,39 +155,11 @@ def is_one_draw(gap: Gap, law: Law, trace: Trace) -> bool:
     return flat_odds(gap, trace.bias.bound * (1 if law.whole else law.scale)) >= ONE_DRAW
 
 
-# Beside gates in which nothing decayed only a wide law spreads the forget gate's d; where a decay
-# may have run, a constant that it smeared is as wide, but not as close to 0.
-def _forget_chrono(trace: Trace) -> Init | None:
-    """Chrono in the forget gate alone, in one half, the other half zeroed there; the rest drawn, or
-    zero.
-    """
-    gap, size = trace.gaps[F], trace.bias.size
-    values = [abs(x) for x in gap.d]
-    low, high = min(values), max(values)
-    # Of fewer units a normal draw about a number looks the same.
-    if size < 24 or not gap.one_sign() or high <= 8 * trace.bias.bound:
-        return None
-    law = fit(trace, (I, G, O)) if trace.word == "RRRR" else None
-    if law and not (law.fits and (law.whole or law.scale >= 0.3)):
-        return None
-    spread = high - low >= 1.5 if law and law.whole else low < high / 2 and size >= 32
-    scale = 1.0 if law is None or law.whole else law.scale
-    distance, steps = laws.log_uniform([v / scale for v in values])
-    if not spread or distance > 1.36:
-        return None
-    return trace.init(
-        "chrono",
-        steps if scale == 1.0 else None,
-        "medium",
-        "the forget halves differ as ln U(1, T−1), not coupled to i",
-    )
-
-
 def _lone_forget(trace: Trace) -> Init | None:
     """Only the forget halves differ."""
     if trace.word != "ZRZZ":
         return None
-    return _forget_chrono(trace) or name_no_law(
+    return name_chrono(trace) or name_no_law(
         "only the forget halves differ, by no listed law", confidence="medium"
     )
 
