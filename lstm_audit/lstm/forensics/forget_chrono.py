@@ -39,7 +39,9 @@ def name_chrono(trace: Trace) -> Init | None:
 
 
 def name_chronos(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
-    """The same of layers too small to be asked alone: one loop wrote them with one T."""
+    """Chrono in the forget gates of layers too small to be asked alone, as one sample: one loop
+    wrote them with one T.
+    """
     loose = [
         (trace, scale)
         for trace, init in zip(traces, inits, strict=True)
