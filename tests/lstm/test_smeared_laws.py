@@ -155,3 +155,24 @@ def test_numbers_in_both_halves_of_two_gates_are_no_chrono(size):
         ih, hh = move(*draw(size, seed, numbers_in_both), smear=0.08)
         ih[G], hh[G] = ([v / 2 for v in half[G]] for half in (ih, hh))  # unevenly
         assert name(ih, hh) == "unknown"
+
+
+def added_to_both(ih, hh):
+    ih[F] += 2
+    hh[F] += 2
+
+
+def test_a_number_added_to_both_is_no_default_though_another_gate_has_moved_as_far():
+    for seed in range(10):
+        ih, hh = move(*draw(32, seed, added_to_both))
+        ih[3], hh[3] = ([v - 1.6 for v in half[3]] for half in (ih, hh))
+        assert name(ih, hh) == "unknown"
+
+
+def test_a_default_whose_forget_gate_training_lifted_and_spread_stays_a_default():
+    ih, hh = move(*draw(64, 1, lambda *_: None))
+    steps = [random.Random(unit).gauss(0.9, 0.7) for unit in range(64)]
+    for half in (ih, hh):
+        half[F] = [v + step for v, step in zip(half[F], steps, strict=True)]
+        half[3] = [v - 0.9 for v in half[3]]
+    assert name(ih, hh) == "pytorch-default"

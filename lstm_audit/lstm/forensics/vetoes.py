@@ -48,15 +48,18 @@ def _default(trace: Trace, init: Init, _: Factor | None) -> Init:
     return init
 
 
+# Training that lifts a forget gate so far also spreads its units; a number added to all does not.
 def is_lifted(trace: Trace) -> bool:
-    """Both forget halves far above zero, and no other gate like it: a constant that was added to
-    both leaves no other trace.
+    """Both forget halves far above zero, and no other gate like it or all units alike: a constant
+    that was added to both leaves no other trace.
     """
     ih, hh = trace.bias.ih, trace.bias.hh
     one, two = laws.mean(ih[F]), laws.mean(hh[F])
     if min(one, two) <= max(0.45, 1.5 * trace.bias.bound):
         return False
-    return one + two > 3 * max(abs(laws.mean(ih[g]) + laws.mean(hh[g])) for g in (I, G, O))
+    others = max(abs(laws.mean(ih[g]) + laws.mean(hh[g])) for g in (I, G, O))
+    spread = laws.moments([a + b for a, b in zip(ih[F], hh[F], strict=True)])[1]
+    return one + two > 3 * others or one + two > 4 * spread
 
 
 def _one_sided(trace: Trace, init: Init, factor: Factor | None) -> Init:
