@@ -55,9 +55,24 @@ def table(entries: list[tuple[bytes, bytes]]) -> bytes:
     return bytes(out) + (meta + index).ljust(40, b"\0") + sstable.MAGIC
 
 
-def saved(path: Path, tensors: dict[str, tuple[tuple[int, ...], bytes]]) -> Path:
-    """PREFIX.index and its one data file; the tensors are float32."""
+def object_graph(names: dict[str, str]) -> bytes:
+    """The string of TrackableObjectGraph that tells each key's full name."""
+    attributes = (field(2, name.encode()) + field(3, key.encode()) for key, name in names.items())
+    graph = field(1, b"".join(field(2, attribute) for attribute in attributes))
+    return varint(len(graph)) + bytes(4) + graph
+
+
+def saved(
+    path: Path,
+    tensors: dict[str, tuple[tuple[int, ...], bytes]],
+    names: dict[str, str] | None = None,
+) -> Path:
+    """PREFIX.index and its one data file; the tensors are float32, `names` their full names."""
     entries, data = [(b"", field(1, 1))], bytearray()
+    if names:
+        data += object_graph(names)
+        entry = field(1, 7) + field(5, len(data))
+        entries.append((b"_CHECKPOINTABLE_OBJECT_GRAPH", entry))
     for key, (shape, raw) in sorted(tensors.items()):
         dims = b"".join(field(2, field(1, size)) for size in shape)
         entry = field(1, 1) + field(2, dims) + field(4, len(data)) + field(5, len(raw))

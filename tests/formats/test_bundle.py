@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from bundles import cell, field, saved, table
+from bundles import KEY, cell, field, saved, table
 
 import lstm_audit
 from lstm_audit.errors import AuditError, MalformedFile
@@ -168,3 +168,19 @@ def test_the_real_tensorflow_reads_what_we_wrote(tmp_path: Path) -> None:
     lstm_audit.patch(tmp_path / "weights.index", forget_bias=2.0)
     for activations in json.loads(tensorflow(MEASURE).splitlines()[-1]):
         assert activations == pytest.approx([0.8807970779778823] * len(activations), abs=1e-6)
+
+
+def test_a_trained_models_weights_lie_in_its_optimizers_list(tmp_path: Path) -> None:
+    """Keras 3 under tf.train.Checkpoint; the weights' names are in the object graph alone."""
+    listed = "model/optimizer/_trainable_variables/{}/.ATTRIBUTES/VARIABLE_VALUE"
+    slot = "model/optimizer/_variables/{}/.ATTRIBUTES/VARIABLE_VALUE"
+    names = ("kernel", "recurrent_kernel", "bias")
+    weights = [cell(1.5)[KEY.format(name)] for name in names]
+    tensors = {listed.format(k): weight for k, weight in enumerate(weights)}
+    tensors |= {slot.format(k): weight for k, weight in enumerate(weights, 2)}
+    full = {listed.format(k): f"memory/lstm_cell/{name}" for k, name in enumerate(names)}
+    full |= {slot.format(k): f"adam/memory_{name}_momentum" for k, name in enumerate(names, 2)}
+    audit = lstm_audit.audit(saved(tmp_path / "trained", tensors, full))
+    (row,) = audit.rows
+    assert (row.lstm.module, row.measures.gates["f"].mean) == ("memory", 1.5)
+    assert [skip.reason for skip in audit.files[0].skipped] == ["optimizer-state"]

@@ -51,6 +51,10 @@ STRING = 7
 # What the key of an optimizer's variable holds; its full name ends like the weight's.
 _SLOTS = ("OPTIMIZER_SLOT", "optimizer/", "_optimizer/")
 
+# Keras 3's optimizer lists the model's own weights. TensorFlow saves a variable under the shortest
+# way to it, and to a trained layer's that is this list.
+TRAINED = "optimizer/_trainable_variables/"
+
 
 # Opens a data file by its number.
 Shards = Callable[[int], Span]
@@ -182,11 +186,12 @@ class Names(NamedTuple):
 def _names(found: Mapping[str, Variable], open_shard: Shards) -> Names:
     """The variables that are no optimizer's.
 
-    A SavedModel numbers its variables; the object graph has the names that their makers gave them.
+    A SavedModel numbers its variables, and so does an optimizer of Keras 3; the object graph has
+    the names that their makers gave them.
     Keras 3 exports every variable twice, and lists it under `_all_variables` again.
     """
-    keys = [k for k, v in found.items() if v.dtype != STRING and not any(s in k for s in _SLOTS)]
-    numbered = sorted((k for k in keys if k.startswith(NUMBERED)), key=_number_of)
+    keys = [k for k, v in found.items() if v.dtype != STRING and not _is_slot(k)]
+    numbered = sorted((k for k in keys if k.startswith(NUMBERED) or TRAINED in k), key=_number_of)
     full = _full_names(found, open_shard) if numbered else {}
     names = {key: key.removesuffix(VALUE) for key in keys}
     if not all(full.get(key) for key in numbered):
@@ -198,8 +203,12 @@ def _names(found: Mapping[str, Variable], open_shard: Shards) -> Names:
     return Names(names, {full[key]: names[key] for key in again})
 
 
+def _is_slot(key: str) -> bool:
+    return TRAINED not in key and any(slot in key for slot in _SLOTS)
+
+
 def _number_of(key: str) -> int:
-    number = key[len(NUMBERED) :].partition("/")[0]
+    number = key.removesuffix(VALUE).rpartition("/")[2]
     return int(number) if number.isdecimal() and len(number) < 10 else 0
 
 
@@ -262,5 +271,5 @@ def _dtype(name: str, variable: Variable) -> DType:
 
 def _skipped(found: Mapping[str, Variable]) -> Iterator[Skipped]:
     """An optimizer's variables, said once."""
-    if any(slot in key for key in found for slot in _SLOTS):
+    if any(map(_is_slot, found)):
         yield Skipped("optimizer", "optimizer-state", "an optimizer's variables are not biases")
