@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable
 
+from .imports import canonical
 from .machine import Machine, Raised, new_items, new_tensor, notice_wipe, put, write_value
 from .tensors import PhantomTensor, WrittenRun
 from .values import (
@@ -98,9 +99,7 @@ def _of_library(m: Machine, owner: Dotted, name: str, node: ast.AST | None) -> V
     followed = m.imports(full)
     if followed is not UNKNOWN:
         return Instance(None, "module", followed, m.place(ast.Pass(lineno=1, col_offset=0)))
-    for long in ("torch.nn.modules.rnn.", "torch.nn.modules.", "torch.nn.parameter."):
-        if full.startswith(long):
-            full = "torch.nn." + full[len(long) :]
+    full = canonical(full)
     return CONSTANTS.get(full, Dotted(full))
 
 

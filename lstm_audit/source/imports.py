@@ -5,6 +5,7 @@ that the library itself uses. Promise: nothing is imported.
 """
 
 import ast
+import re
 
 from .branches import STAYS
 from .machine import Machine, put
@@ -71,16 +72,11 @@ def _imported_from(m: Machine, module: str, name: str, dotted: str) -> Value:
 
 def canonical(name: str) -> str:
     """The name under which a library's object is known here, whichever way it was imported."""
-    for long, short in ALIASES.items():
-        if name == long or name.startswith(long + "."):
-            return short + name[len(long) :]
-    return name
+    return LONG_WAY.sub(lambda found: "torch.nn." if found[1] else "torch.", name)
 
 
-ALIASES = {
-    "torch.nn.modules.rnn": "torch.nn",
-    "torch.nn.modules": "torch.nn",
-    "torch.nn.parameter": "torch.nn",
-    "torch.autograd.grad_mode": "torch",
-    "numpy.random": "numpy.random",
-}
+# Where torch defines a class (torch.nn.modules.rnn.LSTM), and where it shows it (torch.nn.LSTM). A
+# module stays what it is: it says nothing yet of what is taken from it.
+LONG_WAY = re.compile(
+    r"^torch\.(?:(nn)\.(?:modules(?:\.\w+)?|parameter)\.(?=[A-Z])|autograd\.grad_mode\.)"
+)

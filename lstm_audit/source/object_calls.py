@@ -56,8 +56,15 @@ def _hasattr(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -
     if len(args) != 2 or not isinstance(args[1], str):
         return UNKNOWN
     if isinstance(args[0], PhantomTensor):
-        return args[1] in ("data", "shape", "grad", "fill_", "dim", "size")
+        return True if args[1] in TENSOR_NAMES else UNKNOWN
     return _has(args[0], args[1]) if isinstance(args[0], Instance) else UNKNOWN
+
+
+# What every tensor has. Any other name may have been put there by the program.
+TENSOR_NAMES = (
+    "data", "shape", "grad", "fill_", "dim", "size", "numel", "ndim", "requires_grad", "dtype",
+    "device", "is_cuda", "detach", "clone", "view", "copy_", "zero_", "to", "cpu", "numpy", "item",
+)  # fmt: skip
 
 
 # hasattr decides branches ("if hasattr(m, 'bias')"), so a wrong answer is worse than none: only

@@ -66,6 +66,8 @@ def operate(m: Machine, op: type[ast.operator], a: Value, b: Value) -> Value:
         return _repeat(m, *((a, b) if is_number(b) else (b, a)))
     if op is ast.BitOr and isinstance(a, dict) and isinstance(b, dict):
         return new_table(m, {**a, **b})
+    if op is ast.BitOr and isinstance(a, Class | tuple) and isinstance(b, Class | Dotted):
+        return (a, b)  # a union of classes, which isinstance takes as it takes a tuple
     return UNKNOWN
 
 

@@ -20,7 +20,7 @@ CALLS = ("match", "search", "fullmatch", "findall", "split")
 
 def compile_pattern(text: Value, flags: Value = 0) -> "re.Pattern[str] | None":
     """The pattern, if it is harmless."""
-    if not isinstance(text, str) or len(text) > LONGEST or type(flags) is not int:
+    if not isinstance(text, str) or len(text) > LONGEST or flags != 0:
         return None
     try:
         if _runs_away(_parser.parse(text)):
@@ -60,7 +60,10 @@ def call_pattern(m: Machine, pattern: "re.Pattern[str]", name: str, args: list[V
     """`pattern.match(text)` and its like."""
     texts = [arg for arg in args if isinstance(arg, str) and len(arg) <= LONGEST]
     if name == "sub" and len(texts) == len(args) == 2 and len(texts[0]) < 20:
-        return pattern.sub(texts[0], texts[1])
+        try:
+            return pattern.sub(texts[0], texts[1])
+        except (re.error, IndexError):  # a template that names a group that is not there
+            return UNKNOWN
     if name not in CALLS or len(texts) != len(args) or len(args) != 1:
         return UNKNOWN
     found = getattr(pattern, name)(*texts)

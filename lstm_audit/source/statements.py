@@ -6,6 +6,7 @@ guards, is called unknown unless every way through it agrees.
 """
 
 import ast
+import builtins
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -268,7 +269,9 @@ def _catches(handler: ast.ExceptHandler, error: Raised) -> bool:
     if handler.type is None or not error.name:
         return True
     names = {ast.unparse(part).rpartition(".")[2] for part in _alternatives(handler.type)}
-    return bool(names & {error.name, "Exception", "BaseException"})
+    kind = getattr(builtins, error.name, None)
+    bases = kind.__mro__ if isinstance(kind, type) else ()
+    return bool(names & {error.name, "Exception", "BaseException", *(b.__name__ for b in bases)})
 
 
 def _alternatives(node: ast.expr) -> list[ast.expr]:

@@ -24,7 +24,7 @@ from .machine import (
 from .operators import map_tensor, operate_tensors
 from .tensor_writes import WRITES, clamped
 from .tensors import PhantomTensor, WrittenRun, map_runs, number_in, numbers_in, read_runs
-from .values import UNKNOWN, Keywords, Symbol, Value, is_open
+from .values import UNKNOWN, Dotted, Keywords, Symbol, Value, is_open
 
 # Methods after which the numbers are the same and, as far as it matters here, the memory too.
 SAME = frozenset(
@@ -69,15 +69,24 @@ def call_method(
         return operate_tensors(m, BINARY[name], me, args[0] if args else UNKNOWN)
     if name in OF_ONE:
         return map_tensor(m, name, me)
-    if name in SAME:
+    if name in SAME and not _converts(name, [*args, *keywords.values()]):
         return _same(me, name, args)
     if name in SHAPES:
         return reshape(me, name, args)
-    if name in COPIES:
+    if name in COPIES or name in SAME:
         return new_tensor(m, read_runs(me), me.shape)
     if name.endswith("_") and not name.startswith("_"):
         return _unlisted(m, me, name, node)
     return UNKNOWN
+
+
+def _converts(name: str, args: list[Value]) -> bool:
+    """Whether the numbers are made anew in another precision; a model's own is float32."""
+    asked = {arg.last for arg in args if isinstance(arg, Dotted)}
+    return bool(OTHER_DTYPES & {name, *asked})
+
+
+OTHER_DTYPES = frozenset({"float64", "double", "float16", "half", "bfloat16"})
 
 
 def _same(me: PhantomTensor, name: str, args: list[Value]) -> PhantomTensor:

@@ -44,7 +44,11 @@ def _copy(
 def _set(
     m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
-    write_value(m, me, args[0] if args else UNKNOWN, m.place(node))
+    """`set_` gives a tensor another memory: that is the parameter's new content, but whatever else
+    showed the old memory, such as `.data`, goes its own way.
+    """
+    value = args[0] if args and me.parameter else UNKNOWN
+    write_value(m, me, value, m.place(node))
     return me
 
 

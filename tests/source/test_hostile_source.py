@@ -29,6 +29,8 @@ HOSTILE = {
     "repeat": "s = 'a' * 10**12\nt = [0] * 10**12\n",
     "format_spec": "s = '{:>1000000000}'.format(1)\nt = f'{1:>1000000000}'\nu = '%1000000000d' % 1\n",
     "regex": "re.match(r'(a+)+$', 'a' * 40 + 'b')\nre.match(r'(a|a)*$', 'a' * 60 + 'b')\n",
+    "templates": "p = re.compile('b')\np.sub('\\\\9', 'b')\np.sub('\\\\g<x>', 'b')\nre.compile('b', re.I | re.M)\n",
+    "raised": "try:\n    raise print\nexcept LookupError:\n    pass\n",
     "dict": "d = {}\nfor i in range(100000):\n    d[i] = dict(d)\n",
     "self_list": "l = []\nl.append(l)\nx = l + l\nimport copy\ny = copy.deepcopy(l)\n",
     "big_tensor": "import torch\nt = torch.zeros(10**9, 10**9)\nu = torch.rand(10**9)\nv = -u\n",
