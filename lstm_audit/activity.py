@@ -145,14 +145,14 @@ def gates(module: "torch.nn.Module", /, *inputs: Any, **keywords: Any) -> Activi
     a forward of its own; `BadPolicy` for an input that does not fit the layer.
     """
     calls, skipped = record_calls(module, inputs, keywords)
-    layers = recomputed(calls)
+    layers = measure_calls(calls)
     if not layers:
         why = "; ".join(f"{s.module or '(root)'}: {s.detail}" for s in skipped)
         raise UnknownFormat(f"no LSTM was called{': ' + why if why else ''}", kind="unsupported")
     return Activity(layers, tuple(skipped))
 
 
-def recomputed(calls: Sequence[Calls]) -> tuple[GateActivity, ...]:
+def measure_calls(calls: Sequence[Calls]) -> tuple[GateActivity, ...]:
     """The gates of recorded calls, layer by layer."""
     return tuple(one for part in calls for one in _of_part(part))
 

@@ -39,7 +39,7 @@ def over_executor(
     under_way = 0
     for batch in gather_batches(inputs, lambda one: here(one) is not None or alone(one)):
         own = here(batch[0])
-        future = executor.submit(run_all, run, batch) if own is None else _settled([own])
+        future = executor.submit(run_all, run, batch) if own is None else _settle([own])
         waiting.append((batch, future))
         under_way += len(batch)
         while under_way > WINDOW - MOST:
@@ -76,7 +76,7 @@ def run_all(run: Callable[[Given], TaskAnswer], batch: Sequence[Given]) -> list[
     return [run(one) for one in batch]
 
 
-def _settled(results: list[TaskAnswer]) -> "Future[list[TaskAnswer]]":
+def _settle(results: list[TaskAnswer]) -> "Future[list[TaskAnswer]]":
     future: Future[list[TaskAnswer]] = Future()
     future.set_result(results)
     return future

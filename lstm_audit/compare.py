@@ -14,7 +14,7 @@ from .errors import BadPolicy, Skipped
 from .fact_json import json_number
 from .facts import Audit, Row
 from .lstm.layer import GATES, Identity
-from .policy.verdict import unjudged
+from .policy.verdict import find_unjudged
 from .result import Result, quote_for_repr
 
 # Pairs of LSTMs without a name in common that are compared by their numbers.
@@ -100,8 +100,8 @@ class Comparison(Result, view="compared"):
             "pairs": [_pair(pair) for pair in self.pairs],
             "only_a": _addresses(self.only[0]),
             "only_b": _addresses(self.only[1]),
-            "skipped_a": [_skipped(skip) for skip in self.skipped[0]],
-            "skipped_b": [_skipped(skip) for skip in self.skipped[1]],
+            "skipped_a": [_describe_skip(skip) for skip in self.skipped[0]],
+            "skipped_b": [_describe_skip(skip) for skip in self.skipped[1]],
         }
 
 
@@ -129,23 +129,23 @@ def compare(a: Audit, b: Audit, matches: Sequence[str] = ()) -> Comparison:
     matched = set(partners.values())
     pairs = [(row, right[partners[one]]) for one, row in left.items() if one in partners]
     return Comparison(
-        pairs=tuple(_related(pairs)),
+        pairs=tuple(_relate_pairs(pairs)),
         only=(
             tuple(row for one, row in left.items() if one not in partners),
             tuple(row for one, row in right.items() if one not in matched),
         ),
-        skipped=(_unjudged(a), _unjudged(b)),
+        skipped=(_list_unjudged(a), _list_unjudged(b)),
     )
 
 
-def _related(pairs: Sequence[tuple[Row, Row]]) -> Iterator[LstmPair]:
+def _relate_pairs(pairs: Sequence[tuple[Row, Row]]) -> Iterator[LstmPair]:
     """Each pair with its own relation; where it has none, with the pair that it was swapped for."""
     relations = [relate(a, b) for a, b in pairs]
     alone = [k for k, relation in enumerate(relations) if relation is None]
     swaps = find_swaps([pairs[k] for k in alone])
     for k, swap in swaps.items():
         relations[alone[k]] = swap
-    ours, theirs = (_stacked(side) for side in zip(*pairs, strict=True)) if pairs else ((), ())
+    ours, theirs = (_find_stacked(side) for side in zip(*pairs, strict=True)) if pairs else ((), ())
     for (a, b), relation in zip(pairs, relations, strict=True):
         one, two = a.lstm.identity, b.lstm.identity
         moved = one.layer != two.layer and one.module in ours and two.module in theirs
@@ -153,7 +153,7 @@ def _related(pairs: Sequence[tuple[Row, Row]]) -> Iterator[LstmPair]:
         yield LstmPair(a, b, say_swapped(a, b) if moved and same else relation)
 
 
-def _stacked(rows: Iterable[Row]) -> set[str]:
+def _find_stacked(rows: Iterable[Row]) -> set[str]:
     """Modules of several layers: there the number of a layer says something."""
     layers = {(row.lstm.identity.module, row.lstm.identity.layer) for row in rows}
     return {name for name, count in Counter(module for module, _ in layers).items() if count > 1}
@@ -174,7 +174,7 @@ def _by_hand(
         a, equals, b = match.partition("=")
         if not equals:
             raise BadPolicy(f"--match {match}: A=B was expected, such as encoder.lstm=lstm_1")
-        ours, theirs = _named(left, a), _named(right, b)
+        ours, theirs = _list_named(left, a), _list_named(right, b)
         if not ours or len(ours) != len(theirs):
             raise BadPolicy(
                 f"--match {match}: {a} names {len(ours)} LSTMs of A, {b} names "
@@ -184,7 +184,7 @@ def _by_hand(
     return partners
 
 
-def _named(side: Iterable[Identity], name: str) -> list[Identity]:
+def _list_named(side: Iterable[Identity], name: str) -> list[Identity]:
     return [one for one in side if name in (one.address, one.module, one.module or "(root)")]
 
 
@@ -210,11 +210,11 @@ def _by_address(left: Sequence[Identity], right: Sequence[Identity]) -> dict[Ide
     }
 
 
-def _unjudged(side: Audit) -> tuple[Skipped, ...]:
-    return tuple(unjudged(side))
+def _list_unjudged(side: Audit) -> tuple[Skipped, ...]:
+    return tuple(find_unjudged(side))
 
 
-def _skipped(skip: Skipped) -> dict[str, str]:
+def _describe_skip(skip: Skipped) -> dict[str, str]:
     return {"module": skip.module, "reason": skip.reason, "detail": skip.detail}
 
 

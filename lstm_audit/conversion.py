@@ -63,7 +63,11 @@ def _relate_numbers(a: Row, b: Row) -> Relation | None:
     slack = _slack(a, b)
     if all(_near(left[gate], right[gate], slack) for gate in GATES):
         return _equal(a, b)
-    return _offset(left, right, slack) or _doubled(left, right, slack) or _order(left, right, slack)
+    return (
+        _offset(left, right, slack)
+        or _find_doubling(left, right, slack)
+        or _order(left, right, slack)
+    )
 
 
 def _slack(a: Row, b: Row) -> float:
@@ -97,7 +101,7 @@ def _offset(a: NumbersByUnit, b: NumbersByUnit, slack: float) -> Relation | None
     return None
 
 
-def _doubled(a: NumbersByUnit, b: NumbersByUnit, slack: float) -> Relation | None:
+def _find_doubling(a: NumbersByUnit, b: NumbersByUnit, slack: float) -> Relation | None:
     """Every gate twice what it was, or half of it: a bias that went into both halves, or of which
     one of two equal halves was taken. Kept apart from numbers that are 0 anyway.
     """
@@ -143,7 +147,7 @@ def find_swaps(pairs: Sequence[tuple[Row, Row]]) -> dict[int, Relation]:
             sources[k] = fitting[0]
     taken = list(sources.values())
     return {
-        k: _swapped(pairs[k][0], pairs[j][0])
+        k: _relate_swapped(pairs[k][0], pairs[j][0])
         for k, j in sources.items()
         if j in sources and taken.count(j) == 1
     }
@@ -154,7 +158,7 @@ def _is_same(a: Row, b: Row) -> bool:
     return relation is not None and relation.harmless
 
 
-def _swapped(here: Row, there: Row) -> Relation:
+def _relate_swapped(here: Row, there: Row) -> Relation:
     one, two = here.lstm.identity, there.lstm.identity
     what = "LSTMs"
     if one._replace(direction="") == two._replace(direction=""):

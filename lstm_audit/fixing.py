@@ -16,7 +16,7 @@ from .patching.apply import Applied
 from .patching.checkpoint import Planned, plan_each, plan_fix
 from .patching.whole import apply_plan
 from .reports import Replacement
-from .reports.listings import ranked
+from .reports.listings import rank
 from .targets import Target
 from .tuples import NamedTuple
 
@@ -110,7 +110,7 @@ def choose_fixes(findings: Sequence[Finding], unsafe: bool) -> list[Fix]:
     """
     mended: set[Identity] = set()
     chosen: dict[tuple[Target, bool], list[Identity]] = {}
-    for finding in sorted(ranked(findings), key=lambda f: not f.code.startswith("LA2")):
+    for finding in sorted(rank(findings), key=lambda f: not f.code.startswith("LA2")):
         fix = finding.fix
         if fix and (fix.safe or unsafe) and not mended & set(fix.identities):
             mended.update(fix.identities)

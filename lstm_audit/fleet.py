@@ -193,7 +193,7 @@ def _each(
             from .batches import over_executor  # 15 ms, which one process need not pay
 
             run = partial(audit_input, request=unsignalled)
-            yield from over_executor(executor, run, inputs, _known, _is_waited_for, _fail)
+            yield from over_executor(executor, run, inputs, _read_known, _is_waited_for, _fail)
             return
         from .worker import over_processes  # the same
 
@@ -225,7 +225,7 @@ def _spreading(request: Request, jobs: int) -> Iterator[Far | None]:
         spread.stop()
 
 
-def _known(work: Work) -> Results | None:
+def _read_known(work: Work) -> Results | None:
     return work.results if isinstance(work, Settled) else None
 
 

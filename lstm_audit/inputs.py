@@ -247,7 +247,7 @@ def _join_facts(parts: Sequence[tuple[int, str] | None]) -> tuple[int, str] | No
 
 
 @contextmanager
-def spooled_stdin() -> Iterator[str]:
+def spool_stdin() -> Iterator[str]:
     """A path under which standard input can be read at any place; what comes through a pipe is kept
     in a file, up to `MAX_SPOOLED` bytes.
     """
@@ -290,7 +290,7 @@ def walk(folder: str) -> Iterator[Input]:
     followed: set[str] = set()  # files that a link led to; others need not be remembered
     closed: list[OSError] = []
     for root, folders, names in os.walk(folder, followlinks=True, onerror=closed.append):
-        yield from _unlisted(closed)
+        yield from _take_unlisted(closed)
         if (real := os.path.realpath(root)) in seen:
             folders.clear()
             continue
@@ -314,7 +314,7 @@ def walk(folder: str) -> Iterator[Input]:
                 met = bool(followed) and os.path.join(real, name) in followed
             if not met:
                 yield Input(path, named=False, stands_for_shards=indexes.get(name) is not None)
-    yield from _unlisted(closed)
+    yield from _take_unlisted(closed)
 
 
 def _is_part(name: str, names: Sequence[str], folders: Sequence[str]) -> bool:
@@ -343,7 +343,7 @@ def _is_of_net(folder: str, name: str) -> bool:
         return False
 
 
-def _unlisted(closed: list[OSError]) -> Iterator[Input]:
+def _take_unlisted(closed: list[OSError]) -> Iterator[Input]:
     """The folders that could not be listed since this was last asked."""
     while closed:
         error = closed.pop(0)

@@ -91,6 +91,6 @@ class InterruptedPatch(Unreadable):
         self.path = path
 
 
-def interrupted(path: str = "") -> InterruptedPatch:
+def make_error(path: str = "") -> InterruptedPatch:
     """The error for a file with a journal or a marker."""
     return InterruptedPatch(path)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from .activity import Activity, recomputed
+from .activity import Activity, measure_calls
 from .errors import UnknownFormat
 from .facts import Audit, Row
 from .fleet import audit
@@ -179,7 +179,7 @@ class Monitor:
         """What the gates did on the batch, of the LSTMs that are watched."""
         called = [one for one in self._calls if one.made]
         rows = {row.lstm.identity[:3]: row for row in found}
-        activity = Activity(recomputed(called))
+        activity = Activity(measure_calls(called))
         for one in self._calls:
             one.made.clear()
         for layer in activity:

@@ -23,9 +23,9 @@ from .inputs import (
     open_source,
     sibling,
     split_locator,
-    spooled_stdin,
+    spool_stdin,
 )
-from .interrupted import hot, interrupted
+from .interrupted import hot, make_error
 from .lstm.find import Found, find_lstms
 from .lstm.layer import Lstm
 from .lstm.measure import announce, measure, read_values
@@ -151,7 +151,9 @@ class Opened(NamedTuple):
 
 
 @contextmanager
-def opened(path: str, despite_journal: bool = False, download: bool = False) -> Iterator[Opened]:
+def open_checkpoint(
+    path: str, despite_journal: bool = False, download: bool = False
+) -> Iterator[Opened]:
     """Read a checkpoint and keep its files open; raises an `AuditError` when that fails.
 
     `path` may name a checkpoint inside an archive: `agent.zip!policy.pth`. `download`: what a
@@ -169,8 +171,8 @@ def opened(path: str, despite_journal: bool = False, download: bool = False) -> 
 
         def open_span(name: str) -> Span:
             if hot(name) and not despite_journal:
-                raise interrupted(name)
-            readable = stack.enter_context(spooled_stdin()) if name == STDIN else name
+                raise make_error(name)
+            readable = stack.enter_context(spool_stdin()) if name == STDIN else name
             sources.append(stack.enter_context(open_source(readable, budget, download)))
             return span_all(sources[-1])
 
@@ -184,7 +186,7 @@ def opened(path: str, despite_journal: bool = False, download: bool = False) -> 
 
 def checkpoints_in(path: str) -> list[str]:
     """The locators of the checkpoints that an archive holds: `agent.zip!policy.pth`."""
-    with opened(path) as file:
+    with open_checkpoint(path) as file:
         return [f"{path}!{part.inside}" for part in file.parts]
 
 
@@ -222,13 +224,13 @@ def _of_many(request: Request) -> Request:
 
 def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:
     """A file's one checkpoint; raises an `AuditError` when it cannot be read, or has several."""
-    with opened(path, download=request.download) as file:
+    with open_checkpoint(path, download=request.download) as file:
         return _judge(path, file.sources, file.checkpoint, request)
 
 
 def _audit_parts(path: str, request: Request) -> Results:
     """Each of a file's checkpoints; raises an `AuditError` when it cannot be read at all."""
-    with opened(path, download=request.download) as file:
+    with open_checkpoint(path, download=request.download) as file:
         named = label(path)
         return tuple(_audit_part(named, file.sources, part, request) for part in file.parts)
 

@@ -15,13 +15,13 @@ from .step import Probe, probe
 def with_probes(found: Audit, model: Any) -> Audit:
     """The audit of a live module after one step of each of its cells."""
     probes = probe(model)
-    return found._replace(files=tuple(_probed(file, probes) for file in found.files))
+    return found._replace(files=tuple(_probe_file(file, probes) for file in found.files))
 
 
-def _probed(file: FileAudit, probes: tuple[Probe, ...]) -> FileAudit:
+def _probe_file(file: FileAudit, probes: tuple[Probe, ...]) -> FileAudit:
     wrong = [one for one in probes if not one.agrees]
     findings = (*file.findings, *(_disagreement(file, one) for one in wrong))
-    skipped = tuple(_measured(entry, probes) for entry in file.skipped)
+    skipped = tuple(_measure_entry(entry, probes) for entry in file.skipped)
     return file._replace(findings=findings, skipped=skipped)
 
 
@@ -42,7 +42,7 @@ def _disagreement(file: FileAudit, one: Probe) -> Finding:
     )  # fmt: skip
 
 
-def _measured(entry: Skipped, probes: tuple[Probe, ...]) -> Skipped:
+def _measure_entry(entry: Skipped, probes: tuple[Probe, ...]) -> Skipped:
     for one in probes:
         if one.module == entry.module and one.forget:
             detail = f"measured by its own forward: f = {one.activation:.4f} (mean); {entry.detail}"

@@ -59,7 +59,7 @@ def record_calls(
         part.register_forward_pre_hook(note(made), with_kwargs=True) for _, part, made in parts
     ]
     try:
-        with undisturbed(module, torch):
+        with leave_undisturbed(module, torch):
             module(*inputs, **keywords)
     finally:
         for hook in hooks:
@@ -108,7 +108,7 @@ def read_call(inputs: Sequence[Any], keywords: dict[str, Any]) -> LayerCall:
 
 
 @contextmanager
-def undisturbed(module: Any, torch: Any) -> Iterator[None]:
+def leave_undisturbed(module: Any, torch: Any) -> Iterator[None]:
     """Eval mode, no gradients; modes and random state are put back."""
     modes = [(part, part.training) for part in module.modules()]
     random = torch.get_rng_state()
@@ -171,9 +171,9 @@ def _of_stack(part: Any, call: LayerCall, torch: Any) -> Iterator[Steps]:
             turn = _turn(lengths, x, torch) if way == "reverse" else None
             weights = _weights(part, f"_l{layer}" + ("_reverse" if turn is not None else ""))
             h, c = (state[layer * len(ways) + k] for state in states)
-            before, output = _run(part, weights, _turned(x, turn), h, c, torch)
-            outputs.append(_turned(output, turn))
-            before = layout.show(_turned(before, turn))
+            before, output = _run(part, weights, _turn_parts(x, turn), h, c, torch)
+            outputs.append(_turn_parts(output, turn))
+            before = layout.show(_turn_parts(before, turn))
             bias = _forget_bias(part, weights)
             yield Steps(layer, way, before, layout.there, layout.time, bias)
         x = torch.cat(outputs, -1)
@@ -305,5 +305,5 @@ def _turn(lengths: Any, x: Any, torch: Any) -> Any:
     return torch.where(steps < ends, ends - 1 - steps, steps)
 
 
-def _turned(x: Any, turn: Any) -> Any:
+def _turn_parts(x: Any, turn: Any) -> Any:
     return x if turn is None else x.gather(0, turn[..., None].expand_as(x))

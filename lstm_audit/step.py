@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from .errors import UnknownFormat
 from .formats.live import read_module
 from .lstm.find import find_lstms
-from .lstm.kind import claimed_kind, worded_kind
+from .lstm.kind import read_claimed_kind, read_worded_kind
 from .lstm.layer import Direction, Lstm
 from .lstm.measure import ACTIVATIONS, read_values
 from .result import quote_for_repr
@@ -90,9 +90,9 @@ def probe(model: Any) -> tuple[Probe, ...]:
     probes: list[Probe] = []
     for path, part in model.named_modules():
         claim = checkpoint.claims.get(path)
-        said = "" if claim is None else claimed_kind(claim) or worded_kind(claim)
+        said = "" if claim is None else read_claimed_kind(claim) or read_worded_kind(claim)
         if said == "lstm" or (path in known and said != "gru"):
-            with _kept(part, torch):
+            with _keep(part, torch):
                 probes += _measure(path, part, torch)
     return tuple(
         one._replace(static=static.get((one.module, one.layer, one.direction)))
@@ -119,7 +119,7 @@ def _outermost(probes: list[Probe]) -> Iterator[Probe]:
 # a buffer. All that a module holds is put back by value, since identity alone would not show a
 # change in place.
 @contextmanager
-def _kept(part: Any, torch: Any) -> Iterator[None]:
+def _keep(part: Any, torch: Any) -> Iterator[None]:
     """Everything that a step could change, put back."""
     modules = list(part.modules())
     attributes = [dict(vars(module)) for module in modules]

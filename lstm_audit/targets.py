@@ -245,7 +245,7 @@ def target(name: str, *values: object, seed: int = 0, couple: bool = True) -> Ta
     """The target `name` with its values, checked; raises `BadPolicy`."""
     row = TARGETS[name]
     if len(values) != len(row.arguments):
-        raise _unexpected(row, values)
+        raise _refuse_unexpected(row, values)
     typed = tuple(_read_value(row, values, value) for value in values)
     try:
         found = row.check(*typed)
@@ -259,14 +259,14 @@ def _read_value(row: TargetRow, values: Sequence[object], value: object) -> Targ
     if row.kind != "number":
         return str(value)
     if isinstance(value, (str, bytes, bool)):
-        raise _unexpected(row, values)
+        raise _refuse_unexpected(row, values)
     try:
         return float(value)  # type: ignore[arg-type]  # numpy's numbers too; others raise
     except (TypeError, ValueError, OverflowError):
-        raise _unexpected(row, values) from None
+        raise _refuse_unexpected(row, values) from None
 
 
-def _unexpected(row: TargetRow, values: Sequence[object]) -> BadPolicy:
+def _refuse_unexpected(row: TargetRow, values: Sequence[object]) -> BadPolicy:
     shown = ",".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
     return BadPolicy(
         f"{row.option} {shown}: {','.join(row.arguments)} was expected, such as {row.example}"
@@ -281,7 +281,7 @@ def read_target(name: str, text: str, seed: int = 0, couple: bool = True) -> Tar
         try:
             parts = [float(part) for part in parts]
         except ValueError:
-            raise _unexpected(row, [text]) from None
+            raise _refuse_unexpected(row, [text]) from None
     return target(name, *parts, seed=seed, couple=couple)
 
 

@@ -4,7 +4,7 @@ import random
 import struct
 from pathlib import Path
 
-from lstm_audit.raw.checksums import crc32c, masked
+from lstm_audit.raw.checksums import crc32c, mask_crc
 from lstm_audit.wire import sstable
 
 H, IN = 4, 3
@@ -46,7 +46,7 @@ def table(entries: list[tuple[bytes, bytes]]) -> bytes:
     def add(raw: bytes) -> bytes:
         at = len(out)
         out.extend(raw + b"\0")
-        out.extend(struct.pack("<I", masked(crc32c(raw + b"\0"))))
+        out.extend(struct.pack("<I", mask_crc(crc32c(raw + b"\0"))))
         return varint(at) + varint(len(raw))
 
     half = len(entries) // 2
@@ -76,7 +76,7 @@ def saved(
     for key, (shape, raw) in sorted(tensors.items()):
         dims = b"".join(field(2, field(1, size)) for size in shape)
         entry = field(1, 1) + field(2, dims) + field(4, len(data)) + field(5, len(raw))
-        entry += varint(6 << 3 | 5) + struct.pack("<I", masked(crc32c(raw)))
+        entry += varint(6 << 3 | 5) + struct.pack("<I", mask_crc(crc32c(raw)))
         entries.append((key.encode(), entry))
         data += raw
     path.with_name(f"{path.name}.data-00000-of-00001").write_bytes(bytes(data))

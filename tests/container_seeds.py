@@ -192,13 +192,13 @@ def _bundle() -> Seed:
 
 def mend_table(raw: bytes) -> bytes:
     """The masked checksum of every block that the footer still leads to."""
-    from lstm_audit.raw.checksums import crc32c, masked
+    from lstm_audit.raw.checksums import crc32c, mask_crc
 
     out = bytearray(raw)
     for start, size in _blocks(bytes(out)):
         if start >= 0 and start + size + 5 <= len(out):
             summed = bytes(out[start : start + size + 1])
-            out[start + size + 1 : start + size + 5] = struct.pack("<I", masked(crc32c(summed)))
+            out[start + size + 1 : start + size + 5] = struct.pack("<I", mask_crc(crc32c(summed)))
     return bytes(out)
 
 

@@ -5,7 +5,7 @@ from ..pipeline import MAX_SECONDS, Request
 from . import exits
 from .forms import GivenOptions
 from .output import emit
-from .runs import allowed_biases, audit_given, draws_units, list_inputs, read_policy_and_flags
+from .runs import audit_given, draws_units, find_allowed_biases, list_inputs, read_policy_and_flags
 
 EPILOG = """\b
 Examples:
@@ -36,7 +36,7 @@ def run(given: GivenOptions) -> int:
         totals = run_streaming(given, request, inputs, [policy and policy.file])
         return exits.of_totals(totals)
     found = audit_given(given, request, inputs)
-    emit(found, given, kept=[policy and policy.file], bounds=allowed_biases(policy))
+    emit(found, given, kept=[policy and policy.file], bounds=find_allowed_biases(policy))
     return exits.of_audit(found)
 
 

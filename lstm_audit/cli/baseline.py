@@ -10,11 +10,11 @@ from ..accepting import compare_with
 from ..facts import Audit, Finding
 from ..pipeline import Request
 from ..policy.baseline import Accepted
-from ..reports.words import counted, escape
+from ..reports.words import escape, say_count
 from .output import tell
 
 
-def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[Finding, ...]:
+def find_unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[Finding, ...]:
     """The findings that are new; what is known is counted on stderr, and what is stale is named
     there.
     """
@@ -26,7 +26,7 @@ def unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> tuple[
 def tell_held(known: int, stale: Iterable[Accepted], quiet: bool) -> None:
     """How many findings are accepted, and each entry that accepts none."""
     if known and not quiet:
-        tell(f"{counted(known, 'finding')} accepted by the baseline")
+        tell(f"{say_count(known, 'finding')} accepted by the baseline")
     for entry in stale:
         key = escape(entry.key, limit=None)
         tell(f"stale baseline entry, no longer found: {key}; --update-baseline removes it")

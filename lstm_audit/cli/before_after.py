@@ -11,7 +11,7 @@ from ..facts import Row
 from ..lstm.layer import GATES
 from ..reports import Look
 from ..reports.html.change import GateChange, GateSide, Told, page_of_changes
-from ..reports.words import counted, digits, shown_address, shown_module
+from ..reports.words import digits, say_count, show_address, show_module
 from .output import command_line
 from .patched import AnyGate, AnyPlan
 
@@ -20,19 +20,19 @@ def page_of_diff(comparison: Comparison) -> str:
     """Two checkpoints, gate by gate; of gates other than f those that moved."""
     pairs = comparison.pairs
     moved = sum(pair.changed for pair in pairs)
-    said = f"{counted(len(pairs), 'LSTM')} compared, {moved} changed"
+    said = f"{say_count(len(pairs), 'LSTM')} compared, {moved} changed"
     if not pairs:
         said = "nothing compared: no LSTM is in both"
     changes = [change for pair in pairs for change in _changes_of(pair)]
-    told = Told("Before and after", [said], "Not compared", list(_uncompared(comparison)))
+    told = Told("Before and after", [said], "Not compared", list(_list_uncompared(comparison)))
     return page_of_changes(told, changes, Look(command=command_line()))
 
 
 def _changes_of(pair: LstmPair) -> Iterator[GateChange]:
     a, b = pair.a.lstm, pair.b.lstm
-    name = shown_address(a, None)
+    name = show_address(a, None)
     if a.address != b.address:
-        name += f" = {shown_address(b, None)}"
+        name += f" = {show_address(b, None)}"
     said = pair.relation.text if pair.relation is not None and pair.changed else ""
     for gate in GATES:
         change = GateChange(name, gate, _side(pair.a, gate), _side(pair.b, gate), said)
@@ -46,13 +46,13 @@ def _side(row: Row, gate: str) -> GateSide:
     return GateSide(row.units.bias[gate], function)
 
 
-def _uncompared(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
+def _list_uncompared(comparison: Comparison) -> Iterator[tuple[str, str, str]]:
     for side, only, skipped in zip("AB", comparison.only, comparison.skipped, strict=True):
         for row in only:
             bias = digits(row.measures.gates["f"].mean)
-            yield "info", f"{shown_address(row.lstm, None)} (bias {bias})", f"only in {side}"
+            yield "info", f"{show_address(row.lstm, None)} (bias {bias})", f"only in {side}"
         for skip in skipped:
-            yield "warning", shown_module(skip.module), f"not judged in {side}: {skip.detail}"
+            yield "warning", show_module(skip.module), f"not judged in {side}: {skip.detail}"
 
 
 def page_of_patch(
@@ -73,14 +73,16 @@ def _sum_up(planned: AnyPlan, done: bool) -> str:
     edits = [edit for file in planned.files for edit in file.edits]
     if not edits:
         return f"{planned.path}: already at {planned.target.text}"
-    size = counted(sum(len(edit.new) for edit in edits), "byte")
+    size = say_count(sum(len(edit.new) for edit in edits), "byte")
     verb = "changed" if done else "would change"
-    return f"{planned.path}: {planned.target.text}, {size} in {counted(len(edits), 'range')} {verb}"
+    return (
+        f"{planned.path}: {planned.target.text}, {size} in {say_count(len(edits), 'range')} {verb}"
+    )
 
 
 def _change_of(planned: AnyPlan, gate: AnyGate, several: bool) -> GateChange:
     function = gate.lstm.activation_function if gate.gate == "f" else "sigmoid"
-    name = shown_address(gate.lstm, None)
+    name = show_address(gate.lstm, None)
     name = f"{planned.path} {name}" if several else name
     return GateChange(
         name, gate.gate, GateSide(gate.before, function), GateSide(gate.after, function)

@@ -12,12 +12,12 @@ from ..pipeline import MAX_SECONDS, Request
 from ..policy.model import Policy
 from ..policy.verdict import Outcome, Running, Score, score_of, verdict
 from ..reports.listings import tally_words
-from ..reports.words import counted, relative
+from ..reports.words import relative, say_count
 from . import exits
 from .forms import GivenOptions
 from .options import FIXES, VERDICT
 from .output import emit
-from .runs import allowed_biases, audit_given, draws_units, list_inputs, read_policy_and_flags
+from .runs import audit_given, draws_units, find_allowed_biases, list_inputs, read_policy_and_flags
 
 if TYPE_CHECKING:
     from ..accepting import Accepting, Holding
@@ -67,7 +67,7 @@ def run(given: GivenOptions) -> int:
         shown = only(found, ())
     outcome = verdict(found, policy, new=shown.findings, allow_skipped=given.allow_skipped)
     closing = describe_outcome(outcome, policy, shown.findings)
-    kept, bounds = [policy.file, given.baseline], allowed_biases(policy)
+    kept, bounds = [policy.file, given.baseline], find_allowed_biases(policy)
     emit(shown, given, policy.fail_on, kept, closing, bounds)
     if uncertain:
         return exits.UNREADABLE
@@ -120,9 +120,9 @@ def _look(given: GivenOptions, request: Request, inputs: Sequence[Input]) -> tup
     if given.baseline is None or given.update_baseline:
         return found, found
     from ..accepting import only  # 5 ms, as above
-    from .baseline import unaccepted  # the same
+    from .baseline import find_unaccepted  # the same
 
-    return found, only(found, unaccepted(given.baseline, found, request, given.quiet))
+    return found, only(found, find_unaccepted(given.baseline, found, request, given.quiet))
 
 
 def _mend(shown: Audit, given: GivenOptions, declared: tuple[Own, ...]) -> tuple[int, bool]:
@@ -183,9 +183,9 @@ def describe_score(score: Score, policy: Policy) -> str:
 
 def _verdict_words(score: Score, policy: Policy) -> str:
     if score.unread:
-        return f"NOT PASSED: {counted(score.unread, 'input')} could not be read"
+        return f"NOT PASSED: {say_count(score.unread, 'input')} could not be read"
     if score.unjudged:
-        return f"NOT PASSED: {counted(score.unjudged, 'LSTM')} could not be judged"
+        return f"NOT PASSED: {say_count(score.unjudged, 'LSTM')} could not be judged"
     if any(score.failed):
         return f"FAILED: {', '.join(tally_words(score.failed))} at --fail-on {policy.fail_on}"
     if score.empty:

@@ -11,14 +11,14 @@ from ..pipeline import Request
 from ..policy.unmatched import refuse_unmatched
 from ..reports.terminal import GAP, shorten
 from ..reports.words import (
-    counted,
     describe_error,
     digits,
     dumps,
     escape,
     fraction,
-    shown_address,
-    shown_module,
+    say_count,
+    show_address,
+    show_module,
 )
 from . import exits
 from .forms import GivenOptions
@@ -116,9 +116,9 @@ def describe_rest(comparison: Comparison) -> Iterator[str]:
     """What stands below the table: the unpaired, what a conversion did, and what it comes to."""
     for side, only, skipped in zip("AB", comparison.only, comparison.skipped, strict=True):
         for row in only:
-            yield f"only in {side}: {shown_address(row.lstm)}"
+            yield f"only in {side}: {show_address(row.lstm)}"
         for skip in skipped:
-            yield f"not judged in {side}: {shown_module(skip.module)}: {skip.detail}"
+            yield f"not judged in {side}: {show_module(skip.module)}: {skip.detail}"
         if not (comparison.pairs or only or skipped):
             yield f"no LSTM in {side}"
     if not comparison.pairs:
@@ -126,7 +126,7 @@ def describe_rest(comparison: Comparison) -> Iterator[str]:
         return
     yield from describe_relations(comparison.pairs)
     moved = sum(pair.changed for pair in comparison.pairs)
-    yield f"\n{counted(len(comparison.pairs), 'LSTM')} compared, {moved} changed"
+    yield f"\n{say_count(len(comparison.pairs), 'LSTM')} compared, {moved} changed"
 
 
 def describe_relations(pairs: Sequence[LstmPair]) -> list[str]:
@@ -136,7 +136,7 @@ def describe_relations(pairs: Sequence[LstmPair]) -> list[str]:
         if pair.relation is not None and (
             pair.changed or pair.a.lstm.address != pair.b.lstm.address
         ):
-            names = [shown_address(pair.a.lstm), shown_address(pair.b.lstm)]
+            names = [show_address(pair.a.lstm), show_address(pair.b.lstm)]
             where = names[0] if names[0] == names[1] else " = ".join(names)
             found.setdefault(pair.relation.text, []).append(where)
     return [f"\n{', '.join(where)}: {text}" for text, where in found.items()]
@@ -149,7 +149,7 @@ NARROWEST = 12
 def _say_pairs(pairs: Sequence[LstmPair]) -> None:
     """One line a pair; the names get what the numbers leave of the terminal."""
     numbers = [show_pair(pair) for pair in pairs]
-    names = [shown_address(pair.a.lstm, None) for pair in pairs]
+    names = [show_address(pair.a.lstm, None) for pair in pairs]
     taken = sum(max(map(len, column)) + GAP for column in zip(HEADS[1:], *numbers, strict=True))
     room = max(look_of(sys.stdout, "never", quiet=False).width - taken, NARROWEST)
     names = shorten(names, room, "…")

@@ -36,7 +36,7 @@ MEANING = {
 
 
 @contextmanager
-def ended_from_outside() -> Iterator[None]:
+def end_from_outside() -> Iterator[None]:
     """Ctrl-C, and a reader of stdout that has seen enough, end the program with their codes."""
     try:
         yield

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 import click
 
 from ..version import __version__
-from .exits import INTERRUPTED, PASS, ended_from_outside
+from .exits import INTERRUPTED, PASS, end_from_outside
 from .help import command_of
 from .manners import hint_command, hint_option, hint_words, reword
 from .options import FORMS
@@ -82,7 +82,7 @@ class LazyGroup(click.Group):
         """As click does, but for its exit code 1, which here means a finding, after Ctrl-C and a
         closed pipe.
         """
-        with ended_from_outside():
+        with end_from_outside():
             return super().invoke(ctx)
 
 

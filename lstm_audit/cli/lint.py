@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from ..facts import Audit, Finding
 from ..pipeline import Request
 from ..policy.verdict import fails
-from ..reports.words import counted, escape
+from ..reports.words import escape, say_count
 from . import exits
 from .forms import GivenOptions
 from .output import ProgressLine, emit, print_lines, tell
@@ -72,19 +72,19 @@ def _without_accepted(audit: Audit, given: GivenOptions, policy: "Policy") -> Au
     if given.baseline is None:
         return audit
     from ..accepting import accept, only  # 4 ms that only a baseline needs
-    from .baseline import unaccepted  # the same
+    from .baseline import find_unaccepted  # the same
 
     request = Request(policy=policy)
     if given.update_baseline:
         accept(given.baseline, audit, request)
         return only(audit, ())
-    return only(audit, unaccepted(given.baseline, audit, request, given.quiet))
+    return only(audit, find_unaccepted(given.baseline, audit, request, given.quiet))
 
 
 def _tell_unjudged(found: "Lint", given: GivenOptions) -> None:
     """What could not be followed fails nothing, but is counted."""
     if found.unjudged and not given.quiet and not given.show_unjudged:
-        count = counted(len(found.unjudged), "place")
+        count = say_count(len(found.unjudged), "place")
         tell(f"unjudged: {count} could not be followed (--show-unjudged)")
     for path, entry in found.unjudged if given.show_unjudged else ():
         where = f"{escape(path, limit=None)}:{entry.place.line}"
@@ -105,7 +105,7 @@ def _mend(given: GivenOptions, request: object) -> int:
         if given.diff:
             print_diff(mended.diff)
         elif not given.quiet:
-            tell(f"fixed {counted(mended.fixes, 'finding')} in {path}")
+            tell(f"fixed {say_count(mended.fixes, 'finding')} in {path}")
     return changed
 
 

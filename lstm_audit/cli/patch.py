@@ -14,7 +14,7 @@ from ..lstm.own import Own
 from ..lstm.presets import PRESETS
 from ..missing import explain_missing
 from ..patching.byhand import refuse_remote
-from ..patching.checkpoint import Planned, explain_refusal, mapped, plan, with_donor
+from ..patching.checkpoint import Planned, explain_refusal, find_mappings, plan, with_donor
 from ..patching.choose import refuse_unmatched_layers
 from ..patching.whole import apply_plan, plan_recovered
 from ..pipeline import checkpoints_in
@@ -281,7 +281,7 @@ def _write(planned: Planned, given: GivenOptions) -> tuple[list[str], list[str]]
 def _warnings(planned: Planned, given: GivenOptions) -> Iterator[str]:
     """What to know before the write, or instead of it."""
     yield from planned.warnings
-    if given.in_place and (processes := mapped(planned)):
+    if given.in_place and (processes := find_mappings(planned)):
         yield f"the file is mapped by {', '.join(processes)}, which will see the new values at once"
     if _only_shows(given) and (reason := explain_refusal(planned)):
         yield f"the write would be refused: {reason}"

@@ -90,7 +90,7 @@ def draws_units(given: GivenOptions) -> bool:
     return "html" in names
 
 
-def allowed_biases(policy: "Policy | None") -> tuple[float, float]:
+def find_allowed_biases(policy: "Policy | None") -> tuple[float, float]:
     """The least and the most forget bias that the policy's bounds come to, for a sigmoid."""
     low, high = OPEN
     for key, to_bias in TO_BIAS.items():

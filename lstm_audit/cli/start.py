@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from ..errors import AuditError
-from .exits import INTERRUPTED, PASS, UNREADABLE, USAGE, abandon_stdout, ended_from_outside
+from .exits import INTERRUPTED, PASS, UNREADABLE, USAGE, abandon_stdout, end_from_outside
 from .manners import reword
 from .output import tell
 from .plain import understood
@@ -26,7 +26,7 @@ def run() -> NoReturn:
 
     Tearing the interpreter down piece by piece took a tenth of most commands' time: it is left out.
     """
-    sys.excepthook = _crashed
+    sys.excepthook = _report_crash
     code = _run()
     for stream in (sys.stdout, sys.stderr):
         with suppress(
@@ -40,7 +40,7 @@ def _run() -> int:
     """What the command line asks for, and its exit code."""
     try:
         if (run := understood(reword(sys.argv[1:]))) is not None:
-            with ended_from_outside():
+            with end_from_outside():
                 return run()
         from .group import group  # click, 36 ms that the fast path spares
 
@@ -55,7 +55,7 @@ def _run() -> int:
     return USAGE
 
 
-def _crashed(
+def _report_crash(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> NoReturn:
     """A defect of this program ends a build too, but not with Python's exit code 1, which here

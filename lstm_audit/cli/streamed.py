@@ -19,7 +19,7 @@ from ..pipeline import Request, Results
 from ..policy.unmatched import Witnesses
 from ..policy.verdict import Running
 from ..reports import REPORTS, Look, Streamed, digest_of, stream_of
-from ..reports.words import counted, describe_error, escape
+from ..reports.words import describe_error, escape, say_count
 from ..results import head_of
 from ..resume import Resumed, ask_ahead
 from ..statistics import WORST, Statistics, Tally
@@ -37,7 +37,7 @@ from .output import (
     writing,
 )
 from .report_files import is_stream
-from .runs import allowed_biases
+from .runs import find_allowed_biases
 
 if TYPE_CHECKING:
     from ..accepting import Accepting, Holding
@@ -79,7 +79,7 @@ def run_streaming(
         statistics=given.statistics,
         closing=close(),
         command=command_line(),
-        bounds=allowed_biases(request.policy),
+        bounds=find_allowed_biases(request.policy),
     )
     streaming.report(found, look)
     return found.summary
@@ -204,7 +204,7 @@ class Streaming:
             shown = shown._replace(worst=WORST)
             inputs = found.summary.files + found.summary.unreadable + found.summary.ignored
             tell(
-                f"{counted(inputs, 'input')} are too many for a row each: {name} shows "
+                f"{say_count(inputs, 'input')} are too many for a row each: {name} shows "
                 f"{'statistics and ' if digest_of(name) else ''}the {WORST} worst files; "
                 "jsonl and csv hold every row"
             )

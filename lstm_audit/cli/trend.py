@@ -13,7 +13,15 @@ from ..pipeline import MAX_SECONDS, Request
 from ..policy.unmatched import refuse_unmatched
 from ..reports import Look
 from ..reports.terminal import GAP, shorten
-from ..reports.words import counted, describe_error, digits, dumps, escape, fraction, shown_identity
+from ..reports.words import (
+    describe_error,
+    digits,
+    dumps,
+    escape,
+    fraction,
+    say_count,
+    show_identity,
+)
 from . import exits
 from .forms import GivenOptions
 from .output import (
@@ -27,7 +35,7 @@ from .output import (
     write_text,
 )
 from .report_files import refuse_overwriting
-from .runs import allowed_biases, read_policy_and_flags
+from .runs import find_allowed_biases, read_policy_and_flags
 
 EPILOG = """\b
 Examples:
@@ -55,7 +63,7 @@ def run(given: GivenOptions) -> int:
       0  shown    3  a checkpoint could not be read
       2  usage    4  no LSTM in any of them
     """
-    bounds = allowed_biases(read_policy_and_flags(given))
+    bounds = find_allowed_biases(read_policy_and_flags(given))
     audit = _audit(given)
     refuse_overwriting(audit, given.paths, [given.output] if given.output else [])
     trend = follow(audit)
@@ -125,7 +133,7 @@ NARROWEST, EVENTS, FEWEST = 14, 18, 6
 
 def _say(trend: Trend) -> None:
     if trend.lines:
-        names = [shown_identity(line.identity) for line in trend.lines]
+        names = [show_identity(line.identity) for line in trend.lines]
         width = look_of(sys.stdout, "never", quiet=False).width
         rows, room = _rows_beside(max(map(len, names)), trend.lines, width)
         names = shorten(names, max(room, NARROWEST), "…")
@@ -158,8 +166,8 @@ def sum_up_run(trend: Trend) -> str:
     steps = [step for _, step in trend.files]
     by = "" if trend.counted_by in ("name", "order") else f" ({trend.counted_by})"
     extent = f", steps {steps[0]} to {steps[-1]}{by}" if len(steps) > 1 else ""
-    lstms = counted(len(trend.lines), "LSTM")
-    return f"{counted(len(trend.files), 'checkpoint')}{extent}, {lstms}"
+    lstms = say_count(len(trend.lines), "LSTM")
+    return f"{say_count(len(trend.files), 'checkpoint')}{extent}, {lstms}"
 
 
 def show_line(line: Line, cells: int = CELLS) -> list[str]:

@@ -9,7 +9,7 @@ from ..inputs import Input, expand, is_remote, label
 from ..interrupted import sidecars
 from ..patching.undo import Undone
 from ..patching.whole import undo_checkpoint
-from ..reports.words import counted
+from ..reports.words import say_count
 from . import exits
 from .forms import GivenOptions
 from .output import print_lines, tell
@@ -55,7 +55,7 @@ def run(given: GivenOptions) -> int:
         _refuse_foreign(given.sidecar, inputs)
     codes = [code for one in inputs for code in _undo(one, given)] or [exits.NOTHING]
     if codes == [exits.NOTHING] and not any(one.named for one in inputs) and not given.quiet:
-        print_lines(f"nothing to undo in {counted(len(inputs), 'file')}")
+        print_lines(f"nothing to undo in {say_count(len(inputs), 'file')}")
     return max(codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index)
 
 
@@ -88,7 +88,7 @@ def _report(undone: Undone, quiet: bool) -> int:
     for doubt in undone.doubts:
         tell(f"{near_path(undone.path)}: not certain: {doubt}")
     if not quiet:
-        left = f"; {counted(undone.remaining, 'undo step')} left" if undone.remaining else ""
+        left = f"; {say_count(undone.remaining, 'undo step')} left" if undone.remaining else ""
         print_lines(f"{near_path(undone.path)}: {SAID[undone.state]}{left}")
     if undone.doubts:
         return exits.UNREADABLE

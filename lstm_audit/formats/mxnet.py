@@ -106,12 +106,12 @@ def _short(names: list[str]) -> list[str]:
 
 def _names(cursor: _Cursor) -> Iterator[str]:
     """A count, then for each its length and its bytes."""
-    for _ in range(_bounded(cursor.number(_U64), MAX_ARRAYS, cursor)):
-        size = _bounded(cursor.number(_U64), MAX_NAME, cursor)
+    for _ in range(_check_bound(cursor.number(_U64), MAX_ARRAYS, cursor)):
+        size = _check_bound(cursor.number(_U64), MAX_NAME, cursor)
         yield cursor.take(size).read().decode("utf-8", "replace")
 
 
-def _bounded(value: int, most: int, cursor: _Cursor) -> int:
+def _check_bound(value: int, most: int, cursor: _Cursor) -> int:
     if value > most:
         raise MalformedFile(f"{value} where at most {most} may stand", cursor.span.place(cursor.at))
     return value
@@ -121,7 +121,7 @@ def _array(cursor: _Cursor) -> MxArray:
     """The array at the cursor, of any version."""
     magic = cursor.number()
     if magic in (V2, V3):
-        return _versioned(cursor, magic)
+        return _read_versioned(cursor, magic)
     if magic == V1:
         axes = cursor.number()
         return _elements(cursor, _sizes(cursor, axes, _U64))
@@ -131,7 +131,7 @@ def _array(cursor: _Cursor) -> MxArray:
     return _elements(cursor, _sizes(cursor, magic, _U32))
 
 
-def _versioned(cursor: _Cursor, magic: int) -> MxArray:
+def _read_versioned(cursor: _Cursor, magic: int) -> MxArray:
     """Version 2 or 3: the kind of storage, the shape, the place, the dtype, the elements."""
     storage = cursor.number()
     if storage not in _INDEXES:

@@ -125,7 +125,7 @@ def _read_body(
         for tag, ports in BODIES.items():
             for part in layer.each(tag):
                 inner = f"{path}{node.name}/"
-                names = _handed_in(scope, layer, ports, edges)
+                names = _find_handed_in(scope, layer, ports, edges)
                 _read_body(net, part, inner, None, names, depth + 1)
     return scope
 
@@ -238,7 +238,7 @@ def _digits(text: str) -> int:
     return int(text)
 
 
-def _handed_in(
+def _find_handed_in(
     scope: Scope, layer: Element, ports: str, edges: Mapping[tuple[str, str], str]
 ) -> dict[str, tuple[Scope, str]]:
     """What a body gets from around it and keeps: no slices, nothing that comes back changed."""

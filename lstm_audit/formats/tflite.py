@@ -190,7 +190,7 @@ def _read_tensor(model: TfliteModel, table: Table) -> Stored:
         message = f"tensor {name!r} has {span.size} bytes, its shape {shape} needs {size}"
         raise MalformedFile(message, span.at)
     constant = Constant(name, shape, Tensor(dtype, shape, strides_of(shape), span))
-    return Stored(name, shape, _quantized(constant, table.table(4)))
+    return Stored(name, shape, _quantize(constant, table.table(4)))
 
 
 def _buffer(model: TfliteModel, number: int, name: str) -> Span | None:
@@ -205,7 +205,7 @@ def _buffer(model: TfliteModel, number: int, name: str) -> Span | None:
     return model.flat.span[at : at + size] if size else None
 
 
-def _quantized(constant: Constant, quantization: Table | None) -> Constant:
+def _quantize(constant: Constant, quantization: Table | None) -> Constant:
     """QuantizationParameters: 2 scale, 3 zero_point, one for all elements or one each."""
     tensor = constant.tensor
     if quantization is None or tensor is None or tensor.dtype.encode is not None:

@@ -39,8 +39,8 @@ def find_bare(left: Sequence[str], couples: Sequence[WeightPair], scene: Scene) 
     """Every look of this file, the most telling first; `couples` are the pairs among the names."""
     folders = _folders(left)
     yield from _forget_word(left, scene)
-    yield from _numbered(left, scene)
-    yield from _stacked_gates(folders, couples, scene)
+    yield from _find_numbered(left, scene)
+    yield from _find_stacked_gates(folders, couples, scene)
     yield from _side_by_side(scene)
     yield from _of_more_gates(left, scene)
     yield from _flat(folders, scene)
@@ -64,7 +64,7 @@ def _forget_word(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
                 yield Sight(module, tuple(alike), "a forget gate among weights of its shape")
 
 
-def _numbered(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+def _find_numbered(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
     """Four weights of one shape, a number each, in a list of gates."""
     lists: dict[tuple[str, str, str], dict[str, str]] = {}
     for name in left:
@@ -106,7 +106,7 @@ def _biases(family: GateNames, scene: Scene) -> list[GateNames]:
     return [GateNames(family.module, _template(members["i"], leaf), family.words, members, False)]
 
 
-def _stacked_gates(
+def _find_stacked_gates(
     folders: Mapping[str, Sequence[str]], couples: Sequence[WeightPair], scene: Scene
 ) -> Iterator[Sight]:
     """Arrays whose first axis is the gates: (4, H, in) and (4, H, H), or both in one."""

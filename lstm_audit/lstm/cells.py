@@ -22,7 +22,7 @@ from .chains import BINARY, COST, FUSED, plain_op, read_scalar, shape_of_chain
 from .graph import Evaluation
 from .known import KnownTensor
 from .layer import GATES
-from .operators import COUPLED_INPUT, Seen, skipped
+from .operators import COUPLED_INPUT, Seen, skip
 from .sightings import Sighting, Terms
 
 # Elementwise operations from a gate's bias to its product.
@@ -214,7 +214,7 @@ def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> 
             "nodes of the form tanh(F * c + I * tanh(g)), but a gate is no sigmoid or hard "
             "sigmoid of one sum"
         )
-        return skipped(wiring.node, "computed-by-unknown", detail)
+        return skip(wiring.node, "computed-by-unknown", detail)
     names = {"f": wiring.keep.name, "g": wiring.candidate, "o": wiring.output.name}
     if wiring.write is not None:
         names["i"] = wiring.write.name
@@ -226,7 +226,7 @@ def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> 
             f"what enters gate {unclear[0]} is computed by "
             f"{made.op if made else 'something outside the graph'}"
         )
-        return skipped(
+        return skip(
             wiring.node,
             "computed-by-unknown",
             f"a cell, but {detail}, which this version cannot follow",
@@ -235,7 +235,7 @@ def _sight(evaluation: Evaluation, scope: Scope, wiring: Wiring, order: int) -> 
     hidden = known["f"].size
     if not hidden or any(value.size != hidden for value in known.values()):
         sizes = ", ".join(f"{gate} {value.size}" for gate, value in known.items())
-        return skipped(
+        return skip(
             wiring.node, "conflicting-evidence", f"a cell whose gates have different sizes: {sizes}"
         )
     offset, known["f"] = _offset(evaluation, known["f"])

@@ -11,7 +11,7 @@ from ..formats import Claim, shape_of
 from ..raw.tensor import Block, Tensor, read_block, whole_block
 from .conventions import Slot
 from .layer import GATES, Lstm, Term
-from .match import Group, SlotPart, aligned, mirrored
+from .match import Group, SlotPart, aligned, find_mirrored
 
 # Elements of one bias: H = 131072, far beyond any model, and a second of statistics and forensics.
 MAX_BIAS = 1 << 19
@@ -157,7 +157,7 @@ def _terms(
 ) -> list[tuple[str, Term]] | None:
     """One bias tensor cut into its gates; None when it does not fit."""
     if group.convention.doubled and tensors[group.parts[part]].shape == (8 * hidden,):
-        return _doubled_terms(group, group.parts[part], hidden, tensors)
+        return _cut_doubled(group, group.parts[part], hidden, tensors)
     gate, key = part
     slot, name = group.convention.slots[key], group.parts[part]
     half = slot.half
@@ -177,7 +177,7 @@ def _terms(
     ]
 
 
-def _doubled_terms(
+def _cut_doubled(
     group: Group, name: str, hidden: int, tensors: TensorsByName
 ) -> list[tuple[str, Term]]:
     """Both biases of cuDNN in one tensor: four gates of bias_ih, then four of bias_hh."""
@@ -240,7 +240,7 @@ def _lstm(
         dtype="+".join(sorted({*stored})),
         gates=gates,
         bias_tensors=tuple(sorted(names, key=lambda name: (halves[name] == "hh", name))),
-        aliases=tuple(mirrored(group, tensors, "bias") if aligned(group) else ()),
+        aliases=tuple(find_mirrored(group, tensors, "bias") if aligned(group) else ()),
         offset=group.convention.offset,
         activation_function=group.convention.activation,
         notes=group.convention.notes + tuple(_notes(group, gates)),

@@ -22,7 +22,7 @@ from .conventions import (
     NORM_BIASES,
     NORM_WEIGHTS,
 )
-from .kind import claimed_kind
+from .kind import read_claimed_kind
 from .layer import GATES, Lookalike, Lstm, Term
 from .match import paths
 
@@ -239,7 +239,7 @@ def _say(lstm: Lstm, extras: Sequence[Extra]) -> Skipped:
 def _own_forward(lstm: Lstm, checkpoint: Checkpoint) -> Skipped | None:
     """A live subclass of torch's whose step is its author's own."""
     claim = checkpoint.claims.get(lstm.module)
-    if claim is None or not claim.facts.get("own_forward") or not claimed_kind(claim):
+    if claim is None or not claim.facts.get("own_forward") or not read_claimed_kind(claim):
         return None
     detail = (
         f"its class {claim.class_name} computes the step by a forward of its own, which may add "

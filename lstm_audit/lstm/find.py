@@ -16,9 +16,9 @@ from ..raw.tensors import Tensors
 from ..tuples import NamedTuple
 from .cut import FACTORS, MAX_BIAS, cut
 from .extra import doubt_lookalikes, weigh_extras
-from .kind import claimed_kind, decide_kind, find_claim
+from .kind import decide_kind, find_claim, read_claimed_kind
 from .layer import Lookalike, Lstm, Term
-from .match import ROWS, ConventionRow, Group, GroupKey, match, mirrored, paths
+from .match import ROWS, ConventionRow, Group, GroupKey, find_mirrored, match, paths
 from .trainer import drop_trainer_state
 from .unknown import find_unknown
 
@@ -118,7 +118,7 @@ def find_anew(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Found
     said = {entry.module for entry in skipped}
     unread = list(_relevant(checkpoint))
     skipped += [entry for entry, _ in unread if entry.module not in said]
-    skipped += _packed(checkpoint, {entry.module for entry in skipped})
+    skipped += _find_packed(checkpoint, {entry.module for entry in skipped})
     valueless = {key for _, key in unread}
     lstms = [lstm for lstm in lstms if (lstm.module, lstm.layer, lstm.direction) not in valueless]
     found = Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
@@ -179,7 +179,7 @@ def _apply(
     taken: set[str] = set()
     read = {one.module: one.convention for one in before if isinstance(one, Lstm)}
     spoken = {outcome.module for outcome in before}
-    for group in _announced(match(row, names, checkpoint), checkpoint.tensors):
+    for group in _announce(match(row, names, checkpoint), checkpoint.tensors):
         if group.module in spoken and "recurrent" not in group.first:
             if read.get(group.module) is None or read[group.module] in CONVERTED:
                 taken.update(group.parts.values())
@@ -190,11 +190,13 @@ def _apply(
             _bound(len(outcomes))
             if isinstance(outcome, Skipped) and outcome.reason in ("gru", "rnn"):
                 outcomes += _lookalike(group, checkpoint.tensors, outcome.reason)
-            taken.update(group.parts.values(), group.spare, mirrored(group, checkpoint.tensors))
+            taken.update(
+                group.parts.values(), group.spare, find_mirrored(group, checkpoint.tensors)
+            )
     return outcomes, taken
 
 
-def _announced(groups: Iterator[Group], tensors: Mapping[str, Tensor]) -> Iterable[Group]:
+def _announce(groups: Iterator[Group], tensors: Mapping[str, Tensor]) -> Iterable[Group]:
     """The groups, once a reader that can fetch ahead was told whose biases will be asked for."""
     announce = tensors.announce if isinstance(tensors, Tensors) else None
     if announce is None:  # a local file
@@ -277,9 +279,9 @@ def _relevant(checkpoint: Checkpoint) -> Iterator[tuple[Skipped, GroupKey | None
             yield entry._replace(module=module), key if biased else None
 
 
-def _packed(checkpoint: Checkpoint, said: Collection[str]) -> Iterator[Skipped]:
+def _find_packed(checkpoint: Checkpoint, said: Collection[str]) -> Iterator[Skipped]:
     """Recurrences by their class that show no tensor at all, the outermost of them."""
-    claimed = [path for path, claim in checkpoint.claims.items() if claimed_kind(claim)]
+    claimed = [path for path, claim in checkpoint.claims.items() if read_claimed_kind(claim)]
     shown = {path for name in (checkpoint.tensors if claimed else ()) for path in paths(name)}
     hidden = {*said}
     for path in claimed:

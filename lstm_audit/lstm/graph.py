@@ -80,7 +80,9 @@ class Evaluation:
                 stack.pop()
                 continue
             needs = (
-                [self.locate(spot.scope, name) for name in _needed(spot.node)] if spot.node else []
+                [self.locate(spot.scope, name) for name in _list_needed(spot.node)]
+                if spot.node
+                else []
             )
             missing = [need for need in needs if need.key not in self._known]
             self.spend(1 + len(needs))
@@ -199,7 +201,7 @@ class Evaluation:
         self._stored.append(constant)
         return KnownTensor(constant.shape, (range(first, first + prod(constant.shape)),))
 
-    def computed(self, shape: tuple[int, ...], numbers: Sequence[float]) -> KnownTensor | None:
+    def compute(self, shape: tuple[int, ...], numbers: Sequence[float]) -> KnownTensor | None:
         """Numbers that were calculated: a tensor without a place."""
         self.spend(len(numbers))
         return self.store(Constant("", shape, numbers=tuple(numbers)))
@@ -261,7 +263,7 @@ def _made_twice(scope: Scope, made: Iterable[tuple[str, object]]) -> str:
     return ""
 
 
-def _needed(node: Node) -> list[str]:
+def _list_needed(node: Node) -> list[str]:
     """The inputs whose values a rule asks for: of a product's matrix, only the shape."""
     if node.op not in RULES:
         return []

@@ -11,7 +11,7 @@ import re
 from ..formats import Checkpoint, Claim, shape_of
 from ..tuples import NamedTuple
 from .conventions import CLASS_HOMES, CLASS_KINDS, CLASS_WORDS, MODES, NO_GRU, Convention
-from .match import UNKNOWN, Group, mirrored
+from .match import UNKNOWN, Group, find_mirrored
 
 # What is said of a weight of shape (0,), which is what a partitioned parameter leaves behind.
 PLACEHOLDER = (
@@ -51,7 +51,7 @@ class RecurrenceKind(NamedTuple):
 # like it: mirrored names without the mirror, and biases joined to a longer word.
 def decide_kind(group: Group, checkpoint: Checkpoint) -> RecurrenceKind | None:
     """The kind of a group; None when it is no recurrence at all."""
-    if group.convention.mirror and not mirrored(group, checkpoint.tensors):
+    if group.convention.mirror and not find_mirrored(group, checkpoint.tensors):
         return None
     claim = find_claim(group, checkpoint)
     if group.convention.claimed and claim is None:
@@ -97,7 +97,7 @@ def find_claim(group: Group, checkpoint: Checkpoint) -> Claim | None:
     return checkpoint.claims.get(group.module)
 
 
-def claimed_kind(claim: Claim) -> str:
+def read_claimed_kind(claim: Claim) -> str:
     """lstm, gru or rnn, where a framework's own class, or its mode, says so; else "" """
     if claim.kind:
         return claim.kind
@@ -108,7 +108,7 @@ def claimed_kind(claim: Claim) -> str:
     return MODES.get(claim.mode, "") if "hidden_size" in claim.facts else ""
 
 
-def worded_kind(claim: Claim) -> str:
+def read_worded_kind(claim: Claim) -> str:
     """What the author's own name for a class says: lstm, gru, or nothing."""
     name = claim.class_name.rpartition(".")[2]
     return next((kind for words, kind in CLASS_WORDS if re.search(words, name)), "")
@@ -118,8 +118,8 @@ def _of_claim(kind: RecurrenceKind, claim: Claim | None) -> RecurrenceKind:
     """The shapes' word against that of the class."""
     if claim is None:
         return kind
-    said, of_shapes = claimed_kind(claim), kind.detail or "its shapes say lstm"
-    worded = worded_kind(claim)
+    said, of_shapes = read_claimed_kind(claim), kind.detail or "its shapes say lstm"
+    worded = read_worded_kind(claim)
     if said and said != kind.name:
         detail = f"its class {claim.class_name} says {said}, but {of_shapes}"
         return RecurrenceKind("conflicting-evidence", detail=detail)
@@ -149,7 +149,7 @@ def _refuse_doubt(group: Group, kind: RecurrenceKind, checkpoint: Checkpoint) ->
 # guessed: the same four names are those of a GRU and an RNN.
 def _of_biases(group: Group, claim: Claim | None) -> RecurrenceKind:
     """Without a recurrent weight the length of a bias decides nothing; the module's class may."""
-    said = claimed_kind(claim) if claim is not None else ""
+    said = read_claimed_kind(claim) if claim is not None else ""
     if claim is not None and said and claim.facts.get("hidden_size"):
         return RecurrenceKind(said, claim.facts["hidden_size"], f"its class is {claim.class_name}")
     names = ", ".join(sorted(group.parts.values()))
@@ -247,7 +247,7 @@ def weigh_shape(
         return RecurrenceKind("lstm", columns)
     if convention.joint or (convention.convolution and input_rows is None):
         return _joint(rows, columns, shape, projected)
-    return _fused(convention, rows, columns, projected, input_rows)
+    return _decide_fused(convention, rows, columns, projected, input_rows)
 
 
 def _joint(rows: int, columns: int, shape: tuple[int, ...], projected: bool) -> RecurrenceKind:
@@ -262,7 +262,7 @@ def _joint(rows: int, columns: int, shape: tuple[int, ...], projected: bool) -> 
 # With a projection (LSTMP, Sak et al. 2014) the recurrent weight is (4H, P) and H is a quarter of
 # the rows. P may be anything up to H, so (4H, P) without the projection's weight beside it cannot
 # be told from something else: it is said to be missing.
-def _fused(
+def _decide_fused(
     convention: Convention, rows: int, columns: int, projected: bool, input_rows: int | None
 ) -> RecurrenceKind:
     """R rows over C columns: 4C LSTM, 3C GRU, C RNN, more than 4C an LSTM whose output is projected

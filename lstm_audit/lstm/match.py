@@ -170,7 +170,7 @@ def aligned(group: Group) -> bool:
     return "projection" not in group.first or (group.layer == 0 and group.direction == "forward")
 
 
-def mirrored(group: Group, tensors: Mapping[str, Tensor], *roles: str) -> list[str]:
+def find_mirrored(group: Group, tensors: Mapping[str, Tensor], *roles: str) -> list[str]:
     """The second names of the group's tensors (of some roles, or of all) that are there."""
     slots = group.convention.slots
     if not group.convention.mirror:

@@ -194,17 +194,17 @@ class _Activations(dict[str, Callable[[float], float]]):
     def __missing__(self, name: str) -> Callable[[float], float]:
         shape = parse_activation(name)
         hard = shape.kind == "hard_sigmoid"
-        gate = partial(sloped, shape.alpha, shape.beta) if hard else sigmoid
-        self[name] = partial(clipped, gate, shape.clip) if shape.clip else gate
+        gate = partial(slope, shape.alpha, shape.beta) if hard else sigmoid
+        self[name] = partial(clip_input, gate, shape.clip) if shape.clip else gate
         return self[name]
 
 
-def sloped(alpha: float, beta: float, x: float) -> float:
+def slope(alpha: float, beta: float, x: float) -> float:
     """ONNX's HardSigmoid: alpha x + beta between 0 and 1."""
     return min(max(alpha * x + beta, 0.0), 1.0) if x == x else x
 
 
-def clipped(gate: Callable[[float], float], clip: float, x: float) -> float:
+def clip_input(gate: Callable[[float], float], clip: float, x: float) -> float:
     """A gate whose input is limited to [-clip, clip] first."""
     return gate(min(max(x, -clip), clip) if x == x else x)
 

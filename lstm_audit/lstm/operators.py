@@ -18,7 +18,7 @@ from ..formats import Constant, Node, Scope
 from .graph import Evaluation
 from .known import Cells, KnownTensor
 from .layer import GATES
-from .sightings import Sighting, Terms, called
+from .sightings import Sighting, Terms, name_node
 
 # H = 131072, far beyond any model, as for names.
 MAX_HIDDEN = 1 << 17
@@ -47,9 +47,9 @@ Seen = Sighting | Skipped
 ReadOperator = Callable[[Evaluation, Scope, Node, int], Iterator[Seen]]
 
 
-def skipped(node: Node, reason: str, detail: str) -> Skipped:
+def skip(node: Node, reason: str, detail: str) -> Skipped:
     """An entry for a node that cannot be judged."""
-    return Skipped(called(node, 0), reason, detail)
+    return Skipped(name_node(node, 0), reason, detail)
 
 
 # ONNX's LSTM (onnx/defs/rnn/defs.cc) is the model for all the others: hidden size and direction
@@ -60,7 +60,7 @@ def _onnx_lstm(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> 
     """LSTM: B is [D, 8H], Wb before Rb in the order i, o, f, c; without B all biases are 0."""
     way = str(node.attributes.get("direction", "forward"))
     if way not in WAYS:
-        yield skipped(node, "conflicting-evidence", f"its direction is {way!r}")
+        yield skip(node, "conflicting-evidence", f"its direction is {way!r}")
         return
     directions = WAYS[way]
     hidden = _hidden_size(evaluation, scope, node, len(directions))
@@ -75,7 +75,7 @@ def _onnx_lstm(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> 
         detail = (
             f"B has shape {value.shape}, hidden_size {hidden} needs {(len(directions), 8 * hidden)}"
         )
-        yield skipped(node, "conflicting-evidence", detail)
+        yield skip(node, "conflicting-evidence", detail)
         return
     for number, direction in enumerate(directions):
         shape = _activation(node, number, len(directions))
@@ -84,7 +84,7 @@ def _onnx_lstm(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> 
             continue
         gates = NO_TERMS if value is None else _halves(value, 8 * hidden * number, hidden)
         seen = Sighting(scope, node, order, direction, hidden, gates, spell(shape))
-        yield _coupled(node, seen._replace(notes=tuple(_notes(node, shape))), shape)
+        yield _see_coupled(node, seen._replace(notes=tuple(_notes(node, shape))), shape)
 
 
 # The specification does not require the attribute, and R tells H as well. Where both are there they
@@ -103,9 +103,9 @@ def _hidden_size(
         wanted = directions, 4 * hidden, hidden
         if (shape[0], rows, columns) != wanted:
             detail = f"R has shape {shape}, hidden_size {hidden} needs {wanted}"
-            return skipped(node, "conflicting-evidence", detail)
+            return skip(node, "conflicting-evidence", detail)
     if not 0 < hidden <= MAX_HIDDEN:
-        return skipped(node, "conflicting-evidence", f"its hidden_size is {hidden}")
+        return skip(node, "conflicting-evidence", f"its hidden_size is {hidden}")
     return hidden
 
 
@@ -127,17 +127,17 @@ def explain_unknown(evaluation: Evaluation, scope: Scope, node: Node, name: str)
     """Why the value of a bias is not known."""
     spot = evaluation.locate(scope, name)
     if spot.constant is not None:
-        return skipped(node, "unsupported-dtype", f"its bias {name!r}: {spot.constant.trouble}")
+        return skip(node, "unsupported-dtype", f"its bias {name!r}: {spot.constant.trouble}")
     if spot.node is not None and spot.node.op in HELD:
-        return skipped(node, "missing-data", f"its bias {name!r} is held in a resource variable")
+        return skip(node, "missing-data", f"its bias {name!r} is held in a resource variable")
     if spot.node is None:
-        return skipped(
+        return skip(
             node,
             "missing-data",
             f"its bias {name!r} is an input of the graph: not stored in the file",
         )
     detail = f"its bias {name!r} is computed by {spot.node.op}, which this version cannot follow"
-    return skipped(node, "computed-by-unknown", detail)
+    return skip(node, "computed-by-unknown", detail)
 
 
 def _halves(value: KnownTensor, first: int, hidden: int) -> dict[str, Terms]:
@@ -161,7 +161,7 @@ def _activation(node: Node, number: int, directions: int) -> ActivationShape | S
     """
     names = _texts(node, "activations") or ("Sigmoid", "Tanh", "Tanh") * directions
     if len(names) != 3 * directions:
-        return skipped(
+        return skip(
             node, "conflicting-evidence", f"{len(names)} activations for {directions} directions"
         )
     kinds = [name.lower() for name in names]
@@ -173,7 +173,7 @@ def _activation(node: Node, number: int, directions: int) -> ActivationShape | S
         return ActivationShape(clip=limit)
     alpha, beta = alphas.get(3 * number, 0.2), betas.get(3 * number, 0.5)
     if kind != "hardsigmoid" or not 0 < alpha < 1e6 or not abs(beta) < 1e6:
-        return skipped(
+        return skip(
             node, "unknown-convention", f"its gates are {names[3 * number]}: no share of memory"
         )
     return ActivationShape("hard_sigmoid", _plain(alpha), _plain(beta), limit)
@@ -214,24 +214,24 @@ def _notes(node: Node, shape: ActivationShape) -> Iterator[str]:
 # With input_forget the runtime computes f = 1 - i and never reads f's bias. 1 - sigmoid(b) is
 # sigmoid(-b), so minus i's bias is the number to show; for a hard sigmoid that holds only if it is
 # symmetric.
-def _coupled(node: Node, sighting: Sighting, shape: ActivationShape) -> Seen:
+def _see_coupled(node: Node, sighting: Sighting, shape: ActivationShape) -> Seen:
     """input_forget: f = 1 - i, and the forget gate's own bias is dead."""
     if not node.attributes.get("input_forget"):
         return sighting
     if shape.kind == "hard_sigmoid" and shape.beta != 0.5:
-        return skipped(node, "unknown-convention", NOT_SYMMETRIC)
+        return skip(node, "unknown-convention", NOT_SYMMETRIC)
     gates, notes = {**sighting.gates, "f": ()}, (*sighting.notes, COUPLED_FORGET)
     return sighting._replace(gates=gates, coupled="f", notes=notes)
 
 
-def _fused(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
+def _see_fused(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
     """A tensor a gate: biases i, f, g, o at 12 to 15; i is left out where it is 1 - f."""
     source = evaluation.maker(scope, node.ins[0]) if node.ins else None
     backward = source is not None and source.op == "Reverse"
     yield _by_gate(evaluation, scope, node, order, "reverse" if backward else "forward", 12)
 
 
-def _fused_bidirectional(
+def _see_fused_bidirectional(
     evaluation: Evaluation, scope: Scope, node: Node, order: int
 ) -> Iterator[Seen]:
     """The same twice in one operator: the backward biases stand at 29 to 32."""
@@ -254,7 +254,7 @@ def _by_gate(
         gates[gate] = () if value is None else tuple(("b", term) for term in value.terms)
         sizes |= set() if value is None else {value.size}
     if not gates["f"] or not gates["g"] or not gates["o"] or len(sizes) != 1:
-        return skipped(node, "conflicting-evidence", f"its biases have the sizes {sorted(sizes)}")
+        return skip(node, "conflicting-evidence", f"its biases have the sizes {sorted(sizes)}")
     coupled = "" if gates["i"] else "i"
     notes = [COUPLED_INPUT] if coupled else []
     if any(node.ins[first - 3 : first]):
@@ -278,7 +278,7 @@ def _of_one_bias(
         return value
     if value is None or not value.size or value.size % 4:
         size = 0 if value is None else value.size
-        return skipped(node, "conflicting-evidence", f"its bias has {size} elements")
+        return skip(node, "conflicting-evidence", f"its bias has {size} elements")
     h = value.size // 4
     return Sighting(scope, node, order, "forward", h, _cut(value, 0, h, gates))
 
@@ -302,7 +302,7 @@ def _sequence(at: int) -> ReadOperator:
         if not 0 < hidden <= MAX_HIDDEN or (value is not None and value.size != wanted):
             found = "none" if value is None else value.shape
             detail = f"its bias has the shape {found}, hidden_size {hidden} needs {wanted} elements"
-            yield skipped(node, "conflicting-evidence", detail)
+            yield skip(node, "conflicting-evidence", detail)
             return
         for number, direction in enumerate(directions):
             gates = NO_TERMS if value is None else _cut(value, number * 4 * hidden, hidden, "figo")
@@ -320,7 +320,7 @@ def _core_ml_layer(evaluation: Evaluation, scope: Scope, node: Node, order: int)
     given, shape = node.attributes.get("hidden_size", 0), _activation(node, 0, 1)
     hidden = given if isinstance(given, int) and 0 < given <= MAX_HIDDEN else 0
     if isinstance(shape, Skipped) or not hidden:
-        unknown = skipped(node, "conflicting-evidence", f"its output vector has {given} elements")
+        unknown = skip(node, "conflicting-evidence", f"its output vector has {given} elements")
         yield shape if isinstance(shape, Skipped) else unknown
         return
     for number, direction in enumerate(directions):
@@ -329,7 +329,7 @@ def _core_ml_layer(evaluation: Evaluation, scope: Scope, node: Node, order: int)
         sizes = {value.size for value in values if isinstance(value, KnownTensor)}
         if bad is not None or not sizes <= {hidden} or (sizes and None in values):
             detail = f"its biases have the sizes {sorted(sizes)}, its output vector {hidden}"
-            yield bad or skipped(node, "conflicting-evidence", detail)
+            yield bad or skip(node, "conflicting-evidence", detail)
             continue
         gates = {
             gate: tuple(("b", term) for term in value.terms)
@@ -338,17 +338,17 @@ def _core_ml_layer(evaluation: Evaluation, scope: Scope, node: Node, order: int)
             for gate, value in zip(GATES, values, strict=True)
         }
         seen = Sighting(scope, node, order, direction, hidden, gates, spell(shape))
-        yield _coupled_layer(node, seen, shape)
+        yield _see_coupled_layer(node, seen, shape)
 
 
-def _coupled_layer(node: Node, seen: Sighting, shape: ActivationShape) -> Seen:
+def _see_coupled_layer(node: Node, seen: Sighting, shape: ActivationShape) -> Seen:
     """The flags of a Core ML layer."""
     notes = (PEEPHOLES,) if node.attributes.get("peephole") else ()
     if not node.attributes.get("coupled"):
         offset = 1.0 if node.attributes.get("forget_bias") else 0.0
         return seen._replace(offset=offset, notes=notes)
     if shape.kind == "hard_sigmoid" and shape.beta != 0.5:
-        return skipped(node, "unknown-convention", NOT_SYMMETRIC)
+        return skip(node, "unknown-convention", NOT_SYMMETRIC)
     return seen._replace(gates={**seen.gates, "f": ()}, coupled="f", notes=(*notes, COUPLED_FORGET))
 
 
@@ -365,7 +365,7 @@ def _core_ml_operation(
     weight = evaluation.shape(scope, node.ins[2]) if len(node.ins) > 2 and node.ins[2] else None
     if way not in WAYS or kind not in shapes or weight is None or len(weight) != 2:
         detail = f"direction {way!r}, activation {kind!r}, recurrent weight of shape {weight}"
-        yield skipped(node, "unknown-convention", detail)
+        yield skip(node, "unknown-convention", detail)
         return
     hidden = weight[1]
     for number, direction in enumerate(WAYS[way]):
@@ -373,7 +373,7 @@ def _core_ml_operation(
         if isinstance(value, Skipped):
             yield value
         elif not 0 < hidden <= MAX_HIDDEN or (value and value.size != 4 * hidden):
-            yield skipped(node, "conflicting-evidence", f"its recurrent weight has shape {weight}")
+            yield skip(node, "conflicting-evidence", f"its recurrent weight has shape {weight}")
         else:
             gates = NO_TERMS if value is None else _cut(value, 0, hidden, "ifog")
             name = spell(shapes[str(kind)])
@@ -391,12 +391,12 @@ def _cut(value: KnownTensor, first: int, hidden: int, gates: str) -> dict[str, T
 
 def unknown_lstm(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
     """An operator that calls itself an LSTM, of a kind that nobody here knows."""
-    yield skipped(node, "unknown-convention", f"its operator {node.op} is not known")
+    yield skip(node, "unknown-convention", f"its operator {node.op} is not known")
 
 
 def _other(kind: str) -> ReadOperator:
     def say(evaluation: Evaluation, scope: Scope, node: Node, order: int) -> Iterator[Seen]:
-        yield skipped(node, kind, f"its operator is {node.op}")
+        yield skip(node, kind, f"its operator is {node.op}")
 
     return say
 
@@ -418,8 +418,8 @@ BIAS_INPUTS: Mapping[str, tuple[int, ...]] = {
 READINGS: Mapping[str, ReadOperator] = {
     "LSTM": _onnx_lstm,
     "com.microsoft::DynamicQuantizeLSTM": _onnx_lstm,
-    "FusedLSTM": _fused,
-    "FusedBidirectionalLSTM": _fused_bidirectional,
+    "FusedLSTM": _see_fused,
+    "FusedBidirectionalLSTM": _see_fused_bidirectional,
     "BasicLSTM": _basic,
     "CoreML::LSTM": _core_ml_layer,
     "CoreML::lstm": _core_ml_operation,

@@ -55,7 +55,7 @@ def rows_of(declared: tuple[Own, ...]) -> tuple[ConventionRow, ...]:
 def _row_of(own: Own) -> ConventionRow:
     patterns = [(role, text) for role, texts in own.tensors for text in texts]
     keys = [f"{role}.{k}" for k, (role, _) in enumerate(patterns)]
-    shared = _shared([text for _, text in patterns])
+    shared = _find_shared([text for _, text in patterns])
     words = {word: letter for letter, word in own.order}
     compiled = [
         (key, re.compile(_expression(text, shared, words), re.DOTALL))
@@ -97,7 +97,7 @@ def _placing(
     return place
 
 
-def _shared(patterns: Sequence[str]) -> str:
+def _find_shared(patterns: Sequence[str]) -> str:
     """The path that all patterns without a `*` at the start share, up to the first placeholder."""
     literal = [re.split(r"(?<=[./|])", text) for text in patterns]
     if any(text.startswith("*") for text in patterns):

@@ -103,7 +103,7 @@ class Chosen:
             if self.arguments[needed:] != self.preset.defaults
             else self.arguments[:needed]
         )
-        return self.preset.name + (":" + ",".join(map(_spelled, given)) if given else "")
+        return self.preset.name + (":" + ",".join(map(_spell, given)) if given else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,7 @@ def _number(text: str, row: Preset) -> float:
     return value
 
 
-def _spelled(value: float) -> str:
+def _spell(value: float) -> str:
     return repr(value).removesuffix(".0")
 
 

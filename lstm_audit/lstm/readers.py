@@ -18,7 +18,7 @@ from .graph import PRODUCTS, RULES, Evaluation
 from .known import NOTHING, KnownTensor
 from .layer import Lstm
 from .operators import BIAS_INPUTS
-from .sightings import Sighting, called
+from .sightings import Sighting, name_node
 from .unfold import Unfolded
 
 # Bytes at the start of a weight by which two copies are known; no two layers drew them alike.
@@ -56,9 +56,9 @@ def foreign_reader(graph: Graph, unfolded: Unfolded, spans: Sequence[Span]) -> s
         if key in known.entries:
             continue
         for reading in readings.get(key, ()):
-            moved = _moved(reading, known)
+            moved = _follow_move(reading, known)
             if moved is None:
-                return f"{reading.node.op} {called(reading.node, reading.number)!r}"
+                return f"{reading.node.op} {name_node(reading.node, reading.number)!r}"
             frontier += [
                 evaluation.locate(reading.scope, name).key
                 for name in moved
@@ -154,7 +154,7 @@ def _holds(constant: Constant, spans: Sequence[Span]) -> bool:
     return _meets(mine, mine.start, mine.start + mine.size, spans)
 
 
-def _moved(reading: NameReading, ends: _Ends) -> Sequence[str] | None:
+def _follow_move(reading: NameReading, ends: _Ends) -> Sequence[str] | None:
     """Where a node puts the numbers that it reads; nothing where they end well, None for a
     stranger.
     """

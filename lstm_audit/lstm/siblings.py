@@ -171,7 +171,7 @@ def _family(
     words, members = {"f": word}, {"f": name}
     for gate, choices in others.items():
         for choice in choices:
-            cased = _cased(choice, word)
+            cased = _match_case(choice, word)
             sibling = before + cased + after
             if sibling in there and sibling not in members.values():
                 words[gate], members[gate] = cased, sibling
@@ -186,7 +186,7 @@ def _family(
     return GateNames(module, template, words, members, of_hidden)
 
 
-def _cased(word: str, like: str) -> str:
+def _match_case(word: str, like: str) -> str:
     if like.isupper():
         return word.upper()
     return word.capitalize() if like[0].isupper() else word
@@ -194,7 +194,7 @@ def _cased(word: str, like: str) -> str:
 
 def _enumerated(before: str, after: str, like: str, there: Collection[str]) -> bool:
     """Whether letters of no gate stand in the gate's place too."""
-    return sum(before + _cased(letter, like) + after in there for letter in STRANGERS) > 1
+    return sum(before + _match_case(letter, like) + after in there for letter in STRANGERS) > 1
 
 
 def _module(before: str, alone: bool = False) -> str:

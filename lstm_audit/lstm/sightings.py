@@ -89,10 +89,10 @@ def find_module(sighting: Sighting, evaluation: Evaluation) -> Name:
         return Name(re.sub(KERAS_CELL, "", node.name.rpartition("/")[0]))
     if "/" in node.name:  # a path: torch numbers the operators of one module LSTM, LSTM_1, ...
         return Name(re.sub(r"_\d+$", "", node.name))
-    return Name(called(node, sighting.order))
+    return Name(name_node(node, sighting.order))
 
 
-def called(node: Node, order: int) -> str:
+def name_node(node: Node, order: int) -> str:
     """A node's name; without one, that of its output, or its number."""
     return node.name or (node.outs or ("",))[0] or f"node{order}"
 

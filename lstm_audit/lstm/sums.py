@@ -24,9 +24,9 @@ def _constant(call: NodeCall) -> Known:
             )
             return call.graph.store(named)
         if isinstance(given, int | float):
-            return call.graph.computed((), (float(given),))
+            return call.graph.compute((), (float(given),))
         if not isinstance(given, str) and name in ("value_floats", "value_ints"):
-            return call.graph.computed(
+            return call.graph.compute(
                 (len(given),), [float(x) for x in given if not isinstance(x, str)]
             )
     return None
@@ -69,7 +69,7 @@ def _shape(call: NodeCall) -> Known:
         return None
     start, end = call.node.attributes.get("start", 0), call.node.attributes.get("end")
     part = shape[start if isinstance(start, int) else 0 : end if isinstance(end, int) else None]
-    return call.graph.computed((len(part),), [float(d) for d in part])
+    return call.graph.compute((len(part),), [float(d) for d in part])
 
 
 def _constant_of_shape(call: NodeCall) -> Known:
@@ -77,7 +77,7 @@ def _constant_of_shape(call: NodeCall) -> Known:
     if shape is None or any(d < 0 for d in shape) or prod(shape) > MAX_STEPS:
         return None
     filled = read_numbers_of(given) if isinstance(given, Constant) else (0.0,)
-    return call.graph.computed(tuple(shape), [filled[0] if filled else 0.0] * prod(shape))
+    return call.graph.compute(tuple(shape), [filled[0] if filled else 0.0] * prod(shape))
 
 
 # Broadcasting of two known values. Only repetition in whole is supported: in cells a repeated value
@@ -114,7 +114,7 @@ def _add(call: NodeCall) -> Known:
     x, y = pair
     terms = x.terms + y.terms
     if len(terms) > MAX_TERMS:
-        return call.graph.computed(x.shape, call.graph.numbers(KnownTensor(x.shape, terms)))
+        return call.graph.compute(x.shape, call.graph.numbers(KnownTensor(x.shape, terms)))
     return KnownTensor(x.shape, terms)
 
 
@@ -132,9 +132,7 @@ def _arithmetic(how: Callable[[float, float], float]) -> NodeRule:
             return None
         x, y = (call.graph.numbers(value) for value in pair)
         try:
-            return call.graph.computed(
-                pair[0].shape, [how(a, b) for a, b in zip(x, y, strict=True)]
-            )
+            return call.graph.compute(pair[0].shape, [how(a, b) for a, b in zip(x, y, strict=True)])
         except (OverflowError, ZeroDivisionError):
             return None
 
@@ -160,7 +158,7 @@ def _dequantize(call: NodeCall) -> Known:
         zeros * (x.size // max(1, len(zeros))),
         strict=False,
     )
-    return call.graph.computed(x.shape, [(a - z) * s for a, s, z in each])
+    return call.graph.compute(x.shape, [(a - z) * s for a, s, z in each])
 
 
 SUMS: Mapping[str, NodeRule] = {

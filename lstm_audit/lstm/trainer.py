@@ -22,7 +22,7 @@ from .conventions import (
     MOMENTS_BELOW,
     PLAIN,
 )
-from .kind import claimed_kind
+from .kind import read_claimed_kind
 
 OPTIMIZER = "an optimizer's tensors are not biases"
 STATISTICS = "what training gathered about the weights (gradients, importance, masks) is no weight"
@@ -152,7 +152,7 @@ def _left_out(
 ) -> Skipped | None:
     """Why a name is no weight's; a module that says by its class what it is, holds weights."""
     claim = claims.get(name.rpartition(".")[0])
-    if claim is not None and claimed_kind(claim):
+    if claim is not None and read_claimed_kind(claim):
         return None
     for k, part in enumerate(parts):
         path = ".".join(parts[: k + 1])

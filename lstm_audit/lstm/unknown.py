@@ -34,7 +34,7 @@ from .conventions import UNREADABLE
 from .draft import Draft, describe_skip
 from .fused import find_fused
 from .joint import find_joint, find_stacked
-from .kind import claimed_kind, worded_kind
+from .kind import read_claimed_kind, read_worded_kind
 from .match import paths
 from .projected import find_projected
 from .scene import LSTM_WORD, Scene, Sight, cell_of, says_cell, says_lstm, scene_of
@@ -83,13 +83,13 @@ def _sights(
     taken = {name for family in found for name in family.members.values()}
     left = [name for name in scene.left if name not in taken]
     couples = list(pairs(left))
-    yield from _paired(couples, left, scene)
+    yield from _find_paired(couples, left, scene)
     yield from find_joint(left, scene)
     yield from find_stacked(left, scene)
     yield from find_fused(left, scene)
     yield from find_projected(left, scene)
     yield from find_bare(left, couples, scene)
-    yield from _claimed(checkpoint, scene, done, above)
+    yield from _find_claimed(checkpoint, scene, done, above)
 
 
 def _unreadable(left: Sequence[str]) -> Iterator[Sight]:
@@ -171,7 +171,9 @@ def _sizes(shape: tuple[int, ...]) -> tuple[int, int]:
     return shape[0], shape[1]
 
 
-def _paired(couples: Sequence[WeightPair], left: Sequence[str], scene: Scene) -> Iterator[Sight]:
+def _find_paired(
+    couples: Sequence[WeightPair], left: Sequence[str], scene: Scene
+) -> Iterator[Sight]:
     """A weight of x and one of h, by names that differ in just that."""
     for pair in couples:
         x, h = scene.shape(pair.source), scene.shape(pair.recurrent)
@@ -225,7 +227,7 @@ def _gate_axis(x: tuple[int, ...], h: tuple[int, ...], said: bool) -> int | None
     return None
 
 
-def _claimed(
+def _find_claimed(
     checkpoint: Checkpoint, scene: Scene, done: set[str], above: set[str]
 ) -> Iterator[Sight]:
     """Modules whose class or path says LSTM, in which nothing was read."""
@@ -234,8 +236,8 @@ def _claimed(
         for path in paths(name):
             inside.setdefault(path, []).append(name)
     for path, claim in checkpoint.claims.items():
-        torchs = claimed_kind(claim)
-        if (torchs or worded_kind(claim)) == "lstm" and not _touched(path, done, above):
+        torchs = read_claimed_kind(claim)
+        if (torchs or read_worded_kind(claim)) == "lstm" and not _touched(path, done, above):
             names = inside.get(path, [])
             if names and (torchs or _recurrent_shapes(names, scene)):
                 yield Sight(path, tuple(names), f"its class is {claim.class_name}")

@@ -100,7 +100,7 @@ def apply(
 def check_ready(held: LockedFile, edits: Sequence[Edit], identity: FileIdentity) -> None:
     """Raise unless this is the file that was planned on, whole, and the edits are edits of it."""
     if has_journal(held.path):
-        raise journal.interrupted(held.path)
+        raise journal.make_error(held.path)
     files.check_unchanged(held, identity)
     end = 0
     for edit in edits:
@@ -134,7 +134,7 @@ class Pushed(NamedTuple):
     notes: tuple[str, ...] = ()
 
     def then(self, inode: int, mtime_ns: int | None) -> Record:
-        return record.pushed(self.below, self.edits, inode, mtime_ns, self.batch)
+        return record.push(self.below, self.edits, inode, mtime_ns, self.batch)
 
 
 def _push_record(held: LockedFile, edits: tuple[Edit, ...], batch: int) -> Pushed:
@@ -306,7 +306,7 @@ def roll_back_now(held: LockedFile, edits: Sequence[Edit]) -> tuple[str, ...]:
         files.sync(held.fd)
         return journal.remove_journal(held)
     except OSError as worse:
-        raise journal.interrupted(held.path) from worse
+        raise journal.make_error(held.path) from worse
 
 
 def refuse_with(error: BaseException, doubts: Sequence[str]) -> None:
@@ -365,7 +365,7 @@ def _check_output(held: LockedFile, target: str, overwrite: bool) -> None:
     if os.path.lexists(target) and not overwrite:
         raise NotPatchable(f"{target} exists already and is not overwritten")
     if os.path.lexists(journal.journal_path(target)):
-        raise journal.interrupted(target)
+        raise journal.make_error(target)
 
 
 # link() fails where the name exists, rename() replaces it: without --overwrite the first is wanted.

@@ -19,7 +19,7 @@ from ..lstm.forensics.fingerprint import identify
 from ..lstm.layer import GATES, Identity, Lstm
 from ..lstm.measure import Values, read_values
 from ..lstm.own import Own
-from ..pipeline import MAX_UNITS, Opened, opened
+from ..pipeline import MAX_UNITS, Opened, open_checkpoint
 from ..targets import TARGETS, Target
 from . import files
 from .choose import choose, matching
@@ -84,7 +84,7 @@ def plan(
     """
     if is_remote(path):
         raise _elsewhere(path)
-    with opened(path) as file:
+    with open_checkpoint(path) as file:
         subject = _read(file, declared)
         matched = matching(subject.found, layers)
         nothing = not strict and layers and not matched
@@ -99,7 +99,7 @@ def plan_fix(path: str, fix: Fix, declared: tuple[Own, ...] = ()) -> Planned:
     """Plan the fix of a finding; raises as `plan` does, and `NotPatchable` where its LSTMs are not
     there.
     """
-    with opened(path) as file:
+    with open_checkpoint(path) as file:
         subject = _read(file, declared)
         chosen = [lstm for lstm in subject.found.lstms if lstm.identity in fix.identities]
         if len(chosen) != len(fix.identities):
@@ -149,7 +149,7 @@ def plan_each(
     """What each fix by itself would write, from one reading of the file; nothing where a fix is
     refused.
     """
-    with opened(path) as file:
+    with open_checkpoint(path) as file:
         subject = _read(file, declared)._replace(layouts=lay_out(file.checkpoint.tensors))
         lstms = {lstm.identity: lstm for lstm in subject.found.lstms}
         return [_files_of_fix(subject, lstms, fix) for fix in fixes]
@@ -215,7 +215,7 @@ def with_donor(target: Target) -> Target:
     """
     if TARGETS[target.name].kind != "file":
         return target
-    with opened(str(target.values[0])) as file:
+    with open_checkpoint(str(target.values[0])) as file:
         values = _read(file, ()).values
         return target._replace(donor={one: tuple(found.forget) for one, found in values.items()})
 
@@ -310,6 +310,6 @@ def explain_refusal(planned: Planned, replace: bool = True) -> str:
     return ""
 
 
-def mapped(planned: Planned) -> list[str]:
+def find_mappings(planned: Planned) -> list[str]:
     """Processes that would see an in-place write of these files at once."""
-    return [process for file in planned.files for process in files.mapped_by(file.path)]
+    return [process for file in planned.files for process in files.find_mappers(file.path)]

@@ -45,10 +45,10 @@ def _there(pattern: str, addresses: Sequence[str]) -> str:
     from difflib import get_close_matches  # 4 ms, for a message
 
     near = get_close_matches(pattern, addresses, 3, 0.5)
-    names = [_shown(name) for name in dict.fromkeys([*near, *addresses])]
+    names = [_show(name) for name in dict.fromkeys([*near, *addresses])]
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return f"there are {', '.join(names[:10])}{more}"
 
 
-def _shown(address: str) -> str:
+def _show(address: str) -> str:
     return ROOT + address if address.startswith(":") else address

@@ -81,7 +81,7 @@ def hold(path: str, write: bool = True) -> Iterator[LockedFile]:
         os.close(fd)
 
 
-def looked_at_again(held: LockedFile) -> LockedFile:
+def look_again(held: LockedFile) -> LockedFile:
     """The same file with what is known of it now, after we have written to it."""
     return held._replace(stat=os.fstat(held.fd))
 
@@ -183,13 +183,13 @@ def check_unchanged(held: LockedFile, identity: FileIdentity) -> None:
 def temporary(beside: str) -> Iterator[Temp]:
     """A new locked file in the folder of `beside`; when the body fails it is gone again."""
     path = sidecar(beside, f"lstm-audit-{os.urandom(6).hex()}.tmp")
-    with created(path) as fd:
+    with create(path) as fd:
         lock(fd)
         yield Temp(path, fd)
 
 
 @contextmanager
-def created(path: str) -> Iterator[int]:
+def create(path: str) -> Iterator[int]:
     """A new file, open for as long as the body runs, and gone again when the body fails."""
     fd = -1
     try:
@@ -317,7 +317,7 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
-def mapped_by(path: str) -> list[str]:
+def find_mappers(path: str) -> list[str]:
     """Processes that have the file mapped, as `name (pid)`: they would see an in-place patch at
     once.
 

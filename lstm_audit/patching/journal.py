@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 from ..errors import MalformedFile, NotPatchable, Unreadable
 from ..interrupted import TAIL, strangers
 from ..interrupted import hot as hot
-from ..interrupted import interrupted as interrupted
+from ..interrupted import make_error as make_error
 from . import files
 from .edits import Edit
 from .files import LockedFile
@@ -44,7 +44,7 @@ def journal_path(path: str) -> str:
     return files.sidecar(path, TAIL)
 
 
-def packed(edits: Sequence[Edit]) -> bytes:
+def pack_edits(edits: Sequence[Edit]) -> bytes:
     """The places and bytes of edits, without their reasons."""
     return b"".join(RECORD.pack(e.at, len(e.old)) + e.old + e.new for e in edits)
 
@@ -57,7 +57,7 @@ def journal_of(identity: files.FileIdentity, edits: Sequence[Edit]) -> bytes:
     body = (
         MAGIC
         + HEAD.pack(device & (1 << 64) - 1, inode & (1 << 64) - 1, size, mtime)
-        + packed(edits)
+        + pack_edits(edits)
     )
     if len(body) + HASH > MAX_JOURNAL:
         raise NotPatchable("too much changes for an --in-place patch: leave --in-place out")
@@ -78,12 +78,12 @@ def read_journal(data: bytes) -> tuple[int, tuple[Edit, ...]] | None:
     try:
         if not body.startswith(MAGIC):
             raise ValueError("another magic")
-        return HEAD.unpack_from(body, len(MAGIC))[2], unpacked(body[len(MAGIC) + HEAD.size :])
+        return HEAD.unpack_from(body, len(MAGIC))[2], unpack_edits(body[len(MAGIC) + HEAD.size :])
     except (struct.error, ValueError) as error:
         raise _foreign(str(error)) from error
 
 
-def unpacked(body: bytes) -> tuple[Edit, ...]:
+def unpack_edits(body: bytes) -> tuple[Edit, ...]:
     """The edits in `body`; raises ValueError or `struct.error` where it is no list of edits."""
     edits, k = [], 0
     while k < len(body):
@@ -168,7 +168,7 @@ def recover_journal(path: str) -> Verdict:
 # rolling that back under its feet would be the very damage that journals are there to prevent.
 def recover_held(held: LockedFile, on_purpose: bool = False) -> Recovered:
     """As `recover_journal`, for whoever has the lock."""
-    journal = _stored(held, on_purpose)
+    journal = _read_stored(held, on_purpose)
     verdict, edits = judge_journal(
         journal, held.stat.st_size, lambda at, n: files.read_at(held.fd, n, at)
     )
@@ -184,11 +184,11 @@ def recover_held(held: LockedFile, on_purpose: bool = False) -> Recovered:
         if verdict != "dropped":
             files.sync(held.fd)
     except OSError as error:
-        raise _unconfirmed(error) from error
+        raise _refuse_unconfirmed(error) from error
     return Recovered(verdict, edits, remove_journal(held))
 
 
-def _unconfirmed(error: OSError) -> Unreadable:
+def _refuse_unconfirmed(error: OSError) -> Unreadable:
     message = (
         f"an --in-place patch was interrupted, and the disk would not confirm its old bytes "
         f"({error.strerror}); the journal stays: run `lstm-audit undo` once more"
@@ -196,7 +196,7 @@ def _unconfirmed(error: OSError) -> Unreadable:
     return Unreadable(message, kind="interrupted-patch")
 
 
-def _stored(held: LockedFile, on_purpose: bool) -> bytes | None:
+def _read_stored(held: LockedFile, on_purpose: bool) -> bytes | None:
     try:
         return files.read_sidecar(
             journal_path(held.path), held.stat.st_uid, MAX_JOURNAL, on_purpose
@@ -226,7 +226,7 @@ def begin(held: LockedFile, edits: Sequence[Edit]) -> None:
     taken = [said for said in strangers(held.path) if said.startswith(f"{name} ")]
     if taken:
         raise NotPatchable(f"{taken[0]}: leave --in-place out, or have it removed")
-    with files.created(name) as fd:
+    with files.create(name) as fd:
         files.own_like(fd, held.stat)
         files.write_at(fd, data, 0)
         files.sync(fd)

@@ -27,7 +27,7 @@ from .plan import (
     changes_of,
     changes_of_write,
     plan_gates,
-    stored_values,
+    round_values,
 )
 
 
@@ -122,7 +122,7 @@ def _refuse_nothing(plans: tuple[GatePlan, ...], tensors: Mapping[str, Any]) -> 
 def _assign(variable: Any, write: Write) -> None:
     """Into a variable of Keras, whose biases are vectors."""
     block = write.term.block
-    write_part(variable, block.start, block.stop, stored_values(write))
+    write_part(variable, block.start, block.stop, round_values(write))
 
 
 def _write(tensor: Any, write: Write) -> None:
@@ -132,7 +132,7 @@ def _write(tensor: Any, write: Write) -> None:
     import torch  # the caller's own, as above
 
     with torch.no_grad():
-        values = torch.tensor(stored_values(write), dtype=torch.float64).to(tensor.dtype)
+        values = torch.tensor(round_values(write), dtype=torch.float64).to(tensor.dtype)
         elements(tensor, write.term.block).copy_(values)
 
 

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 from ..errors import AuditError, NotPatchable, Unreadable
-from ..interrupted import MARKER_TAIL, believed, has_journal, interrupted, strangers
+from ..interrupted import MARKER_TAIL, believed, has_journal, make_error, strangers
 from . import files, journal, record
 from .edits import Edit
 from .files import LockedFile
@@ -74,7 +74,7 @@ def _stays_below(name: str) -> bool:
 # The body's failure, whatever it is (KeyboardInterrupt too), takes back what was written; if that
 # fails as well the marker is kept and named in the error, since it is now the only witness.
 @contextmanager
-def marked(path: str, parts: Sequence[FileEdits]) -> Iterator[list[str]]:
+def mark(path: str, parts: Sequence[FileEdits]) -> Iterator[list[str]]:
     """The marker, durable and locked while the body runs, and gone when it succeeds. If the body
     fails, what it has written is taken back; where that fails too, the marker stays.
 
@@ -127,7 +127,7 @@ def _in_the_way(path: str) -> AuditError:
     """The place of the marker is taken: by an interrupted patch, or by what does not count."""
     name = marker_path(path)
     taken = [said for said in strangers(path) if said.startswith(f"{name} ")]
-    return NotPatchable(f"{taken[0]}: have it removed") if taken else interrupted(path)
+    return NotPatchable(f"{taken[0]}: have it removed") if taken else make_error(path)
 
 
 def _take_all_back(path: str, parts: Sequence[FileEdits]) -> None:
@@ -176,7 +176,7 @@ def pack_marker(parts: Sequence[FileEdits]) -> bytes:
 
     body = bytearray(MAGIC)
     for part in parts:
-        name, edits = os.fsencode(part.name), journal.packed(part.edits)
+        name, edits = os.fsencode(part.name), journal.pack_edits(part.edits)
         body += PART.pack(len(name), part.size, len(edits)) + name + edits
     if len(body) + HASH > MAX_MARKER:
         raise NotPatchable("too much changes for one patch of several files: use --layers")
@@ -214,7 +214,7 @@ def _parts(body: bytes, at: int) -> Iterator[FileEdits]:
         at += name_size
         if not _stays_below(name) or "\0" in name:
             raise ValueError(f"it names {name!r}, which is no file beside the checkpoint")
-        yield FileEdits(name, size, journal.unpacked(body[at : at + edits_size]))
+        yield FileEdits(name, size, journal.unpack_edits(body[at : at + edits_size]))
         at += edits_size
 
 
@@ -290,7 +290,7 @@ def take_back(file: str, part: FileEdits) -> None:
             return
     with files.hold(file) as first:
         journal.recover_held(first)
-        held = files.looked_at_again(first)
+        held = files.look_again(first)
         found = compare_part(held, part)
         if found == "neither":
             raise _foreign(f"{part.name} has been written to since")

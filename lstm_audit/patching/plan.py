@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from ..errors import BadPolicy, NotPatchable
 from ..lstm.forensics.bias import EPSILON
-from ..lstm.forensics.division import enlarged
+from ..lstm.forensics.division import enlarge
 from ..lstm.layer import GATES, Lstm, Term, halves_overlap
 from ..lstm.measure import Values
 from ..raw.tensor import Block, Tensor, read_block, swap_bytes, whole_block
@@ -105,7 +105,7 @@ def _plan_gate(lstm: Lstm, values: Values, gate: str, wish: Wish, place: BiasPla
     terms, before = lstm.gates[gate], values.effective[GATES.index(gate)]
     offset = lstm.offset if gate == "f" else 0.0
     writes = tuple(_writes(lstm, terms, wish, offset, place))
-    written = {_place(write.term): _held(write) for write in writes}
+    written = {_place(write.term): _round_contribution(write) for write in writes}
     held = [
         written[_place(term)] if _place(term) in written else _contribution(term) for term in terms
     ]
@@ -196,7 +196,7 @@ def _divide(
     if len(parts) == 2 and place == "split":
         if not halves_overlap(lstm):
             parts[0] = _mark(terms, parts[0], shares[0])
-        first = _held(Write(terms[0], _unscale(terms[0], parts[0])))
+        first = _round_contribution(Write(terms[0], _unscale(terms[0], parts[0])))
         rest = zip(stored, first, shares[1], strict=True)
         parts[1] = tuple(value - part if share else 0.0 for value, part, share in rest)
     return parts
@@ -212,7 +212,7 @@ def _mark(
     if name != other or name not in EPSILON:
         return tuple(half)
     pairs = zip(half, shares, strict=True)
-    return tuple(enlarged(v, EPSILON[name]) if share == 0.5 else v for v, share in pairs)
+    return tuple(enlarge(v, EPSILON[name]) if share == 0.5 else v for v, share in pairs)
 
 
 def _refuse_expanded(term: Term) -> None:
@@ -265,12 +265,12 @@ def _contribution(term: Term) -> list[float]:
     return _factor(term, read_block(term.block))
 
 
-def _held(write: Write) -> list[float]:
+def _round_contribution(write: Write) -> list[float]:
     """What the term contributes once its values are stored in its dtype."""
-    return _factor(write.term, stored_values(write))
+    return _factor(write.term, round_values(write))
 
 
-def stored_values(write: Write) -> list[float]:
+def round_values(write: Write) -> list[float]:
     """The values that the dtype makes of those that are written."""
     return _decode(write.term.block.tensor, encode(write.term, write.values))
 

@@ -23,7 +23,7 @@ from ..wire import json
 from . import clone, files
 from .edits import Edit
 from .files import LockedFile
-from .journal import Read, packed
+from .journal import Read, pack_edits
 
 SCHEMA = "lstm-audit/undo/1"
 # Bytes of JSON: some six times as many as a patch of the largest checkpoint that is read takes.
@@ -163,7 +163,7 @@ def digest(edits: tuple[Edit, ...]) -> str:
     """SHA-256 over the places and bytes of a patch, as the journal packs them."""
     import hashlib  # 4 ms that --no-undo spares
 
-    return hashlib.sha256(packed(edits)).hexdigest()
+    return hashlib.sha256(pack_edits(edits)).hexdigest()
 
 
 def pack_record(record: Record) -> bytes:
@@ -247,7 +247,7 @@ def fitting(record: Record | None, held: LockedFile, read: Read) -> tuple[Record
     ]
 
 
-def pushed(
+def push(
     record: Record, edits: tuple[Edit, ...], inode: int, mtime_ns: int | None, batch: int = 0
 ) -> Record:
     """The record with one more patch on top."""

@@ -74,7 +74,7 @@ def undo(
     """
     with files.hold(path) as first:
         recovered = journal.recover_held(first, _is(sidecar, journal.journal_path(first.path)))
-        held = files.looked_at_again(first)
+        held = files.look_again(first)
         known = record.load(held.path, _is(sidecar, record.record_path(held.path)))
         kept = _check_record(held, known)
         notes = (*held.notes, *strangers(held.path))
@@ -107,7 +107,7 @@ def _goes_on(recovered: journal.Recovered, top: Patch) -> bool:
     """
     if recovered.verdict in ("none", "finished"):
         return True
-    return journal.packed(recovered.edits) == journal.packed(inverse(top.edits))
+    return journal.pack_edits(recovered.edits) == journal.pack_edits(inverse(top.edits))
 
 
 def inverse(edits: tuple[Edit, ...]) -> tuple[Edit, ...]:
@@ -150,7 +150,7 @@ def _take_back(
         done = _undo_in_place(held, edits, below, verify)
     else:
         done = _undo_replacing(held, edits, below, verify, progress)
-    notes, doubts = (*notes, *_moved(held, top), *done.notes), (*doubts, *done.doubts)
+    notes, doubts = (*notes, *_find_moved(held, top), *done.notes), (*doubts, *done.doubts)
     name = record.record_path(held.path)
     beside = name if os.path.lexists(name) else None
     applied = Applied(held.path, mode, done.method, edits, beside, notes, doubts)
@@ -215,7 +215,7 @@ def _renew(below: Record, inode: int, mtime_ns: int | None) -> Record:
     )
 
 
-def _moved(held: LockedFile, top: Patch) -> list[str]:
+def _find_moved(held: LockedFile, top: Patch) -> list[str]:
     now = held.stat.st_ino, held.stat.st_mtime_ns
     if top.inode == now[0] and top.mtime_ns in (None, now[1]):
         return []

@@ -13,7 +13,7 @@ from ..lstm.find import find_lstms
 from ..lstm.layer import Identity
 from ..lstm.measure import read_values
 from ..lstm.own import Own
-from ..pipeline import opened
+from ..pipeline import open_checkpoint
 
 # Bytes of a safetensors file that its own package checks in memory.
 MAX_DESERIALIZED = 4 << 20
@@ -26,7 +26,7 @@ def verify_checkpoint(
     expected: Mapping[Identity, Biases], path: str, declared: tuple[Own, ...] = ()
 ) -> None:
     """Read the checkpoint at `path` anew and hold it against the plan."""
-    with opened(path, despite_journal=True) as file:
+    with open_checkpoint(path, despite_journal=True) as file:
         lstms = find_lstms(file.checkpoint, declared).lstms
         found = {
             lstm.identity: tuple(tuple(gate) for gate in read_values(lstm).effective)

@@ -15,7 +15,7 @@ from ..inputs import split_locator
 from ..interrupted import InterruptedPatch, has_journal, strangers
 from ..lstm.find import find_lstms
 from ..lstm.own import Own
-from ..pipeline import opened
+from ..pipeline import open_checkpoint
 from ..targets import Target
 from . import files, journal, marker, record
 from .apply import Applied, Mode, Verify, apply
@@ -59,7 +59,7 @@ def apply_plan(
             files.refuse_writing(file.path)
             size = file.identity[2]
             parts.append(marker.collect_edits(planned.home, file.path, size, file.edits))
-    with marker.marked(planned.home, parts) as doubts:
+    with marker.mark(planned.home, parts) as doubts:
         done = list(map(write, planned.files))
         # files that make sense only together
         verify_checkpoint(planned.expected, planned.path, planned.declared)
@@ -88,7 +88,7 @@ def _verifier(planned: Planned, mode: Mode, spread: bool) -> Verify:
 def files_of(path: str) -> list[str]:
     """The file itself and those in which its LSTMs lie; whatever cannot be read stands alone."""
     try:
-        with opened(path, despite_journal=True) as file:
+        with open_checkpoint(path, despite_journal=True) as file:
             find_lstms(file.checkpoint)  # opens the files of tensors as they are located
             return [source.name for source in file.sources]
     except AuditError:
@@ -176,7 +176,7 @@ def _undo_together(
     parts = [_part(path, name, _made(name)) for name in names]
     done: list[Undone] = []
     try:
-        with marker.marked(path, parts) as doubts:
+        with marker.mark(path, parts) as doubts:
             done += [undo(name, mode=mode, progress=progress) for name in names]
     except (marker.Kept, InterruptedPatch):
         raise

@@ -22,7 +22,7 @@ from ..raw.budget import Budget
 from ..wire.json import MAX_SIZE, parse_json
 from .globs import matches, names_of_address, relative_to
 from .kinds import KeyPlace, read_table, read_text, wrong, wrong_type
-from .load import shown_path
+from .load import show_path
 from .model import Policy
 from .table import of_whole_file, selects
 from .unmatched import addresses_in, nearest_address, nearest_path
@@ -205,7 +205,7 @@ def load_baseline(path: str) -> Baseline:
     """The baseline in a file; raises `BadPolicy` for one that is not there or not to be
     believed.
     """
-    place = KeyPlace(shown_path(path))
+    place = KeyPlace(show_path(path))
     table = read_table(_parse(path, place), place)
     if table.get("schema") != BASELINE_SCHEMA:
         raise wrong(
@@ -335,9 +335,7 @@ def save_baseline(baseline: Baseline, path: str) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     except OSError as error:
-        raise BadPolicy(
-            f"{shown_path(path)}: cannot write the baseline: {error.strerror}"
-        ) from None
+        raise BadPolicy(f"{show_path(path)}: cannot write the baseline: {error.strerror}") from None
     finally:
         if os.path.lexists(temporary):
             os.unlink(temporary)

@@ -47,7 +47,7 @@ def file_matches(path: str, folder: str, patterns: Iterable[str]) -> bool:
     """Whether a glob matches the path as given, or relative to `folder` (the one of the
     configuration file).
     """
-    candidates = {slashed(os.path.normpath(path))}
+    candidates = {slash(os.path.normpath(path))}
     if folder:
         candidates.add(relative_to(path, folder))
     return any(_match(path, pattern) for pattern in patterns for path in candidates)
@@ -57,7 +57,7 @@ def _match(path: str, pattern: str) -> bool:
     """As in .gitignore: `**` is any number of folders, no `/` is a name in any folder, an end in
     `/` is all below.
     """
-    pattern = slashed(pattern).removeprefix("./")
+    pattern = slash(pattern).removeprefix("./")
     if "/" not in pattern:
         pattern = f"**/{pattern}"
     if pattern.endswith("/"):
@@ -112,11 +112,11 @@ def relative_to(path: str, folder: str) -> str:
 
 def _relative(path: str, folder: str) -> str:
     try:
-        return slashed(os.path.relpath(path, folder))
+        return slash(os.path.relpath(path, folder))
     except ValueError:  # another drive: there is no way from one to the other
-        return slashed(path)
+        return slash(path)
 
 
-def slashed(path: str) -> str:
+def slash(path: str) -> str:
     """The path with forward slashes."""
     return path.replace(os.sep, "/")

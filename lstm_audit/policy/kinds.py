@@ -60,7 +60,7 @@ def found(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (int, float)):
-        return f"the number {_shown(value)}"
+        return f"the number {_show(value)}"
     if isinstance(value, str):
         return f"the string {_quote(value)}"
     if isinstance(value, (list, tuple)):
@@ -68,7 +68,7 @@ def found(value: object) -> str:
     return "a table" if isinstance(value, dict) else f"a {type(value).__name__}"
 
 
-def _shown(value: int | float) -> str:
+def _show(value: int | float) -> str:
     return (
         repr(value)
         if isinstance(value, float) or value.bit_length() < 200

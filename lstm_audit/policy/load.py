@@ -93,7 +93,7 @@ def _load(path: str) -> Policy:
 
     document = _parse(path, _read(path))
     folder, name = os.path.split(os.path.abspath(path))
-    shown = shown_path(path)
+    shown = show_path(path)
     if name == PYPROJECT or set(document) == {"tool"}:
         table = _tool_table(document, path)
         if table is None:
@@ -109,7 +109,7 @@ def _tool_table(document: dict[str, Any], path: str) -> object | None:
         return None
     if (other := TABLE.replace("-", "_")) in tool:
         raise BadPolicy(
-            f"{shown_path(path)}: tool.{other}: no such key; did you mean 'tool.{TABLE}'?"
+            f"{show_path(path)}: tool.{other}: no such key; did you mean 'tool.{TABLE}'?"
         )
     table: object | None = tool.get(TABLE)
     return table
@@ -120,14 +120,14 @@ def _read(path: str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(MAX_CONFIG + 1)
     except OSError as error:
-        shown = shown_path(path)
+        shown = show_path(path)
         if isinstance(error, FileNotFoundError):
             from ..missing import explain_missing  # 0.8 ms that only a mistake needs
 
             raise MissingFile(f"{shown}: {explain_missing(path)}") from None
         raise BadPolicy(f"{shown}: cannot read the configuration: {error.strerror}") from None
     if len(data) > MAX_CONFIG:
-        raise BadPolicy(f"{shown_path(path)}: over {MAX_CONFIG} bytes is no configuration file")
+        raise BadPolicy(f"{show_path(path)}: over {MAX_CONFIG} bytes is no configuration file")
     return data
 
 
@@ -137,14 +137,14 @@ def _parse(path: str, data: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(data.decode("utf-8-sig"))
     except RecursionError:
-        raise BadPolicy(f"{shown_path(path)}: nested too deeply") from None
+        raise BadPolicy(f"{show_path(path)}: nested too deeply") from None
     except (
         ValueError
     ) as error:  # TOMLDecodeError, UnicodeDecodeError, and an integer of over 4300 digits
-        raise BadPolicy(f"{shown_path(path)}: not valid TOML: {error}") from None
+        raise BadPolicy(f"{show_path(path)}: not valid TOML: {error}") from None
 
 
-def shown_path(path: str) -> str:
+def show_path(path: str) -> str:
     """The path as messages name it: from the working directory, where it lies below that."""
     try:
         short = os.path.relpath(path)

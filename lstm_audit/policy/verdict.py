@@ -76,7 +76,7 @@ def verdict(
     return Outcome(
         failures=tuple(f for f in findings if f.code == REQUIRE or fails(f, policy)),
         unread=audit.errors,
-        unjudged=() if allow_skipped else tuple(unjudged(audit)),
+        unjudged=() if allow_skipped else tuple(find_unjudged(audit)),
         empty=_lacks_lstm(audit, policy, findings),
     )
 
@@ -102,7 +102,7 @@ def _ignores(policy: Policy, path: str, code: str) -> bool:
     return reach(of_whole_file(policy, path)["ignore"], code) > 0
 
 
-def unjudged(audit: Audit) -> Iterator[Skipped]:
+def find_unjudged(audit: Audit) -> Iterator[Skipped]:
     """The LSTMs, or what may be some, that could not be judged; what is surely none does not
     count.
     """

@@ -52,11 +52,11 @@ def attempt(ask: Callable[[], T]) -> T:
             if not left or late or not _may_pass(error):
                 raise Unreadable(f"cannot read: {kind_of(error)}") from None
             pause = PAUSE * 2 ** (TRIES - 1 - left) * (1 + random.random())  # noqa: S311 # a pause
-            time.sleep(max(pause, _asked_pause(error)))
+            time.sleep(max(pause, _read_asked_pause(error)))
     raise AssertionError("the last try returns or raises")
 
 
-def _asked_pause(error: Exception) -> float:
+def _read_asked_pause(error: Exception) -> float:
     """What the server itself asks for (Retry-After in seconds), within bounds."""
     headers = getattr(error, "headers", None) or {}
     said = str(headers.get("Retry-After", ""))

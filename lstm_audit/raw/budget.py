@@ -36,20 +36,22 @@ class Budget:
         """Pay for `count` values that are about to be built or visited."""
         self.steps -= count
         if self.steps < 0:
-            raise _spent(f"{what}: with it the checkpoint takes over {MAX_STEPS} steps")
+            raise _refuse_spent(f"{what}: with it the checkpoint takes over {MAX_STEPS} steps")
 
     def hold(self, size: int, what: str) -> None:
         """Pay for `size` bytes that are about to be made and kept."""
         self.held -= size
         if self.held < 0:
-            raise _spent(f"{what}: with it over {MAX_HELD >> 20} MiB are inflated or decoded")
+            raise _refuse_spent(
+                f"{what}: with it over {MAX_HELD >> 20} MiB are inflated or decoded"
+            )
 
     def load(self, size: int) -> None:
         """Pay for `size` bytes that are about to be read."""
         self.read -= size
         if self.read < 0:
-            raise _spent(f"over {MAX_READ >> 20} MiB of it are read, which no audit needs")
+            raise _refuse_spent(f"over {MAX_READ >> 20} MiB of it are read, which no audit needs")
 
 
-def _spent(message: str) -> MalformedFile:
+def _refuse_spent(message: str) -> MalformedFile:
     return MalformedFile(f"{message}; it is beyond what is read", kind="limit")

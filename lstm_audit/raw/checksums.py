@@ -44,7 +44,7 @@ def crc32(data: bytes) -> int:
     return zlib.crc32(data)
 
 
-def updated(old_crc: int, old: bytes, new: bytes, tail: int) -> int:
+def update_crc(old_crc: int, old: bytes, new: bytes, tail: int) -> int:
     """The record's CRC-32 after `old` became `new` with `tail` bytes behind it.
 
     Raises ValueError when the two slices differ in length: a record cannot change its size.
@@ -120,12 +120,12 @@ def crc32c(data: bytes) -> int:
     return value ^ MASK
 
 
-def masked(crc: int) -> int:
+def mask_crc(crc: int) -> int:
     """A CRC-32C as it is stored: a sum over bytes that hold sums would be weak (crc32c.h)."""
     return ((crc >> 15 | crc << 17) + MASK_DELTA) & MASK
 
 
-def unmasked(stored: int) -> int:
+def unmask_crc(stored: int) -> int:
     """The CRC-32C behind a stored one."""
     rotated = (stored - MASK_DELTA) & MASK
     return (rotated >> 17 | rotated << 15) & MASK
@@ -133,11 +133,11 @@ def unmasked(stored: int) -> int:
 
 def masked_crc32c(data: bytes) -> int:
     """The stored form of the CRC-32C of `data`."""
-    return masked(crc32c(data))
+    return mask_crc(crc32c(data))
 
 
 def _update_masked(stored: int, old: bytes, new: bytes, tail: int) -> int:
-    return masked(_update(CASTAGNOLI, crc32c, unmasked(stored), old, new, tail))
+    return mask_crc(_update(CASTAGNOLI, crc32c, unmask_crc(stored), old, new, tail))
 
 
 # ---- the two of HDF5
@@ -205,7 +205,7 @@ def _words(code: str, data: bytes, order: str) -> "array[int]":
 
 # By the `kind` of a `Seal`.
 KINDS: Mapping[str, Checksum] = {
-    "crc32": Checksum("CRC-32", crc32, updated),
+    "crc32": Checksum("CRC-32", crc32, update_crc),
     "masked-crc32c": Checksum("masked CRC-32C", masked_crc32c, _update_masked),
     "lookup3": Checksum("lookup3", lookup3),
     "fletcher32": Checksum("fletcher32", fletcher32),

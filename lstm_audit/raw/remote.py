@@ -147,7 +147,7 @@ class RemoteSource:
         first, last = at // BLOCK, (at + n - 1) // BLOCK
         with self._lock:
             if any(k not in self._blocks for k in range(first, last + 1)):
-                self._fetch([self._around(at, n)], most=last - first + 1 + MAX_CACHED)
+                self._fetch([self._place_around(at, n)], most=last - first + 1 + MAX_CACHED)
             data = b"".join(self._blocks[k] for k in range(first, last + 1))
             self._forget()
         return data[at - first * BLOCK : at - first * BLOCK + n]
@@ -163,7 +163,7 @@ class RemoteSource:
         with self._lock:
             self._fetch(places, more=more)
 
-    def _around(self, at: int, n: int) -> Place:
+    def _place_around(self, at: int, n: int) -> Place:
         """What is fetched for a read that nobody announced."""
         if at + n > self.size - TAIL:
             return min(at, max(0, self.size - TAIL)), self.size

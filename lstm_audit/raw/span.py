@@ -82,7 +82,7 @@ class Span:
         """The account of the checkpoint that the bytes belong to."""
         return self.source.budget
 
-    def computed(self, data: bytes, label: str = "") -> "Span":
+    def compute(self, data: bytes, label: str = "") -> "Span":
         """Bytes that were made of these (inflated, decoded): without a place, on the same account.
 
         Whoever makes them has paid for them with `budget.hold`.
@@ -125,23 +125,23 @@ class Span:
         source: Any = self.source
         return not source.far or source.holds(self.start + at, size)
 
-    def sealed_by(self, look: Sealer) -> "Span":
+    def add_seal_later(self, look: Sealer) -> "Span":
         """The same bytes under one more, inner checksum, looked up when it is asked for."""
         return Span(self.source, self.start, self.size, (look, *self.sealers))
 
-    def sealed(self, stored: int, *places: "int | Span", kind: str = "crc32") -> "Span":
+    def add_seal(self, stored: int, *places: "int | Span", kind: str = "crc32") -> "Span":
         """The same bytes under one more, inner checksum over all of them, kept at `places`: spans
         of any file, or absolute offsets in this one.
         """
         spans = tuple(self._place(place) if isinstance(place, int) else place for place in places)
-        return self.sealed_by(partial(_known, Seal(self, stored, spans, kind)))
+        return self.add_seal_later(partial(_resolve_seal, Seal(self, stored, spans, kind)))
 
     def _place(self, at: int) -> "Span":
         """Where a checksum of these bytes is kept: under the same outer checksums as they are."""
         return Span(self.source, at, SEAL_SIZE, self.sealers)
 
 
-def _known(seal: Seal) -> Seal:
+def _resolve_seal(seal: Seal) -> Seal:
     return seal
 
 

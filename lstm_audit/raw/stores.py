@@ -171,10 +171,10 @@ class Listing:
         starts, ends = [start for start, _ in places], [stop for _, stop in places]
         paths = [self._path] * len(places)
         got = self._files.cat_ranges(paths, starts, ends, on_error="return")
-        return [self._held(data, *place) for data, place in zip(got, places, strict=True)]
+        return [self._check_held(data, *place) for data, place in zip(got, places, strict=True)]
 
     @staticmethod
-    def _held(data: Any, start: int, stop: int) -> bytes | Exception:
+    def _check_held(data: Any, start: int, stop: int) -> bytes | Exception:
         if isinstance(data, Exception):
             return data
         if len(data) != stop - start:
@@ -199,7 +199,7 @@ class Repository(Listing):
             # The size is known: without it the library would ask for it once more.
             with self._files.open(self._path, "rb", cache_type="none", size=stop) as file:
                 file.seek(start)
-                return self._held(file.read(stop - start), start, stop)
+                return self._check_held(file.read(stop - start), start, stop)
         except Exception as error:  # noqa: BLE001 # as of the other stores: `attempt` tells them apart
             return error
 

@@ -11,7 +11,7 @@ from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding
 from . import Look, report
 from .listings import group_findings
 from .remedies import commands, remedy
-from .words import counted, escape, relative, shown_place
+from .words import escape, relative, say_count, show_place
 
 SHOWN = 10
 NAMED = 3
@@ -37,7 +37,7 @@ def _tally(said: Sequence[Said]) -> Iterator[str]:
     for severity in SEVERITIES:
         n = sum(one == severity for one, _ in said)
         if n:
-            yield f"{n} info" if severity == "info" else counted(n, severity)
+            yield f"{n} info" if severity == "info" else say_count(n, severity)
 
 
 def _unreadable(errors: Sequence[FileError], look: Look) -> Iterator[Said]:
@@ -60,7 +60,7 @@ def _findings(files: Sequence[FileAudit], look: Look) -> Iterator[Said]:
     ]
     for group, lstms in sorted(found, key=lambda one: one[0].code):
         path = group.findings[0].path
-        names = list(filter(None, map(shown_place, group.findings)))
+        names = list(filter(None, map(show_place, group.findings)))
         more = len(names) - NAMED
         where = ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
         texts = [f"{where}: {group.message}" if where else group.message]

@@ -13,9 +13,9 @@ from typing import Any
 
 from ..facts import Audit, FileError, Finding
 from . import Look, report
-from .listings import ranked
+from .listings import rank
 from .remedies import commands, remedy
-from .words import PATH_LIMIT, describe_error, dumps, escape, relative, shown_place, utf8
+from .words import PATH_LIMIT, describe_error, dumps, escape, relative, show_place, utf8
 
 # GitLab's words.
 SEVERITY = {"error": "major", "warning": "minor", "info": "info"}
@@ -28,7 +28,7 @@ ISSUES = 5000
 def gitlab(audit: Audit, look: Look) -> str:
     """Unreadable inputs first, then the findings, most severe first."""
     issues = [_unreadable(error, look) for error in audit.errors]
-    issues += [_issue(finding, look) for finding in ranked(audit.findings)]
+    issues += [_issue(finding, look) for finding in rank(audit.findings)]
     return dumps(_distinct(issues[:ISSUES]), indent=2) + "\n"
 
 
@@ -45,7 +45,7 @@ def _distinct(issues: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _issue(finding: Finding, look: Look) -> dict[str, Any]:
     file = relative(finding.path, look.root) or finding.path
-    place = shown_place(finding)
+    place = show_place(finding)
     parts = [f"{place}: " if place else "", escape(finding.message, PATH_LIMIT)]
     parts += [f". {remedy(command)}" for command in commands(file, [finding.fix])]
     return {

@@ -17,9 +17,9 @@ from ..fact_json import json_number
 from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding, Row
 from ..lstm.layer import Identity
 from . import Look, report
-from .listings import ranked
+from .listings import rank
 from .remedies import commands, remedy
-from .words import PATH_LIMIT, markup, shown_address, shown_module, shown_place
+from .words import PATH_LIMIT, markup, show_address, show_module, show_place
 
 FILE = "(file)"
 RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
@@ -76,16 +76,16 @@ def _testcase(path: str, case: JunitCase) -> Iterator[str]:
 
 def _cases(file: FileAudit, look: Look) -> Iterator[JunitCase]:
     found: dict[Identity | None, list[Finding]] = {}
-    for finding in ranked(file.findings):
+    for finding in rank(file.findings):
         found.setdefault(finding.identity, []).append(finding)
     for row in file.rows:
-        name, own = markup(shown_address(row.lstm, PATH_LIMIT)), found.pop(row.lstm.identity, [])
+        name, own = markup(show_address(row.lstm, PATH_LIMIT)), found.pop(row.lstm.identity, [])
         yield _case(name, _properties(row), own, look)
-    yield _case(FILE, (), ranked(finding for rest in found.values() for finding in rest), look)
+    yield _case(FILE, (), rank(finding for rest in found.values() for finding in rest), look)
     for skipped in file.skipped:
         message = markup(skipped.detail or skipped.reason)
         reason = f'<skipped type="{markup(skipped.reason)}" message="{message}"/>'
-        yield JunitCase(markup(shown_module(skipped.module), PATH_LIMIT), "skipped", (reason,))
+        yield JunitCase(markup(show_module(skipped.module), PATH_LIMIT), "skipped", (reason,))
 
 
 def _case(
@@ -107,7 +107,7 @@ def _told(findings: Sequence[Finding]) -> str:
     """A line a finding, and a line for the command that mends it."""
     lines = []
     for f in findings:
-        place = shown_place(f, PATH_LIMIT)
+        place = show_place(f, PATH_LIMIT)
         lines.append(f"{f.severity} {f.code} {f.name}{f' {place}' if place else ''}: {f.message}")
         lines += map(remedy, commands(f.path, [f.fix]))
     return "\n".join(map(markup, lines))

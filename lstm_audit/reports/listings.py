@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from ..facts import SEVERITIES, SOURCE_FORMATS, Audit, Finding
 from ..lstm.layer import Identity
 from ..tuples import NamedTuple
-from .words import counted
+from .words import say_count
 
 
 def summarise_run(audit: Audit) -> list[str]:
@@ -22,20 +22,22 @@ def summarise_run(audit: Audit) -> list[str]:
     lstms, files = len(audit.rows), len(audit.files)
     if is_lint(audit):
         parts = [
-            counted(files, "source") if files else f"no LSTM in {counted(audit.sources, 'source')}"
+            say_count(files, "source")
+            if files
+            else f"no LSTM in {say_count(audit.sources, 'source')}"
         ]
     elif lstms:
-        parts = [counted(files, "file"), counted(lstms, "LSTM")]
+        parts = [say_count(files, "file"), say_count(lstms, "LSTM")]
     else:
         parts = [
-            f"no LSTM found in {counted(files, 'file')}" if files else "no checkpoint was read"
+            f"no LSTM found in {say_count(files, 'file')}" if files else "no checkpoint was read"
         ]
     parts += tally(audit.findings)
     skipped = sum(len(file.skipped) for file in audit.files)
     parts += [f"{skipped} skipped"] if skipped else []
     parts += [f"{len(audit.errors)} unreadable"] if audit.errors else []
     others = audit.ignored if files or not audit.sources else 0
-    parts += [f"{counted(others, 'other file')} ignored"] if others else []
+    parts += [f"{say_count(others, 'other file')} ignored"] if others else []
     return parts
 
 
@@ -54,11 +56,11 @@ def tally_words(numbers: Sequence[int]) -> list[str]:
     """Counts by severity in words, most severe first: `1 error`, `2 warnings`."""
     pairs = zip(SEVERITIES, numbers, strict=True)
     return [
-        f"{n} info" if severity == "info" else counted(n, severity) for severity, n in pairs if n
+        f"{n} info" if severity == "info" else say_count(n, severity) for severity, n in pairs if n
     ]
 
 
-def ranked(findings: Iterable[Finding]) -> list[Finding]:
+def rank(findings: Iterable[Finding]) -> list[Finding]:
     """Most severe first, then by code; equals stay in the order of the report."""
     return sorted(findings, key=lambda f: (SEVERITIES.index(f.severity), f.code))
 
@@ -80,7 +82,7 @@ def group_findings(findings: Iterable[Finding], each: bool = False) -> list[Find
     that every number is said.
     """
     groups: dict[tuple[str, ...], list[Finding]] = {}
-    for finding in ranked(findings):
+    for finding in rank(findings):
         line = str((finding.cell, finding.line))  # what stands in source is said for each line
         key = (finding.severity, finding.code, line, *([finding.message] if each else []))
         groups.setdefault(key, []).append(finding)
@@ -122,7 +124,7 @@ def _range(numbers: Sequence[str]) -> str:
 
 def worst_of(findings: Iterable[Finding]) -> dict[Identity, str]:
     """The severest word on each LSTM; ranked backwards, so that it is written last."""
-    return {f.identity: f.severity for f in reversed(ranked(findings)) if f.identity}
+    return {f.identity: f.severity for f in reversed(rank(findings)) if f.identity}
 
 
 # ---- many files

@@ -14,14 +14,14 @@ from .listings import FindingGroup, group_findings, sparkline, summarise_run
 from .remedies import commands, shell
 from .words import (
     PATH_LIMIT,
-    counted,
     describe_convention,
     digits,
     escape,
     fraction,
-    shown_address,
-    shown_module,
-    shown_place,
+    say_count,
+    show_address,
+    show_module,
+    show_place,
     size,
 )
 
@@ -39,7 +39,7 @@ def markdown(audit: Audit, look: Look) -> str:
     parts = [f"### lstm-audit: {' · '.join(summarise_run(audit))}", *_errors(audit)]
     for file in audit.files:
         parts += _file(file, look)
-    return "\n\n".join(_bounded(parts)) + "\n"
+    return "\n\n".join(_bound(parts)) + "\n"
 
 
 def _file(file: FileAudit, look: Look) -> Iterator[str]:
@@ -49,14 +49,14 @@ def _file(file: FileAudit, look: Look) -> Iterator[str]:
     else:
         yield _table(_rows(file.rows[:ROWS]))
     if len(file.rows) > ROWS:
-        yield f"{counted(len(file.rows) - ROWS, 'further row')} not shown."
+        yield f"{say_count(len(file.rows) - ROWS, 'further row')} not shown."
     yield from _findings(file, look)
     notes = [
-        (code(shown_address(row.lstm)), prose(note)) for row in file.rows for note in row.lstm.notes
+        (code(show_address(row.lstm)), prose(note)) for row in file.rows for note in row.lstm.notes
     ]
     yield from _details("note", ("LSTM", "Note"), notes)
     skipped = [
-        (code(escape(shown_module(s.module))), prose(s.reason), prose(s.detail))
+        (code(escape(show_module(s.module))), prose(s.reason), prose(s.detail))
         for s in file.skipped
     ]
     yield from _details("skipped", ("Module", "Reason", "Detail"), skipped)
@@ -85,7 +85,7 @@ def _cells(row: Row) -> Sequence[str]:
         fraction(active.min),
         fraction(active.max),
     ]
-    named = [code(shown_address(lstm)), str(lstm.hidden_size)]
+    named = [code(show_address(lstm)), str(lstm.hidden_size)]
     return [*named, *numbers, code(sparkline(measures.histogram)), digits(measures.half_life.p50)]
 
 
@@ -99,7 +99,7 @@ def _findings(file: FileAudit, look: Look) -> Iterator[str]:
     )
     if len(groups) > ROWS:
         rest = sum(len(group.findings) for group in groups[ROWS:])
-        yield f"{counted(rest, 'further finding')} not shown."
+        yield f"{say_count(rest, 'further finding')} not shown."
     listed = (finding.fix for group in groups[:ROWS] for finding in group.findings)
     mended = list(commands(file.path, listed, [row.lstm for row in file.rows]))
     for safe in (True, False):
@@ -111,7 +111,7 @@ def _findings(file: FileAudit, look: Look) -> Iterator[str]:
 
 def _finding(group: FindingGroup) -> Sequence[str]:
     """One row for all that a rule says; the first few of its places are named."""
-    places = list(filter(None, map(shown_place, group.findings)))
+    places = list(filter(None, map(show_place, group.findings)))
     names = ", ".join(map(code, places[:NAMED])) + (
         f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
     )
@@ -138,7 +138,7 @@ def _errors(audit: Audit) -> Iterator[str]:
 def _details(noun: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """GitHub needs the blank lines to see the table inside of the HTML."""
     if rows:
-        said = f"{len(rows)} skipped" if noun == "skipped" else counted(len(rows), noun)
+        said = f"{len(rows)} skipped" if noun == "skipped" else say_count(len(rows), noun)
         body = _table([headings, ["---"] * len(headings), *rows[:ROWS]])
         yield f"<details><summary>{said}</summary>\n\n{body}\n\n</details>"
 
@@ -150,12 +150,13 @@ def _table(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def _bounded(parts: Sequence[str]) -> Iterator[str]:
+def _bound(parts: Sequence[str]) -> Iterator[str]:
     left = SUMMARY_BYTES
     for k, part in enumerate(parts):
         left -= len(part.encode()) + 2
         if left < 0:
-            yield f"{counted(len(parts) - k, 'further part')} left out: a job summary holds 1 MiB."
+            rest = say_count(len(parts) - k, "further part")
+            yield f"{rest} left out: a job summary holds 1 MiB."
             return
         yield part
 

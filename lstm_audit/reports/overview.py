@@ -12,7 +12,7 @@ from ..statistics import BINS, FormatCount, InitCount, RuleCount, Statistics, se
 from . import Look
 from .listings import extent_of, tally_words
 from .terminal import HUES, NARROWEST, closing_of, paint, plain_table, signs_of, wrap
-from .words import PATH_LIMIT, counted, describe_error, digits, escape, fraction, size
+from .words import PATH_LIMIT, describe_error, digits, escape, fraction, say_count, size
 
 RULES, INITS, FILES = 12, 6, 12  # rules, initialisers and files that an overview lists
 INDENT = 9  # the width of the label "error" with its gap, as in the table of rows
@@ -40,11 +40,11 @@ def summary_of(total: Totals) -> list[str]:
     if not total.files:
         parts = ["no checkpoint was read"]
     else:
-        parts = [counted(total.files, "file"), counted(total.lstms, "LSTM")]
+        parts = [say_count(total.files, "file"), say_count(total.lstms, "LSTM")]
     parts += tally_words(total.findings)
     parts += [f"{total.skipped:,} skipped"] if total.skipped else []
     parts += [f"{total.unreadable:,} unreadable"] if total.unreadable else []
-    return parts + ([f"{counted(total.ignored, 'other file')} ignored"] if total.ignored else [])
+    return parts + ([f"{say_count(total.ignored, 'other file')} ignored"] if total.ignored else [])
 
 
 def table_of_rules(counts: Sequence[RuleCount], look: Look) -> list[str]:
@@ -123,7 +123,7 @@ def _errors(found: Statistics, look: Look) -> Iterator[str]:
     for error in found.errors:
         path = escape(error.first.path, PATH_LIMIT, look.ascii)
         said = escape(describe_error(error.first), PATH_LIMIT, look.ascii)
-        many = f"{counted(error.files, 'input')}, the first " if error.files > 1 else ""
+        many = f"{say_count(error.files, 'input')}, the first " if error.files > 1 else ""
         lines = wrap(f"{error.kind}: {many}{path}: {said}", look.width - INDENT)
         yield f"{paint('error', look, fg='red')}    {lines[0]}"
         yield from (f"{' ' * INDENT}{line}" for line in lines[1:])

@@ -129,7 +129,7 @@ PLAIN = "_@%+=:,./-"
 """Characters, beside letters and digits, that mean nothing to a shell (as in shlex.quote)."""
 
 
-def quoted(word: str, ascii: bool = False) -> str:
+def quote_word(word: str, ascii: bool = False) -> str:
     """A word as a shell takes it; one that a terminal must not see is written in ANSI-C quoting,
     $'\\x1b'.
     """
@@ -154,7 +154,7 @@ def _bytewise(character: str) -> str:
 
 def shell(words: Iterable[str], ascii: bool = False) -> str:
     """A command in one line."""
-    return " ".join(quoted(word, ascii) for word in words)
+    return " ".join(quote_word(word, ascii) for word in words)
 
 
 def remedy(command: Command) -> str:

@@ -21,9 +21,9 @@ from ..lstm.layer import Identity
 from ..rules import RULES
 from ..version import __version__
 from . import Look, Replacement, report
-from .listings import ranked
+from .listings import rank
 from .remedies import commands, remedy
-from .words import PATH_LIMIT, dumps, escape, relative, shown_place, utf8
+from .words import PATH_LIMIT, dumps, escape, relative, show_place, utf8
 
 # A path, and which LSTM.
 RegionKey = tuple[str, Identity | None]
@@ -52,7 +52,7 @@ def sarif(audit: Audit, look: Look) -> str:
 
 
 def _run(audit: Audit, look: Look) -> Json:
-    findings = ranked(audit.findings)
+    findings = rank(audit.findings)
     rules = _rules(findings)
     notes = _notifications(audit, look, len(findings) - RESULTS)
     driver: Json = {
@@ -168,7 +168,7 @@ def _result(finding: Finding, regions: Mapping[RegionKey, Json], index: int, loo
     location: Json = {
         "physicalLocation": {"artifactLocation": _artifact(finding.path, look), "region": region}
     }
-    place = shown_place(finding, PATH_LIMIT)
+    place = show_place(finding, PATH_LIMIT)
     if place:
         kind = "module" if finding.layer is None else "member"
         location["logicalLocations"] = [
@@ -196,12 +196,12 @@ def _text_region(finding: Finding) -> Json:
 
 
 def _sentence(finding: Finding, look: Look) -> str:
-    place, fix = shown_place(finding), _command(finding, look)
+    place, fix = show_place(finding), _command(finding, look)
     text = escape(finding.message, PATH_LIMIT)
-    return _unlinked(f"{place}: {text}" if place else text) + (f". {fix}" if fix else "")
+    return _unlink(f"{place}: {text}" if place else text) + (f". {fix}" if fix else "")
 
 
-def _unlinked(text: str) -> str:
+def _unlink(text: str) -> str:
     """SARIF 3.11.6: `[text](target)` in a message is a link, and viewers make one of an address in
     the web; no name in a file may become either.
     """
@@ -212,7 +212,7 @@ def _command(finding: Finding, look: Look) -> str:
     """The remedy as far as it can be said here: whole, and with nothing in it that is a link."""
     path = relative(finding.path, look.root) or finding.path
     text = "".join(map(remedy, commands(path, [finding.fix])))
-    return text if len(text) <= FULL and _unlinked(text) == text else ""
+    return text if len(text) <= FULL and _unlink(text) == text else ""
 
 
 def _regions(file: FileAudit) -> Iterator[tuple[RegionKey, Json]]:
@@ -285,7 +285,7 @@ def _notifications(audit: Audit, look: Look, cut: int) -> list[Json]:
     fitted.
     """
     found = [_unreadable(error, look) for error in audit.errors]
-    found += [note for file in audit.files for note in _skipped(file, look)]
+    found += [note for file in audit.files for note in _list_skipped(file, look)]
     beyond = len(found) - NOTIFICATIONS
     found = found[:NOTIFICATIONS]
     if cut > 0:
@@ -311,7 +311,7 @@ def _unreadable(error: FileError, look: Look) -> Json:
     return {**_notice(error.kind, "error", error.message), "locations": [place]}
 
 
-def _skipped(file: FileAudit, look: Look) -> Iterator[Json]:
+def _list_skipped(file: FileAudit, look: Look) -> Iterator[Json]:
     for skipped in file.skipped:
         place: Json = {
             "physicalLocation": {"artifactLocation": _artifact(file.path, look), "region": TEXT}
@@ -326,5 +326,5 @@ def _notice(kind: str, level: str, text: str) -> Json:
     return {
         "descriptor": {"id": kind},
         "level": level,
-        "message": {"text": _unlinked(escape(text, PATH_LIMIT))},
+        "message": {"text": _unlink(escape(text, PATH_LIMIT))},
     }

@@ -16,16 +16,16 @@ from ..facts import SOURCE_FORMATS, Audit, FileAudit
 from . import Look, register_digest, report
 from .columns import choose_columns, draw_grid, width_of
 from .listings import FindingGroup, group_findings, summarise_run
-from .remedies import commands, quoted
+from .remedies import commands, quote_word
 from .terminal import GAP, HUES, NARROWEST, closing_of, columns_wide, paint, shorten, signs_of, wrap
 from .words import (
     PATH_LIMIT,
-    counted,
     describe_error,
     escape,
-    shown_address,
-    shown_module,
-    shown_place,
+    say_count,
+    show_address,
+    show_module,
+    show_place,
     size,
 )
 
@@ -91,7 +91,7 @@ def _files_table(audit: Audit, look: Look) -> list[str]:
     files = sorted(audit.files, key=lambda file: [-n for n in severities_of(file)])
     advice = "--verbose shows every LSTM, json has every number"
     if (rest := len(files) - look.worst) > 0:
-        advice = f"{counted(rest, 'more file')}; {advice}"
+        advice = f"{say_count(rest, 'more file')}; {advice}"
     return [*table_of_worst(files, look), *wrap(advice, look.width)]
 
 
@@ -116,7 +116,7 @@ def _file_blocks(audit: Audit, look: Look) -> Iterator[list[str]]:
         rows = _ends(list(islice(lines, len(file.rows))), look)
         remarks = [
             *_findings(file, look),
-            *([] if look.quiet else [*_notes(file, look), *_skipped(file, look)]),
+            *([] if look.quiet else [*_notes(file, look), *_list_skipped(file, look)]),
         ]
         if not rows and not remarks:
             continue
@@ -155,7 +155,7 @@ def _rows(audit: Audit, look: Look) -> tuple[list[str], list[str]]:
     """The three lines of the heading, and a line for each row."""
     rows = audit.rows
     columns = choose_columns(rows, look)
-    names = [shown_address(row.lstm, None, ascii=look.ascii) for row in rows]
+    names = [show_address(row.lstm, None, ascii=look.ascii) for row in rows]
     room = look.width - sum(GAP + width_of(*filled) for filled in columns)
     names = shorten(names, room, signs_of(look).dots)
     left = max(map(columns_wide, [*names, "LSTM"]))
@@ -179,7 +179,7 @@ def _findings(file: FileAudit, look: Look) -> list[str]:
     lines: list[str] = []
     for group in groups[:FOUND]:
         times = f" {'x' if look.ascii else '×'}{len(group.findings)}"
-        names = list(filter(None, (shown_place(f, ascii=look.ascii) for f in group.findings)))
+        names = list(filter(None, (show_place(f, ascii=look.ascii) for f in group.findings)))
         head = group.code + (times if len(group.findings) > 1 else "")
         where = f" {_some(names, NAMED)}" if names else ""
         text = f"{head}{where}: {escape(group.message, PATH_LIMIT, look.ascii)}"
@@ -198,11 +198,13 @@ def _fixes(file: FileAudit, group: FindingGroup, look: Look) -> Iterator[str]:
         warning = (
             [] if safe else wrap("fix (overwrites whatever was learned):", look.width - INDENT)
         )
-        texts = [*([] if warning else ["fix:"]), *(quoted(word, look.ascii) for word in words)]
+        texts = [*([] if warning else ["fix:"]), *(quote_word(word, look.ascii) for word in words)]
         for line in (*warning, *_continue_lines(texts, look.width - INDENT)):
             yield " " * INDENT + line
     if len(mending) > COMMANDS:
-        yield " " * INDENT + f"and {counted(len(mending) - COMMANDS, 'more command')}; json has all"
+        yield (
+            " " * INDENT + f"and {say_count(len(mending) - COMMANDS, 'more command')}; json has all"
+        )
 
 
 def _continue_lines(words: Sequence[str], width: int) -> Iterator[str]:
@@ -219,16 +221,16 @@ def _continue_lines(words: Sequence[str], width: int) -> Iterator[str]:
 
 def _notes(file: FileAudit, look: Look) -> list[str]:
     said = [
-        (note, shown_address(row.lstm, ascii=look.ascii))
+        (note, show_address(row.lstm, ascii=look.ascii))
         for row in file.rows
         for note in row.lstm.notes
     ]
     return _remarks("note", said, look, fg="cyan")
 
 
-def _skipped(file: FileAudit, look: Look) -> list[str]:
+def _list_skipped(file: FileAudit, look: Look) -> list[str]:
     reasons = [f"{s.detail} ({s.reason})" if s.detail else s.reason for s in file.skipped]
-    names = [escape(shown_module(s.module), ascii=look.ascii) for s in file.skipped]
+    names = [escape(show_module(s.module), ascii=look.ascii) for s in file.skipped]
     return _remarks("skipped", list(zip(reasons, names, strict=True)), look, fg="yellow")
 
 

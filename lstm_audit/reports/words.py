@@ -54,35 +54,35 @@ def _escape_character(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
-def shown_module(module: str) -> str:
+def show_module(module: str) -> str:
     """A module's path for people; that of a bare state dict is empty."""
     return module or "(root)"
 
 
-def shown_address(
+def show_address(
     lstm: Lstm | LstmFacts, limit: int | None = NAME_LIMIT, ascii: bool = False
 ) -> str:
     """`MODULE:lK[:reverse]`, escaped."""
-    return escape(shown_module(lstm.module) + lstm.address[len(lstm.module) :], limit, ascii)
+    return escape(show_module(lstm.module) + lstm.address[len(lstm.module) :], limit, ascii)
 
 
-def shown_identity(one: Identity, limit: int | None = None) -> str:
+def show_identity(one: Identity, limit: int | None = None) -> str:
     """How an identity is written, escaped."""
-    return escape(shown_module(one.module) + one.address[len(one.module) :], limit)
+    return escape(show_module(one.module) + one.address[len(one.module) :], limit)
 
 
-def shown_place(finding: Finding, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:
+def show_place(finding: Finding, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:
     """What a finding is about, as `shown_address` has it, behind its line where it is about source;
     empty where it is the whole file.
     """
     if finding.module is None:
-        return shown_line(finding)
-    place = shown_module(finding.module) + finding.address[len(finding.module) :]
-    line = f"{shown_line(finding)} " if finding.line is not None else ""
+        return show_source_line(finding)
+    place = show_module(finding.module) + finding.address[len(finding.module) :]
+    line = f"{show_source_line(finding)} " if finding.line is not None else ""
     return line + escape(place, limit, ascii)
 
 
-def shown_line(finding: Finding) -> str:
+def show_source_line(finding: Finding) -> str:
     """`line 12` or `cell 3 line 12`; empty for what is not about source."""
     if finding.line is None:
         return ""
@@ -139,12 +139,12 @@ def describe_error(error: FileError) -> str:
 def size(count: int) -> str:
     """Bytes for people: 812 bytes, 2.3 MiB."""
     if count < 1024:
-        return counted(count, "byte")
+        return say_count(count, "byte")
     power = min((count.bit_length() - 1) // 10, 4)
     return f"{count / 1024**power:.1f} {'KMGT'[power - 1]}iB"
 
 
-def counted(n: int, noun: str) -> str:
+def say_count(n: int, noun: str) -> str:
     """`1 file`, `2 files`."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
@@ -194,13 +194,13 @@ def dumps(value: Any, indent: int | None = None) -> str:
 
     text = json.dumps(value, indent=indent, allow_nan=False)
     if "\\ud" in text:
-        text = json.dumps(_paired(value), indent=indent, allow_nan=False)
+        text = json.dumps(_pair(value), indent=indent, allow_nan=False)
     return text
 
 
-def _paired(value: Any) -> Any:
+def _pair(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "backslashreplace").decode("utf-8")
     if isinstance(value, list):
-        return [_paired(item) for item in value]
-    return {_paired(k): _paired(v) for k, v in value.items()} if isinstance(value, dict) else value
+        return [_pair(item) for item in value]
+    return {_pair(k): _pair(v) for k, v in value.items()} if isinstance(value, dict) else value

@@ -108,12 +108,12 @@ def make_fix(case: Case, name: str, value: float | str) -> Fix | None:
     if not case.lstm.gates["f"] or halves_overlap(case.lstm):
         return None
     try:
-        return Fix(aimed(name, value), (case.lstm.identity,), safe=proven(case.init))
+        return Fix(aim(name, value), (case.lstm.identity,), safe=proven(case.init))
     except BadPolicy:
         return None
 
 
-def aimed(name: str, value: float | str) -> Target:
+def aim(name: str, value: float | str) -> Target:
     """A target for a fix; a number is rounded to what its command says, so that all renderings of
     the fix write the same bytes.
     """

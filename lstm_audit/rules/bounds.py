@@ -73,7 +73,7 @@ class Asked(NamedTuple):
 
 # The expected number of a fix is the bound that was missed, not the middle: the smallest change
 # that satisfies the policy. A standard deviation has no such number, and so no fix.
-def _judged(case: Case, asked: Asked, stat: str, bounds: Interval) -> Hit | None:
+def _judge(case: Case, asked: Asked, stat: str, bounds: Interval) -> Hit | None:
     """The hit of one statistic, or of the worst unit under `each`."""
     values = asked.units if stat == "each" else [float(getattr(asked.stats, stat))]
     outside = bounds.outside(values)
@@ -133,7 +133,7 @@ def forget_bias(
     if bounds is None:
         return
     asked = Asked("forget bias", case.measures.gates["f"], case.values.forget, "forget-bias")
-    hit = _judged(case, asked, stat, bounds)
+    hit = _judge(case, asked, stat, bounds)
     if hit is not None and target is not None:
         fix = make_fix(case, "forget-bias", target) if hit.fix else None
         hit = at(case.lstm, hit.message, measured=hit.measured, expected=target, fix=fix)
@@ -170,7 +170,7 @@ def activation(
     if bounds is not None:
         gate = ACTIVATIONS[case.lstm.activation_function]
         units = [gate(b) for b in case.values.forget] if stat == "each" else ()
-        hit = _judged(
+        hit = _judge(
             case,
             Asked("forget activation", case.measures.activation, units, "activation"),
             stat,
@@ -207,7 +207,7 @@ def time_scales(
     bounds = _bounds(case.lstm, min, max, roundings=16)
     if bounds is not None:
         units = _time_scales(case) if stat == "each" else ()
-        hit = _judged(
+        hit = _judge(
             case, Asked("time scale", case.measures.time_scale, units, "time-scale"), stat, bounds
         )
         if hit is not None:

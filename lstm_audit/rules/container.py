@@ -238,7 +238,7 @@ def _suffix_of(path: str) -> str:
     return inner if inner in ("pt", "pth", "ckpt") and "." in stem else suffix if dot else ""
 
 
-def _promised(suffix: str) -> list[str] | None:
+def _list_promised(suffix: str) -> list[str] | None:
     """The formats that an extension promises; None where it promises nothing."""
     found = [known.name for known in all_formats() if suffix in known.suffixes]
     return found if found or suffix in NO_CHECKPOINT else None
@@ -268,7 +268,7 @@ def extension(evidence: Evidence) -> Iterator[Hit]:
     if not suffix:
         return
     own = format_named(evidence.format)
-    promised = None if own.several or suffix in own.suffixes else _promised(suffix)
+    promised = None if own.several or suffix in own.suffixes else _list_promised(suffix)
     if promised is not None:
         words = " or ".join(promised) or "no checkpoint"
         message = f".{suffix} promises {words}, but the content is {evidence.format}; rename it"

@@ -55,7 +55,9 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
     from ..lstm import presets  # 8 ms that only a policy with a preset needs
 
     lstm, init, chosen = case.lstm, case.init, presets.parse_preset(preset)
-    problem = _uncoupled(case, chosen) or (_unlike(case, chosen) if chosen.preset.random else None)
+    problem = _describe_uncoupled(case, chosen) or (
+        _unlike(case, chosen) if chosen.preset.random else None
+    )
     if problem is None and not chosen.preset.random:
         problem = _differs(case, presets.initial(chosen, lstm.hidden_size, 0, "", 0, "forward"))
     if problem is None or _remembered(
@@ -74,7 +76,7 @@ def required_init(case: Case, *, preset: str | None = None) -> Iterator[Hit]:
     yield at(lstm, message, measured=case.measures.gates["f"].mean, expected=str(chosen), fix=fix)
 
 
-def _uncoupled(case: Case, chosen: "Chosen") -> str | None:
+def _describe_uncoupled(case: Case, chosen: "Chosen") -> str | None:
     """The input gate, where the preset sets it to −b_f."""
     if not chosen.preset.couples:
         return None

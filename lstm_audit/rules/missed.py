@@ -13,7 +13,7 @@ from ..lstm.forensics.schemes import Init, family
 from ..lstm.layer import Lookalike
 from ..raw.tensor import read_block, whole_block
 from ..targets import Target
-from . import Case, Evidence, Hit, aimed, at, make_fix, proven, rule
+from . import Case, Evidence, Hit, aim, at, make_fix, proven, rule
 
 # A run of bit-equal floats of this length is no accident.
 SHORTEST = 4
@@ -48,19 +48,19 @@ def layer_missed(evidence: Evidence) -> Iterator[Hit]:
     known = [case for case in evidence.cases if case.init is not None]
     if not known:
         return
-    from ..lstm.forensics.fingerprint import missed  # loaded already, if anything is known
+    from ..lstm.forensics.fingerprint import find_missed  # loaded already, if anything is known
 
     for module, cases in groupby(known, key=lambda case: case.lstm.module):
         group = list(cases)
-        places = missed([case.init for case in group if case.init])
+        places = find_missed([case.init for case in group if case.init])
         if places:
-            yield _missed(module, [group[n] for n in places], group)
+            yield _hit_missed(module, [group[n] for n in places], group)
 
 
 # Certain evidence makes it an error with a fix that sets the missed ones as the others were set.
 # After training the difference of the halves is only statistics, and today's values are worth
 # something: a warning, and no fix.
-def _missed(module: str, left: Sequence[Case], group: Sequence[Case]) -> Hit:
+def _hit_missed(module: str, left: Sequence[Case], group: Sequence[Case]) -> Hit:
     plain = ("pytorch-default", "zeros", "unknown")
     was_set = next(case for case in group if case.init and family(case.init) not in plain)
     init = was_set.init
@@ -89,9 +89,9 @@ def _like(init: Init) -> Target | None:
     if init.value is None:
         return None
     if family(init) == "chrono":
-        return aimed("init", f"chrono:{max(3, round(init.value))}")
+        return aim("init", f"chrono:{max(3, round(init.value))}")
     if family(init) in ("constant", "one-sided", "doubled"):
-        return aimed("forget-bias", float(f"{init.value:.3g}"))
+        return aim("forget-bias", float(f"{init.value:.3g}"))
     return None
 
 
@@ -253,7 +253,7 @@ def gru_sliced(evidence: Evidence) -> Iterator[Hit]:
             name: value for name in cell.biases if (value := _quarter(cell, name)) is not None
         }
         if blocks:
-            yield _sliced(cell, blocks)
+            yield _hit_sliced(cell, blocks)
 
 
 def _quarter(cell: Lookalike, name: str) -> float | None:
@@ -268,7 +268,7 @@ def _quarter(cell: Lookalike, name: str) -> float | None:
     return inside[0] if inside[0] and len(set(inside)) == 1 and inside[0] not in beside else None
 
 
-def _sliced(cell: Lookalike, blocks: dict[str, float]) -> Hit:
+def _hit_sliced(cell: Lookalike, blocks: dict[str, float]) -> Hit:
     h, n, value = cell.hidden_size, 3 * cell.hidden_size, next(iter(blocks.values()))
     message = (
         f"{' and '.join(blocks)} of a GRU hold {value:.4g} in [{n // 4}:{n // 2}], a quarter of "

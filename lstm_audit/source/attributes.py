@@ -63,7 +63,7 @@ def get_attribute(m: Machine, owner: Value, name: str, node: ast.AST | None) -> 
     if isinstance(owner, Class):
         return _of_class(owner, name)
     if owner is UNKNOWN or is_open(owner):
-        return spelled(m, node)
+        return spell_symbol(m, node)
     if isinstance(owner, Function) and name == "__name__":
         return owner.name
     return Method(owner, name)
@@ -72,7 +72,7 @@ def get_attribute(m: Machine, owner: Value, name: str, node: ast.AST | None) -> 
 # A configuration value that the source leaves open, `args.hidden`, gets one symbol for each
 # spelling: two uses of the same spelling are the same number. That is what makes `bias[H : 2 * H]`
 # line up with `nn.LSTM(x, H)` although H is unknown.
-def spelled(m: Machine, node: ast.AST | None) -> Value:
+def spell_symbol(m: Machine, node: ast.AST | None) -> Value:
     """The symbol for an expression that the source leaves open."""
     if isinstance(node, ast.Attribute | ast.Subscript) and _is_short(node):
         return m.symbol(ast.unparse(node))
@@ -94,7 +94,7 @@ def _of_library(m: Machine, owner: Dotted, name: str, node: ast.AST | None) -> V
     if name == "__name__":
         return owner.last
     if owner.name.startswith("builtins.") and owner.last not in ("dict", "str", "list", "object"):
-        return spelled(m, node)
+        return spell_symbol(m, node)
     full = f"{owner.name}.{name}"
     followed = m.imports(full)
     if followed is not UNKNOWN:
@@ -138,7 +138,7 @@ def _of_instance(m: Machine, owner: Instance, name: str, node: ast.AST | None) -
     if owner.kind == "module":
         return UNKNOWN
     if not owner.kind and owner.cls is None:
-        return spelled(m, node)
+        return spell_symbol(m, node)
     return Method(owner, name)
 
 
@@ -209,7 +209,7 @@ def _of_tensor(m: Machine, owner: PhantomTensor, name: str, node: ast.AST | None
         shown.leaf = False
         return shown
     if name in ("T", "mT", "H"):
-        return owner if len(owner.shape) < 2 else owner.blurred()
+        return owner if len(owner.shape) < 2 else owner.blur()
     if name == "shape":
         return owner.shape
     if name == "ndim":

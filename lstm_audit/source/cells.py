@@ -151,7 +151,7 @@ def values_of(cell: CellValue, count: int) -> list[float]:
     """The values of `count` cells from this one on; `UNKNOWN` has none and must not be asked."""
     match cell:
         case Draw():
-            return _drawn(cell, count)
+            return _draw_values(cell, count)
         case Ramp(start, step, at):
             return [start + step * (at + k) for k in range(count)]
         case Computed(function, parts):
@@ -172,7 +172,7 @@ def _value(function: str, numbers: tuple[float, ...]) -> float:
 # Draws are stratified, one in each 64th of the range: a finding must not depend on a sample that is
 # odd by chance. They are put on torch's own grid and rounded as torch rounds, so that the lattice
 # test, which runs on them later, takes them for what they stand for.
-def _drawn(draw: Draw, count: int) -> list[float]:
+def _draw_values(draw: Draw, count: int) -> list[float]:
     first, last = draw.at // STRATA, (draw.at + count - 1) // STRATA
     grid = [u for block in range(first, last + 1) for u in _strata(draw.serial, block)]
     grid = grid[draw.at - first * STRATA :][:count]

@@ -12,7 +12,7 @@ from .attributes import get_attribute, set_attribute
 from .branches import join_values, truth
 from .indexing import get_item, set_item
 from .machine import OPEN_END, Machine, Raised, Site, new_items, new_scope, new_table, put
-from .operators import LONGEST_LIST, bounded_text, compare_values, negate, operate
+from .operators import LONGEST_LIST, bound_text, compare_values, negate, operate
 from .tensors import PhantomTensor
 from .values import (
     UNKNOWN,
@@ -94,7 +94,7 @@ def _table(m: Machine, node: ast.Dict, scope: NameScope) -> Value:
 def _text(m: Machine, node: ast.JoinedStr, scope: NameScope) -> Value:
     parts = [_text_part(m, part, scope) for part in node.values]
     if all(isinstance(part, str) for part in parts):
-        return bounded_text("".join(parts))
+        return bound_text("".join(parts))
     return UNKNOWN
 
 
@@ -161,7 +161,7 @@ def _either(m: Machine, node: ast.IfExp, one: Value, other: Value) -> Value:
     return join_values(m, [one, other], ast.unparse(node)[:200])
 
 
-def _assigned(m: Machine, node: ast.NamedExpr, scope: NameScope) -> Value:
+def _assign_named(m: Machine, node: ast.NamedExpr, scope: NameScope) -> Value:
     value = evaluate(m, node.value, scope)
     assign(m, node.target, value, scope)
     return value
@@ -407,7 +407,7 @@ EXPRESSIONS: dict[type[ast.expr], Callable[..., Value]] = {
     ast.UnaryOp: _unary,
     ast.BoolOp: _boolean,
     ast.IfExp: _conditional,
-    ast.NamedExpr: _assigned,
+    ast.NamedExpr: _assign_named,
     ast.Compare: _comparison,
     ast.Attribute: _attribute,
     ast.Subscript: _subscript,

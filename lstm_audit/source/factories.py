@@ -105,14 +105,14 @@ def _unknown_rows(m: Machine, items: list[Value], node: ast.AST) -> Value:
     return new_tensor(m, [WrittenRun(len(items), UNKNOWN, m.place(node))])
 
 
-def _shared(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _share(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     """as_tensor, from_numpy: the same memory."""
     return (
         args[0] if args and isinstance(args[0], PhantomTensor) else _tensor(m, args, keywords, node)
     )
 
 
-def _sized_tensor(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _make_sized(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     """`torch.Tensor(n)` is empty, `torch.Tensor([..])` holds numbers."""
     if args and all(isinstance(arg, int) for arg in args):
         return make_filled(m, Dotted("torch.empty"), args, {}, node)
@@ -199,11 +199,11 @@ MAKERS: dict[str, Callable[..., Value]] = {
     "torch.nn.Parameter": _parameter,
     "torch.nn.parameter.Parameter": _parameter,
     "torch.tensor": _tensor,
-    "torch.Tensor": _sized_tensor,
-    "torch.FloatTensor": _sized_tensor,
-    "torch.LongTensor": _sized_tensor,
-    "torch.as_tensor": _shared,
-    "torch.from_numpy": _shared,
+    "torch.Tensor": _make_sized,
+    "torch.FloatTensor": _make_sized,
+    "torch.LongTensor": _make_sized,
+    "torch.as_tensor": _share,
+    "torch.from_numpy": _share,
     "torch.arange": _arange,
     "torch.linspace": _linspace,
     "torch.cat": _concatenate,
@@ -213,7 +213,7 @@ MAKERS: dict[str, Callable[..., Value]] = {
     "torch.stack": _stack,
     "numpy.random.uniform": _draw_between,
     "numpy.array": _tensor,
-    "numpy.asarray": _shared,
+    "numpy.asarray": _share,
     "numpy.arange": _arange,
     "numpy.linspace": _linspace,
     "numpy.concatenate": _concatenate,

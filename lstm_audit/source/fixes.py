@@ -111,7 +111,7 @@ def _candidates(text: str, tree: ast.Module, finding: Finding) -> Iterator[TextE
     """What might mend the finding, the smallest first."""
     source = _Source(text)
     line = finding.line or 0
-    written = _written_values(tree, line)
+    written = _find_written(tree, line)
     for value in written:
         for name in _loop_names(tree, line):
             yield source.replace(
@@ -158,7 +158,7 @@ class _Source:
         return TextEdit(start, stop, text, finding.code, finding.line or 0, True)
 
 
-def _written_values(tree: ast.Module, line: int) -> list[ast.expr]:
+def _find_written(tree: ast.Module, line: int) -> list[ast.expr]:
     """The values that the statement at a line writes: an argument, or the right side."""
     found: list[ast.expr] = []
     for node in ast.walk(tree):
@@ -209,7 +209,7 @@ def _zeroing(
     for one, other in (("bias_ih", "bias_hh"), ("bias_hh", "bias_ih")):
         if one not in body or other in body or "\n" in body:
             continue
-        values = _written_values(tree, statement.lineno)
+        values = _find_written(tree, statement.lineno)
         if not values:
             continue
         low, high = source.span(values[0])

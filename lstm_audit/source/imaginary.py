@@ -177,7 +177,7 @@ def judge_parts(
 ) -> tuple[Finding, ...]:
     """The findings of the rules for checkpoints on what a run has left."""
     chosen = _worth_judging(parts, policy)
-    lstms = list(_bounded(chosen))
+    lstms = list(_bound(chosen))
     lookalikes = tuple(_lookalikes(parts))
     if not lstms and not lookalikes and not remarks:
         return ()
@@ -257,7 +257,7 @@ def _case(lstm: Lstm) -> Case:
     return Case(lstm, values, measure(lstm, values), init_of(lstm, values))
 
 
-def _bounded(parts: Sequence[LayerBiases]) -> Iterable[Lstm]:
+def _bound(parts: Sequence[LayerBiases]) -> Iterable[Lstm]:
     left = MOST_UNITS
     for part in parts:
         left -= 8 * min(part.hidden_size, LARGEST_JUDGED)

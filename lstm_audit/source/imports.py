@@ -34,7 +34,7 @@ def import_from(m: Machine, node: ast.ImportFrom, scope: NameScope) -> frozenset
                     put(m, scope.names, name, Dotted(f"{module}.{name}"))
             continue
         name = f"{module}{'' if module.endswith('.') else '.'}{alias.name}"
-        put(m, scope.names, alias.asname or alias.name, _imported_from(m, module, alias.name, name))
+        put(m, scope.names, alias.asname or alias.name, _import_from(m, module, alias.name, name))
     return STAYS
 
 
@@ -60,7 +60,7 @@ def _as_module(m: Machine, names: Fields) -> Instance:
     return Instance(None, "module", names, m.place(ast.Pass(lineno=1, col_offset=0)))
 
 
-def _imported_from(m: Machine, module: str, name: str, dotted: str) -> Value:
+def _import_from(m: Machine, module: str, name: str, dotted: str) -> Value:
     followed = m.imports(module)
     if isinstance(followed, Fields) and name in followed:
         return followed[name]

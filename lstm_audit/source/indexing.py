@@ -8,7 +8,7 @@ any other open index makes the view vague, never wrong.
 import ast
 import re
 
-from .attributes import get_attribute, spelled
+from .attributes import get_attribute, spell_symbol
 from .machine import (
     OPEN_END,
     Machine,
@@ -39,9 +39,9 @@ def get_item(m: Machine, owner: Value, index: Value, node: ast.AST | None) -> Va
     if isinstance(owner, Instance):
         return _of_module(m, owner, index, node)
     if isinstance(owner, Dotted | Class):
-        return owner if not isinstance(index, str) else spelled(m, node)
+        return owner if not isinstance(index, str) else spell_symbol(m, node)
     if owner is UNKNOWN or is_open(owner):
-        return spelled(m, node)
+        return spell_symbol(m, node)
     if isinstance(owner, dict):
         return _of_table(owner, index)
     if isinstance(owner, re.Match) and isinstance(index, int | str):
@@ -107,7 +107,7 @@ def _of_module(m: Machine, owner: Instance, index: Value, node: ast.AST | None) 
     if owner.kind in CONTAINERS:
         items = list(owner.attrs.values())
         return _of_sequence(m, items, index)
-    return spelled(m, node)
+    return spell_symbol(m, node)
 
 
 # Views are tuples of positions in one storage. The last axis of a vector is by far the usual case,
@@ -119,7 +119,7 @@ def view_at(tensor: PhantomTensor, index: Value) -> PhantomTensor:
     if ... in parts:
         parts = _without_ellipsis(parts, len(tensor.shape))
     if len(parts) > len(tensor.shape) or any(part is None for part in parts):
-        return tensor.blurred()
+        return tensor.blur()
     if len(parts) == 1:
         return _first_axis(tensor, parts[0])
     return _axes(tensor, parts)
@@ -136,13 +136,13 @@ def _first_axis(tensor: PhantomTensor, index: Value) -> PhantomTensor:
     row = len(tensor.index) // size if size else 0
     rows = pick_rows(size, index)
     if rows is None:
-        return tensor.blurred()
+        return tensor.blur()
     shape = rest if isinstance(index, int) else (_length(rows, size, index), *rest)
     if isinstance(rows, range) and rows.step == 1:
         start = rows.start * row
         return tensor.view(tensor.index[start : start + len(rows) * row], shape)
     if len(rows) * row > LONG:
-        return tensor.blurred()
+        return tensor.blur()
     index_of = tuple(tensor.index[r * row + k] for r in rows for k in range(row))
     return tensor.view(index_of, shape)
 
@@ -157,10 +157,10 @@ def _length(rows: Index, size: int, index: Value) -> int:
 def _axes(tensor: PhantomTensor, parts: list[Value]) -> PhantomTensor:
     """Several axes, cell by cell."""
     if len(tensor.index) > LONG:
-        return tensor.blurred()
+        return tensor.blur()
     picks = [pick_rows(size, part) for size, part in zip(tensor.shape, parts, strict=False)]
     if any(pick is None for pick in picks):
-        return tensor.blurred()
+        return tensor.blur()
     rest = tensor.shape[len(parts) :]
     positions = [0]
     for size, pick in zip(tensor.shape, picks, strict=False):

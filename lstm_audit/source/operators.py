@@ -135,19 +135,19 @@ def _format(text: str, by: Value) -> Value:
     if not plain or re.search(r"%[^sdi%]", text) or len(text) > LONGEST_TEXT:
         return UNKNOWN
     try:
-        return bounded_text(text % parts)
+        return bound_text(text % parts)
     except (TypeError, ValueError):
         return UNKNOWN
 
 
-def bounded_text(text: str) -> Value:
+def bound_text(text: str) -> Value:
     """A text, if it is not too long."""
     return text if len(text) <= LONGEST_TEXT else UNKNOWN
 
 
 def _concatenate(m: Machine, a: Value, b: Value) -> Value:
     if isinstance(a, str) and isinstance(b, str):
-        return bounded_text(a + b)
+        return bound_text(a + b)
     if isinstance(a, list) and isinstance(b, list) and len(a) + len(b) <= LONGEST_LIST:
         return new_items(m, [*a, *b]) if OPEN_END not in a else new_items(m, a)
     if isinstance(a, tuple) and isinstance(b, tuple) and len(a) + len(b) <= LONGEST_LIST:

@@ -19,7 +19,7 @@ from .machine import (
     put,
     replace_list,
 )
-from .operators import LONGEST_LIST, LONGEST_TEXT, bounded_text
+from .operators import LONGEST_LIST, LONGEST_TEXT, bound_text
 from .patterns import call_pattern
 from .values import UNKNOWN, Class, Dotted, Keywords, Value, is_known_number, is_open
 
@@ -61,7 +61,7 @@ def _call_text(m: Machine, me: str, name: str, args: list[Value], keywords: Keyw
         items = list_items(m, args[0]) if args else None
         if items is None or not all(isinstance(item, str) for item in items):
             return UNKNOWN
-        return bounded_text(me.join(items)) if sum(map(len, items)) < LONGEST_TEXT else UNKNOWN
+        return bound_text(me.join(items)) if sum(map(len, items)) < LONGEST_TEXT else UNKNOWN
     if name == "format":
         return _format(me, args, keywords)
     plain = (str, int, tuple, type(None))
@@ -73,7 +73,7 @@ def _call_text(m: Machine, me: str, name: str, args: list[Value], keywords: Keyw
         raise Raised("ValueError") from None
     if isinstance(result, list):
         return new_items(m, result[:LONGEST_LIST])
-    return bounded_text(result) if isinstance(result, str) else result
+    return bound_text(result) if isinstance(result, str) else result
 
 
 # Format specifications are left out: `{:>1000000}` makes a million characters out of nine.
@@ -87,7 +87,7 @@ def _format(me: str, args: list[Value], keywords: Keywords) -> Value:
     if sum(len(v) for v in values if isinstance(v, str)) * me.count("{") > 10 * LONGEST_TEXT:
         return UNKNOWN
     try:
-        return bounded_text(me.format(*args, **keywords))
+        return bound_text(me.format(*args, **keywords))
     except (IndexError, KeyError, ValueError):
         return UNKNOWN
 

@@ -24,7 +24,7 @@ MOST_TRIED = 20
 def remarks_of(left: Left, path: str) -> tuple[Remark, ...]:
     """All remarks on one file."""
     sites = [site for site in left.machine.sites if site.place.path == path]
-    found = [*_overwritten(sites, left), *_substrings(sites), *_on_leaves(sites)]
+    found = [*_find_overwritten(sites, left), *_substrings(sites), *_on_leaves(sites)]
     found += _never_called(left, path)
     found.sort(key=lambda remark: remark.severity == "error")  # of two at one line, the error
     return tuple({(r.code, r.line, r.module): r for r in found}.values())
@@ -34,7 +34,7 @@ def _remark(site: Site, words: dict[str, str], module: str | None = None) -> Rem
     return Remark(site.code, site.place.line, site.place.column, module, words)
 
 
-def _overwritten(sites: Sequence[Site], left: Left) -> Iterator[Remark]:
+def _find_overwritten(sites: Sequence[Site], left: Left) -> Iterator[Remark]:
     names = {id(held.module): held.name for held in left.held}
     for site in sites:
         if site.code == "LA501":
@@ -83,7 +83,7 @@ def _on_leaves(sites: Sequence[Site]) -> Iterator[Remark]:
 def _never_called(left: Left, path: str) -> Iterator[Remark]:
     m = left.machine
     bare = [held for held in left.held if not held.helper and _all_bare(held.module)]
-    for function, owners in list(_uncalled(left, bare))[:MOST_TRIED]:
+    for function, owners in list(_find_uncalled(left, bare))[:MOST_TRIED]:
         if function.path == path:
             for owner in owners:
                 held = _would_set(m, function, owner, bare)
@@ -99,7 +99,7 @@ def _all_bare(module: Instance) -> bool:
     )
 
 
-def _uncalled(
+def _find_uncalled(
     left: Left, bare: Sequence[HeldRecurrence]
 ) -> Iterator[tuple[Function, list[Instance]]]:
     """Functions with the objects that they may be called on."""

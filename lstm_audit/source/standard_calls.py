@@ -61,7 +61,7 @@ def _partial(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -
     return Partial(args[0], args[1:], keywords) if args else UNKNOWN
 
 
-def _passed(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _pass_on(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     """A decorator that leaves what it is given as it is."""
     return args[0] if args else UNKNOWN
 
@@ -155,8 +155,8 @@ LIBRARY: dict[str, Callable[..., Value]] = {
     "functools.partial": _partial,
     "functools.wraps": _decorator,
     "functools.lru_cache": _decorator,
-    "functools.cache": _passed,
-    "functools.identity": _passed,
+    "functools.cache": _pass_on,
+    "functools.identity": _pass_on,
     "functools.reduce": _reduce,
     "copy.deepcopy": _copy,
     "copy.copy": _copy,

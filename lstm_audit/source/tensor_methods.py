@@ -22,7 +22,7 @@ from .machine import (
     write_value,
 )
 from .operators import map_tensor, operate_tensors
-from .tensor_writes import WRITES, clamped
+from .tensor_writes import WRITES, clamp_cells
 from .tensors import PhantomTensor, WrittenRun, map_runs, number_in, numbers_in, read_runs
 from .values import UNKNOWN, Dotted, Keywords, Symbol, Value, is_open
 
@@ -76,7 +76,7 @@ def call_method(
     if name in COPIES or name in SAME:
         return new_tensor(m, read_runs(me), me.shape)
     if name.endswith("_") and not name.startswith("_"):
-        return _unlisted(m, me, name, node)
+        return _call_unlisted(m, me, name, node)
     return UNKNOWN
 
 
@@ -95,7 +95,7 @@ def _same(me: PhantomTensor, name: str, args: list[Value]) -> PhantomTensor:
     return me
 
 
-def _unlisted(m: Machine, me: PhantomTensor, name: str, node: ast.AST) -> PhantomTensor:
+def _call_unlisted(m: Machine, me: PhantomTensor, name: str, node: ast.AST) -> PhantomTensor:
     """An in-place method: of a function that is known, or of anything."""
     refuse_on_leaf(m, me, node)
     function = name.removesuffix("_")
@@ -123,7 +123,7 @@ def _in_place(
 def _clamp(
     m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
-    return clamped(m, me, args, keywords)
+    return clamp_cells(m, me, args, keywords)
 
 
 def _narrow(
@@ -134,7 +134,7 @@ def _narrow(
         stop = values[1] + values[2]
         ends = (values[1], stop) if not is_open(values[2]) else (values[1], Symbol(stop))
         return view_at(me, slice(*ends))
-    return me.blurred()
+    return me.blur()
 
 
 def _detach(
@@ -202,7 +202,7 @@ def _select(
 ) -> Value:
     if len(args) == 2 and args[0] == 0:
         return view_at(me, args[1])
-    return me.blurred()
+    return me.blur()
 
 
 def reshape(me: PhantomTensor, name: str, args: list[Value]) -> PhantomTensor:
@@ -217,18 +217,18 @@ def reshape(me: PhantomTensor, name: str, args: list[Value]) -> PhantomTensor:
             me.index, (*me.shape, 1) if args and args[0] not in (0, -2) else (1, *me.shape)
         )
     if name == "unflatten" or not sizes or not all(isinstance(size, int) for size in sizes):
-        return me.blurred()
+        return me.blur()
     return _give_shape(me, sizes)
 
 
 def _give_shape(me: PhantomTensor, sizes: list[int]) -> PhantomTensor:
     known = math.prod(int(size) for size in sizes if size != -1)
     if sizes.count(-1) > 1 or known <= 0:
-        return me.blurred()
+        return me.blur()
     rest, over = divmod(len(me.index), known)
     if over or (-1 not in sizes and rest != 1):
         if any(map(is_open, [*sizes, *me.shape])):
-            return me.blurred()
+            return me.blur()
         raise Raised("RuntimeError")
     shape = tuple(_symbolic(rest, me.shape) if size == -1 else size for size in sizes)
     return me.view(me.index, shape)

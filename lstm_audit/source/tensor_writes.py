@@ -87,11 +87,13 @@ def _clamp_(
     m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
     refuse_on_leaf(m, me, node)
-    write_value(m, me, clamped(m, me, args, keywords), m.place(node))
+    write_value(m, me, clamp_cells(m, me, args, keywords), m.place(node))
     return me
 
 
-def clamped(m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords) -> PhantomTensor:
+def clamp_cells(
+    m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords
+) -> PhantomTensor:
     """A tensor with its cells held between two bounds, of which either may be missing."""
     low = args[0] if args else keywords.get("min")
     high = args[1] if len(args) > 1 else keywords.get("max")
@@ -127,7 +129,7 @@ def _masked_fill(
     m: Machine, me: PhantomTensor, args: list[Value], keywords: Keywords, node: ast.AST
 ) -> Value:
     refuse_on_leaf(m, me, node)
-    write_cells(m, me.blurred(), [WrittenRun(1, UNKNOWN)], m.place(node))
+    write_cells(m, me.blur(), [WrittenRun(1, UNKNOWN)], m.place(node))
     return me
 
 

@@ -86,7 +86,7 @@ class PhantomTensor:
         shown.vague = self.vague
         return shown
 
-    def blurred(self) -> "PhantomTensor":
+    def blur(self) -> "PhantomTensor":
         """Some cells of this view, nobody knows which."""
         shown = self.view(self.index, self.shape)
         shown.vague = True

@@ -143,7 +143,7 @@ def _context(name: str) -> Callable[..., Value]:
     return call
 
 
-def _passed(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
+def _pass_on(m: Machine, args: list[Value], keywords: Keywords, node: ast.AST) -> Value:
     return args[0] if args else UNKNOWN
 
 
@@ -161,8 +161,8 @@ SPECIAL: dict[str, Callable[..., Value]] = {
     "torch.inference_mode": _context("torch.inference_mode"),
     "torch.enable_grad": _context("torch.enable_grad"),
     "torch.set_grad_enabled": _set_grad,
-    "torch.compile": _passed,
-    "torch.jit.script": _passed,
+    "torch.compile": _pass_on,
+    "torch.jit.script": _pass_on,
     "torch.nn.DataParallel": _wrap,
     "torch.nn.parallel.DistributedDataParallel": _wrap,
 }

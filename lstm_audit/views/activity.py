@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from ..activity import UNIT_NUMBERS, Activity, GateActivity
 from ..lstm.measure import of_sorted
 from ..reports import Look
-from ..reports.words import counted, digits, dumps, escape, fraction, shown_identity
+from ..reports.words import digits, dumps, escape, fraction, say_count, show_identity
 from . import Columns, View
 from .tables import html_of_table, text_table
 
@@ -23,14 +23,14 @@ def table_of_activity(activity: Activity, look: Look) -> str:
     for skip in activity.skipped:
         lines.append(f"not recomputed: {escape(skip.module or '(root)')}: {escape(skip.detail)}")
     steps = max((one.steps for one in activity), default=0)
-    lines.append(f"\n{counted(len(activity), 'layer')} on {counted(steps, 'step')}; {MEANING}")
+    lines.append(f"\n{say_count(len(activity), 'layer')} on {say_count(steps, 'step')}; {MEANING}")
     return "\n".join(lines) + "\n"
 
 
 def _row(one: GateActivity) -> list[str]:
     active, scale = (of_sorted(sorted(values)) for values in (one.activation, one.time_scale))
     return [
-        shown_identity(one.identity),
+        show_identity(one.identity),
         fraction(of_sorted(sorted(one.rest)).mean),
         fraction(active.mean),
         f"{fraction(active.p05)}..{fraction(active.p95)}",

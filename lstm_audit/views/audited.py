@@ -52,7 +52,7 @@ def whole(audit: Audit, look: Look) -> str:
     return REPORTS["table"](audit, look)
 
 
-def shortened(audit: Audit, look: Look) -> str:
+def shorten_audit(audit: Audit, look: Look) -> str:
     """As many LSTMs of each file as there is room for."""
     files = max(sum(bool(file.rows) for file in audit.files), 1)
     spare = TALLEST - whole(audit, look._replace(rows=FEW_ROWS)).count("\n") - 1
@@ -171,4 +171,4 @@ FRAMES: Mapping[str, Callable[[Audit], Columns]] = {
     "findings": findings,
 }
 
-VIEW = View(Formats(), (whole, shortened, count_findings), picture, FRAMES)
+VIEW = View(Formats(), (whole, shorten_audit, count_findings), picture, FRAMES)

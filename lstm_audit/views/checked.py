@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from ..cli.check import describe_outcome
-from ..cli.runs import allowed_biases
+from ..cli.runs import find_allowed_biases
 from ..gate import Checked
 from ..reports import Look
 from ..reports.html.notebook import fragment
@@ -30,7 +30,7 @@ def _render(name: str, checked: Checked, look: Look) -> str:
 def _with_verdict(checked: Checked, look: Look) -> Look:
     return look._replace(
         closing=describe_outcome(checked.outcome, checked.policy, checked.audit.findings),
-        bounds=allowed_biases(checked.policy),
+        bounds=find_allowed_biases(checked.policy),
         fail_on=checked.policy.fail_on,
     )
 

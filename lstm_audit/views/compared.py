@@ -12,14 +12,14 @@ from ..compare import Comparison
 from ..lstm.layer import GATES
 from ..reports import Look
 from ..reports.html.notebook import fragment
-from ..reports.words import dumps, shown_address
+from ..reports.words import dumps, show_address
 from . import Columns, View
 from .tables import text_table
 
 
 def table(comparison: Comparison, look: Look) -> str:
     """A line a pair, then what has no partner and what it comes to."""
-    rows = [[shown_address(pair.a.lstm, None), *show_pair(pair)] for pair in comparison]
+    rows = [[show_address(pair.a.lstm, None), *show_pair(pair)] for pair in comparison]
     lines = [text_table(HEADS, rows, look.width)] if rows else []
     return "\n".join([*lines, *describe_rest(comparison)]) + "\n"
 

@@ -10,14 +10,14 @@ from ..cli.trend import HEADS, TEXTS, show_line, sum_up_run
 from ..history import Point, Trend
 from ..reports import Look
 from ..reports.html.notebook import fragment
-from ..reports.words import describe_error, escape, shown_identity
+from ..reports.words import describe_error, escape, show_identity
 from . import Columns, View
 from .tables import text_table
 
 
 def table(trend: Trend, look: Look) -> str:
     """A line an LSTM: its activation at both ends, its bias in time, what happened."""
-    rows = [[shown_identity(line.identity), *show_line(line)] for line in trend]
+    rows = [[show_identity(line.identity), *show_line(line)] for line in trend]
     lines = [text_table(HEADS, rows, look.width), ""] if rows else []
     lines += [f"unreadable: {escape(one.path)}: {describe_error(one)}" for one in trend.errors]
     return "\n".join([*lines, sum_up_run(trend)]) + "\n"

@@ -17,10 +17,10 @@ from . import Columns, View
 
 def table(patched: Patched, look: Look) -> str:
     """A line a gate: bias and activation, before and after."""
-    return "\n".join(_described(part, patched, look.width) for part in patched.parts) + "\n"
+    return "\n".join(_describe(part, patched, look.width) for part in patched.parts) + "\n"
 
 
-def _described(part: PatchedFile, patched: Patched, width: int) -> str:
+def _describe(part: PatchedFile, patched: Patched, width: int) -> str:
     lines = describe_patch(part, not patched.dry_run, [*part.undo], width).splitlines()
     if part.format == "live":  # there are no bytes of a file to count
         lines = [line for line in lines if not line.startswith("  0 ranges")]

@@ -118,13 +118,13 @@ class Table:
 
     def numbers(self, field: int, code: str = "i") -> tuple[int, ...]:
         """A vector of whole numbers."""
-        return tuple(int(x) for x in self._unpacked(field, code))
+        return tuple(int(x) for x in self._unpack(field, code))
 
     def floats(self, field: int) -> tuple[float, ...]:
         """A vector of 32-bit floats."""
-        return self._unpacked(field, "f")
+        return self._unpack(field, "f")
 
-    def _unpacked(self, field: int, code: str) -> tuple[float, ...]:
+    def _unpack(self, field: int, code: str) -> tuple[float, ...]:
         size = struct.calcsize(code)
         at, count = self.vector(field, size)
         if count > MAX_NUMBERS:

@@ -38,7 +38,7 @@ def inflate(span: Span) -> Span:
         while raw:
             if stream.eof:
                 if not raw.startswith(MAGIC):
-                    return _held(span, made)  # padding behind the last member
+                    return _hold(span, made)  # padding behind the last member
                 stream = zlib.decompressobj(wbits=31)
             made += _decompress(stream, raw, span, MAX_INFLATED + 1 - len(made))
             if len(made) > MAX_INFLATED:
@@ -49,7 +49,7 @@ def inflate(span: Span) -> Span:
             raw = stream.unused_data or stream.unconsumed_tail
     if not stream.eof:
         raise MalformedFile("the gzip stream ends too early", span.at, "truncated")
-    return _held(span, made)
+    return _hold(span, made)
 
 
 def _decompress(stream: "zlib._Decompress", raw: bytes, span: Span, most: int) -> bytes:
@@ -59,6 +59,6 @@ def _decompress(stream: "zlib._Decompress", raw: bytes, span: Span, most: int) -
         raise MalformedFile(f"the gzip stream is damaged: {error}", span.at) from None
 
 
-def _held(span: Span, made: bytearray) -> Span:
+def _hold(span: Span, made: bytearray) -> Span:
     span.budget.hold(len(made), "a gzip stream")
-    return span.computed(bytes(made))
+    return span.compute(bytes(made))

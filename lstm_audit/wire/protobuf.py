@@ -147,7 +147,7 @@ class Wire:
         """A string; raises for another wire type, and for what is too long to be a name."""
         _, wire, start, stop = field
         if wire != BYTES:
-            raise self._mistyped(field, "a string")
+            raise self._refuse_mistyped(field, "a string")
         if stop - start > MAX_TEXT:
             raise MalformedFile(f"a name of {stop - start} bytes", self.place(start), "limit")
         return self.raw(start, stop).decode("utf-8", "backslashreplace")
@@ -155,7 +155,7 @@ class Wire:
     def message(self, field: Field) -> Iterator[Field]:
         """The fields of a message that is a field."""
         if field[1] != BYTES:
-            raise self._mistyped(field, "a message")
+            raise self._refuse_mistyped(field, "a message")
         return self.fields(field[2], field[3])
 
     def singles(self, field: Field) -> dict[int, Field]:
@@ -173,7 +173,7 @@ class Wire:
     def number(self, field: Field) -> int:
         """One varint, as the signed 64 bits that it stands for."""
         if field[1] != VARINT:
-            raise self._mistyped(field, "a number")
+            raise self._refuse_mistyped(field, "a number")
         return _signed(field[2])
 
     def numbers(self, field: Field) -> list[int]:
@@ -181,8 +181,8 @@ class Wire:
         if field[1] == VARINT:
             return [_signed(field[2])]
         if field[1] != BYTES:
-            raise self._mistyped(field, "whole numbers")
-        data, i = self._packed(field), 0
+            raise self._refuse_mistyped(field, "whole numbers")
+        data, i = self._read_packed(field), 0
         values = []
         self._fields -= len(data) // 4
         while i < len(data):
@@ -193,18 +193,18 @@ class Wire:
     def floats(self, field: Field) -> list[float]:
         """A repeated float: one alone, or many packed into one piece."""
         if field[1] not in (FOUR, BYTES) or (field[3] - field[2]) % 4:
-            raise self._mistyped(field, "32-bit numbers")
-        data = self._packed(field)
+            raise self._refuse_mistyped(field, "32-bit numbers")
+        data = self._read_packed(field)
         return list(struct.unpack(f"<{len(data) // 4}f", data))
 
     def doubles(self, field: Field) -> list[float]:
         """A repeated double: one alone, or many packed into one piece."""
         if field[1] not in (EIGHT, BYTES) or (field[3] - field[2]) % 8:
-            raise self._mistyped(field, "64-bit numbers")
-        data = self._packed(field)
+            raise self._refuse_mistyped(field, "64-bit numbers")
+        data = self._read_packed(field)
         return list(struct.unpack(f"<{len(data) // 8}d", data))
 
-    def _packed(self, field: Field) -> bytes:
+    def _read_packed(self, field: Field) -> bytes:
         size = field[3] - field[2]
         if size > MAX_PACKED:
             raise MalformedFile(f"{size} bytes of packed numbers", self.place(field[2]), "limit")
@@ -244,7 +244,7 @@ class Wire:
             return MalformedFile(message, self.place(at), "limit")
         return MalformedFile(f"a field has the number {number}", self.place(at))
 
-    def _mistyped(self, field: Field, wanted: str) -> MalformedFile:
+    def _refuse_mistyped(self, field: Field, wanted: str) -> MalformedFile:
         """Protobuf itself ignores such a field: then two readers see two models."""
         number, wire, start, _ = field
         message = f"field {number} should be {wanted}, its wire type is {wire}"

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from ..errors import MalformedFile
-from ..raw.checksums import crc32c, masked
+from ..raw.checksums import crc32c, mask_crc
 from ..raw.span import Seal, Span
 from .varint import read_varint
 
@@ -80,9 +80,9 @@ def _block(span: Span, start: int, size: int) -> Iterator[Entry]:
     if raw[-1] != PLAIN:
         message = "a compressed index: TensorFlow writes one only for checkpoints of version 1"
         raise MalformedFile(message, summed.at, "unsupported")
-    if masked(crc32c(raw)) != sum_of_block:
+    if mask_crc(crc32c(raw)) != sum_of_block:
         raise MalformedFile("the checksum of an index's block is wrong", summed.at)
-    sealed = span[start : start + size].sealed_by(
+    sealed = span[start : start + size].add_seal_later(
         lambda: Seal(summed, sum_of_block, (stored,), "masked-crc32c")
     )
     yield from _walk(raw[:-1], sealed)

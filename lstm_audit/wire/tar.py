@@ -43,10 +43,10 @@ def read_members(span: Span) -> dict[str, Span]:
         body = span[at + BLOCK : at + BLOCK + size]
         at += BLOCK + -(-size // BLOCK) * BLOCK
         if kind in (LONG_NAME, PAX):
-            extended |= _extended(kind, body)
+            extended |= _read_extended(kind, body)
             continue
         if kind in REGULAR:
-            _add(found, _bounded(extended.get("path", name).rstrip("/")), body)
+            _add(found, _bound(extended.get("path", name).rstrip("/")), body)
         extended = {} if kind != PAX_FOR_ALL else extended
     return found
 
@@ -88,7 +88,7 @@ def _size_of(extended: dict[str, str], size: int, span: Span, at: int) -> int:
     return int(claimed)
 
 
-def _extended(kind: bytes, body: Span) -> dict[str, str]:
+def _read_extended(kind: bytes, body: Span) -> dict[str, str]:
     """What a pax header (`LENGTH KEY=VALUE`, newline) or a GNU long name says of the next file."""
     if body.size > MAX_EXTENDED:
         raise MalformedFile(f"an extended header of {body.size} bytes", body.at, "limit")
@@ -107,7 +107,7 @@ def _extended(kind: bytes, body: Span) -> dict[str, str]:
     return records
 
 
-def _bounded(name: str) -> str:
+def _bound(name: str) -> str:
     if len(name) > MAX_NAME:
         raise MalformedFile(f"a name of {len(name)} characters", kind="limit")
     return name.removeprefix("./")

@@ -134,7 +134,7 @@ def _end(span: Span, tail: bytes) -> _End:
     # begins. If it does not, either bytes were prepended (a self-extracting archive) or archives
     # were joined, and zipfile, miniz and this reader would each compute other places.
     if end.at + end.size != stop:
-        raise _moved(span, "directory", end.at + end.size, stop)
+        raise _refuse_moved(span, "directory", end.at + end.size, stop)
     if end.size > MAX_DIRECTORY or end.entries > MAX_ENTRIES:
         message = f"a directory of {end.entries} entries in {end.size} bytes is more than is read"
         raise zip_fault(span, message, end.at, "limit")
@@ -162,7 +162,7 @@ def _no_end(span: Span) -> MalformedFile:
     return zip_fault(span, message, max(0, span.size - SEARCHED) + found, "ambiguous")
 
 
-def _moved(span: Span, what: str, claimed: int, actual: int) -> MalformedFile:
+def _refuse_moved(span: Span, what: str, claimed: int, actual: int) -> MalformedFile:
     """What should end where the next record begins is said to end elsewhere; zipfile would shift
     all places by that.
     """
@@ -182,7 +182,7 @@ def _end64(span: Span, tail: bytes, end: _End) -> _End:
     stop = span.size - 42
     disk, at, disks = _LOCATOR.unpack_from(tail, len(tail) - 42)
     if at != stop - _END64.size or len(tail) < 42 + _END64.size:
-        raise _moved(span, "zip64 end record", at + _END64.size, stop)
+        raise _refuse_moved(span, "zip64 end record", at + _END64.size, stop)
     signature, record_size, this, first, here, entries, size, start = _END64.unpack_from(
         tail, len(tail) - 98
     )

@@ -29,7 +29,7 @@ def body(span: Span, member: Member) -> Span:
         if not member.crc or not member.size or span.at is None:
             # a CRC of 0 over a body: checksums were switched off (torch set_crc32_options(False))
             return stored
-        return stored.sealed_by(partial(_seal, span, stored, member, crc))
+        return stored.add_seal_later(partial(_seal, span, stored, member, crc))
     if method == DEFLATED:
         return _inflate(span, stored, member)
     message = (
@@ -79,7 +79,7 @@ def head(span: Span, member: Member, size: int) -> Span:
         data = zlib.decompressobj(-15).decompress(raw, size)
     except zlib.error:
         return body(span, member)  # which says what is wrong
-    return span.computed(data, f"!{member.name}") if len(data) == size else body(span, member)
+    return span.compute(data, f"!{member.name}") if len(data) == size else body(span, member)
 
 
 # A patch must renew every copy of the CRC that a reader might check. There are up to three: the
@@ -128,4 +128,4 @@ def _inflate(span: Span, stored: Span, member: Member) -> Span:
             f"{member.name!r} does not inflate to the {member.size} bytes claimed",
             member.header_at,
         )
-    return span.computed(data, f"!{member.name}")
+    return span.compute(data, f"!{member.name}")

@@ -14,7 +14,7 @@ from torch import nn
 import lstm_audit
 from lstm_audit.fixing import replacements_of
 from lstm_audit.reports import REPORTS, Look
-from lstm_audit.reports.html.notebook import scoped
+from lstm_audit.reports.html.notebook import scope
 from lstm_audit.reports.html.style import CSS
 
 
@@ -209,7 +209,7 @@ def test_a_notebook_shows_a_picture_that_leaves_the_notebook_alone() -> None:
 
 
 def test_every_rule_of_the_style_sheet_stays_within_its_cell() -> None:
-    css = scoped(CSS)
+    css = scope(CSS)
     heads = [head.strip() for head in re.findall(r"([^{}]+)\{(?=[^{}]*\})", css)]
     assert len(heads) > 50
     for head in heads:

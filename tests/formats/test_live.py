@@ -17,7 +17,7 @@ from torch import nn
 from lstm_audit.errors import AuditError, MalformedFile, UnknownFormat
 from lstm_audit.formats import Checkpoint
 from lstm_audit.formats.live import MAX_DEPTH, read_mapping, read_module
-from lstm_audit.lstm.kind import claimed_kind
+from lstm_audit.lstm.kind import read_claimed_kind
 from lstm_audit.raw.tensor import read_block, whole_block
 
 FLOATS = [
@@ -192,7 +192,7 @@ def test_the_class_of_a_module_is_claimed(
     module: nn.Module, kind: str, facts: dict[str, int]
 ) -> None:
     claim = read_module(nn.Sequential(nn.Linear(2, 2), module)).claims["1"]
-    assert claimed_kind(claim) == kind
+    assert read_claimed_kind(claim) == kind
     assert facts.items() <= claim.facts.items()
     assert all(type(value) is int for value in claim.facts.values())
     assert claim.class_name.endswith(type(module).__name__)
@@ -204,8 +204,8 @@ def test_subclasses_are_claimed_and_nothing_else_is() -> None:
 
     model = nn.ModuleDict({"own": Peephole(3, 4), "linear": nn.Linear(2, 2)})
     claims = read_module(model).claims
-    assert {path for path in claims if claimed_kind(claims[path])} == {"own"}
-    assert claimed_kind(claims["own"]) == "lstm"
+    assert {path for path in claims if read_claimed_kind(claims[path])} == {"own"}
+    assert read_claimed_kind(claims["own"]) == "lstm"
     assert claims["own"].class_name.endswith("Peephole")
 
 
@@ -225,7 +225,7 @@ def test_parametrizations_keep_their_names_and_are_not_computed() -> None:
     assert "parametrizations.weight_hh_l0.original0" in checkpoint.tensors
     assert "parametrizations.bias_hh_l0.original" in checkpoint.tensors
     assert "bias_hh_l0" not in checkpoint.tensors
-    assert claimed_kind(checkpoint.claims[""]) == "lstm"
+    assert read_claimed_kind(checkpoint.claims[""]) == "lstm"
 
 
 def quantise(model: nn.Module, dtype: torch.dtype = torch.qint8) -> Any:
@@ -238,7 +238,7 @@ def quantise(model: nn.Module, dtype: torch.dtype = torch.qint8) -> Any:
 def test_dynamically_quantised_biases_are_read(dtype: torch.dtype) -> None:
     plain = nn.Sequential(nn.LSTM(3, 4, 2))
     checkpoint = read_module(quantise(plain, dtype))
-    assert claimed_kind(checkpoint.claims["0"]) == "lstm"
+    assert read_claimed_kind(checkpoint.claims["0"]) == "lstm"
     for name in ("bias_ih_l0", "bias_hh_l1"):
         assert values(checkpoint, f"0.{name}") == getattr(plain[0], name).tolist()
     assert checkpoint.tensors["0.weight_hh_l1"].shape == (16, 4)
@@ -333,7 +333,7 @@ def test_nested_states_get_dotted_names() -> None:
         "ema.1.0",
         "model.weight_hh_l0",
     }
-    assert claimed_kind(checkpoint.claims["model"]) == "gru"
+    assert read_claimed_kind(checkpoint.claims["model"]) == "gru"
     assert len(checkpoint.tensors) == 7
 
 

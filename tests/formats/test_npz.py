@@ -11,7 +11,7 @@ import torch
 import lstm_audit
 from lstm_audit.errors import MalformedFile
 from lstm_audit.lstm.find import find_lstms
-from lstm_audit.pipeline import opened
+from lstm_audit.pipeline import open_checkpoint
 from lstm_audit.raw.source import BytesSource
 from lstm_audit.raw.span import span_all
 from lstm_audit.wire import npy
@@ -124,7 +124,7 @@ def test_only_what_is_asked_for_is_inflated(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     big = {f"emb.{k}.weight": np.zeros((2500, 2500), "f4") for k in range(10)}
     np.savez_compressed(path, **big, **state())
-    with opened(str(path)) as file:
+    with open_checkpoint(str(path)) as file:
         before = file.sources[0].budget.held
         assert len(find_lstms(file.checkpoint).lstms) == 4
         assert before - file.sources[0].budget.held < 1 << 20
@@ -138,5 +138,5 @@ def test_a_long_header_is_read_span_all(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", raw)
-    with opened(str(path)) as file:
+    with open_checkpoint(str(path)) as file:
         assert file.checkpoint.tensors["x"].shape == (1500,) == np.load(path)["x"].shape

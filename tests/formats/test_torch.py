@@ -12,7 +12,7 @@ import lstm_audit
 from lstm_audit.errors import MalformedFile
 from lstm_audit.formats.torch import archive, dialect, export, legacy, storage
 from lstm_audit.formats.torch.legacy import Envelope
-from lstm_audit.formats.torch.rebuild import claimed_shape, rebuild
+from lstm_audit.formats.torch.rebuild import read_claimed_shape, rebuild
 from lstm_audit.formats.torch.storage import Storage, dtype_named, read_persistent_id
 from lstm_audit.formats.torch.tensor_calls import unread
 from lstm_audit.lstm.conventions import CONVENTIONS
@@ -244,7 +244,7 @@ def test_pickled_weights_of_an_export_are_skipped(monkeypatch: pytest.MonkeyPatc
 def test_a_weights_shape_is_believed_as_far_as_its_storage_reaches(
     tensor: Call, shape: object
 ) -> None:
-    assert claimed_shape(tensor) == shape
+    assert read_claimed_shape(tensor) == shape
 
 
 def test_the_walk_survives_cycles_and_names_aliases() -> None:
@@ -362,11 +362,11 @@ def test_checkpoints_of_one_run_share_a_pickle_and_nothing_else(tmp_path: Path) 
         zipfile.ZipFile(path).read(f"{path.stem}/data.pkl") for path in tmp_path.glob("*.pt")
     }
     assert len(pickles) == 1
-    archive._remembered.cache_clear()
+    archive._remember.cache_clear()
     for epoch in range(3):
         (row,) = lstm_audit.audit(tmp_path / f"epoch_{epoch}.pt").rows
         assert row.measures.gates["f"].mean == 2.0 * epoch
-    assert (archive._remembered.cache_info().misses, archive._remembered.cache_info().hits) == (
+    assert (archive._remember.cache_info().misses, archive._remember.cache_info().hits) == (
         1,
         2,
     )

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_audit.lstm.forensics import lattice
-from lstm_audit.lstm.forensics.bias import float32, held_as, kind
-from lstm_audit.lstm.forensics.fingerprint import Init, family, identify, missed, short
+from lstm_audit.lstm.forensics.bias import find_held_dtype, float32, kind
+from lstm_audit.lstm.forensics.fingerprint import Init, family, find_missed, identify, short
 
 FAMILIES = {
     *("pytorch-default", "zeros", "constant", "doubled", "one-sided", "all-ones", "wrong-gate"),
@@ -240,7 +240,7 @@ def test_a_tensor_cast_up_is_judged_as_the_narrow_one(dtype):
         for b in bench.biases(lstm)
     )
     values = [v for h in (ih, hh) for b in h for v in b]
-    assert held_as([values], "float32") == held_as([values], "float64") == dtype
+    assert find_held_dtype([values], "float32") == find_held_dtype([values], "float64") == dtype
     assert identify(ih, hh, "float32") == identify(ih, hh, dtype)
 
 
@@ -533,13 +533,13 @@ def named(*schemes):
 
 
 def test_the_recurrences_that_were_missed():
-    assert missed(
+    assert find_missed(
         named("constant(1)", "pytorch-default", "one-sided(hh=1)", "pytorch-default")
     ) == (1, 3)
-    assert missed(named("pytorch-default", "pytorch-default")) == ()
-    assert missed(named("constant(1)", "constant(1)", "unknown", "zeros")) == ()
-    assert missed(named("pytorch-default", "unknown", "zeros")) == ()
-    assert missed([]) == ()
+    assert find_missed(named("pytorch-default", "pytorch-default")) == ()
+    assert find_missed(named("constant(1)", "constant(1)", "unknown", "zeros")) == ()
+    assert find_missed(named("pytorch-default", "unknown", "zeros")) == ()
+    assert find_missed([]) == ()
 
 
 def test_a_missed_layer_and_direction_in_a_real_stack():
@@ -560,7 +560,7 @@ def test_a_missed_layer_and_direction_in_a_real_stack():
     ]
     inits = [identify(*pair, "float32") for pair in pairs]
     assert family(inits[0]) == "doubled"
-    assert missed(inits) == (1, 2, 3)
+    assert find_missed(inits) == (1, 2, 3)
 
 
 @pytest.mark.parametrize(

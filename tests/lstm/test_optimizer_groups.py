@@ -270,11 +270,11 @@ RAN = {
 
 
 def groups_of(tmp_path: Path, holder: dict[str, Any]) -> tuple[ParameterGroup, ...]:
-    from lstm_audit.pipeline import opened
+    from lstm_audit.pipeline import open_checkpoint
 
     path = tmp_path / "groups.pt"
     torch.save(holder, path)
-    with opened(str(path)) as file:
+    with open_checkpoint(str(path)) as file:
         return file.checkpoint.optimizers
 
 

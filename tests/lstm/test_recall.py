@@ -26,7 +26,7 @@ def told(path: Path) -> FileAudit | FileError:
 
 def alone(path: Path) -> FileAudit | FileError:
     """The same, with nothing remembered."""
-    archive._remembered.cache_clear()
+    archive._remember.cache_clear()
     return told(path)
 
 
@@ -54,7 +54,7 @@ def test_names_are_walked_over_twice_in_a_run(
 ) -> None:
     files, walked, anew = a_run(tmp_path), [], find.find_anew
     expected = [alone(path) for path in files]
-    archive._remembered.cache_clear()
+    archive._remember.cache_clear()
     monkeypatch.setattr(find, "find_anew", lambda *given: walked.append(1) or anew(*given))
     assert [told(path) for path in files] == expected
     assert len(walked) == 2  # the first pays nothing for the others, the second remembers
@@ -75,7 +75,7 @@ def test_a_record_that_is_wrong_in_one_file_is_said_of_that_file(tmp_path: Path,
     files[2].write_bytes(raw)
     expected = [alone(path) for path in files]
     assert isinstance(expected[2], FileError)
-    archive._remembered.cache_clear()
+    archive._remember.cache_clear()
     assert [told(path) for path in files] == expected
 
 
@@ -86,17 +86,17 @@ def test_byte_order_is_each_file_s_own(tmp_path: Path) -> None:
     files[2].write_bytes(raw[:at] + b"littel" + raw[at + 6 :])
     expected = [alone(path) for path in files]
     assert isinstance(expected[2], FileError)
-    archive._remembered.cache_clear()
+    archive._remember.cache_clear()
     assert [told(path) for path in files] == expected
 
 
 def test_no_file_is_kept(tmp_path: Path) -> None:
-    archive._remembered.cache_clear()
+    archive._remember.cache_clear()
     gc.collect()
     before = sum(type(one) is FileSource for one in gc.get_objects())
     for path in a_run(tmp_path):
         told(path)
-    assert archive._remembered.cache_info().currsize == 1
+    assert archive._remember.cache_info().currsize == 1
     gc.collect()
     assert sum(type(one) is FileSource for one in gc.get_objects()) == before
 

@@ -544,9 +544,9 @@ def test_a_process_that_maps_the_file_is_named(model: Path) -> None:
     if not os.path.exists("/proc/self/maps"):
         pytest.skip("no /proc")
     me = f"({os.getpid()})"
-    assert not [who for who in files.mapped_by(str(model)) if me in who]
+    assert not [who for who in files.find_mappers(str(model)) if me in who]
     with model.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ):
-        assert [who for who in files.mapped_by(str(model)) if me in who]
+        assert [who for who in files.find_mappers(str(model)) if me in who]
 
 
 def test_a_full_disk_is_refused_before_the_copy(

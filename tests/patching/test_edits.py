@@ -59,7 +59,7 @@ def test_change_becomes_one_edit_with_the_old_bytes() -> None:
 
 
 def test_nothing_to_do_gives_no_edits() -> None:
-    span = span_all(Memory(b"0123456789")).sealed(7, 0)
+    span = span_all(Memory(b"0123456789")).add_seal(7, 0)
     assert edits_of([Change(span[2:4], b"23", "why")]) == ()
     assert edits_of([]) == ()
 
@@ -129,7 +129,7 @@ def sealed_file(body: bytes) -> tuple[bytes, Span]:
     """A record with its CRC in front of it and behind it."""
     data = crc(body) + body + crc(body)
     source = Memory(data)
-    return data, span_all(source)[4 : 4 + len(body)].sealed(zlib.crc32(body), 0, 4 + len(body))
+    return data, span_all(source)[4 : 4 + len(body)].add_seal(zlib.crc32(body), 0, 4 + len(body))
 
 
 def test_checksum_is_updated_in_all_its_places() -> None:
@@ -155,8 +155,8 @@ def test_a_zip_in_a_zip_is_sealed_from_the_inside_out() -> None:
     inner = random.Random(2).randbytes(400)
     record = crc(inner) + b"between" + inner + b"behind"
     data = b"header" + record + crc(record)
-    span = span_all(Memory(data))[6 : 6 + len(record)].sealed(zlib.crc32(record), 6 + len(record))
-    span = span[11 : 11 + len(inner)].sealed(zlib.crc32(inner), 6)
+    span = span_all(Memory(data))[6 : 6 + len(record)].add_seal(zlib.crc32(record), 6 + len(record))
+    span = span[11 : 11 + len(inner)].add_seal(zlib.crc32(inner), 6)
     edits = edits_of([Change(span[200:204], b"1234", "r")])
     after = made(data, edits)
     assert len(edits) == 3
@@ -168,9 +168,9 @@ def test_two_records_under_one_outer_seal() -> None:
     a, b = bytes(50), bytes(range(60))
     record = a + crc(a) + b + crc(b)
     data = record + crc(record)
-    outer = span_all(Memory(data))[: len(record)].sealed(zlib.crc32(record), len(record))
-    first = outer[0:50].sealed(zlib.crc32(a), 50)
-    second = outer[54:114].sealed(zlib.crc32(b), 114)
+    outer = span_all(Memory(data))[: len(record)].add_seal(zlib.crc32(record), len(record))
+    first = outer[0:50].add_seal(zlib.crc32(a), 50)
+    second = outer[54:114].add_seal(zlib.crc32(b), 114)
     after = made(
         data, edits_of([Change(first[1:5], b"abcd", "r"), Change(second[1:5], b"efgh", "r")])
     )
@@ -180,7 +180,7 @@ def test_two_records_under_one_outer_seal() -> None:
 
 def test_checksums_that_were_switched_off_stay_off() -> None:
     data = bytes(4) + b"body"
-    span = span_all(Memory(data))[4:8].sealed(0, 0)
+    span = span_all(Memory(data))[4:8].add_seal(0, 0)
     assert edits_of([Change(span, b"BODY", "r")]) == (Edit(4, b"body", b"BODY", "r"),)
 
 
@@ -188,7 +188,7 @@ def test_a_wrong_checksum_stays_as_wrong_as_it_was() -> None:
     wrong = zlib.crc32(b"body") ^ 0x1234
     data = struct.pack("<I", wrong) + b"body"
     after = made(
-        data, edits_of([Change(span_all(Memory(data))[4:8].sealed(wrong, 0), b"BODY", "r")])
+        data, edits_of([Change(span_all(Memory(data))[4:8].add_seal(wrong, 0), b"BODY", "r")])
     )
     assert struct.unpack("<I", after[:4])[0] == zlib.crc32(b"BODY") ^ 0x1234
 
@@ -198,7 +198,7 @@ def test_checksum_that_is_not_where_it_should_be_is_refused(place: int) -> None:
     data = crc(b"body") + b"body"
     with pytest.raises(NotPatchable, match="not stored where") as caught:
         edits_of(
-            [Change(span_all(Memory(data))[4:8].sealed(zlib.crc32(b"body"), place), b"BODY", "r")]
+            [Change(span_all(Memory(data))[4:8].add_seal(zlib.crc32(b"body"), place), b"BODY", "r")]
         )
     assert caught.value.at == place
 
@@ -226,7 +226,7 @@ def test_checksum_inside_changed_bytes_is_refused() -> None:
     data = crc(b"body") + b"body"
     source = Memory(data)
     changes = [
-        Change(span_all(source)[4:8].sealed(zlib.crc32(b"body"), 0), b"BODY", "r"),
+        Change(span_all(source)[4:8].add_seal(zlib.crc32(b"body"), 0), b"BODY", "r"),
         Change(span_all(source)[2:4], b"zz", "hostile"),
     ]
     with pytest.raises(NotPatchable, match="inside bytes that something else changes"):
@@ -247,7 +247,7 @@ def test_only_the_slice_and_its_checksums_are_read(tmp_path: Path) -> None:
     stored = 0x12345678
     path.open("r+b").write(struct.pack("<I", stored))
     with Counted(str(path)) as source:
-        span = span_all(source)[8 : 1 << 33].sealed(stored, 0)
+        span = span_all(source)[8 : 1 << 33].add_seal(stored, 0)
         edits = edits_of([Change(span[1 << 20 : (1 << 20) + 8], b"forgets!", "r")])
     assert [e.at for e in edits] == [0, 8 + (1 << 20)]
     assert sum(reads) == 8 + 4
@@ -270,7 +270,7 @@ def masked(data: bytes) -> bytes:
 def test_crc32c_is_that_of_the_standard() -> None:
     assert checksums.crc32c(b"123456789") == 0xE3069283  # the check value of RFC 3720
     assert checksums.crc32c(bytes(32)) == 0x8A9136AA  # RFC 3720 B.4
-    assert checksums.unmasked(checksums.masked(0xE3069283)) == 0xE3069283
+    assert checksums.unmask_crc(checksums.mask_crc(0xE3069283)) == 0xE3069283
 
 
 def test_a_checksum_in_another_file_is_updated_there_and_so_is_the_one_above_it() -> None:
@@ -282,8 +282,8 @@ def test_a_checksum_in_another_file_is_updated_there_and_so_is_the_one_above_it(
     index = table + masked(table) + b"footer"
     data_file, index_file = Memory(data), Memory(index)
     block = span_all(index_file)[: len(table)]
-    block = block.sealed(struct.unpack("<I", masked(table))[0], len(table), kind="masked-crc32c")
-    span = span_all(data_file)[6:].sealed(
+    block = block.add_seal(struct.unpack("<I", masked(table))[0], len(table), kind="masked-crc32c")
+    span = span_all(data_file)[6:].add_seal(
         struct.unpack("<I", masked(tensor))[0], block[30:34], kind="masked-crc32c"
     )
     changes = [Change(span[k : k + 8], b"forgets!", "r") for k in (100, 4000, 8992)]
@@ -300,11 +300,11 @@ def test_a_checksum_that_can_only_be_summed_whole(kind: str) -> None:
     body = random.Random(6).randbytes(1001)
     stored = checksums.KINDS[kind].of(body)
     data = struct.pack("<I", stored) + body
-    span = span_all(Memory(data))[4:].sealed(stored, 0, kind=kind)
+    span = span_all(Memory(data))[4:].add_seal(stored, 0, kind=kind)
     changes = [Change(span[10:14], b"abcd", "r"), Change(span[900:904], b"efgh", "r")]
     after = made(data, edits_of(changes))
     assert struct.unpack("<I", after[:4])[0] == checksums.KINDS[kind].of(after[4:])
-    wrong = span_all(Memory(struct.pack("<I", stored ^ 1) + body))[4:].sealed(
+    wrong = span_all(Memory(struct.pack("<I", stored ^ 1) + body))[4:].add_seal(
         stored ^ 1, 0, kind=kind
     )
     with pytest.raises(NotPatchable, match="wrong already"):
@@ -319,8 +319,8 @@ def test_any_changes_leave_every_checksum_true(data: st.DataObject) -> None:
     record = before + crc(inner) + inner + behind
     file = record + crc(record)
     start = len(before) + 4
-    span = span_all(Memory(file))[: len(record)].sealed(zlib.crc32(record), len(record))
-    span = span[start : start + len(inner)].sealed(zlib.crc32(inner), len(before))
+    span = span_all(Memory(file))[: len(record)].add_seal(zlib.crc32(record), len(record))
+    span = span[start : start + len(inner)].add_seal(zlib.crc32(inner), len(before))
     wanted = bytearray(inner)
     changes = []
     for a in data.draw(

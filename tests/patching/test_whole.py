@@ -157,10 +157,10 @@ def test_a_shard_that_was_written_to_since_keeps_the_marker(index: Path) -> None
 
 def test_two_patches_at_once_do_not_meet(index: Path) -> None:
     part = marker.FileEdits("model-00001-of-00002.safetensors", 1, ())
-    with marker.marked(str(index), [part]):
+    with marker.mark(str(index), [part]):
         with pytest.raises(AuditError, match="another process patches this checkpoint"):
             undo_checkpoint(str(index))
-        with pytest.raises(AuditError, match="interrupted"), marker.marked(str(index), [part]):
+        with pytest.raises(AuditError, match="interrupted"), marker.mark(str(index), [part]):
             pass
     assert not hot(str(index))
 

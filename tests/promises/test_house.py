@@ -148,7 +148,7 @@ def test_no_public_name_is_that_of_a_module() -> None:
     assert not modules & set(lstm_audit.__all__)
 
 
-# ---- the measures of DESIGN's last table: what a change may not lose again
+# ---- the measures of good houses (h11, pip-audit, packaging): what a change may not lose again
 
 PACKAGE = ROOT / "lstm_audit"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -338,3 +338,32 @@ def test_the_measures_measure() -> None:
     }
     text = '"""A file."""\n# why\nx = 1  # how\n\n\ndef f():\n    """It is."""\n    return 1\n'
     assert measure_style([text]) == (2 / 3, (len("x = 1  # how") + len("def f():return 1")) / 3)
+
+
+def participles(tree: ast.Module) -> list[str]:
+    """Functions that are called by what they have done (`judged`), not by what they do (`judge`).
+    What answers yes or no may be (`aligned`), and what is a property; so may a rule, whose name is
+    that of what it finds.
+    """
+    return [
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and re.match(r"_?[a-z]+ed(_|$)", node.name)
+        and not (node.returns is not None and ast.unparse(node.returns) == "bool")
+        and not any(re.search("property|rule|setter", ast.unparse(d)) for d in node.decorator_list)
+    ]
+
+
+# `named_parameters` and its kind are torch's, `masked_crc32c` is a number's name.
+NO_PARTICIPLES = {
+    *("_masked_fill", "_named_buffers", "_named_children", "_named_modules", "_named_parameters"),
+    *("_signed", "_unsigned", "unsigned", "_sorted", "masked_crc32c", "named", "_heed"),
+}
+
+
+def test_functions_are_called_by_verbs() -> None:
+    found = {name for path in SOURCES for name in participles(ast.parse(path.read_text()))}
+    assert sorted(found - NO_PARTICIPLES) == []
+    assert participles(ast.parse("def judged(x: int) -> int: ...")) == ["judged"]
+    assert not participles(ast.parse("def aligned(x: int) -> bool: ..."))

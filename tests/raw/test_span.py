@@ -53,13 +53,13 @@ def test_only_a_files_bytes_have_a_place(path: str) -> None:
 
 def test_checksums_are_inherited_innermost_first(path: str) -> None:
     with FileSource(path) as source:
-        outer = span_all(source)[10:100].sealed(1, 150)
-        inner = outer[5:50].sealed(2, 160, 170)
+        outer = span_all(source)[10:100].add_seal(1, 150)
+        inner = outer[5:50].add_seal(2, 160, 170)
         assert list(map(described, inner[1:2].seals)) == [
             (15, 45, 2, [160, 170]),
             (10, 90, 1, [150]),
         ]
-        assert inner.sealed_by(lambda: None).seals == inner.seals
+        assert inner.add_seal_later(lambda: None).seals == inner.seals
 
 
 def described(seal: Seal) -> tuple[int, int, int, list[int]]:
@@ -69,8 +69,8 @@ def described(seal: Seal) -> tuple[int, int, int, list[int]]:
 
 def test_a_place_of_an_inner_checksum_is_under_the_outer_ones(path: str) -> None:
     with FileSource(path) as source:
-        outer = span_all(source)[10:100].sealed(1, 150)
-        (seal, _) = outer[5:50].sealed(2, 60).seals
+        outer = span_all(source)[10:100].add_seal(1, 150)
+        (seal, _) = outer[5:50].add_seal(2, 60).seals
         assert [described(found) for found in seal.places[0].seals] == [(10, 90, 1, [150])]
 
 

@@ -49,7 +49,7 @@ from lstm_audit.raw.tensor import Block, contiguous
 from lstm_audit.reports import REPORTS, Look, Replacement
 from lstm_audit.reports import sarif as sarif_module
 from lstm_audit.reports.listings import tally
-from lstm_audit.reports.remedies import commands, quoted, shell
+from lstm_audit.reports.remedies import commands, quote_word, shell
 from lstm_audit.reports.words import relative
 from lstm_audit.rules import Hit, Rule
 from lstm_audit.targets import target
@@ -534,7 +534,7 @@ def test_annotations_speak_once_for_a_file_and_rule() -> None:
 @example("a\udc80\x1b'\\\n中")
 def test_a_shell_reads_back_what_was_quoted(word: str) -> None:
     for ascii in (False, True):
-        line = f"printf %s {quoted(word, ascii)}"
+        line = f"printf %s {quote_word(word, ascii)}"
         assert line.isprintable()
         assert line.isascii() or not ascii
         done = subprocess.run(["bash", "-c", line], capture_output=True, check=True)

@@ -18,7 +18,7 @@ from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
 from ...wire import gzip, tar, zip, zip_body
 from .. import Beside, Checkpoint, MemberPart, read_checkpoint
-from .bystanders import SETTINGS, Opener, Pairs, unpickled_by_loaders
+from .bystanders import SETTINGS, Opener, Pairs, find_unpickled_by_loaders
 
 MAX_DEPTH = 3  # a checkpoint in a zip in a tar in a gzip
 MAX_TRIED = 256  # members that are looked into
@@ -113,10 +113,10 @@ def _parts(span: Span, name: str, room: Room, depth: int) -> Iterator[MemberPart
 
 def _members(span: Span, room: Room, depth: int) -> list[MemberPart]:
     """The checkpoints of an archive; the first is charged with what the whole would unpickle."""
-    members = _opened(span, room)
+    members = _open_members(span, room)
     found = list(_checkpoints(members, room, depth))
     names = {part.inside.partition("!")[0] for part in found}
-    return _loading(found, unpickled_by_loaders(members, names))
+    return _loading(found, find_unpickled_by_loaders(members, names))
 
 
 def _checkpoints(members: Opener, room: Room, depth: int) -> Iterator[MemberPart]:
@@ -142,7 +142,7 @@ def _loading(found: list[MemberPart], named: Pairs) -> list[MemberPart]:
     return found
 
 
-def _opened(span: Span, room: Room) -> "dict[str, partial[Span]]":
+def _open_members(span: Span, room: Room) -> "dict[str, partial[Span]]":
     """The members worth a look."""
     if tar.is_tar(span):
         return {name: partial(_itself, body) for name, body in tar.read_members(span).items()}
@@ -202,13 +202,17 @@ def _all_of(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterat
     its own, what it names is said of the first of them.
     """
     if checkpoint.holds_nothing and checkpoint.files:
-        yield from _loading(list(_kept(name, checkpoint, room, depth)), checkpoint.globals)
+        yield from _loading(
+            list(_keep_checkpoint(name, checkpoint, room, depth)), checkpoint.globals
+        )
         return
     yield MemberPart(name, checkpoint)
-    yield from _kept(name, checkpoint, room, depth)
+    yield from _keep_checkpoint(name, checkpoint, room, depth)
 
 
-def _kept(name: str, checkpoint: Checkpoint, room: Room, depth: int) -> Iterator[MemberPart]:
+def _keep_checkpoint(
+    name: str, checkpoint: Checkpoint, room: Room, depth: int
+) -> Iterator[MemberPart]:
     for path, span in checkpoint.files.items() if depth > 1 else ():
         room.take("members", 1, MAX_TRIED)
         yield from _member(f"{name}!{path}" if name else path, span, {}, room, depth - 1)

@@ -31,7 +31,7 @@ SERIALIZED = ":serialized:"
 Pairs = tuple[tuple[str, str], ...]
 
 
-def unpickled_by_loaders(members: Opener, checkpoints: Collection[str]) -> Pairs:
+def find_unpickled_by_loaders(members: Opener, checkpoints: Collection[str]) -> Pairs:
     """The (module, name) pairs, each once, in order."""
     named = {
         (found.module, found.name): None
@@ -54,12 +54,12 @@ def _globals(name: str, pickle: Span) -> tuple[Global, ...]:
 def _pickles(name: str, members: Opener) -> Iterator[Span]:
     """The pickles that a member consists of."""
     if name == SETTINGS:
-        yield from _serialized(members[name]())
+        yield from _find_serialized(members[name]())
     elif name.endswith(PICKLES):
         yield members[name]()
 
 
-def _serialized(span: Span) -> Iterator[Span]:
+def _find_serialized(span: Span) -> Iterator[Span]:
     """The pickles in the settings of a Stable-Baselines3 model; none where they are another's."""
     if span.size > json.MAX_SIZE or span[: min(span.size, 1)].read() != b"{":
         return
@@ -72,12 +72,12 @@ def _serialized(span: Span) -> Iterator[Span]:
     for value in settings.values():
         text = value.get(SERIALIZED) if type(value) is dict else None
         if type(text) is str:
-            yield from _decoded(text, span)
+            yield from _decode(text, span)
 
 
-def _decoded(text: Any, span: Span) -> Iterator[Span]:
+def _decode(text: Any, span: Span) -> Iterator[Span]:
     span.budget.hold(len(text), SETTINGS)
     try:
-        yield span.computed(base64.b64decode(text))
+        yield span.compute(base64.b64decode(text))
     except (binascii.Error, ValueError):  # then Stable-Baselines3 cannot decode it, either
         return

@@ -94,7 +94,7 @@ def read_bundle(span: Span, beside: Beside) -> Checkpoint | None:
         format="tf-checkpoint",
         tensors=Tensors(chosen, partial(_tensor, open_shard), _shape),
         claims=claims,
-        skipped=tuple(_skipped(found)),
+        skipped=tuple(_skip_optimizer(found)),
         twins=names.twins,
     )
 
@@ -257,7 +257,7 @@ def _tensor(open_shard: Shards, name: str, variable: Variable) -> Tensor:
     if stored is None:
         return tensor
     seal = Seal(data, variable.checksum, (stored,), "masked-crc32c")
-    return contiguous(tensor.dtype, variable.shape, data.sealed_by(lambda: seal))
+    return contiguous(tensor.dtype, variable.shape, data.add_seal_later(lambda: seal))
 
 
 def _dtype(name: str, variable: Variable) -> DType:
@@ -269,7 +269,7 @@ def _dtype(name: str, variable: Variable) -> DType:
     return DTYPES[known]
 
 
-def _skipped(found: Mapping[str, Variable]) -> Iterator[Skipped]:
+def _skip_optimizer(found: Mapping[str, Variable]) -> Iterator[Skipped]:
     """An optimizer's variables, said once."""
     if any(map(_is_slot, found)):
         yield Skipped("optimizer", "optimizer-state", "an optimizer's variables are not biases")

@@ -156,7 +156,7 @@ def _claim(
     peepholes = {"3", "4", "5"} <= cell.members.keys() or any(
         "peephole" in path for path, _ in vectors.get(_home(cell.folder), [])
     )
-    claim = _judged(cell, shapes, config, names)
+    claim = _judge(cell, shapes, config, names)
     return claim._replace(notes=(*claim.notes, PEEPHOLES)) if peepholes else claim
 
 
@@ -175,14 +175,14 @@ def _trouble(
     return None
 
 
-def _judged(cell: Cell, shapes: Shapes, config: Config, names: NameCells) -> Claim:
+def _judge(cell: Cell, shapes: Shapes, config: Config, names: NameCells) -> Claim:
     """The claim of an LSTM with its activation, and what a reader of the numbers must know."""
     recurrent, bias = (
         shapes[cell.members["recurrent_kernel"]],
         shapes.get(cell.members.get("bias", "")),
     )
     chain = _chain(cell.folder, names)
-    notes = _called(cell.folder, chain)
+    notes = _name_layer(cell.folder, chain)
     if own := find_class(config, cell.folder, chain):
         notes.append(
             f"its class {own[:80]!r} is a user's own: assumed to compute what Keras's does"
@@ -198,18 +198,18 @@ def _judged(cell: Cell, shapes: Shapes, config: Config, names: NameCells) -> Cla
     return Claim(class_name, "lstm", activation=activation or "sigmoid", notes=tuple(notes))
 
 
-def _called(folder: str, chain: list[str]) -> list[str]:
+def _name_layer(folder: str, chain: list[str]) -> list[str]:
     """The layer's own name, unless the path has it, or it is a number for the class as well."""
     parts = folder.split("/")
     if not chain or chain[-1] in parts:
         return []
     outer = [parts[k + 1] for k in range(len(parts) - 1) if parts[k] == "layers"]
-    if _unnumbered(chain[-1]) == _unnumbered(outer[-1]):
+    if _strip_number(chain[-1]) == _strip_number(outer[-1]):
         return []
     return [f"the model calls it {'/'.join(chain)!r}"]
 
 
-def _unnumbered(name: str) -> str:
+def _strip_number(name: str) -> str:
     return re.sub(r"_\d+$", "", name)
 
 

@@ -103,7 +103,7 @@ def checkpoint_of(weights: Weights, config: Config, format: str) -> Checkpoint:
     if format != "hdf5":
         claims |= doubt_fused(shapes)
     tensors = Tensors(tree.datasets, partial(_build, tree), _shape)
-    return Checkpoint(format, tensors, claims, tuple(_skipped(weights, set(claims))))
+    return Checkpoint(format, tensors, claims, tuple(_find_skipped(weights, set(claims))))
 
 
 def _name(tree: Tree, folder: str) -> str:
@@ -116,7 +116,7 @@ def _find_numbered(tree: Tree) -> Iterator[str]:
     return (path for path in tree.attributes if path.endswith("/vars"))
 
 
-def _skipped(weights: Weights, folders: set[str]) -> Iterator[Skipped]:
+def _find_skipped(weights: Weights, folders: set[str]) -> Iterator[Skipped]:
     """An optimizer, and the datasets of cells that cannot be read."""
     for path in weights.optimizers:
         yield Skipped(path, "optimizer-state", "an optimizer's tensors are not biases")

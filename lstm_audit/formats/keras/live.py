@@ -86,7 +86,7 @@ def read_model(model: Any) -> Checkpoint:
         claims[found.folder] = claim_cell(
             found.folder, shapes, activation, type(found.layer).__name__
         )
-    return Checkpoint("live", tensors, claims, tuple(_unbuilt(model)))
+    return Checkpoint("live", tensors, claims, tuple(_find_unbuilt(model)))
 
 
 def variables_of(model: Any) -> dict[str, Any]:
@@ -160,7 +160,7 @@ def _activation(found: LiveCell, version: str) -> str | Skipped | None:
     )
 
 
-def _unbuilt(model: Any) -> Iterator[Skipped]:
+def _find_unbuilt(model: Any) -> Iterator[Skipped]:
     """Cells that no input has given a shape yet."""
     for layer in _layers(model):
         cell = any(cls.__name__ in _CELLS for cls in type(layer).__mro__)

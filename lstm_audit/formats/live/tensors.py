@@ -60,7 +60,7 @@ def _dtype_name(value: Any) -> str:
     return str(getattr(value.dtype, "name", value.dtype)).removeprefix("torch.")
 
 
-def _known_dtype(value: Any) -> DType:
+def _look_up_dtype(value: Any) -> DType:
     name = _dtype_name(value)
     if name not in DTYPES:
         raise _NoDataError("unsupported-dtype", f"its dtype is {name}")
@@ -72,7 +72,7 @@ def _known_dtype(value: Any) -> DType:
 def torch_tensor(got: Gathered, tensor: Any) -> Tensor:
     """A strided view of the storage as it lies in memory, on whichever device."""
     _refuse_unreadable(tensor)
-    dtype = _known_dtype(tensor)
+    dtype = _look_up_dtype(tensor)
     try:
         storage = tensor.untyped_storage()
         key = (str(storage.device), storage.data_ptr() or id(tensor), storage.nbytes())
@@ -128,7 +128,7 @@ def numpy_tensor(got: Gathered, array: Any) -> Tensor:
     """A view of the array's memory; a copy of it where the strides run backwards or between
     elements.
     """
-    dtype = _known_dtype(array)
+    dtype = _look_up_dtype(array)
     if any(step < 0 or step % array.itemsize for step in array.strides):
         array = array.copy(order="C")
     shape, strides = tuple(array.shape), tuple(step // array.itemsize for step in array.strides)

@@ -49,10 +49,10 @@ def read_graph(
                 raise MalformedFile(message, wire.place(field[2]), "ambiguous")
             constants[found.name] = found
         elif number == 11:
-            name, shape = _declared(wire, field)
+            name, shape = _read_declaration(wire, field)
             inputs[name] = shape
         elif number == 12:
-            outputs.append(_declared(wire, field)[0])
+            outputs.append(_read_declaration(wire, field)[0])
     for name in inputs.keys() & constants.keys():
         constants[name] = constants[name]._replace(overridable=True)
     scope = Scope(frame.path, nodes, constants, frame.outer, bound, {}, inputs, tuple(outputs))
@@ -139,7 +139,7 @@ def _read_body(model: OnnxModel, scope: Scope, node: Node, part: Field, frame: F
             bound[formal] = scope, actual
 
 
-def _declared(wire: Wire, field: Field) -> tuple[str, tuple[int | None, ...]]:
+def _read_declaration(wire: Wire, field: Field) -> tuple[str, tuple[int | None, ...]]:
     """A ValueInfoProto's name and shape: 2 type, 1 tensor_type, 2 shape, 1 dim, 1 value; a name for
     a size is None.
     """

@@ -167,7 +167,7 @@ def _loose(wire: Wire, claims: Claims, dtype: DType, count: int) -> Constant:
         return Constant(name, dims, numbers=())
     if count > MAX_LOOSE:
         return Constant(name, dims, trouble=f"its {count} numbers are no plain bytes")
-    values = [value for field in claims.typed for value in _typed(wire, field, dtype)]
+    values = [value for field in claims.typed for value in _read_typed(wire, field, dtype)]
     if len(values) != count:
         raise MalformedFile(
             f"tensor {name!r} has {len(values)} numbers, its shape {dims} needs {count}",
@@ -176,7 +176,7 @@ def _loose(wire: Wire, claims: Claims, dtype: DType, count: int) -> Constant:
     return Constant(name, dims, numbers=tuple(values))
 
 
-def _typed(wire: Wire, field: Field, dtype: DType) -> list[float]:
+def _read_typed(wire: Wire, field: Field, dtype: DType) -> list[float]:
     """One typed field's numbers. Half and bfloat16 lie as their bits in int32_data."""
     number = field[0]
     if number == FLOAT_DATA:

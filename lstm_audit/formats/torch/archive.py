@@ -94,25 +94,25 @@ def open_pickle(
 ) -> Envelope:
     """Decode a record that refers to storages in `folder`, whose names end with `suffix`."""
     span = archive.record(record)
-    decoded, worked_out = _decoded(span)
+    decoded, worked_out = _decode_shared(span)
     return envelope(decoded, span, _locator(archive, folder, suffix, worked_out), worked_out)
 
 
-def _decoded(span: Span) -> tuple[Decoded, dict[str, Any]]:
+def _decode_shared(span: Span) -> tuple[Decoded, dict[str, Any]]:
     """The pickle's value, and what is worked out from it. The checkpoints of a run have the same
     one, byte for byte: it is decoded once.
     """
     if span.size <= MAX_REMEMBERED:
         span.budget.step(span.size, "a pickle")  # an opcode takes at least a byte
         try:
-            return _remembered(span.read())
+            return _remember(span.read())
         except MalformedFile:
             pass  # again, from where it lies, for the place of the fault
     return _decode(span), {}
 
 
 @lru_cache(maxsize=16)
-def _remembered(raw: bytes) -> tuple[Decoded, dict[str, Any]]:
+def _remember(raw: bytes) -> tuple[Decoded, dict[str, Any]]:
     """Nothing changes a decoded value, and its chunks are counted from the span's start, so that it
     can be shared, and so can what is worked out from it later.
     """

@@ -205,7 +205,7 @@ def items_of(value: Any) -> dict[str, Any]:
         return value  # its other keys are nobody's question
     if type(value) is not Call or value.function.module not in _CONTAINERS:
         return {}
-    items = [*(_given_items(value.args) or ()), *(value.items or ())]
+    items = [*(_read_items(value.args) or ()), *(value.items or ())]
     return {key: item for key, item in items if type(key) is str}
 
 
@@ -240,7 +240,7 @@ def _parts_of_call(path: str, call: Call) -> Iterator[ValuePath]:
         yield from ((path, argument) for argument in call.args[:1])
         return
     if name[0] in _CONTAINERS:
-        arguments = _given_items(call.args)
+        arguments = _read_items(call.args)
         yield from _pairs(path, _last([*(arguments or ()), *(call.items or ())]))
     else:
         arguments = None
@@ -260,7 +260,7 @@ def _last(items: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
     return [item for k, item in enumerate(items) if type(item[0]) is not str or last[item[0]] == k]
 
 
-def _given_items(arguments: Sequence[Any]) -> Sequence[Sequence[Any]] | None:
+def _read_items(arguments: Sequence[Any]) -> Sequence[Sequence[Any]] | None:
     """The items that a mapping's constructor gets: OrderedDict([[key, value], ...]), as Python 2
     pickled it, or another mapping.
     """

@@ -12,7 +12,7 @@ from ...raw.budget import Budget
 from ...wire.pickle import Call
 from .. import ParameterGroup
 from .dialect import items_of
-from .rebuild import claimed_shape
+from .rebuild import read_claimed_shape
 from .tensor_calls import is_tensor
 
 # A trainer keeps a few optimizers (a GAN two, Lightning a list), each with a few groups.
@@ -73,6 +73,6 @@ def _lengths(entry: dict[Any, Any]) -> Iterator[int]:
     """The lengths of a parameter's moments, if they have one axis: as long as the parameter."""
     for moment in entry.values():
         if type(moment) is Call and is_tensor(moment):
-            shape = claimed_shape(moment)
+            shape = read_claimed_shape(moment)
             if shape is not None and len(shape) == 1:
                 yield shape[0]

@@ -20,7 +20,7 @@ from .. import Checkpoint, Claim
 from .archive import Archive, open_pickle
 from .dialect import contents
 from .legacy import Envelope
-from .rebuild import claimed_shape, rebuild
+from .rebuild import read_claimed_shape, rebuild
 from .scan import GlobalPairs, imports_of
 
 DATA = ".data"
@@ -81,4 +81,4 @@ def _build(name: str, place: PackedPlace) -> Tensor:
 
 
 def _shape(name: str, place: PackedPlace) -> tuple[int, ...] | None:
-    return claimed_shape(place[1])
+    return read_claimed_shape(place[1])

@@ -19,7 +19,7 @@ from .archive import CONFIG, Archive, announce_storages, open_archive, open_pick
 from .dialect import contents, items_of
 from .legacy import Envelope, envelope, is_legacy, open_legacy
 from .optimizers import find_groups
-from .rebuild import claimed_shape, no_storage, rebuild
+from .rebuild import no_storage, read_claimed_shape, rebuild
 from .scan import GlobalPairs, imports_beside, imports_of, imports_of_export
 
 MAIN = ("data.pkl",)
@@ -45,7 +45,7 @@ def read_torch_archive(span: Span, beside: Beside) -> Checkpoint | None:
         return None
     archive = _open(span, beside)
     if CONFIG in archive.members:
-        return _exported(archive)
+        return _read_exported(archive)
     if PACKAGED in archive.members:
         from .package import read_package  # 0.3 ms that other archives need not wait for
 
@@ -53,7 +53,7 @@ def read_torch_archive(span: Span, beside: Beside) -> Checkpoint | None:
     if "data.pkl" not in archive.members:
         return None
     if "constants.pkl" in archive.members:
-        return _scripted(archive)
+        return _read_scripted(archive)
     announce = partial(announce_storages, archive) if span.source.far else None
     opened = open_pickle(archive)
     return _checkpoint("torch-zip", opened, imports_beside(archive, MAIN), announce=announce)
@@ -72,7 +72,7 @@ def _open(span: Span, beside: Beside) -> Archive:
         raise
 
 
-def _exported(archive: Archive) -> Checkpoint:
+def _read_exported(archive: Archive) -> Checkpoint:
     """The weights of a .pt2, which torch.export.load finds by the config."""
     from .export import (  # 1 ms, with its JSON
         OLD_WEIGHTS,
@@ -155,7 +155,7 @@ def _checkpoint(
         return rebuild(call, opened)
 
     def shape(name: str, call: Call) -> tuple[int, ...] | None:
-        return claimed_shape(call)
+        return read_claimed_shape(call)
 
     def announce_named(names: Iterable[str]) -> None:
         if announce is not None:
@@ -194,7 +194,7 @@ def _trainer_facts(opened: Envelope) -> TrainerFacts:
     return facts
 
 
-def _scripted(archive: Archive) -> Checkpoint:
+def _read_scripted(archive: Archive) -> Checkpoint:
     """TorchScript: attributes of pickled objects; torch.jit.freeze moves the weights to nameless
     constants.
     """

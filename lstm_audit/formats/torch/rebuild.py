@@ -25,7 +25,7 @@ from .tensor_calls import (
     STRIDED,
     find_trouble,
     name_call,
-    wrapped_calls,
+    unwrap_calls,
 )
 
 OPENING = 100  # steps of the budget that a nested file takes, however small it is
@@ -71,7 +71,7 @@ def rebuild(call: Call, envelope: Envelope) -> Tensor:
 
 def _rebuild_anew(call: Call, envelope: Envelope) -> tuple[Call, Tensor]:
     """The call inside of all wrappers, and the tensor that it makes."""
-    layers = list(wrapped_calls(call))
+    layers = list(unwrap_calls(call))
     for layer in layers:
         if detail := find_trouble(layer):
             raise MalformedFile(f"a tensor cannot be told: {detail}", kind="ambiguous")
@@ -98,14 +98,14 @@ def _refuse_conversion(call: Call, tensor: Tensor) -> None:
 # Asked for every weight, of which only shapes matter: finding its storage in the archive would cost
 # a look-up, and a read in older formats, that nobody needs. The claim is held against the number of
 # elements that the persistent id names, which bounds what it can say.
-def claimed_shape(call: Call) -> tuple[int, ...] | None:
+def read_claimed_shape(call: Call) -> tuple[int, ...] | None:
     """The size that a strided tensor claims, if its storage claims to have so many elements; None
     where it takes more.
 
     The storage itself is not looked for: of a weight, nothing but the shape is asked.
     """
     if call.function not in STRIDED:
-        *_, call = wrapped_calls(call)
+        *_, call = unwrap_calls(call)
     if call.function not in STRIDED or len(call.args) < 4 or type(call.args[0]) is not Persistent:
         return None
     pid, shape, elements = call.args[0].pid, _sizes(call.args[2]), 1
@@ -230,7 +230,7 @@ def _bytes(value: object, envelope: Envelope) -> Span:
         if type(text) is str and type(coding) is str and coding in ("latin1", "latin-1"):
             envelope.chunks.budget.hold(len(text), "bytes spelled as text")
             try:
-                return envelope.chunks.computed(text.encode("latin-1"))
+                return envelope.chunks.compute(text.encode("latin-1"))
             except UnicodeEncodeError:
                 raise MalformedFile(
                     "bytes spelled as text hold a character beyond latin-1"

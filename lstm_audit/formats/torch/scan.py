@@ -76,7 +76,7 @@ def imports_of_export(
     and of older versions anything called .pt.
     """
     return _merge(
-        _obeyed(archive, name)
+        _scan_loaded(archive, name)
         if name in pickled or name.endswith(SUFFIXES)
         else _list_mentions(archive, name)
         for name in archive.members
@@ -88,7 +88,7 @@ def _merge(found: Iterable[GlobalPairs]) -> GlobalPairs:
     return dict.fromkeys(chain.from_iterable(found))
 
 
-def _obeyed(archive: Archive, name: str) -> GlobalPairs:
+def _scan_loaded(archive: Archive, name: str) -> GlobalPairs:
     """Of a record that a loader unpickles."""
     span = archive.record(name)
     span.budget.step(OPENING, "a record")

@@ -99,7 +99,7 @@ def unread(call: Call) -> tuple[str, str] | None:
     untouched = call.state is call.items is call.extended is None
     if untouched and call.function in STRIDED and len(call.args) <= 6:
         return None  # nearly all
-    for layer in wrapped_calls(call):
+    for layer in unwrap_calls(call):
         if layer.function in _SUBCLASS and _is_distributed(layer):
             return "missing-data", DTENSOR
         if layer.function in _UNREAD:
@@ -123,7 +123,7 @@ def name_call(call: Call) -> str:
     return show(f"{call.function.module}.{call.function.name}")
 
 
-def wrapped_calls(call: Call) -> Iterator[Call]:
+def unwrap_calls(call: Call) -> Iterator[Call]:
     """A call and those inside it, wrapper by wrapper, to the one that makes the tensor."""
     for _ in range(MAX_WRAPPERS + 1):
         yield call

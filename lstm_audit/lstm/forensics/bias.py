@@ -92,7 +92,7 @@ def unfit(ih: Halves, hh: Halves) -> str | None:
 # A model trained in bfloat16 and saved as float32 has 16 zero bits in every value. Forensics must
 # know: its grid is 2^-7 relative, and "bit-equal" or "on the lattice" then mean much less. The
 # first sixteen values tell for almost every tensor that it was not so.
-def held_as(blocks: Halves, dtype: str) -> str:
+def find_held_dtype(blocks: Halves, dtype: str) -> str:
     """A tensor that was cast up keeps only the mantissa of the narrower type that held it
     before.
     """
@@ -129,7 +129,7 @@ def kind(ranked: Sequence[float], bound: float) -> str:
 
 def sort_blocks(ih: Halves, hh: Halves, dtype: str, scale: float = 1.0) -> Bias:
     """Sort the blocks; `scale` 0.5 asks about draws from ±k/2. `unfit` has said None."""
-    held = held_as([*ih, *hh], dtype)
+    held = find_held_dtype([*ih, *hh], dtype)
     size, epsilon = len(ih[0]), EPSILON[held]
     bound = float32(scale / math.sqrt(size))
     ranked, reach = (_rank(ih), _rank(hh)), bound * (1 + epsilon)

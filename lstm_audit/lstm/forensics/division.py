@@ -11,7 +11,7 @@ MOST = 6.0  # last places between the halves: two to four by design, the rest is
 FEWEST = 8  # units in which rounding alone does not tip all to one side
 
 
-def enlarged(half: float, epsilon: float) -> float:
+def enlarge(half: float, epsilon: float) -> float:
     """Half a value, a last place or two larger once it is stored. What is then left for the other
     half is smaller by as much, and their sum is as exact as before.
     """

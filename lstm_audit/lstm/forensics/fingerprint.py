@@ -14,13 +14,13 @@ from .fresh import fresh
 from .one_gate import name
 from .optimizer import Regime, weigh
 from .pool import pool
-from .schemes import Init, family, name_no_law, noted, round_figures, settled, short
+from .schemes import Init, add_remark, family, name_no_law, round_figures, settle, short
 from .trace import Trace, trace_of
-from .trained import is_single, trained
+from .trained import is_single, judge_trained
 from .vetoes import sign, veto
 from .vouch import on_lattice, vouch
 
-__all__ = ["Halves", "Init", "family", "identify", "identify_together", "missed", "short"]
+__all__ = ["Halves", "Init", "family", "find_missed", "identify", "identify_together", "short"]
 
 # Bounds people draw whole models from, `for p in parameters(): p.uniform_(-a, a)`.
 BOUNDS = (0.2, 0.1, 0.08, 0.05, 0.04, 0.02, 0.01)
@@ -77,17 +77,17 @@ def _read(ih: Halves, hh: Halves, dtype: str) -> BiasReading:
     bias = sort_blocks(ih, hh, dtype)
     voucher = vouch(bias)
     proven = voucher is not None and voucher.state == "fresh"
-    init = None if proven or bias.held != "float32" else _halved(bias) or _bounded(bias)
+    init = None if proven or bias.held != "float32" else _find_halved(bias) or _find_bounded(bias)
     init = init or fresh(bias, voucher) or _exact_half(bias)
     if init:
-        return BiasReading(settled(init))
+        return BiasReading(settle(init))
     trace = trace_of(bias)
-    return BiasReading(trained(trace), trace)
+    return BiasReading(judge_trained(trace), trace)
 
 
 def _refine(reading: BiasReading, factor: Factor | None) -> Init:
     """The name that stands, or one that a single gate gives; with what a fresh gate adds to it."""
-    trace, init = reading.trace, settled(reading.init)
+    trace, init = reading.trace, settle(reading.init)
     if trace is None:
         return init
     if init.scheme != "unknown":
@@ -122,7 +122,7 @@ def _exact_half(bias: Bias) -> Init | None:
     return None
 
 
-def missed(inits: Sequence[Init]) -> tuple[int, ...]:
+def find_missed(inits: Sequence[Init]) -> tuple[int, ...]:
     """Which recurrences of one module were left at the default although another was set: their
     places in `inits`.
 
@@ -135,7 +135,7 @@ def missed(inits: Sequence[Init]) -> tuple[int, ...]:
     return tuple(n for n, init in enumerate(inits) if init.scheme == "pytorch-default")
 
 
-def _halved(bias: Bias) -> Init | None:
+def _find_halved(bias: Bias) -> Init | None:
     """Drawn from ±k and then halved with everything else, as MLPerf's RNN-T did
     (mlcommons/training#430).
     """
@@ -145,10 +145,10 @@ def _halved(bias: Bias) -> Init | None:
     half = sort_blocks(bias.ih, bias.hh, bias.held, scale=0.5)
     voucher = vouch(half)
     init = fresh(half, voucher) if voucher else None
-    return noted(init, "every value was halved after it was drawn") if init else None
+    return add_remark(init, "every value was halved after it was drawn") if init else None
 
 
-def _bounded(bias: Bias) -> Init | None:
+def _find_bounded(bias: Bias) -> Init | None:
     """Everything drawn from one round bound, the forget gate's initialisation lost with it."""
     values = bias.values()
     top = max(map(abs, values))
@@ -169,4 +169,4 @@ def _remark(bias: Bias, init: Init) -> Init:
         return init
     if not lattice.prove(draws, bias.bound).holds:
         return init
-    return noted(init, "no value of the forget gate has moved since it was drawn")
+    return add_remark(init, "no value of the forget gate has moved since it was drawn")

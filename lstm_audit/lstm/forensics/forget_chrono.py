@@ -28,7 +28,7 @@ def name_chrono(trace: Trace) -> Init | None:
     scale = _scale_of_chrono(trace)
     if scale is None:
         return None
-    values = _undecayed(trace, scale)
+    values = _undo_decay(trace, scale)
     size = trace.bias.size
     distance, steps = laws.log_uniform(values)
     wide = scale == 1.0 or (min(values) < max(values) / 2 and size >= 32)
@@ -48,7 +48,7 @@ def name_chronos(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[
         if trace and init.scheme in ("unknown", "chrono") and trace.word in ("RRRR", "ZRZZ")
         and (scale := _scale_of_chrono(trace)) is not None
     ]  # fmt: skip
-    values = [v for trace, scale in loose for v in _undecayed(trace, scale)]
+    values = [v for trace, scale in loose for v in _undo_decay(trace, scale)]
     if len(loose) < 2 or laws.log_uniform(values)[0] > laws.KS or not _is_chrono(values):
         return list(inits)
     meant = {id(trace) for trace, _ in loose}
@@ -79,7 +79,7 @@ def _scale_of_chrono(trace: Trace) -> float | None:
     return scale if top - low >= 1.5 * scale else None
 
 
-def _undecayed(trace: Trace, scale: float) -> list[float]:
+def _undo_decay(trace: Trace, scale: float) -> list[float]:
     return [abs(v) / scale for v in trace.gaps[F].d]
 
 

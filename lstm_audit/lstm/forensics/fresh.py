@@ -25,7 +25,7 @@ def fresh(bias: Bias, voucher: Voucher | None) -> Init | None:
         return name_shape(bias, voucher)
     if voucher is None or any("N" in kind for kind in bias.kinds):
         return None
-    return _drawn(bias, voucher)
+    return _judge_draws(bias, voucher)
 
 
 # The order decides between readings of the same numbers: nothing set at all; everything set alike;
@@ -39,15 +39,15 @@ def _constants(bias: Bias, voucher: Voucher) -> Init:
     if len(set(pairs)) == 1 and forget:
         return voucher.init("all-ones", forget, f"all four gates add up to {round_figures(forget)}")
     if pairs[F][0] == pairs[F][1] != 0:
-        return _doubled(bias, voucher)
+        return _name_doubled(bias, voucher)
     if is_divided(bias.ih[F], bias.hh[F], bias.epsilon):
-        return _divided(forget, voucher)
+        return _name_divided(forget, voucher)
     if not forget and len(odd) == 1:
         return _wrong_gate(odd[0], sums[odd[0]], voucher)
     return voucher.init(f"constant({round_figures(forget)})", forget)
 
 
-def _drawn(bias: Bias, voucher: Voucher) -> Init:
+def _judge_draws(bias: Bias, voucher: Voucher) -> Init:
     """Only zeros, constants and draws: what stands in the forget gate, and is it the only one?"""
     contents = {_contents(bias, g) for g in range(4)}
     if contents == {("UU", None, None)}:
@@ -70,14 +70,14 @@ def _drawn(bias: Bias, voucher: Voucher) -> Init:
         case "ZU" | "UZ":
             return voucher.unknown("one half of the forget gate is zeroed, the other drawn")
         case "CC" if bias.ih[F][0] == bias.hh[F][0]:
-            return _doubled(bias, voucher)
+            return _name_doubled(bias, voucher)
     value = bias.ih[F][0] + bias.hh[F][0]
     if is_divided(bias.ih[F], bias.hh[F], bias.epsilon):
-        return _divided(value, voucher)
+        return _name_divided(value, voucher)
     return voucher.init(f"constant({round_figures(value)})", value)
 
 
-def _divided(value: float, voucher: Voucher) -> Init:
+def _name_divided(value: float, voucher: Voucher) -> Init:
     remark = (
         f"{round_figures(value)} is divided between the halves, as `patch --place split` writes it"
     )
@@ -122,7 +122,7 @@ def _one_sided(bias: Bias, voucher: Voucher) -> Init:
     return voucher.init(f"one-sided({half}={round_figures(block[0])})", block[0], remark)
 
 
-def _doubled(bias: Bias, voucher: Voucher) -> Init:
+def _name_doubled(bias: Bias, voucher: Voucher) -> Init:
     value = bias.ih[F][0]
     remark = f"both forget halves hold {round_figures(value)}, and they add up"
     return voucher.init(f"doubled({round_figures(value)})", value, remark)

@@ -77,10 +77,10 @@ def prove(values: Sequence[float], bound: float, coarsest: int = TORCH) -> Proof
         return Proof(-1.0, blind)
     reach = bound / 8 if len(values) >= 256 else bound / 2  # the small ones show the grid best
     near = list(_near(ordered, reach))
-    fused = _fused(near, bound, coarsest)
+    fused = _miss_if_fused(near, bound, coarsest)
     if fused >= PROOF or _fits_a_rounder_bound(ordered, bound):
         return Proof(fused, blind)
-    unfused = _unfused(near, bound)
+    unfused = _miss_if_unfused(near, bound)
     return Proof(fused, blind) if fused >= unfused else Proof(unfused, blind=True)
 
 
@@ -131,7 +131,7 @@ def _near(values: list[float], reach: float) -> Iterator[NearValues]:
         at = stop
 
 
-def _fused(near: Sequence[NearValues], bound: float, coarsest: int) -> float:
+def _miss_if_fused(near: Sequence[NearValues], bound: float, coarsest: int) -> float:
     """One rounding: v is a grid point to within half of its own last place.
 
     A value that was not drawn gets that close with probability twice the tolerance, hence the bits.
@@ -153,7 +153,7 @@ def _fused(near: Sequence[NearValues], bound: float, coarsest: int) -> float:
     return total if 0 < divisor <= coarsest else -1.0
 
 
-def _unfused(near: Sequence[NearValues], bound: float) -> float:
+def _miss_if_unfused(near: Sequence[NearValues], bound: float) -> float:
     """Two roundings: u·2k was a float32 before k was taken away, so v + k is one, and v has its low
     bits clear; but not one more in all of them.
     """

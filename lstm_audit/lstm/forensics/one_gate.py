@@ -107,7 +107,7 @@ def _other_level(trace: Trace, factor: Factor | None) -> Init | None:
         if level or (size >= 8 and far and are_even(rest, bound)):
             value = worth(abs(gap.mean), max(1e-4, gap.std), factor) or abs(gap.mean)
             confidence = "high" if level and size >= 8 else "medium"
-            return trace.misplaced(gate, value, confidence)
+            return trace.name_misplaced(gate, value, confidence)
     return None
 
 
@@ -125,7 +125,7 @@ def _only_gate(trace: Trace, _: Factor | None) -> Init | None:
         return None
     if gate == F:
         return trace.constant(None, gap.mean, "medium")
-    return trace.misplaced(gate, abs(gap.mean), "medium")
+    return trace.name_misplaced(gate, abs(gap.mean), "medium")
 
 
 # Equal halves have two causes, a number written into both and decay that ate their difference. The
@@ -261,7 +261,7 @@ def _set_elsewhere(trace: Trace, _: Factor | None) -> Init | None:
         gap, rest = trace.gaps[gate], _others(trace, gate)
         quiet = all(other.is_centred() and _is_within(other, bound) for other in rest)
         if quiet and abs(gap.mean) > 2.2 * bound and gap.one_sign() and gap.std < 1.2 * bound:
-            return trace.misplaced(gate, abs(gap.mean), "medium")
+            return trace.name_misplaced(gate, abs(gap.mean), "medium")
     return None
 
 

@@ -17,7 +17,7 @@ from ...tuples import NamedTuple
 from .bias import F
 from .decay import nearest_written
 from .odds import is_triangular
-from .schemes import Init, family, name_no_law, noted, round_figures
+from .schemes import Init, add_remark, family, name_no_law, round_figures
 from .trace import Trace, fit
 from .vetoes import is_lifted, sign
 
@@ -49,7 +49,7 @@ class TorchOptimizer(NamedTuple):
     linear: bool = False
 
 
-def _known(name: str, settings: str, slots: str, linear: bool = False) -> TorchOptimizer:
+def _read_known(name: str, settings: str, slots: str, linear: bool = False) -> TorchOptimizer:
     return TorchOptimizer(
         name, frozenset(settings.split()), frozenset(slots.split()) | EVERY_STEP, linear
     )
@@ -57,15 +57,15 @@ def _known(name: str, settings: str, slots: str, linear: bool = False) -> TorchO
 
 # The settings that no other class has in this combination. `step` stands in nearly every state.
 KNOWN = (
-    _known("SGD", "momentum dampening nesterov", "momentum_buffer", linear=True),
-    _known("Adam", "betas amsgrad", "exp_avg exp_avg_sq max_exp_avg_sq"),
-    _known("NAdam", "betas momentum_decay", "exp_avg exp_avg_sq mu_product"),
-    _known("RAdam", "betas", "exp_avg exp_avg_sq"),
-    _known("Adamax", "betas", "exp_avg exp_inf"),
-    _known("RMSprop", "momentum alpha centered", "square_avg momentum_buffer grad_avg"),
-    _known("Adagrad", "lr_decay initial_accumulator_value", "sum"),
-    _known("Adadelta", "rho", "square_avg acc_delta"),
-    _known("Rprop", "etas step_sizes", "prev step_size"),
+    _read_known("SGD", "momentum dampening nesterov", "momentum_buffer", linear=True),
+    _read_known("Adam", "betas amsgrad", "exp_avg exp_avg_sq max_exp_avg_sq"),
+    _read_known("NAdam", "betas momentum_decay", "exp_avg exp_avg_sq mu_product"),
+    _read_known("RAdam", "betas", "exp_avg exp_avg_sq"),
+    _read_known("Adamax", "betas", "exp_avg exp_inf"),
+    _read_known("RMSprop", "momentum alpha centered", "square_avg momentum_buffer grad_avg"),
+    _read_known("Adagrad", "lr_decay initial_accumulator_value", "sum"),
+    _read_known("Adadelta", "rho", "square_avg acc_delta"),
+    _read_known("Rprop", "etas step_sizes", "prev step_size"),
 )
 
 
@@ -144,7 +144,7 @@ def weigh(trace: Trace, init: Init, regime: Regime) -> Init:
             init = _with_known_decay(trace, init, regime)
         case _:
             init = _with_uneven_decay(trace, init)
-    return noted(init, f"the optimizer in the file: {regime.words}")
+    return add_remark(init, f"the optimizer in the file: {regime.words}")
 
 
 def _without_decay(trace: Trace, init: Init) -> Init:
@@ -181,9 +181,9 @@ def _with_known_decay(trace: Trace, init: Init, regime: Regime) -> Init:
     if regime.left is None:
         return init
     if init.scheme == "unknown":
-        return _decayed_default(trace, regime.left) or init
+        return _name_decayed_default(trace, regime.left) or init
     if init.scheme == "pytorch-default":
-        return _contradicted(trace, regime.left) or init
+        return _contradict(trace, regime.left) or init
     gap = trace.gaps[F]
     if init.scheme == "constant" and gap.kind == "C":
         value = nearest_written(abs(gap.level) / regime.left, 0.002 * abs(gap.level) / regime.left)
@@ -191,7 +191,7 @@ def _with_known_decay(trace: Trace, init: Init, regime: Regime) -> Init:
     return init
 
 
-def _decayed_default(trace: Trace, left: float) -> Init | None:
+def _name_decayed_default(trace: Trace, left: float) -> Init | None:
     """Two default draws at the very scale that the decay leaves, and no other law."""
     size, bound = trace.bias.size, trace.bias.bound
     if trace.word != "RRRR" or size < 16:
@@ -213,7 +213,7 @@ def _decayed_default(trace: Trace, left: float) -> Init | None:
     return trace.init("pytorch-default", None, "medium", evidence)
 
 
-def _contradicted(trace: Trace, left: float) -> Init | None:
+def _contradict(trace: Trace, left: float) -> Init | None:
     """The halves differ as far as two default draws do, after a decay that would have shrunk those
     by more than 4.5 standard errors.
     """

@@ -84,7 +84,7 @@ def _doubt_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> li
     if normal >= SURE_ODDS:
         return list(inits)
     return [
-        _doubted(init, normal) if trace and init.scheme == "pytorch-default" else init
+        _doubt(init, normal) if trace and init.scheme == "pytorch-default" else init
         for trace, init in zip(traces, inits, strict=True)
     ]
 
@@ -95,7 +95,7 @@ def _is_as_wide(trace: Trace) -> bool:
     return centred and 0.8 <= _scale(_in_units(trace)) <= 1.25
 
 
-def _doubted(init: Init, normal: float) -> Init:
+def _doubt(init: Init, normal: float) -> Init:
     if normal >= LEAST_ODDS:
         return init._replace(confidence="medium")
     return name_no_law(

@@ -45,7 +45,7 @@ def name_no_law(evidence: str, state: str = "undetermined", confidence: str = "l
     return Init("unknown", None, state, confidence, evidence)
 
 
-def settled(init: Init) -> Init:
+def settle(init: Init) -> Init:
     """A `low` answer was right 86 times in 92 when it was measured: not enough to print as a
     name.
     """
@@ -54,7 +54,7 @@ def settled(init: Init) -> Init:
     return name_no_law(f"perhaps {init.scheme}: {init.evidence}")
 
 
-def noted(init: Init, remark: str) -> Init:
+def add_remark(init: Init, remark: str) -> Init:
     """The same scheme with a remark behind its evidence."""
     return init._replace(evidence=f"{init.evidence}; {remark}")
 

@@ -64,17 +64,17 @@ def _both(bias: Bias, ih: Sequence[float], coupled: bool, voucher: Voucher) -> I
     if even and (even.scheme not in ("chrono", "unknown") or fits > laws.KS):
         return even
     if even and even.scheme == "chrono" and abs(odds := laws.split_odds(ih)) > 3:
-        return even if odds > 0 else _doubled_chrono(ih, voucher)
+        return even if odds > 0 else _name_doubled_chrono(ih, voucher)
     if even and even.scheme == "chrono":
         return voucher.unknown(
             "chrono in equal forget halves: one draw split between them, or copied into both"
         )
     if fits <= laws.KS and (coupled or (laws.tells(ih) and laws.tells(hh))):
-        return _doubled_chrono(ih, voucher)
+        return _name_doubled_chrono(ih, voucher)
     return voucher.unknown("both forget halves have a spread of no listed law")
 
 
-def _doubled_chrono(ih: Sequence[float], voucher: Voucher) -> Init:
+def _name_doubled_chrono(ih: Sequence[float], voucher: Voucher) -> Init:
     remark = "chrono stands in both forget halves, and they add up: the time scales multiply"
     return voucher.init("doubled-chrono", laws.log_uniform(ih)[1], remark)
 

@@ -16,7 +16,7 @@ from .bias import Bias, F, Halves, float32, sort_blocks, unfit
 from .decay import WRITTEN
 from .fresh import fresh
 from .lattice import JAX, TORCH
-from .schemes import Init, name_no_law, noted, round_figures, settled
+from .schemes import Init, add_remark, name_no_law, round_figures, settle
 from .vouch import Voucher, on_lattice
 
 # Bounds of initialisers that take one: Keras's `random_uniform`, and whole models drawn from one.
@@ -33,8 +33,8 @@ def identify_single(gates: Sequence[Sequence[float]], dtype: str) -> Init:
         return name_no_law(refusal)
     bias = sort_blocks(ih, hh, dtype)
     voucher = _vouch(bias)
-    init = _drawn(bias, voucher) or _written(bias, voucher) or _kept(bias)
-    return settled(init or _bounded(bias) or name_no_law(MOVED))
+    init = _find_drawn(bias, voucher) or _find_written(bias, voucher) or _find_kept(bias)
+    return settle(init or _find_bounded(bias) or name_no_law(MOVED))
 
 
 def _vouch(bias: Bias) -> Voucher | None:
@@ -58,14 +58,14 @@ def _prove(draws: Sequence[float], bound: float, what: str) -> Voucher | None:
     return None
 
 
-def _drawn(bias: Bias, voucher: Voucher | None) -> Init | None:
+def _find_drawn(bias: Bias, voucher: Voucher | None) -> Init | None:
     """Everything drawn as torch does: Equinox's cell."""
     if voucher is None or set(bias.kinds) != {"UZ"}:
         return None
     return voucher.init("pytorch-default", None, "all values were drawn from ±1/√H")
 
 
-def _written(bias: Bias, voucher: Voucher | None) -> Init | None:
+def _find_written(bias: Bias, voucher: Voucher | None) -> Init | None:
     """Constants, or a law in f beside constants or proven draws."""
     init = fresh(bias, voucher)
     return init if init and init.scheme != "unknown" else None
@@ -73,7 +73,7 @@ def _written(bias: Bias, voucher: Voucher | None) -> Init | None:
 
 # Sequences of one step give f no gradient, since they start from an empty memory. No clamp is meant
 # to hold a whole gate at 1 or beyond.
-def _kept(bias: Bias) -> Init | None:
+def _find_kept(bias: Bias) -> Init | None:
     """The forget gate alone has not moved, or was set beside gates of another law."""
     value = bias.ih[F][0]
     if bias.kinds[F] != "CZ" or value not in WRITTEN or value < 1 or bias.size < 4:
@@ -83,10 +83,10 @@ def _kept(bias: Bias) -> Init | None:
     init = Init(f"constant({figures})", value, "undetermined", "medium", remark)
     others = [v for g, gate in enumerate(bias.ih) if g != F for v in gate]
     proof = _prove_bounded(others) if bias.held == "float32" else None
-    return noted(init._replace(state="fresh"), proof.reason) if proof else init
+    return add_remark(init._replace(state="fresh"), proof.reason) if proof else init
 
 
-def _bounded(bias: Bias) -> Init | None:
+def _find_bounded(bias: Bias) -> Init | None:
     """Everything drawn from one round bound, so that nothing was set in the forget gate."""
     voucher = _prove_bounded([v for gate in bias.ih for v in gate])
     if voucher is None or bias.held != "float32":

@@ -47,7 +47,7 @@ def _nearly_linspace(trace: Trace) -> Init | None:
     return trace.init("linspace", None, "medium", evidence)
 
 
-def _coupled(trace: Trace) -> Init | None:
+def _find_coupled(trace: Trace) -> Init | None:
     """d_i = −d_f in every unit: the input gate was coupled, as chrono prescribes."""
     i, f = trace.gaps[I], trace.gaps[F]
     if trace.word[:G] != "RR":
@@ -127,4 +127,4 @@ def _are_spread(trace: Trace) -> bool:
     return min(laws.moments(trace.bias.ih[g])[1] for g in (I, F)) > 0.3
 
 
-SPREAD: tuple[Callable[[Trace], Init | None], ...] = (_linspace, _coupled, _twin_chrono)
+SPREAD: tuple[Callable[[Trace], Init | None], ...] = (_linspace, _find_coupled, _twin_chrono)

@@ -78,7 +78,7 @@ class Trace(NamedTuple):
             return self.init("constant", None, confidence, f"{evidence}; decay may have shrunk it")
         return self.init(f"constant({round_figures(value)})", value, confidence, evidence)
 
-    def misplaced(self, gate: int, value: float, confidence: str) -> Init:
+    def name_misplaced(self, gate: int, value: float, confidence: str) -> Init:
         """A constant in another gate."""
         name = GATES[gate]
         evidence = (
@@ -111,7 +111,7 @@ class Law(NamedTuple):
     whole: bool
     fits: bool
 
-    def undecayed(self, value: float) -> float:
+    def undo_decay(self, value: float) -> float:
         """A constant shrank by the same factor as the draws beside it."""
         return value if self.whole else value / self.scale
 

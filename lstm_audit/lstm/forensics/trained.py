@@ -27,7 +27,7 @@ from .trace import Gap, Law, Trace, fit, half_set, is_equal, looks_flat, roundin
 # The ladder goes from what explains most to what explains least, and each step either names a
 # scheme, says that it knows nothing *for a reason*, or passes. Early steps exist to stop the
 # others: a single bias has no difference to read, and a coarse dtype could not show one.
-def trained(trace: Trace) -> Init:
+def judge_trained(trace: Trace) -> Init:
     """The first step of the ladder that has an answer has the word."""
     for step in LADDER:
         if answer := step(trace):
@@ -50,7 +50,7 @@ def _single_bias(trace: Trace) -> Init | None:
     return name_no_law(f"{name} is 0 everywhere: a single bias, its halves say nothing")
 
 
-def _divided(trace: Trace) -> Init | None:
+def _find_divided(trace: Trace) -> Init | None:
     """Our own patch, after a training; where the sums are not one number, before one, or a law."""
     ih, hh = trace.bias.ih[F], trace.bias.hh[F]
     if not is_divided(ih, hh, trace.bias.epsilon):
@@ -94,14 +94,14 @@ def _constants(trace: Trace) -> Init | None:
             )
     if trace.word.count("Z") == 3 and "C" in trace.word:
         gate = trace.word.index("C")
-        return trace.misplaced(gate, abs(levels[gate]), "high")
+        return trace.name_misplaced(gate, abs(levels[gate]), "high")
     return None
 
 
 # All four gaps look random. If they fit two default draws at full scale nothing was set. At a
 # smaller scale it may have decayed, or been drawn from another bound: no scheme is named then. If
 # one gate stands apart, the next two functions look at it.
-def _drawn(trace: Trace) -> Init | None:
+def _find_drawn(trace: Trace) -> Init | None:
     """All four gaps look random: the default everywhere, or the default with one half of one gate
     set.
     """
@@ -123,13 +123,13 @@ def _drawn(trace: Trace) -> Init | None:
             f"the halves are random at {law.scale:.2f} of the default's spread: "
             f"{why}{_sides(trace)}"
         )
-    return _shifted(trace) or name_chrono(trace) if size >= 8 else None
+    return _find_shifted(trace) or name_chrono(trace) if size >= 8 else None
 
 
 # A draw in one half and a constant in the other: d is the constant less the draw, so flat with a
 # mean of the constant, where the other gates' d are triangles around 0. Both are tested, mean and
 # shape, because adaptive L2 can move the mean by itself.
-def _shifted(trace: Trace) -> Init | None:
+def _find_shifted(trace: Trace) -> Init | None:
     """One gate's d stands off zero and is flat, not triangular: one half is a constant, the other
     still drawn.
     """
@@ -140,10 +140,10 @@ def _shifted(trace: Trace) -> Init | None:
         law = fit(trace, rest)
         if not (law.fits and looks_flat(gap, law, trace.bias) and is_one_draw(gap, law, trace)):
             continue
-        size, value = trace.bias.size, law.undecayed(abs(gap.mean))
+        size, value = trace.bias.size, law.undo_decay(abs(gap.mean))
         confidence = "high" if size >= 48 and law.whole else "medium" if size >= 16 else "low"
         if gate != F:
-            return trace.misplaced(gate, value, confidence)
+            return trace.name_misplaced(gate, value, confidence)
         return trace.one_sided(value, confidence)
     return None
 
@@ -164,7 +164,7 @@ def _lone_forget(trace: Trace) -> Init | None:
     )
 
 
-def _settled_gate(trace: Trace) -> Init | None:
+def _find_settled_gate(trace: Trace) -> Init | None:
     """Three gates drawn, one equal or constant: it was written in both halves."""
     if trace.word.count("R") != 3:
         return None
@@ -187,9 +187,9 @@ def _settled_gate(trace: Trace) -> Init | None:
 
 
 def _set_apart(trace: Trace, gate: int, law: Law, confidence: str) -> Init:
-    value = law.undecayed(abs(trace.gaps[gate].level))
+    value = law.undo_decay(abs(trace.gaps[gate].level))
     if gate != F:
-        return trace.misplaced(gate, value, confidence)
+        return trace.name_misplaced(gate, value, confidence)
     return trace.constant(value, trace.gaps[F].level, confidence)
 
 
@@ -230,11 +230,11 @@ def _sides(trace: Trace) -> str:
 
 LADDER: tuple[Callable[[Trace], Init | None], ...] = (
     _single_bias,
-    _divided,
+    _find_divided,
     _too_coarse,
     _constants,
     *SPREAD,
-    _drawn,
-    _settled_gate,
+    _find_drawn,
+    _find_settled_gate,
     _lone_forget,
 )

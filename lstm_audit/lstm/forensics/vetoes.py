@@ -27,7 +27,7 @@ def veto(trace: Trace, init: Init, factor: Factor | None) -> Init:
     return sign(trace, check(trace, init, factor)) if check else init
 
 
-def _doubled(trace: Trace, init: Init, _: Factor | None) -> Init:
+def _veto_doubled(trace: Trace, init: Init, _: Factor | None) -> Init:
     if laws.mean(trace.bias.ih[F]) >= LEAST:
         return init
     return name_no_law("the forget halves are equal and near zero: set alike, or zeroed")
@@ -106,7 +106,7 @@ def _linspace(trace: Trace, init: Init, _: Factor | None) -> Init:
     return name_no_law("decay has eaten the difference of the forget halves")
 
 
-def _misplaced(trace: Trace, init: Init, _: Factor | None) -> Init:
+def _veto_misplaced(trace: Trace, init: Init, _: Factor | None) -> Init:
     gate = "ifgo".index(init.scheme[-2])
     equal = trace.gaps[gate].kind == "Z"
     if init.value is None or abs(init.value) >= (LEAST if equal else REMNANT):
@@ -115,10 +115,10 @@ def _misplaced(trace: Trace, init: Init, _: Factor | None) -> Init:
 
 
 CHECKS: Mapping[str, Veto] = {
-    "doubled": _doubled,
+    "doubled": _veto_doubled,
     "pytorch-default": _default,
     "one-sided": _one_sided,
     "constant": _constant,
     "linspace": _linspace,
-    "wrong-gate": _misplaced,
+    "wrong-gate": _veto_misplaced,
 }

@@ -11,12 +11,12 @@ from ...lstm.forensics.schemes import short
 from ...lstm.layer import GATES
 from ..words import (
     PATH_LIMIT,
-    counted,
     describe_convention,
     digits,
     fraction,
     markup,
-    shown_address,
+    say_count,
+    show_address,
 )
 from . import plots
 from .overview import Drawn
@@ -42,7 +42,9 @@ def cards(
     yield "</div>"
     rest = len(kinds) - most
     yield (
-        f'<p class="muted">{counted(rest, "more kind")} of LSTM not drawn.</p>' if rest > 0 else ""
+        f'<p class="muted">{say_count(rest, "more kind")} of LSTM not drawn.</p>'
+        if rest > 0
+        else ""
     )
     yield "</section>"
 
@@ -81,7 +83,7 @@ def _card(rows: Sequence[Row], drawn: Drawn) -> Iterator[str]:
 
 
 def _names(rows: Sequence[Row]) -> str:
-    names = [markup(shown_address(row.lstm, None), PATH_LIMIT) for row in rows[:NAMED]]
+    names = [markup(show_address(row.lstm, None), PATH_LIMIT) for row in rows[:NAMED]]
     more = f" and {len(rows) - NAMED} more" if len(rows) > NAMED else ""
     return "<br>".join(names) + more
 
@@ -98,11 +100,11 @@ def _more(row: Row) -> Iterator[str]:
     lines = [row.init.evidence] if row.init else []
     lines += [
         *row.lstm.notes,
-        *_listed("Read from", row.lstm.bias_tensors),
-        *_listed("Also", row.lstm.aliases),
+        *_list_names("Read from", row.lstm.bias_tensors),
+        *_list_names("Also", row.lstm.aliases),
     ]
     yield f"{''.join(f'<p>{markup(line, PATH_LIMIT)}</p>' for line in lines)}</details>"
 
 
-def _listed(title: str, names: Sequence[str]) -> list[str]:
+def _list_names(title: str, names: Sequence[str]) -> list[str]:
     return [f"{title} {', '.join(names)}"] if names else []

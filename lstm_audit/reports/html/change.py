@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...lstm.measure import ACTIVATIONS, Stats, of_sorted, time_scale_of_bias
 from .. import Look
-from ..words import PATH_LIMIT, counted, digits, fraction, markup
+from ..words import PATH_LIMIT, digits, fraction, markup, say_count
 from . import plots
 from .overview import LaneRow, draw_lanes
 from .page import badge, document, header
@@ -82,7 +82,7 @@ def _lanes(changes: Sequence[GateChange], scale: plots.Scale) -> Iterator[str]:
         "where nothing was set.</p>"
     )
     rest = len(changes) - LANES
-    said = f"{counted(rest, 'more gate')} not drawn." if rest > 0 else ""
+    said = f"{say_count(rest, 'more gate')} not drawn." if rest > 0 else ""
     yield from draw_lanes([_lane(change, scale) for change in changes[:LANES]], said, scale)
 
 
@@ -124,7 +124,7 @@ def _cards(changes: Sequence[GateChange], scale: plots.Scale) -> Iterator[str]:
         yield from _card(alike, scale)
     yield "</div>"
     rest = len(kinds) - CARDS
-    yield f'<p class="muted">{counted(rest, "more kind")} not drawn.</p>' if rest > 0 else ""
+    yield f'<p class="muted">{say_count(rest, "more kind")} not drawn.</p>' if rest > 0 else ""
     yield "</section>"
 
 

@@ -22,10 +22,10 @@ def fragment(page: str) -> str:
 
 def within(content: str) -> str:
     """Some HTML with the style sheet that it needs."""
-    return f'<div class="{SCOPE[1:]}"><style>{scoped(CSS)}</style>{content}</div>'
+    return f'<div class="{SCOPE[1:]}"><style>{scope(CSS)}</style>{content}</div>'
 
 
-def scoped(css: str) -> str:
+def scope(css: str) -> str:
     """A style sheet, every rule of which holds within `SCOPE` alone."""
     return RULE.sub(lambda match: f"{_within(match[1])} {{", css)
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ...facts import FileAudit, Row
 from ..listings import worst_of
-from ..words import PATH_LIMIT, counted, fraction, markup, shown_module
+from ..words import PATH_LIMIT, fraction, markup, say_count, show_module
 from . import plots
 from .page import badge
 
@@ -51,7 +51,7 @@ def overview(files: Sequence[FileAudit], drawn: Drawn) -> Iterator[str]:
     yield from axis_row(drawn.scale, "mean")
     yield "</div>"
     rest = lstms - k
-    yield f'<p class="muted">{counted(rest, "more LSTM")} not drawn.</p>' if rest else ""
+    yield f'<p class="muted">{say_count(rest, "more LSTM")} not drawn.</p>' if rest else ""
     yield "</section>"
 
 
@@ -93,5 +93,5 @@ def _label(row: Row) -> str:
     """The name whole; a reverse direction follows its forward one, so its name is said faintly."""
     lstm = row.lstm
     faint = ' class="faint"' if lstm.direction == "reverse" else ""
-    name = f"{shown_module(lstm.module)}:l{lstm.layer}"
+    name = f"{show_module(lstm.module)}:l{lstm.layer}"
     return f"<span{faint}>{markup(name, PATH_LIMIT)}</span> {ARROWS[lstm.direction]}"

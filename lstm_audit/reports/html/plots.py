@@ -58,7 +58,7 @@ def lane(measures: Measures, scale: Scale, bounds: AxisRange) -> str:
     """One LSTM on the common axis: its extent, its bulk, its median and its mean."""
     body = "".join(
         [
-            *_allowed(scale, bounds, 0, LANE),
+            *_shade_bounds(scale, bounds, 0, LANE),
             *_grid(scale, 0, LANE),
             *_box(measures.gates["f"], scale, 11),
         ]
@@ -69,7 +69,7 @@ def lane(measures: Measures, scale: Scale, bounds: AxisRange) -> str:
 def extent(ends: tuple[float, float], scale: Scale, bounds: AxisRange, said: str) -> str:
     """A lane with no more than the least and the greatest of some means."""
     low, high = ends
-    body = [*_allowed(scale, bounds, 0, LANE), *_grid(scale, 0, LANE)]
+    body = [*_shade_bounds(scale, bounds, 0, LANE), *_grid(scale, 0, LANE)]
     if low == low:
         body.append(f'<line class="bulk" {_across(scale, low, high)} y1="11" y2="11"/>')
         body += [f'<circle class="mean" {_at(scale, end)} cy="11" r="4"/>' for end in ends]
@@ -132,7 +132,7 @@ def histogram(row: Row, scale: Scale, bounds: AxisRange) -> str:
     """
     counts = count_units(row.units.bias["f"], scale) if row.units else []
     ground = HIGH + 14 if any(counts) else 0
-    parts = [*_allowed(scale, bounds, 0, ground + 26), *_grid(scale, 0, ground + 26)]
+    parts = [*_shade_bounds(scale, bounds, 0, ground + 26), *_grid(scale, 0, ground + 26)]
     parts += _bars(counts, ground, "bar") if ground else []
     parts += _box(row.measures.gates["f"], scale, ground + 14)
     return _svg("".join(parts), ground + 28, _said(row.measures)) + axis(scale)
@@ -192,7 +192,7 @@ def are_bounds(bounds: AxisRange) -> bool:
     return not all(map(math.isinf, bounds))
 
 
-def _allowed(scale: Scale, bounds: AxisRange, top: float, bottom: float) -> Iterator[str]:
+def _shade_bounds(scale: Scale, bounds: AxisRange, top: float, bottom: float) -> Iterator[str]:
     """The biases that the policy allows, shaded; nothing where it sets no bound."""
     if not are_bounds(bounds):
         return

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ...history import Line, Point, Trend
 from .. import Look
-from ..words import counted, digits, fraction, markup, shown_identity
+from ..words import digits, fraction, markup, say_count, show_identity
 from . import plots
 from .overview import explain_marks
 from .page import document, header
@@ -50,7 +50,7 @@ class SharedAxes(NamedTuple):
 
 def page_of_run(trend: Trend, look: Look) -> str:
     """A document in HTML 5."""
-    said = [f"{counted(len(trend.files), 'checkpoint')}, {counted(len(trend.lines), 'LSTM')}"]
+    said = [f"{say_count(len(trend.files), 'checkpoint')}, {say_count(len(trend.lines), 'LSTM')}"]
     head = header("Forget gates over a run", said, look.closing, look.command)
     return document("lstm-audit trend", [*head, *section(trend, look.bounds)])
 
@@ -62,7 +62,7 @@ def section(trend: Trend, bounds: plots.AxisRange) -> Iterator[str]:
     frame = _frame(trend, bounds)
     yield "<section><h2>Over time</h2>"
     yield (
-        f'<p class="muted">{counted(len(trend.files), "checkpoint")}, {_say_steps(trend)}. Line: '
+        f'<p class="muted">{say_count(len(trend.files), "checkpoint")}, {_say_steps(trend)}. Line: '
         "the mean forget bias; band: 5th to 95th percentile of the units. Right: the activation f "
         "and the time scale τ in steps that a bias gives at x = 0 and h = 0. "
         f"{explain_marks(bounds)}</p>"
@@ -71,7 +71,7 @@ def section(trend: Trend, bounds: plots.AxisRange) -> Iterator[str]:
     for line in trend.lines[:LINES]:
         yield from _card(line, frame)
     rest = len(trend.lines) - LINES
-    more = f'<p class="muted">{counted(rest, "more LSTM")} not drawn.</p>' if rest > 0 else ""
+    more = f'<p class="muted">{say_count(rest, "more LSTM")} not drawn.</p>' if rest > 0 else ""
     yield f"</div>{more}</section>"
 
 
@@ -93,7 +93,7 @@ def _frame(trend: Trend, bounds: plots.AxisRange) -> SharedAxes:
 
 def _card(line: Line, frame: SharedAxes) -> Iterator[str]:
     first, last = line.points[0], line.points[-1]
-    yield f'<article class="card"><h3 class="path">{markup(shown_identity(line.identity))}</h3>'
+    yield f'<article class="card"><h3 class="path">{markup(show_identity(line.identity))}</h3>'
     what = "; ".join(event.text for event in line.events)
     yield f'<p class="init">{markup(what)}</p>' if what else ""
     yield _plot(line, frame)
@@ -104,9 +104,9 @@ def _card(line: Line, frame: SharedAxes) -> Iterator[str]:
 
 
 def _plot(line: Line, frame: SharedAxes) -> str:
-    said = f"mean forget bias over {counted(len(line.points), 'checkpoint')}"
+    said = f"mean forget bias over {say_count(len(line.points), 'checkpoint')}"
     parts = [
-        *_allowed(frame),
+        *_shade_bounds(frame),
         *_grid(frame),
         *_steps(frame),
         *_moments(line, frame),
@@ -118,7 +118,7 @@ def _plot(line: Line, frame: SharedAxes) -> str:
     )
 
 
-def _allowed(frame: SharedAxes) -> Iterator[str]:
+def _shade_bounds(frame: SharedAxes) -> Iterator[str]:
     if plots.are_bounds(frame.bounds):
         low, high = frame.bounds
         top, bottom = frame.down(high), frame.down(low)

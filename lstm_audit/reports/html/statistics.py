@@ -11,7 +11,7 @@ from ...facts import FileAudit
 from ...statistics import BINS, FormatCount, InitCount, RuleCount, Statistics, severities_of
 from .. import Look
 from ..listings import extent_of, tally_words
-from ..words import PATH_LIMIT, counted, describe_error, digits, fraction, markup, size
+from ..words import PATH_LIMIT, describe_error, digits, fraction, markup, say_count, size
 from . import plots
 from .overview import LaneRow, draw_lanes, explain_marks
 from .page import badge, html_table
@@ -73,12 +73,12 @@ def inits(counts: Sequence[InitCount], bounds: plots.AxisRange) -> Iterator[str]
         f"steps. {explain_marks(bounds)}</p>"
     )
     rest = len(counts) - LISTED
-    said = f"{counted(rest, 'more initialiser')}." if rest > 0 else ""
+    said = f"{say_count(rest, 'more initialiser')}." if rest > 0 else ""
     yield from draw_lanes([_lane(count, scale, bounds) for count in counts[:LISTED]], said, scale)
 
 
 def _lane(count: InitCount, scale: plots.Scale, bounds: plots.AxisRange) -> LaneRow:
-    found = f"{counted(count.lstms, 'LSTM')} in {counted(count.files, 'file')}"
+    found = f"{say_count(count.lstms, 'LSTM')} in {say_count(count.files, 'file')}"
     name = f"{markup(in_words(count.init))}<br><small>{found}</small>"
     extent = (_bias(count.least), _bias(count.most))
     drawing = plots.extent(extent, scale, bounds, _between(count))
@@ -149,7 +149,7 @@ def errors(found: Statistics) -> Iterator[str]:
     """A line a kind of error, with the first of its inputs."""
     if not found.errors:
         return
-    yield f"<section><h2>{counted(found.summary.unreadable, 'input')} could not be read</h2>"
+    yield f"<section><h2>{say_count(found.summary.unreadable, 'input')} could not be read</h2>"
     yield '<ul class="findings">'
     for error in found.errors:
         path = f'<span class="path">{markup(error.first.path, PATH_LIMIT)}</span>'

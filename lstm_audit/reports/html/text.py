@@ -11,11 +11,11 @@ from ..listings import group_findings, tally
 from ..remedies import commands, shell
 from ..words import (
     PATH_LIMIT,
-    counted,
     describe_error,
     markup,
-    shown_module,
-    shown_place,
+    say_count,
+    show_module,
+    show_place,
     size,
 )
 from .page import badge
@@ -29,32 +29,37 @@ def files_html(found: Sequence[FileAudit], folded: bool) -> Iterator[str]:
     """The files that have something to say; `folded`: below their names, to be opened."""
     said = [file for file in found if file.findings or file.skipped or not file.rows]
     for file in said[:FILES]:
-        yield from _folded(file) if folded else _whole(file)
+        yield from _fold(file) if folded else _whole(file)
     rest = len(said) - FILES
-    yield f'<p class="muted">{counted(rest, "more file")} not shown.</p>' if rest > 0 else ""
+    yield f'<p class="muted">{say_count(rest, "more file")} not shown.</p>' if rest > 0 else ""
 
 
 def _whole(file: FileAudit) -> Iterator[str]:
     yield f'<section><h2 class="path">{markup(file.path, PATH_LIMIT)}</h2>'
     yield f'<p class="muted">{_facts(file)}</p>'
     yield from _findings(file)
-    yield from _skipped(file)
+    yield from _list_skipped(file)
     yield "</section>"
 
 
-def _folded(file: FileAudit) -> Iterator[str]:
+def _fold(file: FileAudit) -> Iterator[str]:
     name = f'<span class="path">{markup(file.path, PATH_LIMIT)}</span>'
     if not file.findings and not file.skipped:  # nothing is below it
         yield f'<p class="file muted">{name} {_facts(file)}</p>'
         return
     yield f'<details class="file"><summary>{name} {_facts(file)}</summary>'
     yield from _findings(file)
-    yield from _skipped(file)
+    yield from _list_skipped(file)
     yield "</details>"
 
 
 def _facts(file: FileAudit) -> str:
-    parts = [file.format, size(file.bytes), counted(len(file.rows), "LSTM"), *tally(file.findings)]
+    parts = [
+        file.format,
+        size(file.bytes),
+        say_count(len(file.rows), "LSTM"),
+        *tally(file.findings),
+    ]
     return " · ".join(map(markup, parts))
 
 
@@ -64,7 +69,7 @@ def _findings(file: FileAudit) -> Iterator[str]:
     yield '<ul class="findings">'
     groups = group_findings(file.findings)
     for group in groups[:LISTED]:
-        places = list(filter(None, map(shown_place, group.findings)))
+        places = list(filter(None, map(show_place, group.findings)))
         more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
         named = ", ".join(places[:NAMED]) + more
         place = f' <span class="path">{markup(named, PATH_LIMIT)}</span>' if places else ""
@@ -78,16 +83,16 @@ def _findings(file: FileAudit) -> Iterator[str]:
         yield "</li>"
     yield "</ul>"
     rest = sum(len(group.findings) for group in groups[LISTED:])
-    yield f'<p class="muted">{counted(rest, "more finding")} not shown.</p>' if rest else ""
+    yield f'<p class="muted">{say_count(rest, "more finding")} not shown.</p>' if rest else ""
 
 
-def _skipped(file: FileAudit) -> Iterator[str]:
+def _list_skipped(file: FileAudit) -> Iterator[str]:
     if not file.skipped:
         return
     yield f"<details><summary>{len(file.skipped)} not judged</summary><ul>"
     for s in file.skipped[:LISTED]:
         why = markup(s.detail or s.reason, PATH_LIMIT)
-        yield f'<li><span class="path">{markup(shown_module(s.module), 200)}</span>: {why} ({markup(s.reason)})</li>'
+        yield f'<li><span class="path">{markup(show_module(s.module), 200)}</span>: {why} ({markup(s.reason)})</li>'
     yield "</ul></details>"
 
 
@@ -95,7 +100,7 @@ def unreadable(errors: Sequence[FileError]) -> Iterator[str]:
     """Equal errors (a folder of pointers that were not pulled) are said once."""
     if not errors:
         return
-    yield f"<section><h2>{counted(len(errors), 'input')} could not be read</h2>"
+    yield f"<section><h2>{say_count(len(errors), 'input')} could not be read</h2>"
     yield '<ul class="findings">'
     paths: dict[str, list[str]] = {}
     for error in errors:

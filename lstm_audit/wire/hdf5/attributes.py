@@ -119,12 +119,12 @@ def _heap_object(file: File, at: int, index: int) -> bytes:
         if number == 0:  # the free space at the end
             break
         if number == index:
-            return _bounded(file, start, min(length, end - start))
+            return _read_bounded(file, start, min(length, end - start))
         place = start + length + -length % 8
     raise file.fail("a string is not in the global heap that it names", at)
 
 
-def _bounded(file: File, at: int, size: int) -> bytes:
+def _read_bounded(file: File, at: int, size: int) -> bytes:
     if size > MAX_TEXT:
         raise file.fail(f"a text has {size} bytes; at most {MAX_TEXT} are read", at, "limit")
     return file.read(at, size)

@@ -86,7 +86,7 @@ def locate_chunks(dataset: Chunked, fill: Callable[[], bytearray]) -> Span:
         raw = dataset.file.read(chunk.at, chunk.stored)
         raw = undo_filters(dataset.file, dataset.filters, chunk.skipped, raw, grid.size, chunk.at)
         _scatter(dataset, grid, chunk, raw, elements)
-    return dataset.file.span.computed(bytes(elements), ", from chunks")
+    return dataset.file.span.compute(bytes(elements), ", from chunks")
 
 
 def _read_grid(dataset: Chunked) -> Grid:
@@ -149,7 +149,7 @@ def _read_index(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
             if _inside(dataset, corner):
                 yield Chunk(grid.at + k * grid.size, grid.size, 0, corner)
     else:
-        yield from _fixed_array(dataset, grid)
+        yield from _read_fixed_array(dataset, grid)
 
 
 def _add_chunk(
@@ -192,10 +192,10 @@ def _inside(dataset: Chunked, corner: tuple[int, ...]) -> bool:
     return all(0 <= place < size for place, size in zip(corner, dataset.shape, strict=True))
 
 
-def _fixed_array(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
+def _read_fixed_array(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
     """A fixed array without pages: header FAHD, one block FADB (VII.C)."""
     file = dataset.file
-    head = file.checked_block(
+    head = file.check_block(
         grid.at, 12 + file.length_size + file.address_size, b"FAHD", "array of chunks"
     )
     head.take(1)
@@ -211,7 +211,7 @@ def _fixed_array(dataset: Chunked, grid: Grid) -> Iterator[Chunk]:
             grid.at,
             "unsupported",
         )
-    entries = file.checked_block(
+    entries = file.check_block(
         block, 10 + file.address_size + number * width, b"FADB", "block of chunks"
     )
     entries.take(2 + file.address_size)
@@ -242,7 +242,7 @@ def _place(dataset: Chunked, grid: Grid, chunk: Chunk) -> Span:
     elements = dataset.file.span[chunk.at : chunk.at + grid.size]
     if chunk.stored > grid.size:
         kept = dataset.file.span[chunk.at + grid.size : chunk.at + chunk.stored]
-        elements = elements.sealed(
+        elements = elements.add_seal(
             int.from_bytes(kept.read(), "little"), kept.start, kind="fletcher32"
         )
     return elements[: count_elements(dataset.shape) * dataset.itemsize]

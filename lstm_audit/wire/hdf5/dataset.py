@@ -158,7 +158,7 @@ def _contiguous(
     file: File, first: dict[int, Message], extent: _Extent, at: int, stored: int
 ) -> tuple[str, Callable[[], Span]]:
     if at == file.undefined:
-        return "unwritten", partial(_unwritten, file, first, extent)
+        return "unwritten", partial(_fill_unwritten, file, first, extent)
     if stored < extent.size or at + extent.size > file.span.size:
         message = f"its shape {extent.shape} takes {extent.size} bytes, which are not there"
         raise file.fail(message, first[LAYOUT].at, "truncated")
@@ -166,8 +166,8 @@ def _contiguous(
     return "contiguous", lambda: span[at : at + extent.size]
 
 
-def _unwritten(file: File, first: dict[int, Message], extent: _Extent) -> Span:
-    return file.span.computed(bytes(_fill(file, first, extent)), ", never written")
+def _fill_unwritten(file: File, first: dict[int, Message], extent: _Extent) -> Span:
+    return file.span.compute(bytes(_fill(file, first, extent)), ", never written")
 
 
 def _fill(file: File, first: dict[int, Message], extent: _Extent) -> bytearray:

@@ -66,7 +66,7 @@ def dense_records(file: File, heap: int, tree: int, heap_id: slice) -> Iterator[
 # nothing about where a managed object lies.
 def _open_heap(file: File, at: int) -> Heap:
     """The heap's header and all of its blocks (III.G)."""
-    head = file.checked_block(
+    head = file.check_block(
         at, 26 + 12 * file.length_size + 3 * file.address_size, b"FRHP", "fractal heap"
     )
     head.take(3)
@@ -107,7 +107,7 @@ def _add_blocks(
     count = table.width * max(rows, 0)
     file.step(count)
     size = 5 + file.address_size + table.offset_width + count * file.address_size + 4
-    children = file.checked_block(at, size, b"FHIB", "indirect block of a heap")
+    children = file.check_block(at, size, b"FHIB", "indirect block of a heap")
     children.take(1 + file.address_size + table.offset_width)
     for k in range(count):
         row, child = k // table.width, children.address()

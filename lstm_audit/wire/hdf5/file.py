@@ -120,7 +120,7 @@ class File:
         if len(data) < 4 or lookup3(data[:-4]) != int.from_bytes(data[-4:], "little"):
             raise self.fail(f"the checksum of a {what} is wrong", at)
 
-    def checked_block(self, at: int, size: int, signature: bytes, what: str) -> "Cursor":
+    def check_block(self, at: int, size: int, signature: bytes, what: str) -> "Cursor":
         """A version 2 structure of `size` bytes with its checksum, from behind its signature on."""
         self.visit(at, what)
         data = self.read(at, size)

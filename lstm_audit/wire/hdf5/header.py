@@ -56,7 +56,7 @@ class Message(NamedTuple):
             return file.span[at : at + size]
         block = file.span[self.block.start : self.block.end]
         stored = int.from_bytes(file.span[self.block.end : self.block.end + 4].read(), "little")
-        sealed = block.sealed(stored, block.start + block.size, kind="lookup3")
+        sealed = block.add_seal(stored, block.start + block.size, kind="lookup3")
         return sealed[at - self.block.start : at - self.block.start + size]
 
 
@@ -91,7 +91,7 @@ def _old_first_block(file: File, head: Cursor) -> HeaderBlock:
     head.take(7)
     size = head.unsigned(4)
     head.take(4)
-    return _bounded(file, HeaderBlock(None, head.start + 16, head.start + 16 + size))
+    return _check_bounded(file, HeaderBlock(None, head.start + 16, head.start + 16 + size))
 
 
 def _first_block(file: File, head: Cursor) -> tuple[HeaderBlock, int]:
@@ -103,18 +103,18 @@ def _first_block(file: File, head: Cursor) -> tuple[HeaderBlock, int]:
     head.take(16 * (flags >> 5 & 1) + 4 * (flags >> 4 & 1))
     size = head.unsigned(1 << (flags & 3))
     body = head.start + head.at
-    return _bounded(file, HeaderBlock(head.start, body, body + size)), 2 * (flags >> 2 & 1)
+    return _check_bounded(file, HeaderBlock(head.start, body, body + size)), 2 * (flags >> 2 & 1)
 
 
 def _continuation(file: File, message: Message, version: int) -> HeaderBlock:
     target = Cursor(file, message.body, message.at)
     at, size = target.address(), target.length()
     if version == 1:
-        return _bounded(file, HeaderBlock(None, at, at + size))
-    return _bounded(file, HeaderBlock(at, at + 4, at + max(size, 8) - 4))
+        return _check_bounded(file, HeaderBlock(None, at, at + size))
+    return _check_bounded(file, HeaderBlock(at, at + 4, at + max(size, 8) - 4))
 
 
-def _bounded(file: File, block: HeaderBlock) -> HeaderBlock:
+def _check_bounded(file: File, block: HeaderBlock) -> HeaderBlock:
     if block.end - block.body > MAX_BLOCK:
         message = (
             f"an object header of {block.end - block.body} bytes; at most {MAX_BLOCK} are read"

@@ -72,7 +72,7 @@ def tree_records(file: File, at: int, smallest: int) -> list[bytes]:
     level.
     """
     address, length = file.address_size, file.length_size
-    head = file.checked_block(at, 22 + address + length, b"BTHD", "B-tree header")
+    head = file.check_block(at, 22 + address + length, b"BTHD", "B-tree header")
     head.take(2)
     node_size, record_size, depth = head.unsigned(4), head.unsigned(2), head.unsigned(2)
     head.take(2)
@@ -123,7 +123,7 @@ def _node(
     """Add a node's records; its children as (address, records, level)."""
     pointer = _pointer_size(file, layout.most, layout.below, level) if level else 0
     size = 10 + used * layout.record_size + (used + 1) * pointer
-    node = file.checked_block(at, size, b"BTIN" if level else b"BTLF", "B-tree node")
+    node = file.check_block(at, size, b"BTIN" if level else b"BTLF", "B-tree node")
     node.take(2)
     file.step(used)
     records += [node.take(layout.record_size) for _ in range(used)]

@@ -83,17 +83,17 @@ def _reduce(m: PickleMachine, at: int) -> int:
     elif type(args) is tuple and type(function) is Call:
         m.stack[-1] = Call(_CALL, (function, *args))
     else:
-        return _called(m, at, function, args)
+        return _call(m, at, function, args)
     return at
 
 
 @opcode(0x81)
 def _newobj(m: PickleMachine, at: int) -> int:
     args, function = m.stack.pop(), m.stack[-1]
-    return _called(m, at, function, args)
+    return _call(m, at, function, args)
 
 
-def _called(m: PickleMachine, at: int, function: Any, args: Any, keywords: Any = None) -> int:
+def _call(m: PickleMachine, at: int, function: Any, args: Any, keywords: Any = None) -> int:
     if (
         type(function) is not Global
         or type(args) is not tuple
@@ -111,7 +111,7 @@ def _called(m: PickleMachine, at: int, function: Any, args: Any, keywords: Any =
 @opcode(0x92)
 def _newobj_ex(m: PickleMachine, at: int) -> int:
     keywords, args, function = m.stack.pop(), m.stack.pop(), m.stack[-1]
-    return _called(m, at, function, args, keywords)
+    return _call(m, at, function, args, keywords)
 
 
 # BUILD on a dict is what torch leaves where an OrderedDict with attributes was saved by an old
