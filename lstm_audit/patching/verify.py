@@ -32,8 +32,10 @@ def verify_checkpoint(
             lstm.identity: tuple(tuple(gate) for gate in read_values(lstm).effective)
             for lstm in lstms
         }
+    # There may be more: away from the configuration of its model, which says what its cells are, a
+    # copy shows cells that could not be judged.
     wrong = [one for one, biases in expected.items() if not _same(biases, found.get(one, ()))]
-    if wrong or len(found) != len(expected):
+    if wrong:
         names = ", ".join(one.address for one in wrong[:3])
         raise NotPatchable(
             f"what was written does not read back as planned ({names}); it is not kept"

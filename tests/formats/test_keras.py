@@ -16,7 +16,8 @@ import lstm_audit
 from lstm_audit.errors import AuditError, MalformedFile, UnknownFormat
 from lstm_audit.facts import FileAudit
 from lstm_audit.fleet import audit
-from lstm_audit.formats.keras import archive, shards
+from lstm_audit.formats.keras import folder as beside
+from lstm_audit.formats.keras import shards
 from lstm_audit.formats.keras.config import Config, DifferentCells, find_activation
 from lstm_audit.lstm.measure import ACTIVATIONS
 from lstm_audit.pipeline import audit_file
@@ -190,7 +191,7 @@ def test_an_archive_whose_configuration_is_broken_is_judged_where_that_does_not_
 def test_a_configuration_beyond_all_models_is_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(archive, "MAX_JSON", 10)
+    monkeypatch.setattr(beside, "MAX_JSON", 10)
     with pytest.raises(MalformedFile) as caught:
         read(KERAS / "archive.keras")
     assert caught.value.kind == "limit"
@@ -534,6 +535,62 @@ def test_two_shards_with_one_tensor_are_ambiguous(tmp_path: Path) -> None:
         out["layers/lstm/cell/vars/2"] = np.zeros(20, "f4")
     with pytest.raises(MalformedFile, match="another shard holds"):
         read(index)
+
+
+# ---- a model that Keras saved as a folder: save(path, zipped=False)
+
+
+def unzipped(folder: Path) -> Path:
+    """The files of an archive's model as Keras writes them into a folder."""
+    with zipfile.ZipFile(KERAS / "archive.keras") as file:
+        file.extractall(folder)
+    return folder / "model.weights.h5"
+
+
+def rows(path: Path) -> list[Any]:
+    return [
+        (row.lstm.address, row.lstm.activation_function, row.measures.activation)
+        for row in read(path).rows
+    ]
+
+
+def test_a_folders_configuration_is_that_of_its_weights(tmp_path: Path) -> None:
+    weights = unzipped(tmp_path)
+    assert rows(weights) == rows(KERAS / "archive.keras")
+    assert [file.path for file in audit(tmp_path).files] == [str(weights)]
+    other = weights.rename(tmp_path / "other.weights.h5")
+    assert {row.lstm.activation_function for row in read(other).rows} == {"sigmoid"}
+
+
+def test_the_configuration_of_another_library_is_not_taken(tmp_path: Path) -> None:
+    weights = unzipped(tmp_path)
+    (tmp_path / "metadata.json").write_text('{"transformers_version": "5"}')
+    assert {row.lstm.activation_function for row in read(weights).rows} == {"sigmoid"}
+    (tmp_path / "metadata.json").unlink()
+    assert {row.lstm.activation_function for row in read(weights).rows} == {"sigmoid"}
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_a_patch_of_a_folders_weights_and_its_undo(tmp_path: Path, in_place: bool) -> None:
+    weights = unzipped(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    # What is not judged here is not judged in the copy that is written either, which stands alone.
+    config["config"]["layers"][-1]["config"]["recurrent_activation"] = "gelu"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    before = weights.read_bytes()
+    lstm_audit.patch(weights, activation=0.8, in_place=in_place)
+    assert {round(row.measures.activation.mean, 4) for row in read(weights).rows} == {0.8}
+    lstm_audit.undo(weights)
+    assert weights.read_bytes() == before
+
+
+def test_a_folders_configuration_beyond_all_models_is_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = unzipped(tmp_path)
+    monkeypatch.setattr(beside, "MAX_JSON", 10)
+    with pytest.raises(MalformedFile, match=r"config\.json has \d+ bytes; at most 10 are read"):
+        read(weights)
 
 
 def test_the_script_writes_what_is_committed(tmp_path: Path) -> None:

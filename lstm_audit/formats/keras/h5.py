@@ -21,6 +21,7 @@ from ...wire.hdf5 import Dataset, Tree, is_hdf5, read_hdf5
 from .. import Beside, Checkpoint, Format, reader
 from .cells import claim_cells, doubt_fused
 from .config import Config
+from .folder import read_folder
 
 # The group of a whole model's weights, in the files of `model.save`.
 MODEL = "model_weights"
@@ -67,6 +68,8 @@ def read_h5(span: Span, beside: Beside) -> Checkpoint | None:
     ):
         version = "3"  # only since then the layers' names stand beside their numbered variables
     config = Config(root.text("model_config") or "", version or "", span.budget)
+    if not config.text:
+        config = read_folder(span, beside) or config
     known = any(root.texts(mark) is not None for mark in MARKS)
     return checkpoint_of(weights, config, "keras-h5" if known else "hdf5")
 
