@@ -14,7 +14,7 @@ from .scene import LSTM_WORD, Scene, Sight, find_bias, has_others, says_cell, sa
 from .siblings import stem_of
 
 GATES_WORD = (
-    r"(?i)^\w*(?<![a-z])gates$|^\w*2gates$|"
+    r"(?i)^\w*(?<![a-z])gates$|^\w*2gates$|^\w*(?<![a-z])gates_?conv(?:olution)?\d?d?$|"
     r"^(?:[a-z]\w*_)?(?=[ifogcju]{4}$)(?=\w*f)(?=\w*o)(?=\w*i)\w+$"
 )
 JOINT_STEMS = (
@@ -68,9 +68,11 @@ def _look(name: str, layer: NamedLayer, scene: Scene) -> Sight | None:
     lstm = says_lstm(layer.module) or re.search(LSTM_WORD, layer.stem)
     cell = says_cell(layer.module)
     plain = re.sub(r"(?i)_*lstm_*", "", layer.stem)
-    if not (gates or ((lstm or cell) and (not plain or re.search(JOINT_STEMS, plain)))):
-        return None
     shape = scene.shape(name)
+    # A convolution may be a member of a list that says it (`lstm_blocks.2`), without a name.
+    plainly = not plain or (plain.isdigit() and len(shape) > 2) or re.search(JOINT_STEMS, plain)
+    if not (gates or ((lstm or cell) and plainly)):
+        return None
     axes = joint_axes(shape)
     # A bias settles which of two axes is the gates'; without one it is the first that fits.
     axis = next((a for a in axes if find_bias(name, shape[a], scene)), next(iter(axes), None))
@@ -129,7 +131,8 @@ def find_stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
         sizes = [scene.shape(names[k]) for k in range(len(names))]
         if any(len(size) != 4 or size[0] % 4 or size[2] == 1 for size in sizes):
             continue
-        if any(has_others(name, stem_of(name)[0], scene) for name in names.values()):
+        known = frozenset(names.values())  # a list may hold them with nothing between
+        if any(has_others(name, stem_of(name)[0], scene, known) for name in known):
             continue
         chain = pairwise(sizes)
         if sizes[0][1] > sizes[0][0] // 4 and all(

@@ -5,7 +5,7 @@ broken tensor that nothing has asked for is no reason to refuse a file.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cache, lru_cache
 
 from ..errors import MalformedFile
@@ -88,10 +88,13 @@ def says_cell(module: str) -> bool:
     return bool(re.search(CELL_WORD, last_word(module)))
 
 
-def has_others(name: str, module: str, scene: Scene) -> bool:
-    """Whether another weight of the same kind stands beside it: a cell has the one."""
+def has_others(name: str, module: str, scene: Scene, known: Collection[str] = ()) -> bool:
+    """Whether another weight of the same kind stands beside it, but for those that are `known`: a
+    cell has the one.
+    """
     rank = len(scene.shape(name))
-    shapes = (scene.shape(other) for other in scene.within[module] if other != name)
+    others = (other for other in scene.within[module] if other != name and other not in known)
+    shapes = (scene.shape(other) for other in others)
     return any(len(shape) == rank and 1 not in shape[:2] for shape in shapes)
 
 

@@ -105,6 +105,10 @@ SIGHTS: dict[str, tuple[str, Tensors]] = {
         "cells.0",
         {"cells.0.conv.weight": zeros(4 * H, IN + H, 3, 3), "cells.0.conv.bias": forget_one()},
     ),
+    "a convolution of gates": (
+        "body",
+        {"body.gates_conv.weight": zeros(4 * H, IN + H, 3, 3), "body.gates_conv.bias": forget_one()},
+    ),
     "a spiking convolution": (
         "slstm1",
         {"slstm1.conv.weight": zeros(4 * H, IN + H, 3, 3), "slstm1.conv.bias": forget_one(), "slstm1.threshold": zeros()},
@@ -162,6 +166,24 @@ def test_a_patch_goes_through_it(name: str, tmp_path: Path) -> None:
     changed = [key for key in tensors if not torch.equal(tensors[key], after[key])]
     assert changed, "the bias lies in the file"
     assert all("weight" not in key or "bias" in key for key in changed)
+
+
+@pytest.mark.parametrize("name", ["memory.conv_list", "layers", "net.stages", "rec"])
+@pytest.mark.parametrize("inner", ["", "conv."])
+def test_a_list_of_convolutions_that_chain_as_cells_do_is_said(name: str, inner: str) -> None:
+    sizes = (zeros(4 * H, IN + H, 3, 3), zeros(4 * H, H + H, 3, 3), zeros(8 * H, H + 2 * H, 3, 3))
+    stack = {f"{name}.{k}.{inner}weight": size for k, size in enumerate(sizes)}
+    said = [(skip.module, skip.reason) for skip in audited(stack).skipped]
+    assert said == [(f"{name}.{k}", "unknown-convention") for k in range(3)]
+    # So do not those of a plain network: 4H channels out are 4H in.
+    plain = (zeros(32, 12, 3, 3), zeros(32, 32, 3, 3), zeros(64, 32, 3, 3))
+    assert not audited({f"{name}.{k}.{inner}weight": size for k, size in enumerate(plain)}).skipped
+
+
+def test_a_convolution_without_a_name_in_a_list_that_says_lstm_is_said() -> None:
+    weight = zeros(4 * H, IN + H, 3, 3)
+    assert audited({"lstm_blocks.2.weight": weight}).skipped[0].reason == "unknown-convention"
+    assert not audited({"blocks.2.weight": weight}).skipped
 
 
 def test_a_good_lstm_does_not_hide_it() -> None:

@@ -12,7 +12,7 @@ from ...wire.zip import is_zip, read_entries
 from ...wire.zip_body import body
 from .. import Beside, Checkpoint, Format, reader
 from .config import Config
-from .folder import CONFIG, METADATA, WEIGHTS, limit_size, read_text, read_version
+from .folder import CONFIG, METADATA, WEIGHTS, decode_text, limit_size, read_version
 from .h5 import checkpoint_of, read_objects
 
 
@@ -37,8 +37,8 @@ def read_keras_archive(span: Span, beside: Beside) -> Checkpoint | None:
         raise MalformedFile(f"{WEIGHTS} in the archive is no HDF5 file", inner.at)
     for name in (CONFIG, METADATA):
         limit_size(found[name].size, name, span.at)
-    version = read_version(read_text(body(span, found[METADATA])))
-    config = Config(read_text(body(span, found[CONFIG])), version, span.budget)
+    version = read_version(decode_text(body(span, found[METADATA])))
+    config = Config(decode_text(body(span, found[CONFIG])), version, span.budget)
     try:
         weights = read_objects(inner)
     except MalformedFile as error:

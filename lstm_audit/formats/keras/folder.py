@@ -30,8 +30,8 @@ def read_folder(span: Span, beside: Beside) -> Config | None:
         return None
     for found, name in ((config, CONFIG), (metadata, METADATA)):
         limit_size(found.size, name, found.at)
-    version = read_version(read_text(metadata))
-    return Config(read_text(config), version, span.budget) if version else None
+    version = read_version(decode_text(metadata))
+    return Config(decode_text(config), version, span.budget) if version else None
 
 
 def limit_size(size: int, name: str, at: int | None) -> None:
@@ -41,7 +41,7 @@ def limit_size(size: int, name: str, at: int | None) -> None:
         raise MalformedFile(message, at, "limit")
 
 
-def read_text(span: Span) -> str:
+def decode_text(span: Span) -> str:
     """A JSON file's text."""
     return span.read().decode("utf-8", "replace")
 
