@@ -54,11 +54,11 @@ from lstm_audit.facts import Fix
 from lstm_audit.lstm.layer import Identity
 from lstm_audit.patching.checkpoint import plan_each
 from lstm_audit.reports.remedies import commands
-from lstm_audit.rules import aimed
+from lstm_audit.rules import aim
 
 path = sys.argv[1]
 assert "odds" in inspect.signature(lstm_audit.patch).parameters
-fix = Fix(aimed("odds", 0.2), (Identity("", 0, "forward", "torch"),), True)
+fix = Fix(aim("odds", 0.2), (Identity("", 0, "forward", "torch"),), True)
 print(*next(commands("m.pt", [fix])).words)
 ((plan,),) = plan_each(path, [fix])
 print(len(plan.edits) > 0)

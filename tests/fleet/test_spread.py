@@ -137,6 +137,7 @@ def test_what_only_this_process_reaches(monkeypatch: pytest.MonkeyPatch) -> None
     assert not is_reached_alike("memory://a.pt")
     fsspec = pytest.importorskip("fsspec", reason="fsspec reads what lies elsewhere: .[remote]")
     assert find_libraries() == [str(Path(fsspec.__file__).parents[1])]
+    pytest.importorskip("aiohttp", reason="fsspec's web files need aiohttp: .[remote]")
     fsspec.get_filesystem_class("http")
     assert is_reached_alike("http://host/a.pt")
     memory = fsspec.get_filesystem_class("memory")
