@@ -1,5 +1,6 @@
 """The processes that a run starts: what they do, and whether they are there still."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,19 @@ def children(pid: int) -> list[int]:
     except OSError:
         return []
     return sorted({int(child) for child in found})
+
+
+def own_workers() -> list[int]:
+    """The children of this process that read files: other tests have left servers and trackers."""
+    found = []
+    for pid in children(os.getpid()):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if b"lstm_audit.worker" in command:
+            found.append(pid)
+    return found
 
 
 def alive(pid: int) -> bool:

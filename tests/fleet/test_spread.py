@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from children import alive, children, killed_by
+from children import alive, children, killed_by, own_workers
 from command import CLEAN, MODEL, TRUNCATED, environment
 
 import lstm_audit
@@ -62,7 +62,7 @@ def test_each_input_has_its_own_result(reading: Spread[Input, object]) -> None:
     with ThreadPoolExecutor(4) as threads:
         found = list(threads.map(reading.run, inputs))
     assert found == list(map(TASK, inputs))
-    assert len(children(os.getpid())) == 2
+    assert len(own_workers()) == 2
 
 
 def test_a_whole_run(elsewhere: None) -> None:
@@ -92,7 +92,7 @@ def test_nothing_is_started_behind_the_end(reading: Spread[Input, object]) -> No
     reading.stop()
     with pytest.raises(EOFError):
         reading.run(given)
-    assert not children(os.getpid())
+    assert not own_workers()
 
 
 HANGING = f"""
