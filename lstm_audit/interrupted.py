@@ -89,8 +89,3 @@ class InterruptedPatch(Unreadable):
             kind="interrupted-patch",
         )
         self.path = path
-
-
-def make_error(path: str = "") -> InterruptedPatch:
-    """The error for a file with a journal or a marker."""
-    return InterruptedPatch(path)

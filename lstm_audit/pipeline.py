@@ -25,7 +25,7 @@ from .inputs import (
     split_locator,
     spool_stdin,
 )
-from .interrupted import hot, make_error
+from .interrupted import InterruptedPatch, hot
 from .lstm.find import Found, find_lstms
 from .lstm.layer import Lstm
 from .lstm.measure import announce, measure, read_values
@@ -171,7 +171,7 @@ def open_checkpoint(
 
         def open_span(name: str) -> Span:
             if hot(name) and not despite_journal:
-                raise make_error(name)
+                raise InterruptedPatch(name)
             readable = stack.enter_context(spool_stdin()) if name == STDIN else name
             sources.append(stack.enter_context(open_source(readable, budget, download)))
             return span_all(sources[-1])

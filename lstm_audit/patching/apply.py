@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Literal, NamedTuple
 
 from ..errors import NotPatchable, Unreadable
-from ..interrupted import has_journal
+from ..interrupted import InterruptedPatch, has_journal
 from . import files, journal, record
 from .clone import CopyMethod, CopyProgress, clone, dress
 from .edits import Edit
@@ -100,7 +100,7 @@ def apply(
 def check_ready(held: LockedFile, edits: Sequence[Edit], identity: FileIdentity) -> None:
     """Raise unless this is the file that was planned on, whole, and the edits are edits of it."""
     if has_journal(held.path):
-        raise journal.make_error(held.path)
+        raise InterruptedPatch(held.path)
     files.check_unchanged(held, identity)
     end = 0
     for edit in edits:
@@ -306,7 +306,7 @@ def roll_back_now(held: LockedFile, edits: Sequence[Edit]) -> tuple[str, ...]:
         files.sync(held.fd)
         return journal.remove_journal(held)
     except OSError as worse:
-        raise journal.make_error(held.path) from worse
+        raise InterruptedPatch(held.path) from worse
 
 
 def refuse_with(error: BaseException, doubts: Sequence[str]) -> None:
@@ -365,7 +365,7 @@ def _check_output(held: LockedFile, target: str, overwrite: bool) -> None:
     if os.path.lexists(target) and not overwrite:
         raise NotPatchable(f"{target} exists already and is not overwritten")
     if os.path.lexists(journal.journal_path(target)):
-        raise journal.make_error(target)
+        raise InterruptedPatch(target)
 
 
 # link() fails where the name exists, rename() replaces it: without --overwrite the first is wanted.

@@ -21,7 +21,6 @@ from typing import Literal, NamedTuple
 from ..errors import MalformedFile, NotPatchable, Unreadable
 from ..interrupted import TAIL, strangers
 from ..interrupted import hot as hot
-from ..interrupted import make_error as make_error
 from . import files
 from .edits import Edit
 from .files import LockedFile

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 from ..errors import AuditError, NotPatchable, Unreadable
-from ..interrupted import MARKER_TAIL, believed, has_journal, make_error, strangers
+from ..interrupted import MARKER_TAIL, InterruptedPatch, believed, has_journal, strangers
 from . import files, journal, record
 from .edits import Edit
 from .files import LockedFile
@@ -127,7 +127,7 @@ def _in_the_way(path: str) -> AuditError:
     """The place of the marker is taken: by an interrupted patch, or by what does not count."""
     name = marker_path(path)
     taken = [said for said in strangers(path) if said.startswith(f"{name} ")]
-    return NotPatchable(f"{taken[0]}: have it removed") if taken else make_error(path)
+    return NotPatchable(f"{taken[0]}: have it removed") if taken else InterruptedPatch(path)
 
 
 def _take_all_back(path: str, parts: Sequence[FileEdits]) -> None:
