@@ -22,6 +22,14 @@ def fill(folder: Path) -> None:
     (folder / "broken.pt").write_bytes(b"PK\3\4")
 
 
+def make_models(tmp_path: Path) -> tuple[Path, Path]:
+    """A folder of models, and where its baseline will be."""
+    folder = tmp_path / "models"
+    folder.mkdir()
+    fill(folder)
+    return folder, folder / "known.json"
+
+
 def check(monkeypatch: pytest.MonkeyPatch, whole: bool, *words: object) -> Result:
     """A check that keeps all results, or none."""
     with monkeypatch.context() as patched:
@@ -72,10 +80,7 @@ CASES = {
 def test_the_same_whether_results_are_kept(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "models"
-    folder.mkdir()
-    fill(folder)
-    known = folder / "known.json"
+    folder, known = make_models(tmp_path)
     bounds = ("--baseline", known, "--fail-on", "info", folder)
     assert run("check", "--update-baseline", *bounds).exit_code == 3  # of the broken one
     assert len(json.loads(known.read_text())["entries"]) > 5
@@ -96,10 +101,7 @@ def test_the_same_baseline_is_written(
     case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the run judged is replaced, and nothing else."""
-    folder = tmp_path / "models"
-    folder.mkdir()
-    fill(folder)
-    known = folder / "known.json"
+    folder, known = make_models(tmp_path)
     words = ("--baseline", known, "--update-baseline", "--fail-on", "info", "-f", "csv", folder)
     run("check", *words)
     more = change(case, folder, known)
