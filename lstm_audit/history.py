@@ -56,8 +56,8 @@ class Event(NamedTuple):
 
     @property
     def text(self) -> str:
-        """`saturated at step 1200`."""
-        return self.what if self.step is None else f"{self.what} at step {self.step}"
+        """`saturated at step 1,200`."""
+        return self.what if self.step is None else f"{self.what} at step {self.step:,}"
 
 
 class Line(NamedTuple):

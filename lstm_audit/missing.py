@@ -7,7 +7,7 @@ be guessed.
 import os
 import re
 
-from .spelling import nearest
+from .spelling import nearest_file
 
 NOT_THERE = "no such file or folder"
 WINDOWS = re.compile(r"([A-Za-z]):[\\/]")
@@ -43,14 +43,21 @@ def _as_url(path: str) -> str:
 
 
 def _nearest(path: str) -> str:
-    """The neighbour with the nearest name; empty where none is near."""
+    """The path that is there and is spelled almost like this one, folder by folder; empty where
+    there is none.
+    """
     folder, name = os.path.split(path.rstrip("/"))
     if folder and not os.path.isdir(folder):
         above = "" if os.path.exists(folder) else _nearest(folder)
-        return os.path.join(above, name) if above else ""
+        return _inside(above, name) if above else ""
+    return _inside(folder, name)
+
+
+def _inside(folder: str, name: str) -> str:
+    """The file of this name in a folder, else the one whose name is a slip away from it."""
     try:
         names = os.listdir(folder or os.curdir)
     except OSError:
         return ""
-    near = nearest(name, names)
+    near = name if name in names else nearest_file(name, names)
     return os.path.join(folder, near) if near else ""

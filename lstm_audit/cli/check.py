@@ -182,12 +182,14 @@ def describe_score(score: Score, policy: Policy) -> str:
 
 
 def _verdict_words(score: Score, policy: Policy) -> str:
-    if score.unread:
-        return f"NOT PASSED: {say_count(score.unread, 'input')} could not be read"
+    missing = [f"{say_count(score.unread, 'input')} could not be read"] if score.unread else []
     if score.unjudged:
-        return f"NOT PASSED: {say_count(score.unjudged, 'LSTM')} could not be judged"
+        missing.append(f"{say_count(score.unjudged, 'LSTM')} could not be judged")
+    failed = f"{', '.join(tally_words(score.failed))} at --fail-on {policy.fail_on}"
+    if missing:  # before the failures, as in the exit code
+        return f"NOT PASSED: {', '.join([*missing, *([failed] if any(score.failed) else [])])}"
     if any(score.failed):
-        return f"FAILED: {', '.join(tally_words(score.failed))} at --fail-on {policy.fail_on}"
+        return f"FAILED: {failed}"
     if score.empty:
         return "NOT PASSED: no LSTM was found"
     return f"passed at --fail-on {policy.fail_on}"

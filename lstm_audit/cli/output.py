@@ -201,8 +201,8 @@ def command_line() -> str:
     return shell(words)
 
 
-# The options that change nothing of what is found.
-HOW = {word: row for row in (JOBS, *REPORT) for word in row.spellings}
+# The options that change nothing of what is found. `--statistics` is another question.
+HOW = {word: row for row in (JOBS, *REPORT) for word in row.spellings if word != "--statistics"}
 
 OUR_NAMES = ("lstm-audit", "lstm-audit.exe", os.path.join("lstm_audit", "__main__.py"))
 

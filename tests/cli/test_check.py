@@ -823,11 +823,13 @@ def test_a_closed_stdin() -> None:
         ([DOUBLED, "--fail-on", "never"], "passed at --fail-on never · no policy file · 1 fixable with --fix"),
         ([FROZEN], "NOT PASSED: 1 LSTM could not be judged · no policy file"),
         ([TRUNCATED], "NOT PASSED: 1 input could not be read · no policy file"),
+        ([FROZEN, TRUNCATED, DOUBLED, MODEL], "NOT PASSED: 1 input could not be read, 1 LSTM could not be judged,"
+            " 1 error at --fail-on error · no policy file · 1 fixable with --fix"),
         ([GRU], "NOT PASSED: no LSTM was found · no policy file"),
     ],
 )  # fmt: skip
 def test_the_last_line_is_the_verdict(words: list[object], last: str) -> None:
-    assert run("check", *words, LC_ALL="C.UTF-8", COLUMNS="100").stdout.splitlines()[-1] == last
+    assert run("check", *words, LC_ALL="C.UTF-8", COLUMNS="200").stdout.splitlines()[-1] == last
 
 
 def test_the_verdict_names_the_policy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

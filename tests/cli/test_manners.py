@@ -15,6 +15,7 @@ from lstm_audit.errors import BadPolicy
 from lstm_audit.missing import explain_missing
 from lstm_audit.raw.locators import refuse_half
 from lstm_audit.reports.terminal import columns_wide, fold, shorten
+from lstm_audit.spelling import nearest_file
 
 LONG = "model.backbone.temporal_encoder.recurrent_blocks.{}.bidirectional_lstm_with_a_long_name"
 BOUNDS = ("--min-activation", "0.7312", "--max-activation", "0.9", "--layers", "*temporal_encoder*")
@@ -225,6 +226,54 @@ def test_a_port_is_a_number() -> None:
 )  # fmt: skip
 def test_a_broken_url_is_met_with_the_whole_one(typed: str, meant: str) -> None:
     assert explain_missing(typed).endswith(f"did you mean {meant}?")
+
+
+NEAR = [
+    ("modle.pt", "model.pt"),
+    ("Model.PT", "model.pt"),
+    ("model.pth", "model.pt"),
+    ("mdel.pt", "model.pt"),
+    ("chekpoint_last.ckpt", "checkpoint_last.ckpt"),
+    ("runs/setp-20.pt", "runs/step-20.pt"),
+    ("rnus/step-20.pt", "runs/step-20.pt"),
+    ("rnus/setp-20.pt", "runs/step-20.pt"),
+]
+FAR = [
+    "weights.pt", "config.safetensors", "config_last.ckpt", "b.pt", "encoder.pt", "model_of_a_rival.pt",
+    "checkpoint_best.ckpt", "rnus/model.pt", "runs/other-20.pt", "missing/step-20.pt",
+]  # fmt: skip
+THERE = [
+    "model.pt", "checkpoint_last.ckpt", "decoder.pt", "a.pt", "model_of_mine.pt", "model.safetensors",
+    "runs/step-20.pt",
+]  # fmt: skip
+
+
+@pytest.fixture
+def _files_that_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("runs").mkdir()
+    for name in THERE:
+        Path(name).touch()
+
+
+@pytest.mark.usefixtures("_files_that_are_there")
+@pytest.mark.parametrize(("typed", "meant"), NEAR)
+def test_a_missing_file_is_met_with_a_near_one(typed: str, meant: str) -> None:
+    """What is named is there."""
+    assert explain_missing(typed) == f"no such file or folder; did you mean {meant}?"
+    assert Path(meant).exists()
+
+
+@pytest.mark.usefixtures("_files_that_are_there")
+@pytest.mark.parametrize("typed", FAR)
+def test_a_missing_file_is_not_met_with_one_that_is_hardly_near(typed: str) -> None:
+    assert "did you mean" not in explain_missing(typed)
+
+
+def test_a_near_name_is_found_in_a_large_folder() -> None:
+    names = [f"epoch={k:06}.ckpt" for k in range(0, 40_000, 7)]
+    assert nearest_file("epohc=000014.ckpt", names) == "epoch=000014.ckpt"
+    assert nearest_file("weights-of-another.ckpt", names) is None
 
 
 def test_a_missing_policy_is_met_as_a_missing_checkpoint(

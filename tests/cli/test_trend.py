@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 import lstm_audit
 from lstm_audit.cli.trend import over_time
 from lstm_audit.facts import Audit, FileAudit, Row
-from lstm_audit.history import is_run, natural, steps_of
+from lstm_audit.history import Event, is_run, natural, steps_of
 
 
 @pytest.fixture
@@ -105,6 +105,10 @@ def test_the_order_is_natural() -> None:
     names = ["e1.pt", "e2.pt", "e10.pt", "e10b.pt", "f1.pt"]
     assert sorted([*names[2:], *names[:2]], key=natural) == names
     assert natural("9" * 5000) > natural("1")  # more digits than int() takes
+
+
+def test_a_moment_is_written_as_the_axis_writes_it() -> None:
+    assert Event("saturated", 12_000).text == "saturated at step 12,000"
 
 
 def test_a_run(folder: Path) -> None:

@@ -28,6 +28,8 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("modle.pt",),
     ("audit", "modle.pt"),
     ("audit", "fodler/model.pt"),
+    ("audit", "fodler/inner.pt"),
+    ("audit", "weights.pt"),
     ("audit", "org/repo"),
     ("audit", "C:\\Users\\me\\model.pt"),
     ("audit", "*.nothing"),

@@ -115,6 +115,8 @@ def test_the_command_is_that_of_the_shell(tmp_path: Path) -> None:
     assert real("audit", "--report", f"html={out}", MODEL).returncode == 0
     assert f"lstm-audit audit {MODEL}</pre>" in out.read_text()
     assert sum(bars(out.read_text())) > 0
+    real("audit", "--statistics", "-q", "--report", f"html={out}", MODEL)
+    assert f"lstm-audit audit --statistics {MODEL}</pre>" in out.read_text()
 
 
 def counts() -> tuple[list[RuleCount], list[InitCount]]:
