@@ -24,7 +24,8 @@ class Claim(NamedTuple):
     `kind` is lstm, gru or rnn where the container says it outright; else "", and the names decide:
     `class_name`, its `bases` (MODULE.NAME, nearest first) and torch's attribute `mode`. `facts` are
     the integers that came with it: hidden_size, proj_size, num_layers, bidirectional, bias;
-    `own_forward` is 1 for a live class that computes its step itself. `activation` is the forget
+    `own_forward` is 1 for a live class that computes its step itself, `steps` for one whose code
+    is seen to compute that of an LSTM. `activation` is the forget
     gate's, as `Lstm` names it; `notes` go into the report; `trouble` says why the module cannot be
     judged, whatever its tensors say.
     """

@@ -10,7 +10,7 @@ from itertools import islice
 
 from .draft import Draft
 from .match import paths
-from .scene import LSTM_WORD, Scene, Sight, cell_of, says_cell, says_lstm
+from .scene import LSTM_WORD, Scene, Sight, cell_of, is_cell, says_cell, says_lstm
 from .siblings import HIDDEN_TEXT, GateNames, WeightPair, stem_of
 
 NUMBERED = r"(?P<module>.*?)[./|](?P<stem>\w+)[./|](?P<gate>[0-3])(?P<leaf>[./|]\w+)?"
@@ -29,6 +29,8 @@ FLAT_WORD = (
     r"(?i)flat|buffer|pack|cudnn|opaque|blob|"
     r"^(?:all_?)?(?:weights?|params?|parameters|data|kernel|w|theta)$"
 )
+# By module, list and leaf: the names by their number.
+NumberLists = Mapping[tuple[str, str, str], Mapping[str, str]]
 # Elements of a vector that could hold all of an LSTM: no bias of a small one is mistaken.
 LEAST_FLAT = 64
 # Layers of a stack of AllenNLP's; its largest had eight.
@@ -39,7 +41,9 @@ def find_bare(left: Sequence[str], couples: Sequence[WeightPair], scene: Scene) 
     """Every look of this file, the most telling first; `couples` are the pairs among the names."""
     folders = _folders(left)
     yield from _forget_word(left, scene)
-    yield from _find_numbered(left, scene)
+    lists = _number_lists(left)
+    yield from _find_numbered(lists, scene)
+    yield from _find_list_pairs(lists, scene)
     yield from _find_stacked_gates(folders, couples, scene)
     yield from _side_by_side(scene)
     yield from _of_more_gates(left, scene)
@@ -64,16 +68,45 @@ def _forget_word(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
                 yield Sight(module, tuple(alike), "a forget gate among weights of its shape")
 
 
-def _find_numbered(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
-    """Four weights of one shape, a number each, in a list of gates."""
+def _number_lists(left: Sequence[str]) -> dict[tuple[str, str, str], dict[str, str]]:
+    """Names that differ in a number alone, by their module, list and leaf."""
     lists: dict[tuple[str, str, str], dict[str, str]] = {}
     for name in left:
         if name[-1:].isdigit() or stem_of(name)[1][-1:].isdigit():
             seen = re.fullmatch(NUMBERED, name) or re.fullmatch(COUNTED, name)
-            if seen and (says_lstm(seen["module"]) or says_cell(seen["module"])):
+            if seen:
                 key = seen["module"], seen["stem"], seen["leaf"] or ""
                 lists.setdefault(key, {})[seen["gate"]] = name
+    return lists
+
+
+# Four layers have four weights of x and four of h as well; only the first of them takes an input,
+# and the others the layer below, so that of layers the four of x are of two shapes.
+def _find_list_pairs(lists: NumberLists, scene: Scene) -> Iterator[Sight]:
+    """Two lists of four matrices, by number, of which one is square: the gates' weights of x and
+    of h, beside four biases or in a cell.
+    """
+    fours: dict[str, list[tuple[str, ...]]] = {}
+    for (module, _, _), names in lists.items():
+        if len(names) == 4 and len({scene.shape(name) for name in names.values()}) == 1:
+            fours.setdefault(module, []).append(tuple(names[key] for key in sorted(names)))
+    for module, found in fours.items():
+        shapes = {names: scene.shape(names[0]) for names in found}
+        square = [n for n, shape in shapes.items() if len(shape) == 2 and shape[0] == shape[1] > 1]
+        for of_h in square[:1]:
+            hidden = shapes[of_h][0]
+            of_x = [n for n, s in shapes.items() if len(s) == 2 and hidden in s and s[0] != s[1]]
+            biases = [n for n, s in shapes.items() if s == (hidden,)]
+            if len(square) == len(of_x) == 1 and (biases or is_cell(module) or says_lstm(module)):
+                why = f"four weights of x and four of {hidden} x {hidden}, by number"
+                yield Sight(module, (*of_x[0], *of_h), why)
+
+
+def _find_numbered(lists: NumberLists, scene: Scene) -> Iterator[Sight]:
+    """Four weights of one shape, a number each, in a list of gates."""
     for (module, stem, leaf), names in lists.items():
+        if not (says_lstm(module) or says_cell(module)):
+            continue
         shapes = {scene.shape(name) for name in names.values()}
         shape = min(shapes)
         first = "0" if "0" in names else "1"
@@ -142,7 +175,9 @@ def _side_by_side(scene: Scene) -> Iterator[Sight]:
                 if rows != 4 * columns or scene.shape(x)[axis] != rows:
                     continue
                 said = re.search(RECURRENT_WORD, stem_of(h)[1])
-                if said or says_lstm(module) or _is_recurrent(module, x, h):
+                # `rnn` is a scope of TensorFlow's too, in which dense layers stand
+                cell = axis == 0 and "/" not in module and is_cell(module)
+                if said or cell or says_lstm(module) or _is_recurrent(module, x, h):
                     pair = WeightPair(cell_of(module), x, h)
                     draft = Draft.of_pair(pair, axis, names, scene.shape)
                     why = f"a recurrent weight of {rows} x {columns} beside one of as many gates"
@@ -173,7 +208,7 @@ def _of_more_gates(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
 def _is_recurrent(module: str, x: str, h: str) -> bool:
     """Whether something that only says cell, or RNN, has a weight of the hidden state."""
     told = re.search(HIDDEN_TEXT, stem_of(h)[1]) and not re.search(HIDDEN_TEXT, stem_of(x)[1])
-    return says_cell(module) and bool(told)
+    return bool(told) and says_cell(module)
 
 
 def _folders(left: Sequence[str]) -> dict[str, list[str]]:
@@ -188,7 +223,7 @@ def _folders(left: Sequence[str]) -> dict[str, list[str]]:
 def _flat(folders: Mapping[str, Sequence[str]], scene: Scene) -> Iterator[Sight]:
     """One vector, and no matrix, in a module that says LSTM: all of its parameters in one."""
     for module, names in folders.items():
-        if not re.search(LSTM_WORD + "|(?i:rnn|recurr)", module):
+        if not (re.search(LSTM_WORD + "|(?i:rnn|recurr)", module) or is_cell(module)):
             continue
         shapes = {name: scene.shape(name) for name in names}
         vectors = [n for n in names if len(shapes[n]) == 1 and shapes[n][0] >= LEAST_FLAT]

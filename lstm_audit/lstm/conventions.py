@@ -1090,6 +1090,12 @@ UNREADABLE = (
         "torch/distributed/fsdp/_flat_param.py",
     ),
     UnreadableNames(
+        "flat_weights",
+        r"(?:(?P<module>.*?)\.)??_{0,2}flat_weights",
+        "all weights of a recurrence in one vector, as torch calls them",
+        "torch/nn/modules/rnn.py RNNBase._flat_weights",
+    ),
+    UnreadableNames(
         "coupled_input_forget_gate_lstm_cell",
         r"(?:(?P<module>.*?)/)??coupled_input_forget_gate_lstm_cell/(?:W|B|kernel|bias)(?:_0)?",
         "TensorFlow's coupled gates: three blocks j, f, o, the input gate is 1 - f, and "
@@ -1185,7 +1191,7 @@ MODES: Mapping[str, str] = {"LSTM": "lstm", "GRU": "gru", "RNN_TANH": "rnn", "RN
 
 # What a class of the author's own says by its name; the first that fits.
 CLASS_WORDS = (
-    (r"(?i)lstm", "lstm"),
+    (r"(?i)lstm|cifg|coupled_?(?:input|forget|gate)", "lstm"),
     (
         r"(?i:gru|u?grnn|gatedrecurrentunit|minimalgated|janet|anti_?symmetric|co_?rnn|elman)|"
         r"M[Gg][Uu]|SRU|QRNN|IndRNN|CTRNN|LMU|SCRN|CFN|RHN|NAS(?:Cell|RNN)|"

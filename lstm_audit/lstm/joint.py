@@ -10,17 +10,27 @@ from itertools import pairwise
 
 from ..tuples import NamedTuple
 from .draft import Draft
-from .scene import LSTM_WORD, Scene, Sight, find_bias, has_others, says_cell, says_lstm
+from .scene import (
+    LSTM_WORD,
+    Scene,
+    Sight,
+    find_bias,
+    has_others,
+    is_cell,
+    says_cell,
+    says_lstm,
+)
 from .siblings import stem_of
 
 GATES_WORD = (
-    r"(?i)^\w*(?<![a-z])gates$|^\w*2gates$|^\w*(?<![a-z])gates_?conv(?:olution)?\d?d?$|"
+    r"(?i)^\w*(?<![a-z])gates$|^\w*2gates$|^\w*(?<![a-z])gates_?conv(?:olution)?s?\d?d?$|"
+    r"^\w*(?<![a-z])gates_?(?:linear|lin|fc|layer|dense|proj\w*)$|^(?:\w+_)?(?:xh|hx)(?:_\w+)?$|"
     r"^(?:[a-z]\w*_)?(?=[ifogcju]{4}$)(?=\w*f)(?=\w*o)(?=\w*i)\w+$"
 )
 JOINT_STEMS = (
     r"(?i)^(?:\w*gates?|gates?_?(?:linear|lin|fc|proj\w*|layer|dense)|linear|lin|fc|w|weights?|kernel|"
     r"x2h|xh|hx|i2h|dense|layer|proj\w*|cell|lstm|combined|main|"
-    r"(?:in|input|x|xh|hx|gates?|cell|rec|recurrent|rnn|lstm|combined)_?conv(?:olution)?\d?d?|"
+    r"(?:in|input|x|xh|hx|gates?|cell|rec|recurrent|rnn|lstm|combined)_?conv(?:olution)?s?\d?d?|"
     r"conv(?:olution)?\d?d?(?:_?(?:gates?|xh|hx|x|in|input|all|lstm|cell|i2h))?)$"
 )
 GRU_STEMS = r"(?i)can(?:didate)?|reset|update|gate_?[rzu]$|_[rzu]$|out_?gate|new"
@@ -71,7 +81,8 @@ def _look(name: str, layer: NamedLayer, scene: Scene) -> Sight | None:
     shape = scene.shape(name)
     # A convolution may be a member of a list that says it (`lstm_blocks.2`), without a name.
     plainly = not plain or (plain.isdigit() and len(shape) > 2) or re.search(JOINT_STEMS, plain)
-    if not (gates or ((lstm or cell) and plainly)):
+    # A cell's one matrix may be called anything: what else it has is vectors.
+    if not (gates or is_cell(layer.module) or ((lstm or cell) and plainly)):
         return None
     axes = joint_axes(shape)
     # A bias settles which of two axes is the gates'; without one it is the first that fits.
@@ -93,13 +104,14 @@ def _is_cell(
 ) -> bool:
     """Whether a matrix in something that does not say LSTM makes four gates.
 
-    A plain RNN's weight is wider than high, (H, in + H); a mixture's gates are few, and have no
-    bias.
+    A plain RNN's weight is wider than high, (H, in + H); a mixture's gates are few, and wider than
+    high too, and have no bias.
     """
+    higher = shape[axis] > shape[1 - axis]
     if gates:
-        return (says_cell(layer.module) or bool(biased)) and shape[axis] >= 32
+        return (says_cell(layer.module) or bool(biased) or higher) and shape[axis] >= 32
     recurrent = re.search(r"(?i)rnn|recurr", layer.module) or "gate" in layer.stem.lower()
-    return bool(recurrent and biased and shape[axis] > shape[1 - axis])
+    return bool((recurrent or is_cell(layer.module)) and biased and higher)
 
 
 def joint_axes(shape: tuple[int, ...]) -> list[int]:

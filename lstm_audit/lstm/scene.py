@@ -22,6 +22,9 @@ LSTM_MODULE = (
 )
 
 CELL_WORD = r"(?i)(?:^|[^a-z])(?:cells?|rnns?|recurrent|recurrence)(?![a-z])|rnn_?cell"
+IS_CELL = (
+    r"(?i)(?:^|_|lstm|rnn)(?:cells?|rnns?|recurrent|recurrence)(?:_?(?:list|fw|bw|[fb]wd|\d+))?$"
+)
 # Components that only hold tensors: the name of the cell is the one above.
 CONTAINER = r"(?i)^(?:~|_*(?:flat_?|all_?)?(?:params?|parameters|weights|kernels|vars|variables))$"
 
@@ -86,6 +89,14 @@ def says_lstm(module: str) -> bool:
 def says_cell(module: str) -> bool:
     """Whether a module is some recurrent cell by its own name."""
     return bool(re.search(CELL_WORD, last_word(module)))
+
+
+@lru_cache(maxsize=4096)
+def is_cell(module: str) -> bool:
+    """Whether a module is a recurrent cell by the end of its name: `decoder_cell`, not
+    `cell_encoder`.
+    """
+    return bool(re.search(IS_CELL, last_word(module)))
 
 
 def has_others(name: str, module: str, scene: Scene, known: Collection[str] = ()) -> bool:

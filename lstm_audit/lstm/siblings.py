@@ -66,8 +66,20 @@ WORDS_OF_H: Mapping[str, Sequence[str]] = {
     "hidden2hidden": ("input2hidden", "in2hidden"),
     "recurrent_": ("", "input_", "forward_"),
     "recurrent": ("input", "kernel", "forward", "in", "feedforward"),
-    "hidden": ("input", "in", "x", "inp"),
+    "hidden": (
+        "input",
+        "in",
+        "x",
+        "inp",
+        "embed",
+        "embedding",
+        "emb",
+        "feature",
+        "features",
+        "data",
+    ),
     "hid": ("in", "inp", "input", "x", "emb"),
+    "hs": ("xs", "is"),
     "h2h": ("i2h", "x2h", "in2h"),
     "h2g": ("i2g", "x2g"),
     "hh": ("ih", "xh", "hx"),
@@ -75,7 +87,7 @@ WORDS_OF_H: Mapping[str, Sequence[str]] = {
     "uh": ("wx",),
     "mh": ("ih", "mx", "xh"),
     "rec": ("in", "inp", "input", "x", "ff"),
-    "state": ("input", "x", "in"),
+    "state": ("input", "x", "in", "inp", "embed", "embedding", "emb", "feature", "obs"),
     "prev": ("x", "in", "input", "cur"),
     "h": ("x", "i", "in", "input"),
     "H": ("X", "I", "W"),
@@ -85,13 +97,14 @@ WORDS_OF_H: Mapping[str, Sequence[str]] = {
     "V": ("W", "U"),
     "u": ("w",),
     "s": ("x",),
+    "m": ("x",),
     "r": ("w", "i", "x"),
     "v": ("w", "u"),
 }
 
 H_WORD = (
     r"hidden2hidden|recurrent_?|hidden|hid|h2h|h2g|hh|Hh|mh|uh(?=$|[._])|rec(?![a-z])|state|prev|"
-    r"(?<![a-z])[hursv](?![a-z])|[hH](?=$|[._])|RW|[URV]"
+    r"(?<![a-z])(?:[hursvm]|hs)(?![a-z])|[hH](?=$|[._])|RW|[URV]"
 )
 
 

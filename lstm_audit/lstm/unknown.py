@@ -21,7 +21,8 @@ The evidence, strongest first:
     a projection          of H units to fewer, beside a convolution of 4H that has room for them
     names that say little a number a gate, one array of four matrices, one flat vector, a pair that
                           only its shapes make: in a module that says what it is
-    the class, the path   says LSTM, over a recurrent weight of 4H against H under whatever name
+    the class, the path   says LSTM, over a weight that has room for gates under whatever name; of a
+                          live class its code speaks too
 """
 
 import re
@@ -30,14 +31,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from ..errors import Skipped
 from ..formats import Checkpoint
 from .bare import find_bare
+from .claimed import find_claimed
 from .conventions import UNREADABLE
 from .draft import Draft, describe_skip
 from .fused import find_fused
 from .joint import find_joint, find_stacked
-from .kind import read_claimed_kind, read_worded_kind
 from .match import paths
 from .projected import find_projected
-from .scene import LSTM_WORD, Scene, Sight, cell_of, says_cell, says_lstm, scene_of
+from .scene import LSTM_WORD, Scene, Sight, says_cell, says_lstm, scene_of
 from .siblings import GateNames, WeightPair, families, pairs
 
 # Entries of one file; more would tell a reader nothing new.
@@ -59,18 +60,27 @@ def find_unknown(
     """One entry for each module that looks recurrent; `spoken` are the modules that were judged."""
     done = set(spoken)
     above = {path for module in done for path in paths(module)}
-    said = 0
+    said: set[str] = set()
+    inner: set[str] = set()  # the modules around those that were said
     for sight in _sights(scene_of(left, checkpoint), checkpoint, done, above):
-        if sight.module in done:
+        if sight.module in done or (sight.module and _is_said(sight.module, said, inner)):
             continue
         done.add(sight.module)
         above.update(paths(sight.module))
-        said += 1
-        if said > MAX_UNKNOWN:
+        said.add(sight.module)
+        inner.update(paths(sight.module))
+        if len(said) > MAX_UNKNOWN:
             return
         yield Skipped(
             sight.module, "unknown-convention", describe_skip(sight.names, sight.why, sight.draft)
         )
+
+
+# A cell whose layers lie one below it can be seen twice, as itself and as the module of the layers.
+# Where the second one is of its own names, both are said.
+def _is_said(module: str, said: set[str], around: set[str]) -> bool:
+    """Whether a module that was said lies in this one, or this one in it."""
+    return module in around or any(path in said for path in paths(module) if path)
 
 
 def _sights(
@@ -89,7 +99,7 @@ def _sights(
     yield from find_fused(left, scene)
     yield from find_projected(left, scene)
     yield from find_bare(left, couples, scene)
-    yield from _find_claimed(checkpoint, scene, done, above)
+    yield from find_claimed(checkpoint, scene, done, above)
 
 
 def _unreadable(left: Sequence[str]) -> Iterator[Sight]:
@@ -122,9 +132,9 @@ def _per_gate(found: Sequence[GateNames], scene: Scene) -> Iterator[Sight]:
         if not hidden:
             continue
         recurrent, joint = _recurrent_of(matrices, hidden, scene)
-        if recurrent is None and says_lstm(module) and any(p.complete for p in matrices):
+        if recurrent is None and any(p.complete for p in matrices) and _is_told(module, matrices):
             names = tuple(p.members["f"] for p in parts)
-            yield Sight(module, names, "a tensor a gate, in a module that says LSTM")
+            yield Sight(module, names, "a tensor a gate, in a module or by words that say LSTM")
             continue
         four = any(p.complete for p in parts)
         told = four or len(recurrent.words["f"]) > 1 if recurrent else False
@@ -133,6 +143,14 @@ def _per_gate(found: Sequence[GateNames], scene: Scene) -> Iterator[Sight]:
             why = f"a tensor a gate, {hidden} units"
             draft = Draft.of_families(module, parts, recurrent, scene.shape, hidden)
             yield Sight(module, names, why, draft if recurrent.complete else None)
+
+
+def _is_told(module: str, matrices: Sequence[GateNames]) -> bool:
+    """Whether a module says LSTM, or says cell, or all gates are called by whole words in at least
+    two weights each: of a recurrent weight in two factors none is square.
+    """
+    worded = sum(p.complete and len(p.words["f"]) > 1 for p in matrices)
+    return says_lstm(module) or (len(matrices) > 1 and (says_cell(module) or worded > 1))
 
 
 def _vector(scene: Scene, family: GateNames) -> bool:
@@ -225,43 +243,3 @@ def _gate_axis(x: tuple[int, ...], h: tuple[int, ...], said: bool) -> int | None
         if x[-axis] == rows and (times in (4, 5) or (said and times > 4 and rows % 4 == 0)):
             return axis
     return None
-
-
-def _find_claimed(
-    checkpoint: Checkpoint, scene: Scene, done: set[str], above: set[str]
-) -> Iterator[Sight]:
-    """Modules whose class or path says LSTM, in which nothing was read."""
-    inside: dict[str, list[str]] = {}
-    for name in scene.left if checkpoint.claims else ():
-        for path in paths(name):
-            inside.setdefault(path, []).append(name)
-    for path, claim in checkpoint.claims.items():
-        torchs = read_claimed_kind(claim)
-        if (torchs or read_worded_kind(claim)) == "lstm" and not _touched(path, done, above):
-            names = inside.get(path, [])
-            if names and (torchs or _recurrent_shapes(names, scene)):
-                yield Sight(path, tuple(names), f"its class is {claim.class_name}")
-    for module, inner in scene.within.items():
-        if "lstm" not in module.lower():
-            continue
-        cell = cell_of(module)
-        free = says_lstm(cell) and not _touched(cell, done, above)
-        if free and _recurrent_shapes(inner, scene):
-            yield Sight(cell, tuple(inner), "its name, and a weight of four gates against H")
-
-
-def _touched(path: str, done: set[str], above: set[str]) -> bool:
-    """Whether the module, a part of it, or one that it is part of was judged."""
-    return path in above or any(around in done for around in paths(path) if around)
-
-
-def _recurrent_shapes(names: Sequence[str], scene: Scene) -> bool:
-    """Whether there is a weight of 4H against H, and something else of 4H beside it."""
-    sizes = [scene.shape(name) for name in names]
-    for shape in sizes:
-        for axis in (0, 1) if len(shape) == 2 else ():
-            if shape[1 - axis] and shape[axis] == 4 * shape[1 - axis]:
-                # PaddlePaddle's dynamic_lstm keeps its peepholes behind the biases: 7H in all
-                wide = {shape[axis], 7 * shape[1 - axis]}
-                return sum(not wide.isdisjoint(other) for other in sizes) > 1
-    return False

@@ -66,6 +66,8 @@ A_TENSOR_A_GATE: dict[str, Tensors] = {
     "capitals": gates("cell.@_W", ["FORGET", "INPUT", "OUTPUT", "CELL"], H, IN + H) | gates("cell.@_B", ["FORGET", "INPUT", "OUTPUT", "CELL"], H),
     "the bias as a column": gates("cell.theta_@", "ifgo", H, IN + H + 1),
     "no bias at all": gates("cell.W@.weight", "ifgo", H, IN) | gates("cell.U@.weight", "ifgo", H, H),
+    "a recurrent weight in two factors": gates("enc.cell.@_x.weight", ["input", "forget", "cell", "output"], H, IN) | gates("enc.cell.@_down.weight", ["input", "forget", "cell", "output"], 3, H) | gates("enc.cell.@_up.weight", ["input", "forget", "cell", "output"], H, 3),
+    "the same by words alone": gates("net.@_x.weight", ["input", "forget", "cell", "output"], H, IN) | gates("net.@_down.weight", ["input", "forget", "cell", "output"], 3, H) | gates("net.@_up.weight", ["input", "forget", "cell", "output"], H, 3),
     "two ways": sides("fwd.W_@", "fwd.U_@", "fwd.b_@") | sides("bwd.W_@", "bwd.U_@", "bwd.b_@"),
     "parts of quaternions": QUATERNION,
 }  # fmt: skip
@@ -75,7 +77,8 @@ PAIRS = [
     ("W_x", "W_h"), ("in_proj", "rec_proj"), ("i2g", "h2g"), ("feedforward", "recurrent"), ("W", "U"),
     ("input_transform", "hidden_transform"), ("wx", "uh"), ("i_linear", "h_linear"), ("from_input", "from_hidden"),
     ("x_linear", "s_linear"), ("emb2gates", "hid2gates"), ("Wih", "Whh"), ("xgates", "hgates"), ("ff", "rec"),
-    ("input2gates", "state2gates"), ("weightIh", "weightHh"), ("w_ih", "w_mh"),
+    ("input2gates", "state2gates"), ("weightIh", "weightHh"), ("w_ih", "w_mh"), ("embed_to_gates", "state_to_gates"),
+    ("W_x", "W_m"), ("features_proj", "hidden_proj"),
 ]  # fmt: skip
 
 ONE_WEIGHT: dict[str, Tensors] = {
@@ -91,6 +94,18 @@ ONE_WEIGHT: dict[str, Tensors] = {
     "a list of parameters": {f"lstm.params.{k}": zeros(*s) for k, s in enumerate([(4 * H, IN), (4 * H, H), (4 * H,), (4 * H,)])},
     "a list of weights": {f"lstm_layer.weights.{k}": zeros(*s) for k, s in enumerate([(IN, 4 * H), (H, 4 * H), (4 * H,)])},
     "layers without words": pair("net.lstm_cell", "fc1", "fc2"),
+    "any matrix of a cell": one("encoder.cell.W", 4 * H, IN + H),
+    "any matrix of a decoder's": one("net.decoder_cell.combined", 4 * H, IN + H),
+    "any matrix of an lstm": one("lstm.concat_linear", 4 * H, IN + H),
+    "two children": {"tree_lstm.comp.weight": zeros(5 * H, 2 * H), "tree_lstm.comp.bias": zeros(5 * H)},
+    "gates_linear": one("net.core.gates_linear", 4 * H, IN + H),
+    "gate_proj_xh": one("net.core.gate_proj_xh", 4 * H, IN + H),
+    "gates without a bias": one("net.core.fused_gates", 4 * H, IN + H, bias=False),
+    "two nameless layers of a cell": pair("encoder.cell", "A", "B"),
+    "two lists of parameters": {f"net.core.{n}.{k}": zeros(*size) for k in range(4) for n, size in (("W", (IN, H)), ("R", (H, H)), ("b", (H,)))},
+    "two lists in a cell": {f"net.cell.{n}.{k}": zeros(*size) for k in range(4) for n, size in (("W", (IN, H)), ("R", (H, H)))},
+    "one vector of a cell": {"encoder.cell.weights": zeros(4 * H * (IN + H + 1))},
+    "torch's word for one vector": {"net.core.flat_weights": zeros(4 * H * (IN + H + 1))},
     "ordered neurons": {"onlstm.ih.0.weight": zeros(4 * H + 8, IN), "onlstm.hh.weight": zeros(4 * H + 8, H)},
 }  # fmt: skip
 
@@ -103,11 +118,39 @@ CONVOLUTIONS: dict[str, Tensors] = {
     | {"rnn1.conv.1.weight": zeros(4 * H), "rnn1.conv.1.bias": zeros(4 * H)},
     "two convolutions": one("cell.input_conv", 4 * H, 3, 3, 3)
     | one("cell.hidden_conv", 4 * H, H, 3, 3),
+    "many convolutions in one": one("lstm.gate_convs", 4 * H, 3 + H, 1, 1),
+    "two lists of convolutions": one("net.conv_xs", 4 * H, 3, 3, 3)
+    | one("net.conv_hs", 4 * H, H, 3, 3),
+    "in depth, then in points": one("cell.pointwise", 4 * H, 3 + H, 1, 1)
+    | {"cell.depthwise.weight": zeros(3 + H, 1, 3, 3), "cell.depthwise.bias": zeros(3 + H)},
     "in time": one("lstm.conv", 4 * H, IN + H, 3),
     "in space and time": one("cell_list.0.conv3d", 4 * H, IN + H, 3, 3, 3),
     "a convolution a gate": gates("cell.conv_@.weight", "ifco", H, 3 + H, 3, 3)
     | gates("cell.conv_@.bias", "ifco", H),
 }
+
+
+def dense(name: str, rows: int, columns: int) -> Tensors:
+    return {f"{name}.weight": zeros(rows, columns), f"{name}.bias": zeros(rows)}
+
+
+BESIDE_AN_LSTM = {
+    "in front of one": dense("pre_lstm.0", 128, 64) | dense("embed_lstm.fc1", 128, 64),
+    "behind one": dense("fc_lstm.0", 128, 64) | dense("lstm_head.0", 128, 64),
+    "of biology": dense("cell_encoder.0", 256, 96) | dense("cell_mlp", 256, 96),
+    "four layers of an rnn": {f"net.{n}.{k}": zeros(H, H) for k in range(4) for n in "WU"}
+    | {f"net.b.{k}": zeros(H) for k in range(4)},
+    "an rnn's own": dense("encoder.cell.linear", H, IN + H),
+    "two towers": dense("net.user", 4 * H, IN) | dense("net.item", 4 * H, H),
+}
+"""What has the words or the shapes, not both."""
+
+
+@pytest.mark.parametrize("name", BESIDE_AN_LSTM)
+def test_a_layer_beside_an_lstm_is_none(name: str) -> None:
+    file = audited(BESIDE_AN_LSTM[name])
+    assert (file.rows, counted(file)) == ((), [])
+
 
 FLAT = [
     "lstm._flat_weights_buffer", "flat_param_0", "lstm.flat_weights", "lstm.weights", "lstm.w", "encoder.lstm.flat",

@@ -9,6 +9,7 @@ from typing import Any
 from ...errors import MalformedFile, Skipped
 from .. import Claim
 from .gathered import Gathered, count_containers, join_path, library_of
+from .steps import computes_step
 from .tensors import add_tensor, torch_tensor
 
 # Further paths to modules that have one already: modules that share parts with each other can have
@@ -118,6 +119,8 @@ def _claim(module: Any) -> Claim:
     )
     if _computes_itself(own):
         facts["own_forward"] = 1
+    if computes_step(own):
+        facts["steps"] = 1
     return Claim(f"{own.__module__}.{own.__qualname__}", facts=facts, bases=bases)
 
 
