@@ -31,7 +31,7 @@ def envelope(value: object = None) -> Envelope:
     def locate(reference: object) -> Storage:
         return Storage(DTYPES["float32"], FLOATS)
 
-    return Envelope(value, FLOATS, locate, (), 0, (), {}, {})
+    return Envelope(value, FLOATS, locate, (), 0, (), (), {}, {})
 
 
 def call(name: str, *arguments: object, module: str = UTILS) -> Call:

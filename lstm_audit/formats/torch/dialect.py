@@ -15,7 +15,7 @@ from ...wire.pickle import Call, Global, PickledBytes
 from .. import Claim
 from .legacy import Envelope
 from .rebuild import is_load
-from .tensor_calls import is_array, is_tensor, unread
+from .tensor_calls import is_array, is_tensor, makes_values, unread
 
 # Parts of a tuple that is a key.
 MAX_PARTS = 8
@@ -77,6 +77,10 @@ def contents(envelope: Envelope) -> Contents:
     found: Contents | None = envelope.worked_out.get("contents")
     if found is None:
         found = envelope.worked_out["contents"] = _walk(envelope)
+        if envelope.effects:
+            from .effects import note_effects  # 1 ms that plain state dicts need not wait for
+
+            note_effects(envelope, found.tensors, found.skipped)
     return found
 
 
@@ -172,7 +176,7 @@ def _note_call(found: Contents, path: str, call: Call) -> None:
         found.claims[path] = claim
     name = (call.function.module, call.function.name)
     tensors = [arg for arg in call.args if type(arg) is Call and (is_tensor(arg) or is_array(arg))]
-    if is_load(call) or (tensors and name not in _TRANSPARENT):
+    if is_load(call) or (tensors and name not in _TRANSPARENT) or makes_values(path, call):
         detail = f"it is made by {show('.'.join(name))}, whose effect is not known"
         found.skipped.append(Skipped(path, "ambiguous", detail))
 

@@ -25,7 +25,8 @@ class Envelope(NamedTuple):
     """A decoded pickle and the way from its persistent ids to bytes.
 
     `chunks` is the span its chunks count from; `loads` are the calls that would load a file within
-    the file, and `opened` what was read of those, by the identity of their bytes. `worked_out`
+    the file, and `opened` what was read of those, by the identity of their bytes; `effects` those
+    that may do more than make something. `worked_out`
     keeps what follows from the value alone, by name: files with one pickle share it.
     """
 
@@ -35,6 +36,7 @@ class Envelope(NamedTuple):
     globals: tuple[Global, ...]
     trailing: int
     loads: tuple[Call, ...]
+    effects: tuple[Call, ...]
     opened: dict[int, Any]
     worked_out: dict[str, Any]
 
@@ -45,7 +47,8 @@ def envelope(
     """The envelope of one pickle in `span`."""
     trailing = span.size - decoded.end
     kept = {} if worked_out is None else worked_out
-    return Envelope(decoded.value, span, locate, decoded.globals, trailing, decoded.loads, {}, kept)
+    value, named, _, loads, effects, _ = decoded
+    return Envelope(value, span, locate, named, trailing, loads, effects, {}, kept)
 
 
 def is_legacy(span: Span) -> bool:
@@ -82,6 +85,7 @@ def open_legacy(span: Span) -> Envelope:
         globals=tuple(named for pickle in pickles for named in pickle.globals),
         trailing=span.size - end,
         loads=tuple(call for pickle in pickles for call in pickle.loads),
+        effects=body.effects,
         opened={},
         worked_out={},
     )

@@ -81,6 +81,7 @@ def open_tar(span: Span) -> Envelope:
         globals=tuple(dict.fromkeys(named for one in read for named in one.globals)),
         trailing=root.size - decoded.end,
         loads=tuple(call for one in read for call in one.loads),
+        effects=decoded.effects,
         opened={},
         worked_out={},
     )

@@ -6,6 +6,7 @@ ways gets a reason and no numbers.
 Source: torch/_utils.py, torch/_tensor.py, numpy/_core/src/multiarray/methods.c array_reduce.
 """
 
+import re
 from collections.abc import Iterator
 
 from ...errors import MalformedFile
@@ -22,7 +23,7 @@ DEVICE_COPIES = {
 _WITH_STATE = (_UTILS, "_rebuild_parameter_with_state")
 _PARAMETERS = {("torch.nn.parameter", "Parameter"), ("torch.nn.parameter", "Buffer")}
 _WRAPPERS = {(_UTILS, "_rebuild_parameter"), _WITH_STATE} | _PARAMETERS | DEVICE_COPIES
-_SUBCLASS = {("torch._tensor", "_rebuild_from_type_v2"), ("torch.tensor", "_rebuild_from_type_v2")}
+SUBCLASS = {("torch._tensor", "_rebuild_from_type_v2"), ("torch.tensor", "_rebuild_from_type_v2")}
 STRIDED = {
     (_UTILS, name) for name in ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_tensor_v3")
 }
@@ -44,7 +45,7 @@ _UNREAD = {
         "a meta tensor: the file holds its shape only",
     ),
 }
-_TENSORS = _WRAPPERS | STRIDED | _SUBCLASS | {QUANTIZED} | set(_UNREAD)
+_TENSORS = _WRAPPERS | STRIDED | SUBCLASS | {QUANTIZED} | set(_UNREAD)
 _CLASSES = {"Tensor", "_TensorBase", "tensor", "as_tensor", "from_numpy", "asarray"}
 ARRAYS = {
     (module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -59,6 +60,24 @@ _NDARRAY = ("numpy", "ndarray")
 # Attributes that a tensor's state may name and that would change its values; so might any name with
 # two underscores. (tests/formats/test_torch_truth.py asks torch for them.)
 _TOUCHING = frozenset({"data", "real", "imag"})
+
+# Modules whose functions make tensors or arrays, and what in them makes none.
+_LIBRARIES = frozenset(
+    ["torch", "torch._C._VariableFunctions", "torch.functional", "numpy", "jax.numpy"]
+    + [f"numpy.{core}.{part}" for core in ("core", "_core") for part in ("multiarray", "numeric")]
+)
+_NO_VALUES = frozenset(
+    ["device", "dtype", "layout", "memory_format", "scalar", "finfo", "iinfo", "ufunc"]
+    + ["bool_", "str_", "bytes_", "void", "datetime64", "timedelta64", "longdouble", "half"]
+    + [f"{kind}{bits}" for kind in ("int", "uint", "float", "complex") for bits in (8, 16, 32, 64)]
+    + ["complex128", "float128", "poly1d", "single", "double", "intc", "longlong"]
+)
+_CONTAINERS = ("collections", "builtins", "__builtin__")
+
+# What the tensors of a recurrent layer are called.
+_VALUES = re.compile(
+    r"(?:recurrent_)?(?:bias|weight|kernel)(?:_[ihr]h|_hr)?(?:_l\d+)?(?:_reverse)?"
+)
 
 DTENSOR = (
     "a DTensor, of which each rank's file holds a part; gather it by full_tensor() before "
@@ -90,6 +109,24 @@ def is_array(call: Call) -> bool:
     return call.function in ARRAYS or call.function in _JAX
 
 
+# Functions of torch and numpy that make tensors or arrays are many (`torch.full`,
+# `numpy.frombuffer`, `numpy.ndarray` over a buffer), and no pickler writes them; those that make
+# something else are few. Of other modules nothing is known: there the name decides at which the
+# value stands.
+def makes_values(path: str, call: Call) -> bool:
+    """Whether a call that is not known may make the values that belong at `path`: without them an
+    LSTM would seem to lack a bias, or half of one.
+    """
+    if not call.args and call.state is None:
+        return False
+    module, name = call.function
+    if module in _LIBRARIES:
+        return name not in _NO_VALUES and (name[:1].islower() or name.startswith("_"))
+    if module in _CONTAINERS or (type(call.state) is dict and "_parameters" in call.state):
+        return False
+    return _VALUES.fullmatch(path.rpartition(".")[2]) is not None
+
+
 # The first test is the usual tensor of the usual file, some hundred times a file: nothing was set
 # on it and no metadata stands there.
 def unread(call: Call) -> tuple[str, str] | None:
@@ -100,7 +137,7 @@ def unread(call: Call) -> tuple[str, str] | None:
     if untouched and call.function in STRIDED and len(call.args) <= 6:
         return None  # nearly all
     for layer in unwrap_calls(call):
-        if layer.function in _SUBCLASS and _is_distributed(layer):
+        if layer.function in SUBCLASS and _is_distributed(layer):
             return "missing-data", DTENSOR
         if layer.function in _UNREAD:
             return _UNREAD[layer.function]
@@ -147,7 +184,7 @@ def _inner(call: Call) -> Call | None:
         inner = _set_by_state(call)
     elif function in _WRAPPERS and args:
         inner = args[0]
-    elif function in _SUBCLASS and _is_nested(args):
+    elif function in SUBCLASS and _is_nested(args):
         inner = Call(args[0], args[2])
     elif function in _JAX:
         inner = _of_jax(args)
@@ -192,8 +229,8 @@ def find_trouble(call: Call) -> str | None:
         return ALTERED
     if call.state is not None and call.args:
         return ALTERED
-    if call.function == _WITH_STATE or call.function in _SUBCLASS:
-        return None if _is_harmless(call.args[3:4]) else ALTERED
+    if call.function == _WITH_STATE or call.function in SUBCLASS:
+        return None if state_is_harmless(call) else ALTERED
     if call.function in STRIDED:
         at = METADATA_AT[call.function.name]
         more = call.args[at:]
@@ -208,6 +245,11 @@ def _trouble_of_array(call: Call) -> str | None:
     if call.args and call.args[0] != _NDARRAY:
         return "it is a subclass of numpy's array"
     return None
+
+
+def state_is_harmless(call: Call) -> bool:
+    """Whether the state that (..., ..., ..., state) sets on a tensor leaves its values alone."""
+    return _is_harmless(call.args[3:4])
 
 
 # torch sets a subclass's state by `setattr` for each name. Names like `data`, or any with two

@@ -6,7 +6,7 @@ Promise: what stands there becomes a `Global`, a `Call` or a `Persistent`; nothi
 
 from typing import Any
 
-from .state import OpcodeError, PickleMachine, opcode
+from .state import OpcodeError, PickleMachine, note_change, opcode
 from .values import JOBLIB_ARRAYS, Call, Global, Persistent, PickledBytes
 from .window import ShortWindowError
 
@@ -64,6 +64,13 @@ def _stack_global(m: PickleMachine, at: int) -> int:
 
 _CALL = Global("operator", "call")
 
+# What nearly every call of a real file is; these make a tensor, and leave their arguments as they
+# are (torch/_utils.py).
+_MAKERS = frozenset(
+    ("torch._utils", f"_rebuild_{name}")
+    for name in ("tensor", "tensor_v2", "tensor_v3", "parameter", "parameter_with_state")
+)
+
 
 # A call with arguments is by far the commonest (every tensor is one), so the two usual forms are
 # told apart here without the checks of the general one.
@@ -78,13 +85,26 @@ def _reduce(m: PickleMachine, at: int) -> int:
     args, function = m.stack.pop(), m.stack[-1]
     if type(args) is tuple and type(function) is Global:
         m.stack[-1] = call = Call(function, args)
-        if function is m.watched:
-            m.loads.append(call)
+        if args and function is not m.maker:
+            _note(m, call)
     elif type(args) is tuple and type(function) is Call:
-        m.stack[-1] = Call(_CALL, (function, *args))
+        m.stack[-1] = call = Call(_CALL, (function, *args))
+        m.effects.append(call)
     else:
         return _call(m, at, function, args)
     return at
+
+
+# A function may change what it is given, and its result may be thrown away at once: then nothing of
+# the value shows that it was called. NEWOBJ calls a class alone, whose __new__ makes something.
+def _note(m: PickleMachine, call: Call) -> None:
+    """Remember a call by a function that is not known to make a tensor and no more."""
+    if call.function in _MAKERS:
+        m.maker = call.function
+        return
+    m.effects.append(call)
+    if call.function is m.watched:
+        m.loads.append(call)
 
 
 @opcode(0x81)
@@ -128,6 +148,7 @@ def _build(m: PickleMachine, at: int) -> int:
         if target.function in JOBLIB_ARRAYS:
             return _array_behind(m, at, target, state)
         target.state = state
+        note_change(m, target)
     elif type(target) is not dict:
         raise OpcodeError(f"a {type(target).__name__} is given a state")
     m.stack.pop()

@@ -6,7 +6,7 @@ Promise: no key is hashed or compared whose hash or comparison is dearer than it
 
 from typing import Any
 
-from .state import OpcodeError, PickleMachine, opcode, since_mark
+from .state import OpcodeError, PickleMachine, note_change, opcode, since_mark
 from .values import Call, Global, Opaque, PickledBytes
 
 # characters; two equal 15 MB keys that take turns would be compared in full a million times
@@ -57,22 +57,24 @@ def _list(m: PickleMachine, at: int) -> int:
 @opcode(0x61)
 def _append(m: PickleMachine, at: int) -> int:
     value = m.stack.pop()
-    return _extend(m.stack[-1], [value], at)
+    return _extend(m, m.stack[-1], [value], at)
 
 
 @opcode(0x65)
 def _appends(m: PickleMachine, at: int) -> int:
     values = since_mark(m)
-    return _extend(m.stack[-1], values, at)
+    return _extend(m, m.stack[-1], values, at)
 
 
 # A list subclass or a set arrives as a `Call` that is extended afterwards, exactly as pickle would
 # call `append` on it; the values are kept beside the call for whoever knows the class.
-def _extend(target: Any, values: list[Any], at: int) -> int:
+def _extend(m: PickleMachine, target: Any, values: list[Any], at: int) -> int:
     if type(target) is list:
         target.extend(values)
     elif type(target) is Call:
-        target.extended = target.extended or []
+        if target.extended is None:
+            target.extended = []
+            note_change(m, target)
         target.extended.extend(values)
     else:
         raise OpcodeError(f"values are appended to a {type(target).__name__}")
@@ -98,7 +100,7 @@ def _additems(m: PickleMachine, at: int) -> int:
     values, target = since_mark(m), m.stack[-1]
     if type(target) is not Call:
         raise OpcodeError(f"values are added to a {type(target).__name__}")
-    return _extend(target, values, at)
+    return _extend(m, target, values, at)
 
 
 # Sets are recorded as calls with what they would hold, not built: building one would hash every
@@ -107,7 +109,7 @@ def _additems(m: PickleMachine, at: int) -> int:
 def _frozenset(m: PickleMachine, at: int) -> int:
     values = since_mark(m)
     m.stack.append(Call(_FROZENSET, ()))
-    return _extend(m.stack[-1], values, at)
+    return _extend(m, m.stack[-1], values, at)
 
 
 @opcode(0x7D)
@@ -143,7 +145,9 @@ def _set_items(m: PickleMachine, flat: list[Any], at: int) -> int:
         for key, value in zip(alternating, alternating, strict=True):
             target[_key(m, key)] = value
     elif type(target) is Call:
-        target.items = target.items or []
+        if target.items is None:
+            target.items = []
+            note_change(m, target)
         target.items.extend(zip(alternating, alternating, strict=True))
     else:
         raise OpcodeError(f"items are set on a {type(target).__name__}")

@@ -154,7 +154,8 @@ def _finish(m: PickleMachine, at: int) -> Decoded:
     pay(m, at + 1)
     m.span.budget.step(m.sets, "a pickle")
     named, referred = tuple(m.globals.values()), tuple(m.persistents)
-    return Decoded(m.stack.pop(), named, referred, tuple(m.loads), m.base + at + 1)
+    loads, effects = tuple(m.loads), tuple(m.effects)
+    return Decoded(m.stack.pop(), named, referred, loads, effects, m.base + at + 1)
 
 
 # The opcodes of control and of the memo follow; the others stand in the three files beside this, in

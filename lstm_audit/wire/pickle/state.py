@@ -29,11 +29,13 @@ class PickleMachine(Window):
     """The stack and the memo, on top of the window.
 
     `watched` is `torch.storage._load_from_bytes` once it is mentioned, `loads` the calls of it.
+    `effects` are the calls that may do more than make something, `maker` the function that was last
+    found to do no more.
     """
 
     __slots__ = (
-        "globals", "loads", "marks", "memo", "persistents", "resolve", "sets", "stack",
-        "tuple_keys", "watched",
+        "effects", "globals", "loads", "maker", "marks", "memo", "persistents", "resolve", "sets",
+        "stack", "tuple_keys", "watched",
     )  # fmt: skip
 
     def __init__(self, span: Span, start: int, window: int | None) -> None:
@@ -44,6 +46,8 @@ class PickleMachine(Window):
         self.globals: dict[tuple[str, str], Global] = {}
         self.persistents: list[Persistent] = []
         self.loads: list[Call] = []
+        self.effects: list[Call] = []
+        self.maker: Global | None = None
         self.watched: Global | None = None
         self.resolve: Callable[[Any], Any] | None = None
         self.tuple_keys = self.sets = 0
@@ -115,3 +119,11 @@ def read_payload(m: PickleMachine, at: int, size: int) -> bytes:
             raise OpcodeError(f"{size} bytes are claimed, and {m.reach - at} are left", "truncated")
         raise ShortWindowError(9 + size)  # the opcode and the widest length precede the payload
     return m.data[at : at + size]
+
+
+def note_change(m: PickleMachine, target: Call) -> None:
+    """Remember a call into whose result something is put: it may be an object that another call
+    has given too. A container of the standard library is always a new one.
+    """
+    if target.function.module != "collections":
+        m.effects.append(target)

@@ -85,11 +85,13 @@ class Opaque:
 
 class Decoded(NamedTuple):
     """A pickle's value, the globals and the persistent ids it mentions, in order, the calls that
-    would load a whole file out of bytes, and the place behind its STOP.
+    would load a whole file out of bytes, those that may do more than make something, and the place
+    behind its STOP.
     """
 
     value: Any
     globals: tuple[Global, ...]
     persistents: tuple[Persistent, ...]
     loads: tuple[Call, ...]
+    effects: tuple[Call, ...]
     end: int
