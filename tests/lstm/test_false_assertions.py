@@ -529,6 +529,125 @@ def test_adamax_with_l2_leaves_no_linspace_behind():
         assert init.scheme != "linspace", init
 
 
+Draw = Callable[[], float]
+
+
+def moved(
+    die: random.Random, size: int, gates: Sequence[tuple[Draw, Draw]]
+) -> tuple[Blocks, Blocks]:
+    """Both halves, each value drawn by its law, after steps that were the same for both."""
+    ih, hh = [], []
+    for one, two in gates:
+        steps = [die.gauss(0, 0.2) for _ in range(size)]
+        ih.append([float32(one() + step) for step in steps])
+        hh.append([float32(two() + step) for step in steps])
+    return ih, hh
+
+
+def uniform(die: random.Random, reach: float) -> Draw:
+    """Draws from ±reach."""
+    return lambda: die.uniform(-reach, reach)
+
+
+def plus(value: float, draw: Draw) -> Draw:
+    """Draws about a number."""
+    return lambda: value + draw()
+
+
+def zero() -> float:
+    return 0.0
+
+
+def about(die: random.Random, size: int, value: float, std: float) -> tuple[Blocks, Blocks]:
+    """The forget gate of bias_ih from a normal law about a number, of bias_hh 0; the rest drawn."""
+    both = (uniform(die, size**-0.5),) * 2
+    return moved(die, size, (both, (lambda: die.gauss(value, std), zero), both, both))
+
+
+@pytest.mark.parametrize("size", [12, 16, 24, 32])
+@pytest.mark.parametrize(("value", "layers"), [(1.0, 1), (3.0, 1), (1.0, 3), (2.0, 6)])
+def test_a_normal_draw_about_a_number_is_no_half_that_was_set(size, value, layers):
+    """N(1, .1): at H = 33 as wide as one draw of torch. One layer may pass; a module does not."""
+    named = 0
+    for seed in range(60 // layers):
+        die = random.Random(f"{seed} {size}")
+        std = die.choice((0.1, 0.9 / math.sqrt(3 * size)))
+        biases = [(*about(die, size, value, std), "float32") for _ in range(layers)]
+        inits = identify_together(biases)
+        named += sum(family(init) == "one-sided" for init in inits)
+        assert not [init for init in inits if init.confidence in ("high", "certain")]
+    assert named <= ({16: 15}.get(size, 12) if layers == 1 else 7)
+
+
+@pytest.mark.parametrize("size", [24, 32, 40])
+def test_one_layer_that_spans_two_draws_speaks_for_those_beside_it(size):
+    """`bias_hh[f] += 3` in two layers; L2 inside Adam has shrunk the draws of one of them."""
+    for seed in range(8):
+        die, biases = random.Random(seed), []
+        for narrow in (1.0, 0.45):
+            draw, slight = uniform(die, size**-0.5), uniform(die, narrow * size**-0.5)
+            gates = [(draw, draw), (slight, plus(3.0, slight)), (draw, draw), (draw, draw)]
+            biases.append((*moved(die, size, gates), "float32"))
+        assert "one-sided" not in {family(init) for init in identify_together(biases)}
+
+
+@pytest.mark.parametrize("size", [8, 12, 16, 32])
+@pytest.mark.parametrize("value", [0.5, 1.0, 2.0])
+def test_a_number_added_to_a_whole_half_is_not_all_ones(size, value):
+    """`bias_ih += 1`: all four gates lie about it, by two draws and not by one."""
+    named = few = 0
+    for seed in range(40):
+        die = random.Random(f"{seed} {size} {value}")
+        draw = uniform(die, size**-0.5)
+        init = identify(*moved(die, size, [(plus(value, draw), draw)] * 4), "float32")
+        named += init.scheme == "all-ones"
+        few += "may look the same" in init.evidence
+    assert named <= {8: 8, 12: 3}.get(size, 0)
+    assert few == (named if size < 12 else 0)
+
+
+def test_filled_halves_of_few_units_are_all_ones():
+    """1 in all of one half is far off even where k is .5."""
+    for size in (4, 6, 8):
+        found = []
+        for seed in range(20):
+            die = random.Random(seed)
+            bias = moved(die, size, [(plus(1.0, zero), uniform(die, size**-0.5))] * 4)
+            found.append(identify(*bias, "float32").scheme)
+        assert found.count("all-ones") >= 16, found
+        assert set(found) <= {"all-ones", "unknown"}
+
+
+def test_a_default_is_no_proof_beside_layers_that_do_not_look_drawn():
+    """Two of four layers of 12 units pass for torch's draws, the others for nothing."""
+    size, named = 12, 0
+    for seed in range(12):
+        die, biases = random.Random(seed), []
+        for width in (1.0, 0.3, 1.0, 0.3):
+            draw, less = uniform(die, size**-0.5), uniform(die, width * size**-0.5)
+            gates = [(draw, draw), (less, less), (draw, draw), (draw, draw)]
+            biases.append((*moved(die, size, gates), "float32"))
+        named += [init.scheme for init in identify_together(biases)].count("pytorch-default")
+    assert named <= 4
+
+
+@pytest.mark.parametrize("size", [4, 5, 6, 7])
+def test_coupled_gates_of_few_units_are_chrono_and_a_uniform_gate_is_not(size):
+    """b_i = −b_f to the bit; a uniform gate's biases end at ln(H − 1)."""
+    found = {"chrono": [], "uniform": []}
+    for seed in range(40):
+        die = random.Random(f"{seed} {size}")
+        times = [math.log(die.uniform(1, 783)) for _ in range(size)]
+        even = [math.log(u / (1 - u)) for u in (die.uniform(1 / size, 1 - 1 / size) for _ in times)]
+        for what, values in (("chrono", times), ("uniform", even)):
+            forget, into, draw = iter(values), iter([-v for v in values]), uniform(die, 0.5)
+            pairs = [(into.__next__, zero), (forget.__next__, zero), (draw, draw), (draw, draw)]
+            found[what].append(identify(*moved(die, size, pairs), "float32").scheme)
+    assert found["chrono"].count("chrono") >= 32
+    assert set(found["chrono"]) <= {"chrono", "unknown"}
+    assert "chrono" not in found["uniform"]
+
+
 # --- every kind that was once asserted falsely, and the tests that hold it ------------------------
 
 KINDS = {
@@ -562,6 +681,14 @@ KINDS = {
          "a_decayed_half_is_restored_or_left_without_a_number"],
     "normal draws as wide: `pytorch-default`": ["normal_draws_as_wide_are_seldom_the_default"],
     "a normal draw about a number: `chrono`": ["a_normal_draw_about_a_number_is_no_chrono"],
+    "a normal draw about a number: `one-sided`":
+        ["a_normal_draw_about_a_number_is_no_half_that_was_set"],
+    "a number added to one half of two layers: `one-sided`":
+        ["one_layer_that_spans_two_draws_speaks_for_those_beside_it"],
+    "a number added to a whole half: `all-ones`":
+        ["a_number_added_to_a_whole_half_is_not_all_ones"],
+    "two layers of four by chance: `pytorch-default`":
+        ["a_default_is_no_proof_beside_layers_that_do_not_look_drawn"],
 }  # fmt: skip
 
 

@@ -64,6 +64,13 @@ def flat_odds(gap: Gap, reach: float) -> float:
     return -math.fsum(math.log(max(1 - abs(v - middle) / (2 * reach), 1e-3)) for v in gap.d)
 
 
+def normal_odds(gap: Gap, reach: float) -> float:
+    """Log odds of one draw from ±reach about the gap's middle, against the best normal law."""
+    n, top = len(gap.d), max(gap.d) - min(gap.d)
+    wide = max(2 * reach, top * (n + 1) / n)
+    return n * (0.5 + math.log(gap.std * math.sqrt(2 * math.pi)) - math.log(wide))
+
+
 def chrono_odds(values: Sequence[float]) -> float:
     """Log odds of ln U(1, T−1), T fitted, against the best normal law or the best uniform one.
 

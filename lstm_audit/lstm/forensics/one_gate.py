@@ -13,7 +13,7 @@ from .bias import F, G, I, O
 from .decay import Factor, exact_number, nearest_written, number_set, scale_of, shape, worth
 from .odds import ONE_DRAW, flat_odds, uniform_odds
 from .schemes import GATES, Init, round_figures
-from .trace import Gap, Trace, is_equal, rounding_is_small
+from .trace import FEW, Gap, Trace, is_equal, rounding_is_small
 
 Step = Callable[[Trace, Factor | None], Init | None]
 
@@ -189,15 +189,22 @@ def _all_shifted(trace: Trace, _: Factor | None) -> Init | None:
         return None
     mean = math.fsum(gap.mean for gap in trace.gaps) / 4
     spread = math.sqrt(math.fsum(gap.std**2 for gap in trace.gaps) / 4)
-    centred = [v - gap.mean for gap in trace.gaps for v in gap.d]
-    scale = spread / (bound / math.sqrt(3))
     alike = all(abs(gap.mean - mean) <= 4.5 * spread / math.sqrt(size) for gap in trace.gaps)
-    if not (alike and abs(mean) > 2.5 * bound and scale <= 1 + 2 / math.sqrt(4 * size)):
+    # Four gates of two default draws have a mean of 1.2k by chance in 6σ at H = 4; one draw is
+    # wider than ±k by its standard deviation in 3σ.
+    scale = spread / (bound / math.sqrt(3))
+    narrow = scale <= 1 + 1.34 / math.sqrt(4 * size)
+    if not (alike and narrow and abs(mean) > 1.2 * bound):
         return None
-    reach = bound * min(scale, 1)
-    if max(map(abs, centred)) > 1.7 * bound or laws.ks(centred, laws.uniform(-reach, reach)) > 1.63:
+    values = [v for gap in trace.gaps for v in gap.d]
+    middle, reach = (max(values) + min(values)) / 2, bound * min(scale, 1)
+    if laws.ks(values, laws.uniform(mean - reach, mean + reach)) > laws.KS:
         return None
+    if uniform_odds([gap._replace(d=[v - middle for v in gap.d]) for gap in trace.gaps]) < 1:
+        return None  # rather two draws: a number was added to every gate
     evidence = f"the halves of every gate differ by {round_figures(mean)} and one uniform draw"
+    if 4 * size < 2 * FEW:
+        evidence += "; of so few units, a number added to every gate may look the same"
     return trace.init("all-ones", abs(mean), "medium", evidence)
 
 

@@ -11,14 +11,14 @@ import math
 from collections.abc import Sequence
 
 from . import laws
-from .bias import F, G, I, O
-from .decay import nearest_written, scale_of
+from .bias import F
 from .forget_chrono import name_chronos
-from .odds import flat_odds, rivals
+from .odds import rivals
 from .one_gate import are_even
-from .schemes import Init, family, name_no_law
-from .trace import FEW, TRIANGLE, Trace
-from .vetoes import is_lifted, sign
+from .schemes import Init, name_no_law
+from .shifts import doubt_shifts, name_shifts
+from .trace import TRIANGLE, Trace
+from .vetoes import is_lifted
 
 FEWEST = 48  # gaps, in units of their bound, whose law can be told
 
@@ -27,14 +27,11 @@ FEWEST = 48  # gaps, in units of their bound, whose law can be told
 # 64 2 %; of normal ones as wide 15 %, 7 % and 1 % reach it.
 LEAST_ODDS, SURE_ODDS = 1.0, 2.0
 
-# The same of one draw against two, for layers too small to be asked alone.
-SHIFT_ODDS = 3.5
-
 
 def pool(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
     """Name what the layers together show; a trace is None where none was needed."""
-    named = _name_shifts(traces, _name_defaults(traces, name_chronos(traces, inits)))
-    return _doubt_defaults(traces, _doubt_shifts(traces, named))
+    named = name_shifts(traces, _name_defaults(traces, name_chronos(traces, inits)))
+    return _doubt_defaults(traces, doubt_shifts(traces, named))
 
 
 def _name_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
@@ -69,33 +66,39 @@ def _doubt_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> li
     """Take the name of the defaults away, or a grade, where a normal law explains them as well; the
     layers that were left without a name for that reason count too.
     """
-    if not any(
-        trace and init.scheme == "pytorch-default"
-        for trace, init in zip(traces, inits, strict=True)
-    ):
+    pairs = [(trace, init) for trace, init in zip(traces, inits, strict=True) if trace]
+    named = [trace for trace, init in pairs if init.scheme == "pytorch-default"]
+    if not named:
         return list(inits)
-    meant = [
-        trace
-        for trace, init in zip(traces, inits, strict=True)
-        if trace
-        and (init.scheme == "pytorch-default" or (init.scheme == "unknown" and _is_as_wide(trace)))
-    ]
+    loose = [trace for trace, init in pairs if init.scheme == "unknown" and _are_about_0(trace)]
+    meant = [*named, *filter(_is_as_wide, loose)]
     _, normal = rivals([v for trace in meant for v in _in_units(trace)], 1.0)
-    if normal >= SURE_ODDS:
+    chance = len(loose) >= len(named)
+    if normal >= SURE_ODDS and not chance:
         return list(inits)
     return [
-        _doubt(init, normal) if trace and init.scheme == "pytorch-default" else init
+        _doubt(init, normal, chance) if trace and init.scheme == "pytorch-default" else init
         for trace, init in zip(traces, inits, strict=True)
     ]
+
+
+def _are_about_0(trace: Trace) -> bool:
+    """Whether all gaps are spread about 0: nothing was set in one half alone."""
+    return trace.word == "RRRR" and all(gap.is_centred() for gap in trace.gaps)
 
 
 def _is_as_wide(trace: Trace) -> bool:
-    """Whether all gaps lie about 0, about as far spread as a default's; some may lie beyond."""
-    centred = trace.word == "RRRR" and all(gap.is_centred() for gap in trace.gaps)
-    return centred and 0.8 <= _scale(_in_units(trace)) <= 1.25
+    """Whether the gaps are about as far spread as a default's; some may lie beyond."""
+    return 0.8 <= _scale(_in_units(trace)) <= 1.25
 
 
-def _doubt(init: Init, normal: float) -> Init:
+# One loop drew all layers by one law. Where half of them do not look like it or more, those that do
+# are no proof.
+def _doubt(init: Init, normal: float, chance: bool) -> Init:
+    if chance and init.confidence == "medium":
+        return name_no_law(f"perhaps {init.scheme}, but the layers beside it do not look drawn so")
+    if normal >= SURE_ODDS:
+        return init
     if normal >= LEAST_ODDS:
         return init._replace(confidence="medium")
     return name_no_law(
@@ -103,78 +106,10 @@ def _doubt(init: Init, normal: float) -> Init:
     )
 
 
-# So few units of one draw look like a difference of two now and then; those of several layers, into
-# which the same loop wrote, do not.
-def _name_shifts(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
-    """The layers whose forget halves differ by a number and, all together, by one draw."""
-    loose = [
-        trace
-        for trace, init in zip(traces, inits, strict=True)
-        if trace and init.scheme == "unknown" and _is_shifted(trace)
-    ]
-    gaps = [trace.gaps[F] for trace in loose]
-    alike = len({gap.mean > 0 for gap in gaps}) == 1
-    odds = math.fsum(flat_odds(trace.gaps[F], trace.bias.bound) for trace in loose)
-    if len(loose) < 2 or not alike or odds < SHIFT_ODDS:
-        return list(inits)
-    value = _common_number(loose)
-    return [
-        sign(trace, trace.one_sided(value, "medium"))
-        if trace and any(trace is other for other in loose)
-        else init
-        for trace, init in zip(traces, inits, strict=True)
-    ]
-
-
-# What one loop wrote into one layer it wrote into the next: here a number that was added to a drawn
-# half.
-def _doubt_shifts(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
-    """Take one-sided away from a small layer beside one whose forget halves lie as far off and
-    differ by more than one draw.
-    """
-    wide = [trace.gaps[F].mean for trace in traces if trace and _spans_two_draws(trace)]
-    return [
-        name_no_law("a layer beside it shows a number that was added to a drawn half")
-        if trace and family(init) == "one-sided" and trace.bias.size < FEW
-        and any(abs(trace.gaps[F].mean - mean) <= trace.bias.bound for mean in wide)
-        else init
-        for trace, init in zip(traces, inits, strict=True)
-    ]  # fmt: skip
-
-
-def _spans_two_draws(trace: Trace) -> bool:
-    """Whether the forget gap lies off zero and reaches over more than 2k."""
-    gap, bound = trace.gaps[F], trace.bias.bound
-    far = trace.word == "RRRR" and abs(gap.mean) > 2.2 * bound and gap.std < bound
-    return far and max(gap.d) - min(gap.d) > 2 * bound * 1.01
-
-
-def _is_shifted(trace: Trace) -> bool:
-    """Whether the forget gap lies further off than two draws can and is no wider than one, beside
-    gates in which nothing was set and nothing decayed.
-    """
-    bound, gap = trace.bias.bound, trace.gaps[F]
-    rest = [trace.gaps[g] for g in (I, G, O)]
-    if trace.word != "RRRR" or trace.bias.size < 8:
-        return False
-    if not all(other.is_centred() for other in rest):
-        return False
-    narrow = max(gap.d) - min(gap.d) <= 2 * bound * 1.001 and gap.unit(bound) >= 0.4
-    far = abs(gap.mean) > 2.2 * bound and gap.one_sign()
-    return narrow and far and are_even(rest, bound) and scale_of(rest, bound).is_whole()
-
-
-def _common_number(traces: Sequence[Trace]) -> float | None:
-    """The number that people write nearest to the mean of all layers, within 2.5 of its errors."""
-    values = [abs(v) for trace in traces for v in trace.gaps[F].d]
-    bound = max(trace.bias.bound for trace in traces)
-    return nearest_written(laws.mean(values), bound / math.sqrt(3 * len(values)))
-
-
 def _is_plain(trace: Trace) -> bool:
     """Whether all four gaps look drawn, nothing was zeroed, and nothing added to both halves."""
     bound = trace.bias.bound
-    if trace.word != "RRRR" or not all(g.is_centred() for g in trace.gaps):
+    if not _are_about_0(trace):
         return False
     zeroed = max(map(abs, trace.gaps[F].d)) <= bound * 1.0001  # no wider than one draw
     return not zeroed and are_even(trace.gaps, bound) and not is_lifted(trace)

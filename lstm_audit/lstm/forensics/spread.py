@@ -14,6 +14,8 @@ from .trace import Trace, fit, half_set, is_equal
 
 LINK = 0.97  # of the correlation of two gates that were coupled
 
+COUPLED = "the forget halves differ by draws of one sign, the input halves by the same negated"
+
 
 def _linspace(trace: Trace) -> Init | None:
     gap, rest = trace.gaps[F], trace.word[I] + trace.word[G:]
@@ -56,15 +58,14 @@ def _find_coupled(trace: Trace) -> Init | None:
         return _nearly_coupled(trace)
     if trace.bias.size < 8 and (answer := _nearly_coupled(trace)):
         return answer
+    if f.one_sign() and 4 <= trace.bias.size < 8 and _is_beyond_gates(trace):
+        return trace.init("chrono", None, "medium", f"{COUPLED} ({half_set(f.mean)})")
     if not f.one_sign() or trace.bias.size < 8:
         return name_no_law(
             "b_i = −b_f with both signs: the uniform gate, or chrono drawn twice", confidence="high"
         )
     distance, steps = laws.log_uniform([abs(x) for x in f.d])
-    evidence = (
-        "the forget halves differ by draws of one sign, the input halves by the same negated "
-        f"({half_set(f.mean)})"
-    )
+    evidence = f"{COUPLED} ({half_set(f.mean)})"
     if distance <= laws.KS:
         return trace.init("chrono", steps, "high", evidence)
     return trace.init("chrono", None, "medium", evidence)
@@ -81,8 +82,7 @@ def _nearly_coupled(trace: Trace) -> Init | None:
     opposite = i.one_sign() and f.one_sign() and i.mean * f.mean < 0
     if size < 6 or not opposite or abs(i.mean + f.mean) > 0.1 * abs(f.mean):
         return None
-    values = [abs(x) for x in f.d]
-    if max(values) <= max(8 * trace.bias.bound, 1.5 + math.log(size)):
+    if max(map(abs, f.d)) <= 8 * trace.bias.bound or not _is_beyond_gates(trace):
         return None
     product = math.fsum((a - i.mean) * (b - f.mean) for a, b in zip(i.d, f.d, strict=True)) / size
     if product > -LINK * i.std * f.std or min(i.std, f.std) < 0.1:
@@ -92,6 +92,11 @@ def _nearly_coupled(trace: Trace) -> Init | None:
         f"unit ({half_set(f.mean)})"
     )
     return trace.init("chrono", None, "medium", evidence)
+
+
+def _is_beyond_gates(trace: Trace) -> bool:
+    """Whether the forget halves differ by more than a uniform gate's biases may."""
+    return max(map(abs, trace.gaps[F].d)) > 1.5 + math.log(trace.bias.size)
 
 
 def _twin_chrono(trace: Trace) -> Init | None:
