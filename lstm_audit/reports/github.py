@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from ..facts import SEVERITIES, Audit, FileAudit, FileError, Finding
 from . import Look, report
 from .listings import group_findings
-from .remedies import commands, remedy
+from .remedies import commands_for, remedy
 from .words import escape, relative, say_count, show_place
 
 SHOWN = 10
@@ -53,19 +53,15 @@ def _unreadable(errors: Sequence[FileError], look: Look) -> Iterator[Said]:
 
 def _findings(files: Sequence[FileAudit], look: Look) -> Iterator[Said]:
     """One annotation for what a rule says in a file, with the range of its numbers."""
-    found = [
-        (group, [row.lstm for row in file.rows])
-        for file in files
-        for group in group_findings(file.findings)
-    ]
-    for group, lstms in sorted(found, key=lambda one: one[0].code):
+    found = [(group, audited) for audited in files for group in group_findings(audited.findings)]
+    for group, audited in sorted(found, key=lambda one: one[0].code):
         path = group.findings[0].path
         names = list(filter(None, map(show_place, group.findings)))
         more = len(names) - NAMED
         where = ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
         texts = [f"{where}: {group.message}" if where else group.message]
         file = relative(path, look.root) or path
-        texts += map(remedy, commands(file, (f.fix for f in group.findings), lstms))
+        texts += map(remedy, commands_for(audited, group.findings, file))
         title = f"lstm-audit ({group.code})"
         yield group.severity, _line(group.severity, title, path, texts, look, group.findings[0])
 

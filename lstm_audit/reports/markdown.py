@@ -11,7 +11,7 @@ from ..facts import Audit, FileAudit, Row
 from ..lstm.forensics.schemes import short
 from . import Look, report
 from .listings import FindingGroup, group_findings, sparkline, summarise_run
-from .remedies import commands, shell
+from .remedies import commands_for, shell
 from .words import (
     PATH_LIMIT,
     describe_convention,
@@ -100,8 +100,8 @@ def _findings(file: FileAudit, look: Look) -> Iterator[str]:
     if len(groups) > ROWS:
         rest = sum(len(group.findings) for group in groups[ROWS:])
         yield f"{say_count(rest, 'further finding')} not shown."
-    listed = (finding.fix for group in groups[:ROWS] for finding in group.findings)
-    mended = list(commands(file.path, listed, [row.lstm for row in file.rows]))
+    listed = [finding for group in groups[:ROWS] for finding in group.findings]
+    mended = list(commands_for(file, listed))
     for safe in (True, False):
         lines = [shell(command.words) for command in mended if command.safe is safe]
         if lines:

@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from ..facts import Fix, LstmFacts
+from ..facts import FileAudit, Finding, Fix, LstmFacts
 from ..targets import TARGETS, Target
 from ..tuples import NamedTuple
 from .words import utf8
 
 # Characters of a command; one that is longer is nothing that a person would copy.
 MOST_TYPED = 8192
+
+PATCH = ["lstm-audit", "patch"]
 
 
 class PythonCall(str):
@@ -32,10 +34,14 @@ class Command(NamedTuple):
 
 
 def commands(
-    path: str, fixes: Iterable[Fix | None], lstms: Sequence[LstmFacts] = ()
+    path: str,
+    fixes: Iterable[Fix | None],
+    lstms: Sequence[LstmFacts] = (),
+    left_out: Sequence[str] = (),
 ) -> Iterator[Command]:
     """What mends a file: one command for all fixes that differ in nothing but their LSTMs, safe
-    ones first. With all `lstms` of the file at hand, few patterns stand for many addresses.
+    ones first. With all `lstms` of the file at hand, and the names of those that were `left_out`,
+    few patterns stand for many addresses.
     """
     addresses: dict[tuple[bool, tuple[str, ...]], dict[str, None]] = {}
     targets: dict[tuple[bool, tuple[str, ...]], Target] = {}
@@ -45,13 +51,40 @@ def commands(
         targets[fix.safe, fix.target.words] = fix.target
     file = f"./{path}" if path.startswith("-") else path
     for (safe, words), names in addresses.items():
-        globs = patterns(list(names), lstms)
+        globs = patterns(list(names), lstms, left_out)
         chosen = [word for glob in globs for word in ("--layers", glob)]
-        line = ["lstm-audit", "patch", file, *words, *chosen]
+        line = [*PATCH, file, *words, *chosen]
         if path.startswith("<") and path.endswith(">"):  # `<LSTM>`: a live model, which has no file
             line = [call_of(targets[safe, words], globs)]
         if sum(map(len, line)) <= MOST_TYPED:
             yield Command(line, safe)
+
+
+# Rules whose findings follow from the numbers alone, whatever bounds a command line sets: `check`
+# with no option but this finds them again.
+OF_NUMBERS_ALONE = "LA1"
+
+
+def commands_for(file: FileAudit, findings: Sequence[Finding], path: str = "") -> Iterator[Command]:
+    """What mends findings of a file. Where one rule's need several values, and so several patches,
+    `check --fix` writes them all.
+    """
+    lstms = [row.lstm for row in file.rows]
+    fixes = [finding.fix for finding in findings if finding.fix]
+    found = list(commands(path or file.path, fixes, lstms, file.left_out))
+    codes = {finding.code for finding in findings}
+    for safe in (True, False):
+        alike = [command for command in found if command.safe is safe]
+        code = min(codes)
+        several = len(alike) > 1 and len(codes) == 1 and code.startswith(OF_NUMBERS_ALONE)
+        if several and alike[0].words[:2] == PATCH:
+            names = [name for fix in fixes if fix.safe is safe for name in fix.addresses]
+            globs = patterns(list(dict.fromkeys(names)), lstms, file.left_out)
+            chosen = [word for glob in globs for word in ("--layers", glob)]
+            how = "--fix" if safe else "--unsafe-fixes"
+            line = ["lstm-audit", "check", alike[0].words[2], how, "--select", code, *chosen]
+            alike = [Command(line, safe)] if sum(map(len, line)) <= MOST_TYPED else alike
+        yield from alike
 
 
 def call_of(target: Target, globs: Sequence[str]) -> PythonCall:
@@ -78,13 +111,17 @@ FEW_NAMES = 3
 TRIED = 40
 
 
-def patterns(addresses: Sequence[str], lstms: Sequence[LstmFacts]) -> list[str]:
-    """The `--layers` globs that match these LSTMs of a file and no other: none where it is all of
-    them, few where a pattern can say it.
+def patterns(
+    addresses: Sequence[str], lstms: Sequence[LstmFacts], left_out: Sequence[str] = ()
+) -> list[str]:
+    """The `--layers` globs that match these LSTMs of a file and no other, not even one that was
+    left out of the audit: none where it is all of them, few where a pattern can say it.
     """
-    names = {lstm.address: lstm.names for lstm in lstms}
+    names: dict[str, Sequence[str]] = {lstm.address: lstm.names for lstm in lstms}
     if not names or not names.keys() >= set(addresses):
         return [pattern(address) for address in addresses]
+    for other in left_out:
+        names.setdefault(other, (other, other.rpartition(":l")[0]))
     if len(addresses) == len(names) and len(names) == len(lstms):
         return []
     left, chosen = dict.fromkeys(addresses), list[str]()

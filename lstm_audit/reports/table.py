@@ -16,7 +16,7 @@ from ..facts import SOURCE_FORMATS, Audit, FileAudit
 from . import Look, register_digest, report
 from .columns import choose_columns, draw_grid, width_of
 from .listings import FindingGroup, group_findings, summarise_run
-from .remedies import commands, quote_word
+from .remedies import commands_for, quote_word
 from .terminal import GAP, HUES, NARROWEST, closing_of, columns_wide, paint, shorten, signs_of, wrap
 from .words import (
     PATH_LIMIT,
@@ -191,9 +191,7 @@ def _findings(file: FileAudit, look: Look) -> list[str]:
 
 def _fixes(file: FileAudit, group: FindingGroup, look: Look) -> Iterator[str]:
     """The commands that mend a group, told apart where something that was learned would be lost."""
-    mending = list(
-        commands(file.path, (f.fix for f in group.findings), [row.lstm for row in file.rows])
-    )
+    mending = list(commands_for(file, group.findings))
     for words, safe in mending[:COMMANDS]:
         warning = (
             [] if safe else wrap("fix (overwrites whatever was learned):", look.width - INDENT)
@@ -208,13 +206,15 @@ def _fixes(file: FileAudit, group: FindingGroup, look: Look) -> Iterator[str]:
 
 
 def _continue_lines(words: Sequence[str], width: int) -> Iterator[str]:
-    """A command in lines that a shell joins again; only a word that is wider than a line is cut."""
+    """A command in lines that a shell joins again; a word that is wider than a line is left to the
+    terminal to fold, for a shell would take its parts for two.
+    """
     lines: list[str] = []
     for word in words:
         if lines and columns_wide(f"{lines[-1]} {word}") <= width - 2:
             lines[-1] += f" {word}"
         else:
-            lines += wrap(word, width - 2)
+            lines.append(word)
     yield from (f"{line} \\" for line in lines[:-1])
     yield lines[-1]
 

@@ -1,6 +1,8 @@
 """`check --fix`, `--unsafe-fixes` and `--diff`: findings mended by patches with undo records."""
 
 import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,58 @@ def test_a_safe_fix_is_a_patch_with_its_undo_record(doubled: Path) -> None:
     assert mean(doubled) == 1.0
     assert CliRunner().invoke(group, ["undo", str(doubled)]).exit_code == 0
     assert doubled.read_bytes() == before
+
+
+@pytest.fixture
+def several(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Three doubled LSTMs, two of them with 1, and one with 2."""
+    torch.manual_seed(0)
+    model = nn.ModuleDict({name: nn.LSTM(3, 8) for name in "abc"})
+    with torch.no_grad():
+        for value, lstm in zip((1.0, 1.0, 2.0), model.values(), strict=True):
+            lstm.bias_ih_l0[8:16] = lstm.bias_hh_l0[8:16] = value
+    monkeypatch.chdir(tmp_path)
+    path = Path("several.safetensors")
+    save_file(model.state_dict(), path)
+    return path
+
+
+def fix_lines(text: str) -> list[list[str]]:
+    """The words of each fix of a table, folded lines joined."""
+    lines = text.replace(" \\\n", " ").splitlines()
+    return [shlex.split(line)[1:] for line in lines if line.strip().startswith("fix:")]
+
+
+@pytest.mark.parametrize("report", ["table", "markdown", "github", "html"])
+def test_a_fix_that_is_shown_leaves_alone_what_was_left_out(several: Path, report: str) -> None:
+    words = ["audit", "--no-config", "--layers", "a", "-f", report, str(several)]
+    text = CliRunner().invoke(group, words).stdout.replace(" \\\n", " ")
+    assert re.search(r"patch \S+\s+--forget-bias\s+1\s+--layers\s+a:l0", text)
+
+
+def test_one_command_for_findings_that_need_several_values(several: Path) -> None:
+    shown = CliRunner().invoke(group, ["audit", "--no-config", str(several)]).stdout
+    (words,) = fix_lines(shown)
+    assert words[1:2] == ["check"]
+    done = CliRunner().invoke(group, words[1:])
+    assert done.exit_code == 0, done.output
+    assert [row.measures.gates["f"].mean for row in lstm_audit.audit(several)] == [1.0, 1.0, 2.0]
+
+
+def test_a_long_path_is_not_cut_in_a_command(several: Path) -> None:
+    """What is copied from a terminal of 80 columns names the file."""
+    path = Path("an experiment" * 4) / ("of_many_words_" * 5) / "model.safetensors"
+    path.parent.mkdir(parents=True)
+    several.rename(path)
+    (words,) = fix_lines(CliRunner().invoke(group, ["audit", "--no-config", str(path)]).stdout)
+    assert str(path) in words
+
+
+def test_one_command_for_some_of_a_file(several: Path) -> None:
+    limit = ["audit", "--no-config", "--layers", "b", "--layers", "c"]
+    (words,) = fix_lines(CliRunner().invoke(group, [*limit, str(several)]).stdout)
+    assert CliRunner().invoke(group, words[1:]).exit_code == 0
+    assert [row.measures.gates["f"].mean for row in lstm_audit.audit(several)] == [2.0, 1.0, 2.0]
 
 
 def test_a_second_run_has_nothing_left_to_mend(doubled: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from ...facts import FileAudit, FileError
 from ..listings import group_findings, tally
-from ..remedies import commands, shell
+from ..remedies import commands_for, shell
 from ..words import (
     PATH_LIMIT,
     describe_error,
@@ -76,8 +76,7 @@ def _findings(file: FileAudit) -> Iterator[str]:
         times = f" ×{len(group.findings)}" if len(group.findings) > 1 else ""
         yield f'<li class="{group.severity}"><p>{badge(group.severity)}<b>{markup(group.code)}</b>{times} {markup(group.name)}{place}</p>'
         yield f"<p>{markup(group.message, PATH_LIMIT)}</p>"
-        mending = (finding.fix for finding in group.findings)
-        for words, safe in commands(file.path, mending, [row.lstm for row in file.rows]):
+        for words, safe in commands_for(file, group.findings):
             risk = "" if safe else '<p class="muted">Overwrites whatever was learned:</p>'
             yield f'{risk}<pre class="fix">{markup(shell(words))}</pre>'
         yield "</li>"
