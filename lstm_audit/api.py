@@ -120,6 +120,10 @@ class PresetFacts(NamedTuple):
     random: bool
     couples: bool
 
+    def __repr__(self) -> str:
+        start = f"activation {self.activation:.4g}, time scale {self.time_scale:.4g}"
+        return f"<PresetFacts {self.example}: {start}>"
+
 
 def presets(name: str = "", *, hidden_size: int = 256) -> tuple[PresetFacts, ...]:
     """The named initialisations that `patch` and a policy understand; one of them, if it is named

@@ -9,7 +9,7 @@ key. The tables of `fact_json` say where the two differ.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, overload
 
 from .activations import PATTERN
 from .errors import Skipped
@@ -324,8 +324,12 @@ class Audit(Result, view="audited"):
     def __iter__(self) -> Iterator[Row]:
         return iter(self.rows)
 
-    def __getitem__(self, which: int | str) -> Row:
-        if isinstance(which, int):
+    @overload
+    def __getitem__(self, which: int | str) -> Row: ...
+    @overload
+    def __getitem__(self, which: slice) -> tuple[Row, ...]: ...
+    def __getitem__(self, which: int | str | slice) -> Row | tuple[Row, ...]:
+        if not isinstance(which, str):
             return self.rows[which]
         found = [row for row in self.rows if which in row.lstm.names]
         if len(found) != 1:

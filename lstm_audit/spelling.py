@@ -83,9 +83,9 @@ def _count_slips(a: str, b: str, most: int) -> int:
     """Optimal string alignment (Damerau 1964): insertions, deletions, substitutions and swaps of
     neighbours that turn one word into the other; some number above `most` where it takes more.
     """
-    same = next((k for k, pair in enumerate(zip(a, b, strict=False)) if len({*pair}) > 1), 0)
-    a, b = a[same:], b[same:]
-    if (Counter(a) - Counter(b)).total() > most:
+    if a == b:
+        return 0
+    if abs(len(a) - len(b)) > most or (Counter(a) - Counter(b)).total() > most:
         return most + 1  # characters without a partner: 5 µs instead of 250
     before: list[int] = []
     last = list(range(len(b) + 1))

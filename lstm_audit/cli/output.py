@@ -73,8 +73,12 @@ def _colours_apart(line: str) -> str:
     return "".join(part if k % 2 else escape(part, None) for k, part in enumerate(parts))
 
 
-def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
-    """A table on stdout; its widest columns are folded to the width of a terminal, or to 80."""
+def say_table(
+    rows: Sequence[Sequence[str]], heads: Sequence[str], prose: int | None = None
+) -> None:
+    """A table on stdout; its widest columns are folded to the width of a terminal, or to 80, the
+    one of `prose` before any other.
+    """
     from tabulate import tabulate  # 60 ms that no audit needs
 
     cells = [[harmless(cell) for cell in row] for row in rows]
@@ -83,6 +87,8 @@ def say_table(rows: Sequence[Sequence[str]], heads: Sequence[str]) -> None:
     excess = sum(wide) + GAP * (len(wide) - 1) - look_of(sys.stdout, "never", quiet=False).width
     for _ in range(excess):
         widest = max(range(len(fitting)), key=fitting.__getitem__)
+        if prose is not None and fitting[prose] > NARROWEST:
+            widest = prose
         fitting[widest] = max(fitting[widest] - 1, NARROWEST)
     most = [None if new == old else new for new, old in zip(fitting, wide, strict=True)]
     print_lines(

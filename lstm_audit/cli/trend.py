@@ -137,7 +137,8 @@ def _say(trend: Trend) -> None:
         width = look_of(sys.stdout, "never", quiet=False).width
         rows, room = _rows_beside(max(map(len, names)), trend.lines, width)
         names = shorten(names, max(room, NARROWEST), "…")
-        say_table([[name, *row] for name, row in zip(names, rows, strict=True)], HEADS)
+        cells = [[name, *row] for name, row in zip(names, rows, strict=True)]
+        say_table(cells, HEADS, prose=len(HEADS) - 1)
         print_lines("")
     print_lines(sum_up_run(trend))
 
@@ -165,7 +166,7 @@ def sum_up_run(trend: Trend) -> str:
     """`9 checkpoints, steps 100 to 900 (global_step), 4 LSTMs`."""
     steps = [step for _, step in trend.files]
     by = "" if trend.counted_by in ("name", "order") else f" ({trend.counted_by})"
-    extent = f", steps {steps[0]} to {steps[-1]}{by}" if len(steps) > 1 else ""
+    extent = f", steps {steps[0]:,} to {steps[-1]:,}{by}" if len(steps) > 1 else ""
     lstms = say_count(len(trend.lines), "LSTM")
     return f"{say_count(len(trend.files), 'checkpoint')}{extent}, {lstms}"
 

@@ -64,16 +64,23 @@ def shorten(names: Sequence[str], room: int, dots: str) -> list[str]:
         short = [_cut(name, room, share, dots) for name in names]
         if len(set(short)) == len(set(names)):
             return short
-    return _keep_differing(names, room, dots) or _number(names, room, dots)
+    for before in BEFORE_PARTS:
+        if kept := _keep_differing(names, room, dots, before):
+            return kept
+    return _number(names, room, dots)
 
 
-def _keep_differing(names: Sequence[str], room: int, dots: str) -> list[str]:
+# Before what a name is split: its modules, else the words in them too.
+BEFORE_PARTS = (".", "._-")
+
+
+def _keep_differing(names: Sequence[str], room: int, dots: str, before: str) -> list[str]:
     """Names without parts that all long ones share: `blocks.7.lstm:l0` as `…7…l0`, and as much of
     the rest as there is room for, the shortest parts first. None where they are built differently,
     or differ in too much.
     """
     long = [name for name in names if columns_wide(name) > room]
-    split = [_parts_of(name) for name in long]
+    split = [_parts_of(name, before) for name in long]
     if len({len(parts) for parts in split}) != 1:
         return []
     shared = [k for k, column in enumerate(zip(*split, strict=True)) if len(set(column)) == 1]
@@ -89,21 +96,23 @@ def _keep_differing(names: Sequence[str], room: int, dots: str) -> list[str]:
     return []
 
 
-def _parts_of(name: str) -> list[str]:
-    """An address's parts; layer and direction, which come behind a colon, are one."""
+def _parts_of(name: str, before: str) -> list[str]:
+    """An address's parts, each with the sign before it; layer and direction, which come behind a
+    colon, are one.
+    """
     module, colon, rest = name.partition(":")
-    return [*module.split("."), colon + rest]
+    marked = module.translate({ord(sign): f"\n{sign}" for sign in before})
+    return [*marked.split("\n"), colon + rest]
 
 
 def _without(parts: Sequence[str], gone: set[int], dots: str) -> str:
     """The parts of an address, dots in place of each run that is left out."""
     text = ""
     for k, part in enumerate(parts):
-        if k in gone:
-            text += "" if text.endswith(dots) else dots
-        else:
-            bare = text.endswith(dots) or not text or part[:1] in (":", "")
-            text += part if bare else f".{part}"
+        if k not in gone:
+            text += part.lstrip("._-") if text.endswith(dots) else part
+        elif not text.endswith(dots):
+            text += dots
     return text
 
 

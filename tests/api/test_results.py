@@ -125,6 +125,8 @@ def test_an_audit_is_a_sequence_of_its_lstms() -> None:
     assert audit[-1] is audit.rows[-1] or audit[-1] == audit.rows[-1]
     assert audit["l3:l0"].lstm.module == "l3"
     assert audit["l3"].lstm.module == "l3"
+    assert audit[1:3] == audit.rows[1:3]
+    assert audit[::-1][0] == audit[-1]
     assert audit[2] in audit
     assert audit
     assert not isinstance(audit, tuple)

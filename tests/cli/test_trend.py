@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from collections import OrderedDict
 from pathlib import Path
@@ -111,6 +112,18 @@ def test_a_moment_is_written_as_the_axis_writes_it() -> None:
     assert Event("saturated", 12_000).text == "saturated at step 12,000"
 
 
+def test_names_of_a_run_are_not_cut_where_words_can_be_folded(tmp_path: Path) -> None:
+    model = torch.nn.ModuleDict({"model": torch.nn.LSTM(3, 8, 2, bidirectional=True)})
+    for step in (0, 12_000):
+        lstm_audit.patch(model, forget_bias=step / 900, layers="model:l0")
+        content = {"global_step": step, "state_dict": model.state_dict()}
+        torch.save(content, tmp_path / f"{step}.pt")
+    lines = run("trend", tmp_path, LC_ALL="C.UTF-8", COLUMNS="80").stdout.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum(bool(re.match(r"\S+:reverse  ", line)) for line in lines) == 2
+    assert lines[-1] == "2 checkpoints, steps 0 to 12,000 (global_step), 4 LSTMs"
+
+
 def test_a_run(folder: Path) -> None:
     done = run("trend", folder, LC_ALL="C.UTF-8", COLUMNS="120")
     assert done.exit_code == 0
@@ -162,7 +175,7 @@ def test_steps_come_first_from_the_file(tmp_path: Path) -> None:
     means = [point["mean"] for point in line["points"]]
     assert means == pytest.approx([0, 0.9, 1.5, 2.0])
     table = run("trend", tmp_path).stdout
-    assert "steps 0 to 2000 (global_step)" in table
+    assert "steps 0 to 2,000 (global_step)" in table
 
 
 def test_bounds_of_the_policy_are_drawn(folder: Path) -> None:
