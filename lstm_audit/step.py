@@ -11,12 +11,13 @@ c' = f c + i g, so c'(1) - c'(0) = f.
 """
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from .call import ANYTHING, measure_cell, tensors_of
 from .errors import UnknownFormat
 from .formats.live import read_module
+from .keep import keep
 from .lstm.find import find_lstms
 from .lstm.kind import read_claimed_kind, read_worded_kind
 from .lstm.layer import Direction, Lstm
@@ -25,12 +26,6 @@ from .result import quote_for_repr
 
 # Static and measured means differ by rounding alone below this, in float16 too.
 AGREE = 1e-4
-
-# What a forward of somebody's raises when it is called in a way that it is not made for.
-ANYTHING = (
-    TypeError, ValueError, RuntimeError, AttributeError, LookupError, AssertionError,
-    ArithmeticError, NotImplementedError,
-)  # fmt: skip
 
 
 class Probe(NamedTuple):
@@ -88,12 +83,12 @@ def probe(model: Any) -> tuple[Probe, ...]:
     known = {lstm.module for lstm in found.lstms} | {skip.module for skip in found.skipped}
     static = {(one.module, one.layer, one.direction): _static(one) for one in found.lstms}
     probes: list[Probe] = []
-    for path, part in model.named_modules():
+    for path, part in list(model.named_modules()):
         claim = checkpoint.claims.get(path)
         said = "" if claim is None else read_claimed_kind(claim) or read_worded_kind(claim)
         if said == "lstm" or (path in known and said != "gru"):
-            with _keep(part, torch):
-                probes += _measure(path, part, torch)
+            with keep(part, torch) as kept:
+                probes += _measure(path, kept, torch)
     return tuple(
         one._replace(static=static.get((one.module, one.layer, one.direction)))
         for one in _outermost(probes)
@@ -115,99 +110,12 @@ def _outermost(probes: list[Probe]) -> Iterator[Probe]:
             yield one
 
 
-# The forward is somebody's code: it may draw random numbers, count calls in an attribute, or update
-# a buffer. All that a module holds is put back by value, since identity alone would not show a
-# change in place.
-@contextmanager
-def _keep(part: Any, torch: Any) -> Iterator[None]:
-    """Everything that a step could change, put back."""
-    modules = list(part.modules())
-    attributes = [dict(vars(module)) for module in modules]
-    buffers = [dict(module._buffers) for module in modules]
-    flags = [module.training for module in modules]
-    tensors = [*part.parameters(), *part.buffers()]
-    values = [tensor.detach().clone() for tensor in tensors]
-    random = torch.get_rng_state()
-    try:
-        for module in modules:
-            module.training = False
-        with torch.no_grad():
-            yield
-    finally:
-        torch.set_rng_state(random)
-        with torch.no_grad():
-            for tensor, value in zip(tensors, values, strict=True):
-                if not torch.equal(tensor, value):
-                    tensor.copy_(value)
-        for k, module in enumerate(modules):
-            if not isinstance(module, torch.jit.ScriptModule):
-                vars(module).clear()
-                vars(module).update(attributes[k])
-                module._buffers.update(buffers[k])
-            module.training = flags[k]
-
-
 def _measure(path: str, part: Any, torch: Any) -> Iterator[Probe]:
     if isinstance(part, torch.nn.LSTM):
         yield from _measure_stack(path, part, torch)
         return
-    sizes = _sizes(part)
-    if sizes is None:
-        yield Probe(path, 0, "forward", (), problem="its input and hidden sizes are not known")
-        return
-    reference = next((p for p in part.parameters()), torch.zeros(()))
-    for call in SIGNATURES:
-        try:
-            one, zero = (_step(call, part, sizes, value, reference) for value in (1.0, 0.0))
-        except ANYTHING:
-            continue
-        if one is not None and zero is not None:
-            yield Probe(path, 0, "forward", tuple((one - zero).double().reshape(-1).tolist()))
-            return
-    yield Probe(path, 0, "forward", (), problem="its forward takes no (x, (h, c)) or (x, h, c)")
-
-
-SIGNATURES: tuple[Callable[[Any, Any, Any, Any], Any], ...] = (
-    lambda part, x, h, c: part.forward(x, (h, c)),
-    lambda part, x, h, c: part.forward(x, h, c),
-    lambda part, x, h, c: part.forward(x, [h, c]),
-    lambda part, x, h, c: part.forward(x, (c, h)),
-)
-
-
-def _sizes(part: Any) -> tuple[int, int] | None:
-    """Input and hidden size: what the module says, or its weights by shape."""
-    inputs, hidden = (getattr(part, name, None) for name in ("input_size", "hidden_size"))
-    if isinstance(inputs, int) and isinstance(hidden, int):
-        return inputs, hidden
-    shapes = [tuple(p.shape) for p in part.parameters() if p.dim() == 2]
-    for rows, columns in shapes:
-        if rows == 4 * columns:
-            others = [c for r, c in shapes if r == rows and c != columns]
-            return (others[0] if others else columns), columns
-    return None
-
-
-# Which of the returned tensors is the memory is not known by name. Of those that have H elements it
-# is the last, as in (h, c) and (output, (h, c)); where only one has, it is a cell that hides its
-# memory, and nothing is said.
-def _step(call: Any, part: Any, sizes: tuple[int, int], memory: float, reference: Any) -> Any:
-    """The memory after a step from one that is `memory` everywhere, or None where it is not found
-    in what the forward returns.
-    """
-    inputs, hidden = sizes
-    x, h = reference.new_zeros(1, inputs), reference.new_zeros(1, hidden)
-    c = reference.new_full((1, hidden), memory)
-    found = [t for t in _tensors(call(part, x, h, c)) if t.numel() == hidden]
-    return found[-1].detach().clone() if len(found) > 1 else None
-
-
-def _tensors(value: Any) -> Iterator[Any]:
-    if isinstance(value, tuple | list):
-        for item in value:
-            yield from _tensors(item)
-    elif hasattr(value, "numel"):
-        yield value
+    forget, problem = measure_cell(part, torch)
+    yield Probe(path, 0, "forward", forget, problem=problem)
 
 
 def _measure_stack(path: str, part: Any, torch: Any) -> Iterator[Probe]:
@@ -240,7 +148,7 @@ def _first_layer(part: Any, number: int, ways: int, memory: float) -> Any:
     h = reference.new_zeros(part.num_layers * ways, 1, part.proj_size or part.hidden_size)
     c = reference.new_zeros(part.num_layers * ways, 1, part.hidden_size)
     c[:ways] = memory
-    found = list(_tensors(part.forward(reference.new_zeros(shape), (h, c))))
+    found = list(tensors_of(part.forward(reference.new_zeros(shape), (h, c))))
     return found[-1][number]
 
 

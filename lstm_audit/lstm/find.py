@@ -116,7 +116,7 @@ def find_anew(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Found
             _worth_a_look(names), checkpoint, (outcome.module for outcome in outcomes)
         )
     said = {entry.module for entry in skipped}
-    unread = list(_relevant(checkpoint))
+    unread = list(_relevant(checkpoint, lstms))
     skipped += [entry for entry, _ in unread if entry.module not in said]
     skipped += _find_packed(checkpoint, {entry.module for entry in skipped})
     valueless = {key for _, key in unread}
@@ -259,17 +259,23 @@ def _lookalike(group: Group, tensors: Mapping[str, Tensor], kind: str) -> Iterat
 # A reader that cannot read a tensor (a class it does not know, a quantised storage) does not know
 # whether that tensor matters. It matters if a row would have placed it: then the recurrence that it
 # belongs to must not be judged by the rest of its tensors.
-def _relevant(checkpoint: Checkpoint) -> Iterator[tuple[Skipped, GroupKey | None]]:
+def _relevant(
+    checkpoint: Checkpoint, lstms: Sequence[Lstm]
+) -> Iterator[tuple[Skipped, GroupKey | None]]:
     """Of what a reader could not read, that which a convention names, with the recurrence whose
-    bias it is. Of a weight the shape is enough, where there is one.
+    bias it is. Of a weight the shape is enough, where there is one; a bias without values is that
+    of an LSTM only if the shapes made one of its module.
     """
     count = 0
+    found = {(lstm.module, lstm.layer, lstm.direction) for lstm in lstms}
+    read = {name for lstm in lstms for name in lstm.bias_tensors} if checkpoint.skipped else set()
     for entry in checkpoint.skipped:
         if entry.reason in ("frozen", "packed", "optimizer-state"):
             yield entry, None
-        elif (found := _first_placed(entry.module)) is not None:
-            key, biased = found
-            if not biased and entry.module in checkpoint.tensors:
+        elif (placed := _first_placed(entry.module)) is not None:
+            key, biased = placed
+            shaped = entry.module in checkpoint.tensors
+            if shaped and not (biased and (key in found or entry.module in read)):
                 continue
             count += 1
             _bound(count)

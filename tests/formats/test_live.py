@@ -14,6 +14,7 @@ import torch
 from command import untraced
 from torch import nn
 
+import lstm_audit
 from lstm_audit.errors import AuditError, MalformedFile, UnknownFormat
 from lstm_audit.formats import Checkpoint
 from lstm_audit.formats.live import MAX_DEPTH, read_mapping, read_module
@@ -461,3 +462,13 @@ def test_a_thousand_levels_of_modules() -> None:
     for _ in range(1500):
         deep = torch.nn.Sequential(deep)
     assert ".".join("0" * 1501) + ".bias_ih_l0" in read_module(deep).tensors
+
+
+def test_layers_without_data_are_no_lstms() -> None:
+    """On the meta device; of an LSTM there it is said that it has none."""
+    layers = nn.Sequential(nn.Linear(4, 16, device="meta"), nn.LayerNorm(16, device="meta"))
+    assert lstm_audit.audit(layers).files[0].skipped == ()
+    model = nn.ModuleDict(
+        {"lstm": nn.LSTM(4, 8, device="meta"), "fc": nn.Linear(8, 2, device="meta")}
+    )
+    assert [entry.module for entry in lstm_audit.audit(model).files[0].skipped] == ["lstm"]

@@ -1,5 +1,6 @@
 """One step of a live cell, measured: the truth that names and shapes only imply."""
 
+import random
 from typing import Any
 
 import pytest
@@ -107,3 +108,116 @@ def test_what_cannot_be_called_is_said() -> None:
     (one,) = probe(nn.ModuleDict({"cell": MyLSTM(IN, H)}))
     assert (one.forget, one.activation) == ((), None)
     assert one.problem
+
+
+class Joint(nn.Module):
+    """One layer over x and h; which sizes it has only its weight says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.log: list[Any] = []
+        self.noise = torch.ones(3)
+        self.lstm_gates = nn.Linear(IN + H, 4 * H)
+        nn.init.zeros_(self.lstm_gates.bias)
+        nn.init.constant_(self.lstm_gates.bias[H : 2 * H], 2.0)
+
+    def step(self, x: Any, h: Any, c: Any) -> Any:
+        self.log.append(random.random())
+        self.noise += 1
+        i, f, g, o = self.lstm_gates(torch.cat([x, h], 1)).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+class MemoryFirst(Joint):
+    """TensorFlow's order of the two states, in and out."""
+
+    def forward(self, x: Any, state: Any) -> Any:
+        c, h = state
+        h, c = self.step(x, h, c)
+        return h, (c, h)
+
+
+class HiddenFirst(Joint):
+    def forward(self, x: Any, h: Any, c: Any) -> Any:
+        return self.step(x, h, c)
+
+
+class Picture(nn.Module):
+    """A ConvLSTM."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(IN + H, 4 * H, 3, padding=1)
+
+    def forward(self, x: Any, state: Any) -> Any:
+        h, c = state
+        i, f, o, g = self.conv(torch.cat([x, h], 1)).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+@pytest.mark.parametrize("cls", [MemoryFirst, HiddenFirst])
+def test_whichever_state_is_the_memory(cls: Any) -> None:
+    model = nn.ModuleDict({"lstm": cls()})
+    (one,) = probe(model)
+    assert one.activation == pytest.approx(0.8807971, abs=1e-6)
+    assert len(one.forget) == H
+
+
+def test_a_cell_that_convolves() -> None:
+    (one,) = probe(nn.ModuleDict({"convlstm_cell": Picture()}))
+    assert one.activation == pytest.approx(0.5, abs=0.05)
+    assert len(one.forget) % H == 0
+
+
+def test_what_grows_or_is_drawn_is_put_back() -> None:
+    """Lists, tensors that are no buffers, Python's random numbers."""
+    model = nn.ModuleDict({"lstm": HiddenFirst()})
+    random.seed(1)
+    probe(model)
+    assert (model["lstm"].log, model["lstm"].noise.tolist()) == ([], [1.0] * 3)
+    assert random.random() == random.Random(1).random()
+
+
+def test_hooks_are_left_alone() -> None:
+    """Neither run nor removed, on the cell, inside of it, and for all modules."""
+    calls: list[int] = []
+    model = nn.ModuleDict({"lstm": HiddenFirst()})
+    for part in model.modules():
+        part.register_forward_hook(lambda *_: calls.append(1))
+        part.register_forward_pre_hook(lambda *_: calls.append(1))
+    everywhere = nn.modules.module.register_module_forward_hook(lambda *_: calls.append(1))
+    try:
+        probe(model)
+        assert calls == []
+        model["lstm"](torch.zeros(1, IN), torch.zeros(1, H), torch.zeros(1, H))
+        assert len(calls) == 6
+    finally:
+        everywhere.remove()
+
+
+class Counting(nn.Module):
+    """A cell to be scripted, which counts its calls."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+        self.lstm_gates = nn.Linear(7, 12)
+
+    def forward(
+        self, x: torch.Tensor, h: torch.Tensor, c: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        self.calls += 1
+        i, f, g, o = self.lstm_gates(torch.cat([x, h], 1)).chunk(4, 1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        return torch.sigmoid(o) * torch.tanh(c), c
+
+
+def test_a_scripted_cell_of_ones_own_is_as_it_was() -> None:
+    scripted = torch.jit.script(Counting())
+    (one,) = probe(nn.ModuleDict({"lstm": scripted}))
+    assert one.activation == pytest.approx(
+        float(torch.sigmoid(scripted.lstm_gates.bias.detach()[3:6]).mean()), abs=1e-6
+    )
+    assert scripted.calls == 0
