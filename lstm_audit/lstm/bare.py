@@ -166,7 +166,9 @@ def _side_by_side(scene: Scene) -> Iterator[Sight]:
     pair: one says the hidden state, or the module says what it is.
     """
     for module, names in scene.within.items():
-        matrices = [n for n in names if len(scene.shape(n)) == 2 and 1 not in scene.shape(n)]
+        # a bias of several heads is a matrix too (the RG-LRU of Griffin, De 2024)
+        flat = [n for n in names if len(scene.shape(n)) == 2 and 1 not in scene.shape(n)]
+        matrices = [n for n in flat if "bias" not in stem_of(n)[1]]
         if len(matrices) != 2:
             continue
         for h, x in (matrices, matrices[::-1]):

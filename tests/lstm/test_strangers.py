@@ -141,6 +141,9 @@ BESIDE_AN_LSTM = {
     "four layers of an rnn": {f"net.{n}.{k}": zeros(H, H) for k in range(4) for n in "WU"}
     | {f"net.b.{k}": zeros(H) for k in range(4)},
     "an rnn's own": dense("encoder.cell.linear", H, IN + H),
+    "biases of several heads": {
+        f"rg_lru.{n}_gate_bias": zeros(4, 16) for n in ("input", "recurrent")
+    },
     "two towers": dense("net.user", 4 * H, IN) | dense("net.item", 4 * H, H),
 }
 """What has the words or the shapes, not both."""
