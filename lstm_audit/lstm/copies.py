@@ -24,15 +24,20 @@ def find_averages(lstms: Iterable[Lstm]) -> dict[Identity, Identity]:
     alike behind the word that says "average".
     """
     copies: list[tuple[Lstm, list[str]]] = []
-    models: dict[object, list[tuple[Identity, list[str]]]] = {}
+    others: list[Lstm] = []
     for lstm in lstms:
         tail = _behind_mark(lstm.module)
         if tail is not None:
             copies.append((lstm, tail))
         else:
-            parts = [part for part in _parts(lstm.module) if part not in WRAPPERS]
-            models.setdefault(_shape(lstm), []).append((lstm.identity, parts))
-    averages = {}
+            others.append(lstm)
+    averages: dict[Identity, Identity] = {}
+    if not copies:  # nearly all
+        return averages
+    models: dict[object, list[tuple[Identity, list[str]]]] = {}
+    for lstm in others:
+        parts = [part for part in _parts(lstm.module) if part not in WRAPPERS]
+        models.setdefault(_shape(lstm), []).append((lstm.identity, parts))
     for copy, tail in copies:
         alike = [own for own, parts in models.get(_shape(copy), ()) if _ends_with(parts, tail)]
         if len(alike) == 1:

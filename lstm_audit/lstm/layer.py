@@ -102,7 +102,7 @@ class Lstm(NamedTuple):
     @property
     def identity(self) -> Identity:
         """The value by which this LSTM is known."""
-        return Identity(self.module, self.layer, self.direction, self.convention)
+        return Identity(*self[:4])
 
     @property
     def address(self) -> str:

@@ -6,7 +6,7 @@ activations, never the activation of the mean.
 """
 
 import math
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
 from math import dist, exp, log1p, sqrt
@@ -127,21 +127,23 @@ def _add(parts: Sequence[Sequence[float]], zero: Sequence[float]) -> Sequence[fl
 
 def _term_values(term: Term, cache: dict[int, Sequence[float]]) -> Sequence[float]:
     """block * mask * exp(log_scale); see `Term`."""
-    values = _block_values(term.block, cache)
-    if term.mask is not None:
-        values = [v * m for v, m in zip(values, _block_values(term.mask, cache), strict=True)]
-    if term.log_scale is not None:
-        scale = _exp(read_block(whole_block(term.log_scale))[0])
+    _, _, block, mask, log_scale, _ = term
+    values = _block_values(block, cache)
+    if mask is not None:
+        values = [v * m for v, m in zip(values, _block_values(mask, cache), strict=True)]
+    if log_scale is not None:
+        scale = _exp(read_block(whole_block(log_scale))[0])
         values = [v * scale for v in values]
     return values
 
 
 def _block_values(block: Block, cache: dict[int, Sequence[float]]) -> Sequence[float]:
     """A block's numbers by way of its whole tensor, which the other three gates share."""
-    key = id(block.tensor)
-    if key not in cache:  # as floats: packed, each would be made anew by whoever looks at it
-        cache[key] = read_block(whole_block(block.tensor))
-    return cache[key][block.start : block.stop : block.step]
+    tensor, _, start, stop, step = block
+    whole = cache.get(id(tensor))
+    if whole is None:  # as floats: packed, each would be made anew by whoever looks at it
+        whole = cache[id(tensor)] = read_block(whole_block(tensor))
+    return whole[start:stop:step]
 
 
 def _exp(value: float) -> float:
@@ -259,8 +261,12 @@ def _difference(values: Values) -> dict[str, Stats]:
 
 def _histogram(active: Sequence[float]) -> tuple[int, ...]:
     """Counts of sorted activations, none of them NaN, which belongs to no bin."""
-    below = [bisect_left(active, edge) for edge in EDGES]
-    return tuple(map(sub, (*below, len(active)), (0, *below)))
+    count = len(active)
+    # Only edges between the least and the greatest have a part of them below.
+    first, last = (bisect_right(EDGES, f) for f in (active[0], active[-1])) if active else (0, 0)
+    between = [bisect_left(active, edge) for edge in EDGES[first:last]]
+    below = (*[0] * first, *between, *[count] * (len(EDGES) - last))
+    return tuple(map(sub, (*below, count), (0, *below)))
 
 
 def of_sorted(values: Sequence[float]) -> Stats:

@@ -50,11 +50,10 @@ def recall(before: Before, checkpoint: Checkpoint) -> Found | None:
     if isinstance(tensors, Tensors) and tensors.announce:
         tensors.announce(before.located)
     try:
-        for name in before.located:
-            tensors[name]
+        located = {name: tensors[name] for name in before.located}
     except MalformedFile:
         return None
-    return _lay(before.found, tensors)
+    return _lay(before.found, located)
 
 
 def _terms(lstm: Lstm) -> list[Term]:
@@ -72,8 +71,16 @@ def _lay(found: Found, tensors: Mapping[str, Tensor]) -> Found:
     lstms = []
     for lstm in found.lstms:
         gates = {
-            gate: tuple([Term(t.half, t.name, Block(tensors[t.name], *t.block[1:])) for t in terms])
+            gate: tuple([_lay_term(term, tensors) for term in terms])
             for gate, terms in lstm.gates.items()
         }
         lstms.append(lstm._replace(gates=gates))
     return found._replace(lstms=tuple(lstms))
+
+
+# 32 a file of four LSTMs: made by their classes' own names they would take 3 % of an audit.
+def _lay_term(term: Term, tensors: Mapping[str, Tensor]) -> Term:
+    """The same part of the tensor that has the term's name."""
+    half, name, block, *others = term
+    whole = tuple.__new__(Block, (tensors[name], *block[1:]))
+    return tuple.__new__(Term, (half, name, whole, *others))

@@ -6,12 +6,16 @@ names a key decides it, and nothing else is asked afterwards.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 
 from ..rules import RULES, Setting, SettingsTable, Subject
 from .globs import file_matches, matches
 from .key import Options
 from .keys import SEVERITY, set_by
 from .model import Override, Policy, Settings
+
+# A rule that is on, of which the policy says nothing more.
+PLAIN = Setting()
 
 
 # Overrides are looked at once for each subject, before any rule runs; subjects that fall under the
@@ -86,11 +90,25 @@ def reach(selectors: Iterable[str], code: str) -> int:
 def _rules_on(settings: Settings) -> Iterator[tuple[str, Setting]]:
     """Every rule that is on under some settings."""
     keys = set_by()
-    for code in RULES:
-        if selects(settings, code):
-            given = settings.get(f"rules.{code}", {})
-            options: Options = {name: given[name] for name in given if name != SEVERITY}
-            if key := keys.get(code):
-                options = key.options(settings.get(key.name))
-            if options is not None:
-                yield code, Setting(options, given.get(SEVERITY))
+    for code in _select_codes(settings["select"], settings["ignore"], tuple(RULES)):
+        given, key = settings.get(f"rules.{code}"), keys.get(code)
+        if not given and key is None:  # most rules
+            yield code, PLAIN
+            continue
+        given = given or {}
+        options: Options = {name: given[name] for name in given if name != SEVERITY}
+        if key is not None:
+            options = key.options(settings.get(key.name))
+        if options is not None:
+            yield code, Setting(options, given.get(SEVERITY))
+
+
+# Every file of a run asks the same: to compare each code with each selector anew would be 2 % of an
+# audit.
+@lru_cache(maxsize=16)
+def _select_codes(
+    select: tuple[str, ...], ignore: tuple[str, ...], codes: tuple[str, ...]
+) -> tuple[str, ...]:
+    """The codes that are selected."""
+    settings = {"select": select, "ignore": ignore}
+    return tuple(code for code in codes if selects(settings, code))

@@ -6,12 +6,14 @@ absolute place through any nesting. Promise: an absolute offset is computed here
 
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import MalformedFile
 from ..tuples import NamedTuple
 from .budget import Budget
 from .source import BytesSource, Source
+
+T = TypeVar("T")
 
 # Bytes of a stored checksum of any kind, little-endian.
 SEAL_SIZE = 4
@@ -22,13 +24,19 @@ class Seal(NamedTuple):
 
     `stored` is kept at each of `places`, four bytes each, which may lie in another file than what
     is covered (a TensorFlow index holds the sums of the data files). A place is a span like any
-    other, so it may be under seals of its own. `kind` names a row of `checksums.KINDS`.
+    other, so it may be under seals of its own. `find_places` looks for them, which may take reads:
+    whoever compares the sum alone need not. `kind` names a row of `checksums.KINDS`.
     """
 
     covers: "Span"
     stored: int
-    places: tuple["Span", ...]
+    find_places: Callable[[], tuple["Span", ...]]
     kind: str = "crc32"
+
+    @property
+    def places(self) -> tuple["Span", ...]:
+        """Where the checksum is kept; the source must be open."""
+        return self.find_places()
 
 
 # Looks up where a checksum is stored; None where there is none. Most spans are never changed, and
@@ -134,15 +142,18 @@ class Span:
         of any file, or absolute offsets in this one.
         """
         spans = tuple(self._place(place) if isinstance(place, int) else place for place in places)
-        return self.add_seal_later(partial(_resolve_seal, Seal(self, stored, spans, kind)))
+        return self.add_seal_later(
+            partial(_itself, Seal(self, stored, partial(_itself, spans), kind))
+        )
 
     def _place(self, at: int) -> "Span":
         """Where a checksum of these bytes is kept: under the same outer checksums as they are."""
         return Span(self.source, at, SEAL_SIZE, self.sealers)
 
 
-def _resolve_seal(seal: Seal) -> Seal:
-    return seal
+def _itself(known: T) -> T:
+    """What is known already, to whoever would look it up."""
+    return known
 
 
 def span_all(source: Source) -> Span:

@@ -142,7 +142,8 @@ class Block(NamedTuple):
     @property
     def elements(self) -> int:
         """How many elements the gate owns."""
-        return len(range(self.start, self.stop, self.step))
+        _, _, start, stop, step = self
+        return len(range(start, stop, step))
 
     @property
     def stride(self) -> int:
@@ -152,18 +153,20 @@ class Block(NamedTuple):
     @property
     def place(self) -> tuple[int, int]:
         """Where the first byte lies, the source with it: the same for two names of one block."""
-        step = self.tensor.strides[self.axis] * self.tensor.dtype.itemsize
-        return id(self.tensor.span.source), self.tensor.span.start + self.start * step
+        tensor, axis, start, _, _ = self  # by place: each name asked for costs as much as all
+        dtype, _, strides, span, _, _ = tensor
+        return id(span.source), span.start + start * strides[axis] * dtype.itemsize
 
     @property
     def span(self) -> Span:
         """From the block's first byte to its last; it holds foreign bytes in between when `stride`
         is not 1.
         """
-        tensor, elements = self.tensor, self.elements
-        size, step = tensor.dtype.itemsize, tensor.strides[self.axis]
-        first, reach = self.start * step, (elements - 1) * step * self.step + 1 if elements else 0
-        return tensor.span[first * size : (first + reach) * size]
+        tensor, axis, start, stop, own_step = self
+        dtype, _, strides, span, _, _ = tensor
+        size, step, elements = dtype.itemsize, strides[axis], len(range(start, stop, own_step))
+        first, reach = start * step, (elements - 1) * step * own_step + 1 if elements else 0
+        return span[first * size : (first + reach) * size]
 
     def runs(self) -> list[Span]:
         """The byte ranges that hold the block and nothing else, in the block's order."""
@@ -182,16 +185,14 @@ def read_block(block: Block) -> list[float]:
 def read_numbers(block: Block) -> Sequence[float]:
     """A block's numbers, packed where the dtype is one of C's: for who looks at each once."""
     raw = _gather(block)
-    tensor = block.tensor
-    size = tensor.dtype.itemsize
-    if tensor.big_endian and size > 1:
+    dtype, _, _, span, big_endian, negated = block.tensor
+    name, size, decode, _ = dtype
+    if big_endian and size > 1:
         raw = swap_bytes(raw, size)
-    if tensor.dtype.decode is None:
-        raise MalformedFile(
-            f"{tensor.dtype.name} values are not plain floats", tensor.span.at, "unsupported"
-        )
-    values = tensor.dtype.decode(raw)
-    return [-v for v in values] if tensor.negated else values
+    if decode is None:
+        raise MalformedFile(f"{name} values are not plain floats", span.at, "unsupported")
+    values = decode(raw)
+    return [-v for v in values] if negated else values
 
 
 def _gather(block: Block) -> bytes:
@@ -225,9 +226,10 @@ def whole_block(tensor: Tensor) -> Block:
     """All elements of a tensor that has one axis longer than 1; raises `MalformedFile` for a true
     matrix.
     """
-    if len(tensor.shape) == 1:
-        return Block(tensor, 0, 0, tensor.shape[0])
-    long = [axis for axis, size in enumerate(tensor.shape) if size != 1]
+    shape = tensor.shape
+    if len(shape) == 1:
+        return Block(tensor, 0, 0, shape[0])
+    long = [axis for axis, size in enumerate(shape) if size != 1]
     if len(long) > 1:
         raise MalformedFile(
             f"a bias has shape {show(tensor.shape)}; one long axis was expected", tensor.span.at

@@ -98,7 +98,10 @@ class Hit(NamedTuple):
 
 def at(lstm: Lstm, message: str, **more: Any) -> Hit:
     """A hit on one LSTM; `more` are the other fields of `Hit`."""
-    return Hit(message, **lstm.identity._asdict(), **more)
+    module, layer, direction, convention, *_ = lstm
+    return Hit(
+        message, module=module, layer=layer, direction=direction, convention=convention, **more
+    )
 
 
 def make_fix(case: Case, name: str, value: float | str) -> Fix | None:

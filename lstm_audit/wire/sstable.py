@@ -83,7 +83,7 @@ def _block(span: Span, start: int, size: int) -> Iterator[Entry]:
     if mask_crc(crc32c(raw)) != sum_of_block:
         raise MalformedFile("the checksum of an index's block is wrong", summed.at)
     sealed = span[start : start + size].add_seal_later(
-        lambda: Seal(summed, sum_of_block, (stored,), "masked-crc32c")
+        lambda: Seal(summed, sum_of_block, lambda: (stored,), "masked-crc32c")
     )
     yield from _walk(raw[:-1], sealed)
 

@@ -29,7 +29,8 @@ def body(span: Span, member: Member) -> Span:
         if not member.crc or not member.size or span.at is None:
             # a CRC of 0 over a body: checksums were switched off (torch set_crc32_options(False))
             return stored
-        return stored.add_seal_later(partial(_seal, span, stored, member, crc))
+        places = partial(_find_places, span, stored, member, crc)
+        return stored.add_seal_later(partial(Seal, stored, member.crc, places))
     if method == DEFLATED:
         return _inflate(span, stored, member)
     message = (
@@ -41,24 +42,22 @@ def body(span: Span, member: Member) -> Span:
 
 def _find_stored(span: Span, member: Member) -> tuple[int, int, Span]:
     """Method and CRC-32 of the local header, and the body as it stands in the archive."""
-    name = member.name.encode()
-    header_end = member.header_at + LOCAL_HEADER.size + len(name)
-    header = span[member.header_at : header_end].read()
+    said_name, said_method, _, stored_size, _, header_at, _, said_flags, limit = member
+    name = said_name.encode()
+    header_end = header_at + LOCAL_HEADER.size + len(name)
+    header = span[header_at:header_end].read()
     signature, flags, method, crc, name_size, extra_size = LOCAL_HEADER.unpack_from(header)
     if signature != b"PK\3\4":
-        raise zip_fault(
-            span, f"no local header where the directory places {member.name!r}", member.header_at
-        )
-    if (flags, method, name_size) != (member.flags, member.method, len(name)) or header[
-        LOCAL_HEADER.size :
-    ] != name:
-        message = f"the local header of {member.name!r} contradicts the directory"
-        raise zip_fault(span, message, member.header_at, "ambiguous")
-    end = header_end + extra_size + member.stored_size
-    if end > member.limit:
-        raise zip_fault(
-            span, f"{member.name!r} overlaps what follows it", member.header_at, "ambiguous"
-        )
+        message = f"no local header where the directory places {said_name!r}"
+        raise zip_fault(span, message, header_at)
+    said = (said_flags, said_method, len(name))
+    if (flags, method, name_size) != said or header[LOCAL_HEADER.size :] != name:
+        message = f"the local header of {said_name!r} contradicts the directory"
+        raise zip_fault(span, message, header_at, "ambiguous")
+    end = header_end + extra_size + stored_size
+    if end > limit:
+        message = f"{said_name!r} overlaps what follows it"
+        raise zip_fault(span, message, header_at, "ambiguous")
     # The size of the extra field may differ between the two headers (torch pads the local one so
     # that tensors begin at multiples of 64), so the body's place comes from the local header alone.
     stored = span[header_end + extra_size : end]
@@ -86,9 +85,9 @@ def head(span: Span, member: Member, size: int) -> Span:
 # directory's, the local header's, and that of a data descriptor behind the body (bit 3 of the
 # flags), where the header's is 0. The descriptor may come without its signature (4.3.9.3); such a
 # one cannot be told from the padding and is left alone.
-def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
-    """The CRC-32 of a body, kept in the directory and either behind the body or in the local header
-    (4.3.9).
+def _find_places(span: Span, stored: Span, member: Member, local_crc: int) -> tuple[Span, ...]:
+    """Where the CRC-32 of a body is kept: in the directory and either behind the body or in the
+    local header (4.3.9).
 
     Only a place that holds the directory's value counts: where writers differ, the directory alone
     is kept right.
@@ -100,7 +99,7 @@ def _seal(span: Span, stored: Span, member: Member, local_crc: int) -> Seal:
         end : end + 8
     ].read() == b"PK\7\x08" + member.crc.to_bytes(4, "little"):
         at.append(end + 4)
-    return Seal(stored, member.crc, tuple(span[a : a + SEAL_SIZE] for a in at))
+    return tuple(span[a : a + SEAL_SIZE] for a in at)
 
 
 # zlib would go on for as long as the stream does: the size that the directory claims is asked for,

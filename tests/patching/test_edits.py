@@ -207,7 +207,7 @@ def test_checksum_kept_inside_what_it_covers_is_refused() -> None:
     data = bytearray(b"....body....")
     data[8:12] = crc(b"x")
     source = Memory(bytes(data))
-    seal = Seal(Span(source, 0, 12), zlib.crc32(b"x"), (Span(source, 8, 4),))
+    seal = Seal(Span(source, 0, 12), zlib.crc32(b"x"), lambda: (Span(source, 8, 4),))
     with pytest.raises(NotPatchable, match="covers the place"):
         edits_of([Change(Span(source, 4, 4, (lambda: seal,)), b"BODY", "r")])
 
@@ -217,7 +217,10 @@ def test_checksums_that_cover_each_other_are_refused() -> None:
     seals: list[Seal] = []
     first = Span(source, 0, 4, (lambda: seals[1],))
     last = Span(source, 8, 4, (lambda: seals[0],))
-    seals += [Seal(Span(source, 4, 8), 1, (first,)), Seal(Span(source, 0, 8), 2, (last,))]
+    seals += [
+        Seal(Span(source, 4, 8), 1, lambda: (first,)),
+        Seal(Span(source, 0, 8), 2, lambda: (last,)),
+    ]
     with pytest.raises(NotPatchable, match="covers the place"):
         edits_of([Change(Span(source, 4, 4, (lambda: seals[0],)), b"BODY", "r")])
 

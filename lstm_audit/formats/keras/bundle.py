@@ -256,7 +256,7 @@ def _tensor(open_shard: Shards, name: str, variable: Variable) -> Tensor:
     stored = variable.stored
     if stored is None:
         return tensor
-    seal = Seal(data, variable.checksum, (stored,), "masked-crc32c")
+    seal = Seal(data, variable.checksum, lambda: (stored,), "masked-crc32c")
     return contiguous(tensor.dtype, variable.shape, data.add_seal_later(lambda: seal))
 
 
