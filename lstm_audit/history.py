@@ -151,7 +151,10 @@ def steps_of(files: Sequence[FileAudit]) -> tuple[list[int], str]:
         counted = [file.counters[name] for file in files if name in file.counters]
         if len(counted) == len(files) and len(set(counted)) > 1:
             return counted, name
-    named = _steps_in_names([basename(file.path) for file in files])
+    paths = [file.path for file in files]
+    # Of `checkpoint-500/model.safetensors` the folder counts, as Hugging Face's Trainer writes it.
+    named = _steps_in_names([basename(path) for path in paths])
+    named = named or (_steps_in_names(paths) if len(paths) > 1 else [])
     return (named, "name") if named else (list(range(1, len(files) + 1)), "order")
 
 

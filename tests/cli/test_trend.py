@@ -35,14 +35,17 @@ def folder(tmp_path: Path) -> Path:
     ("names", "steps"),
     [
         (["epoch_9.pt", "epoch_10.pt"], [9, 10]),
-        (["run/1/best.pt", "run/2/best.pt"], [1, 2]),
+        (["run/10/best.pt", "run/20/best.pt"], [10, 20]),
+        (["out/checkpoint-500/model.safetensors", "out/checkpoint-1500/model.safetensors"], [500, 1500]),
+        (["a/global_step7/mp_rank_00.pt", "a/global_step90/mp_rank_00.pt"], [7, 90]),
+        (["a3/epoch_1.pt", "b/epoch_5.pt"], [1, 5]),
         (["epoch=0-step=100.ckpt", "epoch=0-step=200.ckpt"], [100, 200]),
         (["m2_epoch1.pt", "m2_epoch2.pt"], [1, 2]),
         (["best.pt", "epoch_3.pt"], [1, 2]),
         (["a.pt"], [1]),
         (["1_1.pt", "1_1.pt"], [1, 2]),
     ],
-)
+)  # fmt: skip
 def test_steps_are_in_the_names(names: list[str], steps: list[int]) -> None:
     assert steps_of([file(f"run7/{name}") for name in names])[0] == steps
 
