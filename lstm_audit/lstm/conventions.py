@@ -74,6 +74,7 @@ class Convention(NamedTuple):
     that the framework computes from it: beside the first, the second is a copy of today.
     `leftovers`: what made such a cell leaves the biases of the one before in the same module.
     `proven`: other layers have such names too, and what tells is that the projection takes H units.
+    `wrapped`: the row holds for the two cells of a bidirectional layer, which the reader tells.
     """
 
     name: str
@@ -107,6 +108,7 @@ class Convention(NamedTuple):
     computed: Mapping[str, str] = {}
     leftovers: bool = False
     proven: bool = False
+    wrapped: bool = False
 
 
 _INERT_FORMS = ("_g", "_u", "_mask", "_scale", ".original0", ".0.base", ".0._u", ".0._v")
@@ -246,43 +248,83 @@ _KERAS_1 = {"U": Slot("recurrent"), "W": Slot("input"), "b": Slot("bias")}
 CONVENTIONS: tuple[Convention, ...] = (
     Convention(
         name="keras",
+        # a Bidirectional calls its two layers `forward_` and `backward_` + name
         source="keras legacy_h5_format.py, tf_keras hdf5_format.py: variables by their names",
         hint="recurrent_kernel",
-        tail=r"(?:(?P<way>forward|backward)_[^/]*/)?"
-        r"(?:[^/]*stacked_rnn_cells[^/]*/(?P<cell_name>[^/]+)/|(?<=/)[^/]*cell(?:_\d+)?/)?"
+        tail=r"(?P<way>(?:forward|backward)_[^/]*|[^/]+(?=/(?!forward_|backward_)[^/]*"
+        r"(?:cell(?:_\d+)?|stacked_rnn_cells[^/]*)/))/"
+        r"(?:[^/]*stacked_rnn_cells[^/]*/(?P<cell_name>[^/]+)/|[^/]+/)?"
         r"(?P<tensor>recurrent_kernel|kernel|bias)(?::\d+)?",
         slots=_KERNELS,
         gate_axis=1,
         required=("recurrent_kernel",),
-        backward=("backward",),
+        kernel_first=True,
+        claimed=True,
+        doubled=True,
+        wrapped=True,
+    ),
+    Convention(
+        name="keras",
+        source="keras legacy_h5_format.py, tf_keras hdf5_format.py: variables by their names",
+        hint="recurrent_kernel",
+        tail=r"(?:[^/]*stacked_rnn_cells[^/]*/(?P<cell_name>[^/]+)/|(?<=/)[^/]*cell(?:_\d+)?/)?"
+        r"(?P<tensor>recurrent_kernel|kernel|bias)(?::\d+)?",
+        slots=_KERNELS,
+        gate_axis=1,
+        required=("recurrent_kernel",),
         kernel_first=True,
         claimed=True,
         doubled=True,
     ),
     Convention(
         name="keras",
-        source="keras/src/saving/saving_lib.py: variables by their number in the order of `build`",
+        source="keras/src/saving/saving_lib.py, Bidirectional: forward_layer and backward_layer",
         hint="vars/1",
-        tail=r"(?:(?P<way>forward|backward)_layer/)?(?:cell/cells/(?P<cell_name>[^/]+)/|(?<=/)cell/)?"
+        tail=r"(?P<way>forward|backward)_layer/(?:cell/cells/(?P<cell_name>[^/]+)/|cell/)?"
         r"vars/(?P<tensor>[012])",
         slots=_VARS,
         gate_axis=1,
         required=("1",),
-        backward=("backward",),
+        kernel_first=True,
+        claimed=True,
+        doubled=True,
+        wrapped=True,
+    ),
+    Convention(
+        name="keras",
+        source="keras/src/saving/saving_lib.py: variables by their number in the order of `build`",
+        hint="vars/1",
+        tail=r"(?:cell/cells/(?P<cell_name>[^/]+)/|(?<=/)cell/)?vars/(?P<tensor>[012])",
+        slots=_VARS,
+        gate_axis=1,
+        required=("1",),
         kernel_first=True,
         claimed=True,
         doubled=True,
     ),
     Convention(
         name="keras-1",
+        # Keras 1.2 keras/layers/wrappers.py Bidirectional: both cells in one folder
         source="Keras 1.2 keras/layers/recurrent.py LSTM.build; tf_keras hdf5_format.py reads it",
         hint="_U_f",
-        tail=r"(?:(?P<way>forward|backward)_)?[^/]*?_(?P<tensor>[WUb])_(?P<gate>[ifco])(?::\d+)?",
+        tail=r"(?P<way>forward|backward)_[^/]*?_(?P<tensor>[WUb])_(?P<gate>[ifco])(?::\d+)?",
         slots=_KERAS_1,
         gate_words=_LETTERS,
         gate_axis=1,
         required=("U",),
         backward=("backward",),
+        claimed=True,
+        wrapped=True,
+    ),
+    Convention(
+        name="keras-1",
+        source="Keras 1.2 keras/layers/recurrent.py LSTM.build; tf_keras hdf5_format.py reads it",
+        hint="_U_f",
+        tail=r"[^/]*?_(?P<tensor>[WUb])_(?P<gate>[ifco])(?::\d+)?",
+        slots=_KERAS_1,
+        gate_words=_LETTERS,
+        gate_axis=1,
+        required=("U",),
         claimed=True,
     ),
     Convention(

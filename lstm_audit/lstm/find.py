@@ -18,7 +18,7 @@ from .cut import FACTORS, MAX_BIAS, cut
 from .extra import doubt_lookalikes, weigh_extras
 from .kind import decide_kind, find_claim, read_claimed_kind
 from .layer import Lookalike, Lstm, Term
-from .match import ROWS, ConventionRow, Group, GroupKey, find_mirrored, match, paths
+from .match import ROWS, ConventionRow, Group, GroupKey, find_mirrored, match, paths, place
 from .trainer import drop_trainer_state
 from .unknown import find_unknown
 
@@ -272,7 +272,7 @@ def _relevant(
     for entry in checkpoint.skipped:
         if entry.reason in ("frozen", "packed", "optimizer-state"):
             yield entry, None
-        elif (placed := _first_placed(entry.module)) is not None:
+        elif (placed := _first_placed(entry.module, checkpoint)) is not None:
             key, biased = placed
             shaped = entry.module in checkpoint.tensors
             if shaped and not (biased and (key in found or entry.module in read)):
@@ -296,12 +296,12 @@ def _find_packed(checkpoint: Checkpoint, said: Collection[str]) -> Iterator[Skip
             yield Skipped(path, "packed", PACKED)
 
 
-def _first_placed(name: str) -> tuple[GroupKey, bool] | None:
+def _first_placed(name: str, checkpoint: Checkpoint) -> tuple[GroupKey, bool] | None:
     """The recurrence to which the first row that fits a name assigns it, and whether the name is of
     its bias.
     """
     for row in ROWS:
-        if (found := row.place(name)) is not None:
+        if (found := place(row, name, checkpoint)) is not None:
             key, (_, slot) = found
             return key, row.convention.slots[slot].role in ("bias", *FACTORS)
     return None

@@ -91,10 +91,11 @@ def find_claim(group: Group, checkpoint: Checkpoint) -> Claim | None:
     """What the container says of a group: of its module, or of the folder that its tensors
     are in.
     """
-    if group.convention.claimed:
-        folder = next(iter(group.parts.values())).rpartition("/")[0]
-        return checkpoint.claims.get(folder)
-    return checkpoint.claims.get(group.module)
+    claim = checkpoint.claims.get(group.module)
+    # a joint weight's module may be a folder above its tensors
+    if group.convention.claimed or (claim is None and group.convention.joint):
+        return checkpoint.claims.get(next(iter(group.parts.values())).rpartition("/")[0])
+    return claim
 
 
 def read_claimed_kind(claim: Claim) -> str:

@@ -106,7 +106,7 @@ def match(row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint) -> I
     convention = row.convention
     groups: dict[GroupKey, Group] = {}
     for name in _find_marked(names, convention.marks):
-        if (found := row.place(name)) is not None:
+        if (found := place(row, name, checkpoint)) is not None:
             key, part = found
             if convention.claimed or (convention.joint and "?P<cell_name>" in convention.tail):
                 key = _apart(groups, key, part, name)
@@ -128,6 +128,24 @@ def match(row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint) -> I
         # next row, and what no row takes is looked at by `unknown`, which does not stay silent.
         if {key for _, key in group.parts}.issuperset(convention.required):
             yield group._replace(first=_firsts(convention, group.parts))
+
+
+def place(
+    row: ConventionRow, name: str, checkpoint: Checkpoint
+) -> tuple[GroupKey, SlotPart] | None:
+    """The recurrence that a name belongs to, and its part; None when it does not fit the row.
+
+    A direction that is written in a name alone (`backward_lstm`) is one only where the reader says
+    that the cell is one of a bidirectional layer's two.
+    """
+    found = row.place(name)
+    if found is None or not row.convention.wrapped:
+        return found
+    claim = checkpoint.claims.get(name.rpartition("/")[0])
+    (module, layer, _), part = found
+    if claim is not None and "reverse" in claim.facts:
+        return (module, layer, "reverse" if claim.facts["reverse"] else "forward"), part
+    return found if claim is not None and claim.facts.get("bidirectional") else None
 
 
 def paths(name: str) -> Iterator[str]:

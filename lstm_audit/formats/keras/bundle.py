@@ -22,6 +22,7 @@ from ...wire.protobuf import BYTES, FOUR, Wire
 from .. import Beside, Checkpoint, reader
 from .cells import claim_cells, doubt_fused
 from .config import Config
+from .plain import find_plain
 
 # How the key of a variable ends in an object-based checkpoint (TensorFlow 2).
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
@@ -47,6 +48,9 @@ _DTYPES = {
 NUMBERED, TWICE = "variables/", "_all_variables/"
 
 STRING = 7
+
+# Folders above the two cells of a Bidirectional: its own alone.
+SCOPES = 1
 
 # What the key of an optimizer's variable holds; its full name ends like the weight's.
 _SLOTS = ("OPTIMIZER_SLOT", "optimizer/", "_optimizer/")
@@ -83,11 +87,17 @@ def read_bundle(span: Span, beside: Beside) -> Checkpoint | None:
     found = {entry.key.decode("utf-8", "replace"): _variable(entry.value) for entry in entries}
     open_shard = cache(partial(_shard, beside, shards))
     names = _names(found, open_shard)
-    chosen = {name: found[key] for key, name in names.by_key.items()}
+    settings = _settings(found, beside)
+    plain = find_plain(names.by_key.values(), settings)
+    chosen = {
+        name: found[key]
+        for key, name in names.by_key.items()
+        if name.rpartition("/")[0] not in plain
+    }
     for shard in {variable.shard for variable in chosen.values()}:
         open_shard(shard)  # whoever patches has to know all files of a checkpoint
     shapes = {name: variable.shape for name, variable in chosen.items()}
-    claims = claim_cells(shapes, _settings(found, beside), lambda folder: "")
+    claims = claim_cells(shapes, settings, lambda folder: "", SCOPES)
     if GRAPH in found:  # saved as objects, which TensorFlow 1 does not
         claims |= doubt_fused(shapes)
     return Checkpoint(

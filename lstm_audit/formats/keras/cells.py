@@ -13,6 +13,7 @@ from ...errors import Skipped
 from ...raw.tensors import Shape
 from .. import Claim
 from .config import Config, DifferentCells, find_activation, find_class
+from .ways import find_ways
 
 # 0.2 x + 0.5 between 0 and 1; since Keras 3 it is relu6(x + 3) / 6, which is called hard_sigmoid.
 KERAS_2_HARD_SIGMOID = "hard_sigmoid(0.2, 0.5)"
@@ -27,6 +28,9 @@ _ROLES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
 # What some name on the path of a recurrent layer contains.
 _RECURRENT = ("lstm", "rnn", "cell", "gru")
 
+# Where a layer of Keras runs a cell of TensorFlow 1: it is called by its class, in an RNN's folder.
+_OF_TENSORFLOW_1 = r"(?:^|/)[^/]*rnn[^/]*/(?:basic_)?lstm_cell(?:_\d+)?$"
+
 Shapes = Mapping[str, Shape]
 # The model's own name of the layer in a folder, "" where the file does not tell (before Keras 3).
 NameCells = Callable[[str], str]
@@ -39,12 +43,21 @@ class Cell(NamedTuple):
     members: dict[str, str]
 
 
-def claim_cells(shapes: Shapes, config: Config, names: NameCells) -> dict[str, Claim]:
-    """Folder to claim, for every recurrent cell among the datasets."""
+def claim_cells(
+    shapes: Shapes, config: Config, names: NameCells, scopes: int = 2
+) -> dict[str, Claim]:
+    """Folder to claim, for every recurrent cell among the datasets; `scopes` is the least number of
+    folders above a layer in a named one: in an HDF5 file the layer's group and its own scope.
+    """
     cells = [cell for cell in _gather(shapes) if _plausible(cell, shapes)]
     vectors = _vectors_below({_home(cell.folder) for cell in cells}, shapes)
     claims = {cell.folder: _claim(cell, shapes, config, names, vectors) for cell in cells}
-    return claims | {folder: _claim_keras_1(folder, config) for folder in _keras_1(shapes)}
+    for folder, reverse in find_ways(shapes.keys(), claims, config, scopes).items():
+        claims[folder] = claims[folder]._replace(facts={"reverse": reverse})
+    return claims | {
+        folder: _claim_keras_1(folder, config)._replace(facts={"bidirectional": ways - 1})
+        for folder, ways in _keras_1(shapes).items()
+    }
 
 
 # The cells of TensorFlow 1 have such tensors too; a checkpoint of objects, and Keras's own files,
@@ -58,6 +71,8 @@ def doubt_fused(shapes: Shapes) -> dict[str, Claim]:
         folder, _, name = path.rpartition("/")
         bias = f"{folder}/{name.replace('kernel', 'bias')}"
         if name.partition(":")[0] != "kernel" or f"{folder}/recurrent_{name}" in shapes:
+            continue
+        if re.search(_OF_TENSORFLOW_1, folder):
             continue
         if len(shape) == 2 and shapes.get(bias) == shape[1:] and shape[0] > shape[1] // 4:
             said = "a cell of its author's own class, which says in which order its gates are"
@@ -257,15 +272,25 @@ def claim_cell(
     return Claim(class_name, kind, activation=said)
 
 
-def _keras_1(shapes: Iterable[str]) -> set[str]:
-    """Folders with the twelve tensors of Keras 1: W, U and b of i, c, f and o (`lstm_1_U_f`)."""
-    gates: dict[str, set[str]] = {}
+def _keras_1(shapes: Iterable[str]) -> dict[str, int]:
+    """Folders with the twelve tensors of Keras 1: W, U and b of i, c, f and o (`lstm_1_U_f`), and
+    how many such cells are in each: 2 in a Bidirectional's.
+    """
+    cells: dict[str, dict[str, set[str]]] = {}
     for path in shapes:
         folder, _, name = path.rpartition("/")
-        ending = name.partition(":")[0][-4:]
-        if ending[:3] == "_U_":
-            gates.setdefault(folder, set()).add(ending[3:])
-    return {folder for folder, found in gates.items() if found >= set("icfo")}
+        layer, u, gate = name.partition(":")[0].rpartition("_U_")
+        if u:
+            cells.setdefault(folder, {}).setdefault(layer, set()).add(gate)
+    whole = {
+        folder: [layer for layer, gates in found.items() if gates >= set("icfo")]
+        for folder, found in cells.items()
+    }
+    return {
+        folder: 2 if len({layer.partition("_")[0] for layer in layers}) == len(layers) == 2 else 1
+        for folder, layers in whole.items()
+        if layers
+    }
 
 
 def _claim_keras_1(folder: str, config: Config) -> Claim:

@@ -86,8 +86,54 @@ def find_class(config: Config, folder: str, names: Sequence[str]) -> str:
     found = (
         _by_number(model, folder.split("/")[:-1], names) if numbered else _by_name(model, folder)
     )
-    classes = {str(cell.get("registered_name") or cell.get("class_name", "")) for cell in found}
+    classes = {_class(cell) for cell in found}
     return next(iter(classes)) if len(classes) == 1 and not classes & KERAS_CLASSES else ""
+
+
+def find_classes(config: Config) -> dict[str, set[str]]:
+    """Name to the classes of the layers that have it, of all layers of a model; what a
+    TimeDistributed wraps goes by the wrapper's name too, as its variables do in tf_keras.
+    """
+    model = _parse(config) if config.text else None
+    classes: dict[str, set[str]] = {}
+    for node in _nodes(model, 0) if model is not None else ():
+        said = classes.setdefault(str(_inside(node).get("name", "")), set())
+        said.add(_class(node))
+        if _class(node) == "TimeDistributed" and (inner := _layer(node, "layer")) is not None:
+            said.add(_class(inner))
+    return classes
+
+
+def find_layer_classes(config: Config, folder: str) -> set[str]:
+    """The classes of the layers that a folder can be, by their names along its path; of what a
+    TimeDistributed wraps, where it is one.
+    """
+    model = _parse(config)
+    found = [] if model is None else [model]
+    for part in folder.split("/") if found else ():
+        inner = [one for node in found for one in _layers(node) if _inside(one).get("name") == part]
+        found = inner or found
+    wrapped = (
+        _layer(one, "layer") or one if _class(one) == "TimeDistributed" else one for one in found
+    )
+    return {_class(one) for one in wrapped if one is not model}
+
+
+def _class(node: JsonObject) -> str:
+    """A layer's class, with the package in front under which a user's own is registered."""
+    return str(node.get("registered_name") or node.get("class_name", ""))
+
+
+def _nodes(node: JsonObject, depth: int) -> Iterator[JsonObject]:
+    """A layer and all within it."""
+    yield node
+    if depth < MAX_NESTED:
+        for key in ("layer", "backward_layer", "cell"):
+            if (inner := _layer(node, key)) is not None:
+                yield from _nodes(inner, depth + 1)
+        for key in ("layers", "cells"):
+            for inner in _layers(node, key):
+                yield from _nodes(inner, depth + 1)
 
 
 @lru_cache(maxsize=4)
@@ -214,15 +260,7 @@ def _by_name(model: JsonObject, folder: str) -> list[JsonObject]:
 
 def _cells(node: JsonObject, depth: int) -> Iterator[JsonObject]:
     """The layers and cells with gates in a layer: itself, what it wraps, what it is built of."""
-    if _gated(node):
-        yield node
-    if depth < MAX_NESTED:
-        for key in ("layer", "backward_layer", "cell"):
-            if (inner := _layer(node, key)) is not None:
-                yield from _cells(inner, depth + 1)
-        for key in ("layers", "cells"):
-            for inner in _layers(node, key):
-                yield from _cells(inner, depth + 1)
+    return filter(_gated, _nodes(node, depth))
 
 
 def _gated(node: JsonObject) -> bool:

@@ -8,7 +8,7 @@ keras-team/keras: saving/saving_lib.py (numbered variables), legacy/saving/legac
 (named ones).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -22,6 +22,7 @@ from .. import Beside, Checkpoint, Format, reader
 from .cells import claim_cells, doubt_fused
 from .config import Config
 from .folder import read_folder
+from .plain import find_plain
 
 # The group of a whole model's weights, in the files of `model.save`.
 MODEL = "model_weights"
@@ -76,14 +77,10 @@ def read_h5(span: Span, beside: Beside) -> Checkpoint | None:
 
 def read_objects(span: Span) -> Weights:
     """The objects of a file, the optimizer's branches left out."""
-    left_out: list[str] = []
-
-    def enter(path: str) -> bool:
-        if path in OPTIMIZERS and path not in left_out:
-            left_out.append(path)
-        return path not in OPTIMIZERS
-
-    tree = read_hdf5(span, enter)
+    tree, left_out = _walk(span, OPTIMIZERS)
+    layers = {path for path in left_out if _is_layer(path, tree)}
+    if layers:
+        tree, left_out = _walk(span, [path for path in OPTIMIZERS if path not in layers])
     prefix = f"{MODEL}/"
     datasets = {path.removeprefix(prefix): found for path, found in tree.datasets.items()}
     if len(datasets) < len(tree.datasets):
@@ -93,11 +90,38 @@ def read_objects(span: Span) -> Weights:
     return Weights(tree._replace(datasets=datasets, refused=refused), tuple(left_out))
 
 
+def _walk(span: Span, optimizers: Sequence[str]) -> tuple[Tree, list[str]]:
+    """All that the file holds but the given groups, and those of them that are there."""
+    left_out: list[str] = []
+
+    def enter(path: str) -> bool:
+        if path in optimizers and path not in left_out:
+            left_out.append(path)
+        return path not in optimizers
+
+    return read_hdf5(span, enter), left_out
+
+
+# `optimizer_weights` stands beside `model_weights`, `optimizer` beside numbered variables; files of
+# weights alone list their layers, and may have layers of these names.
+def _is_layer(path: str, tree: Tree) -> bool:
+    """Whether a group that is called as an optimizer's is a layer's."""
+    root = tree.attributes[""]
+    lists = [root.texts("layer_names"), *(root.texts(f"layer_names{k}") for k in range(64))]
+    if any(path in names for names in lists if names):
+        return True
+    numbered = next(_find_numbered(tree), None) is not None
+    return path == "optimizer_weights" and numbered and MODEL not in tree.attributes
+
+
 def checkpoint_of(weights: Weights, config: Config, format: str) -> Checkpoint:
     """Tensors, claims, and what could not be read."""
     tree = weights.tree
     _split_columns(tree)
     for path in [path for path, found in tree.datasets.items() if len(found.shape) > MAX_DIMS]:
+        del tree.datasets[path]
+    plain = find_plain(tree.datasets, config)
+    for path in [path for path in tree.datasets if path.rpartition("/")[0] in plain]:
         del tree.datasets[path]
     shapes = {path: found.shape for path, found in tree.datasets.items()}
     claims = claim_cells(shapes, config, lambda folder: _name(tree, folder))

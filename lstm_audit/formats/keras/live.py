@@ -77,15 +77,17 @@ def read_model(model: Any) -> Checkpoint:
     budget = Budget()
     tensors: dict[str, Tensor] = {}
     claims: dict[str, Claim] = {}
+    ways = _find_ways(model)
     for found in _cells(model):
         sources: dict[int, VariableSource] = {}
         for role, variable in found.variables.items():
             tensors[f"{found.folder}/{role}"] = _tensor(variable, sources, budget)
         shapes = {role: tuple(variable.shape) for role, variable in found.variables.items()}
         activation = _activation(found, version)
-        claims[found.folder] = claim_cell(
-            found.folder, shapes, activation, type(found.layer).__name__
-        )
+        claim = claim_cell(found.folder, shapes, activation, type(found.layer).__name__)
+        reverse = ways.get(id(found.layer))
+        facts = {} if reverse is None else {"reverse": reverse}
+        claims[found.folder] = claim._replace(facts=facts)
     return Checkpoint("live", tensors, claims, tuple(_find_unbuilt(model)))
 
 
@@ -129,6 +131,16 @@ def _layers(model: Any) -> Iterator[Any]:
             if len(seen) > MAX_LAYERS:
                 raise MalformedFile(f"the model has over {MAX_LAYERS} layers", kind="limit")
             yield layer
+
+
+def _find_ways(model: Any) -> dict[int, int]:
+    """The layers in Bidirectional ones by their id: 1 where they read backward."""
+    ways: dict[int, int] = {}
+    for layer in _layers(model):
+        two = [vars(layer).get(name) for name in ("forward_layer", "backward_layer")]
+        for reverse, inner in enumerate(two if None not in two else ()):
+            ways.update((id(each), reverse) for each in _layers(inner))
+    return ways
 
 
 def _folder(variable: Any) -> str:

@@ -29,6 +29,7 @@ GATED = b"recurrent_activation"
 # What stands for settings that cannot be read: a value that no layer has.
 UNREADABLE = '"recurrent_activation": ?'
 
+_NAMED_AS_CELL = re.compile(rb'"name":\s*"[^"]*(?i:lstm|rnn|gru|cell)')
 _VERSION = re.compile(rb'"keras_version":\s*"([^"]{1,32})"')
 # The files, and the numbers of the fields on the way to a layer's settings.
 _PATHS = ((METADATA, (1, 5)), (GRAPH, (2, 7, 1, 4, 3)))
@@ -65,11 +66,16 @@ def _texts(wire: Wire, start: int, stop: int, path: tuple[int, ...]) -> Iterator
 
 
 def _config(texts: list[bytes], span: Span) -> Config:
-    """One list of all layers: variables go by the layer's name alone, whatever it is nested in.
+    """One list of all layers with gates, or with names that sound like it: variables go by the
+    layer's name alone, whatever it is nested in.
 
     A model repeats the settings of the layers that stand in it; it is no layer with gates.
     """
-    gated = [text for text in texts if GATED in text and b'"layers"' not in text]
+    gated = [
+        text
+        for text in texts
+        if (GATED in text or _NAMED_AS_CELL.search(text)) and b'"layers"' not in text
+    ]
     said = next((found[1] for text in texts if (found := _VERSION.search(text))), b"2")
     joined = b'{"config": {"layers": [' + b", ".join(gated) + b"]}}"
     return Config(joined.decode("utf-8", "replace"), said.decode("utf-8", "replace"), span.budget)
