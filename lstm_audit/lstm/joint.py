@@ -150,6 +150,8 @@ def find_stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
         if sizes[0][1] > sizes[0][0] // 4 and all(
             b[1] == a[0] // 4 + b[0] // 4 and b[1] != a[0] for a, b in chain
         ):
+            if any(_holds_more(f"{module}.{k}.", name, left, scene) for k, name in names.items()):
+                continue
             for k, name in names.items():
                 why = "a stack of convolutions whose sizes are those of ConvLSTM cells"
                 hidden = sizes[k][0] // 4
@@ -157,3 +159,16 @@ def find_stacked(left: Sequence[str], scene: Scene) -> Iterator[Sight]:
                     stem_of(name)[0], name, find_bias(name, sizes[k][0], scene), 0, hidden
                 )
                 yield Sight(f"{module}.{k}", (name,), why, draft)
+
+
+def _holds_more(prefix: str, weight: str, left: Sequence[str], scene: Scene) -> bool:
+    """Whether a member of a list has another convolution, at any depth: a block of a ResNet has,
+    a cell has not.
+    """
+    return any(
+        name.startswith(prefix)
+        and name != weight
+        and len(scene.shape(name)) == 4
+        and 1 not in scene.shape(name)[:2]
+        for name in left
+    )

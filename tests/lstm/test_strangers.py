@@ -141,6 +141,20 @@ BESIDE_AN_LSTM = {
     "four layers of an rnn": {f"net.{n}.{k}": zeros(H, H) for k in range(4) for n in "WU"}
     | {f"net.b.{k}": zeros(H) for k in range(4)},
     "an rnn's own": dense("encoder.cell.linear", H, IN + H),
+    "blocks of a picture's network": {
+        f"stage3.{k}.{n}.weight": zeros(*size, 3, 3)
+        for k in range(3)
+        for n, size in (("fuse_layers.1.0.0.0", (36, 18)), ("branches.0.0.conv1", (18, 18)))
+    },
+    "blocks of selected kernels": {
+        f"layer1.{k}.{n}.weight": zeros(*size, 3, 3)
+        for k in range(2)
+        for n, size in (
+            ("conv1.paths.0.conv", (64, 32)),
+            ("conv1.paths.1.conv", (64, 32)),
+            ("conv2.conv", (64, 64)),
+        )
+    },
     "biases of several heads": {
         f"rg_lru.{n}_gate_bias": zeros(4, 16) for n in ("input", "recurrent")
     },
