@@ -111,18 +111,25 @@ def _outermost(probes: list[Probe]) -> Iterator[Probe]:
 
 
 def _measure(path: str, part: Any, torch: Any) -> Iterator[Probe]:
-    if isinstance(part, torch.nn.LSTM):
+    if isinstance(part, torch.nn.LSTM) or _is_scripted_stack(part, torch):
         yield from _measure_stack(path, part, torch)
         return
     forget, problem = measure_cell(part, torch)
     yield Probe(path, 0, "forward", forget, problem=problem)
 
 
+def _is_scripted_stack(part: Any, torch: Any) -> bool:
+    """Whether a script was made of an `nn.LSTM`, which keeps its sizes as constants."""
+    scripted = isinstance(part, torch.jit.ScriptModule) and part.original_name == "LSTM"
+    return scripted and all(hasattr(part, name) for name in ("num_layers", "proj_size", "bias"))
+
+
 def _measure_stack(path: str, part: Any, torch: Any) -> Iterator[Probe]:
     """Each layer and direction of an `nn.LSTM`. Above the first layer the input is what the layer
     below puts out, so there torch's own step is taken over the layer's parameters.
     """
-    own = type(part).forward is not torch.nn.LSTM.forward
+    scripted = isinstance(part, torch.jit.ScriptModule)
+    own = not scripted and type(part).forward is not torch.nn.LSTM.forward
     ways: tuple[Direction, ...] = ("forward", "reverse") if part.bidirectional else ("forward",)
     for layer in range(part.num_layers):
         for number, way in enumerate(ways):
@@ -148,7 +155,9 @@ def _first_layer(part: Any, number: int, ways: int, memory: float) -> Any:
     h = reference.new_zeros(part.num_layers * ways, 1, part.proj_size or part.hidden_size)
     c = reference.new_zeros(part.num_layers * ways, 1, part.hidden_size)
     c[:ways] = memory
-    found = list(tensors_of(part.forward(reference.new_zeros(shape), (h, c))))
+    # a script has two forwards, of the two overloads: for a tensor, and for a packed sequence
+    forward = getattr(part, "forward__0", None) or part.forward
+    found = list(tensors_of(forward(reference.new_zeros(shape), (h, c))))
     return found[-1][number]
 
 

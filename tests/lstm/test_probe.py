@@ -197,6 +197,17 @@ def test_hooks_are_left_alone() -> None:
         everywhere.remove()
 
 
+def test_a_scripted_stack() -> None:
+    """Every layer and direction, as of one that is not scripted."""
+    found = by_layer(
+        nn.ModuleDict({"rnn": torch.jit.script(nn.LSTM(IN, H, 2, bidirectional=True))})
+    )
+    assert len(found) == 4
+    for one in found.values():
+        assert len(one.forget) == H
+        assert one.error == pytest.approx(0.0, abs=1e-6)
+
+
 class Counting(nn.Module):
     """A cell to be scripted, which counts its calls."""
 
