@@ -16,13 +16,10 @@ from ..raw.tensor import Tensor, numpy_array
 from ..raw.tensors import Tensors
 from ..wire import npy, zip, zip_body
 from ..wire.pickle import decode
+from ..wire.strays import OBJECTS
 from . import Beside, Checkpoint, Format, reader
 
 SUFFIX = ".npy"
-
-# How numpy spells the type of an array of Python objects, which `numpy.load(allow_pickle=True)`
-# unpickles.
-OBJECTS = "|O"
 
 MAX_ARRAYS = 1 << 14
 HEAD = 512  # bytes of an array that hold its header; numpy pads it to 128

@@ -10,13 +10,14 @@ and the outer checksum is sealed around the inner one.
 
 import os
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import NamedTuple
 
 from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
 from ...wire import gzip, tar, zip, zip_body
+from ...wire.strays import LOOKING, list_mentions, list_strays
 from .. import Beside, Checkpoint, MemberPart, read_checkpoint
 from .bystanders import SETTINGS, Opener, Pairs, find_unpickled_by_loaders
 
@@ -116,7 +117,21 @@ def _members(span: Span, room: Room, depth: int) -> list[MemberPart]:
     members = _open_members(span, room)
     found = list(_checkpoints(members, room, depth))
     names = {part.inside.partition("!")[0] for part in found}
-    return _loading(found, find_unpickled_by_loaders(members, names))
+    obeyed = find_unpickled_by_loaders(members, names)
+    strays = _list_strays(span, members, names)
+    return _loading(found, tuple(dict.fromkeys([*obeyed, *strays])))
+
+
+def _list_strays(span: Span, members: Opener, but: Collection[str]) -> Pairs:
+    """What the other members mention, whatever they are called."""
+    if tar.is_tar(span):
+        named: dict[tuple[str, str], None] = {}
+        for name, member in members.items():
+            span.budget.step(LOOKING, "a member of an archive")
+            named |= {} if name in but else list_mentions(member(), member)
+        return tuple(named)
+    others = [member for name, member in zip.read_entries(span).items() if name not in but]
+    return tuple(list_strays(span, others))
 
 
 def _checkpoints(members: Opener, room: Room, depth: int) -> Iterator[MemberPart]:

@@ -44,4 +44,10 @@ def read_keras_archive(span: Span, beside: Beside) -> Checkpoint | None:
     except MalformedFile as error:
         message = f"{WEIGHTS} in the .keras archive: {error.message}"
         raise MalformedFile(message, error.at, error.kind) from None
-    return checkpoint_of(weights, config, "keras")
+    checkpoint = checkpoint_of(weights, config, "keras")
+    others = [found[name] for name in found if name not in (CONFIG, METADATA, WEIGHTS)]
+    if others:  # assets, and what an attacker lays beside
+        from ...wire.strays import list_strays  # 1 ms, with the pickle machine
+
+        checkpoint = checkpoint._replace(around=tuple(list_strays(span, others)))
+    return checkpoint

@@ -11,7 +11,7 @@ from typing import Any
 from ...errors import MalformedFile, Skipped
 from ...raw.words import MAX_NAME, is_plain, show
 from ...tuples import NamedTuple
-from ...wire.pickle import Call, Global, PickledBytes
+from ...wire.pickle import Call, Global, Opaque, PickledBytes
 from .. import Claim
 from .legacy import Envelope
 from .rebuild import is_load
@@ -327,6 +327,8 @@ def _word(key: Any) -> str | None:
         if len(key) > MAX_NAME:
             raise _too_long()
         return key
+    if type(key) is Opaque and type(key.value) is str:
+        raise _too_long()  # no other text is boxed
     return str(key) if key is not None and is_plain(key) else None
 
 

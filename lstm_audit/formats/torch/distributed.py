@@ -21,10 +21,12 @@ from ...wire.pickle import Call, Decoded, Opaque, decode
 from .. import Beside, Checkpoint
 from .archive import open_archive, open_pickle
 from .rebuild import rebuild
+from .scan import OPENING, GlobalPairs, imports_of
 
 HOME = "torch.distributed.checkpoint"
 SUFFIX = ".distcp"
 NAME = ".metadata"
+OBJECT = "BytesStorageMetadata"
 
 CONSOLIDATE = "python -m torch.distributed.checkpoint.format_utils dcp_to_torch FOLDER model.pt"
 
@@ -68,12 +70,48 @@ def read_distributed(decoded: Decoded, span: Span, beside: Beside) -> Checkpoint
         else:
             detail = f"{show(name)} is spread over {len(found)} places: {CONSOLIDATE}"
             skipped.append(Skipped(name, "missing-data", detail))
+    open_file = cache(beside)
+    pickled = _names_of_objects(state)
+    named = {(one.module, one.name): None for one in decoded.globals}
+    for name in pickled & places.keys():
+        for place in places[name]:
+            named |= _list_imports(open_file, name, place)
     return Checkpoint(
         format="torch-dcp",
-        tensors=Tensors(whole, partial(_tensor, cache(beside))),
+        tensors=Tensors(whole, partial(_tensor, open_file)),
         skipped=tuple(skipped),
-        globals=tuple((named.module, named.name) for named in decoded.globals),
+        globals=tuple(named),
     )
+
+
+def _names_of_objects(state: Any) -> set[str]:
+    """What is no tensor: torch.distributed.checkpoint.load unpickles it without a filter
+    (default_planner.py, load_bytes).
+    """
+    described = state.get("state_dict_metadata")
+    items = described.items() if type(described) is dict else ()
+    return {
+        name
+        for name, kind in items
+        if type(name) is str and type(kind) is Call and kind.function.name == OBJECT
+    }
+
+
+def _list_imports(open_file: Beside, name: str, place: StoredPlace) -> GlobalPairs:
+    """What the pickle of one object would import; a file that is not there imports nothing."""
+    try:
+        span = open_file(place.file)
+    except AuditError as error:
+        if error.kind == "io":
+            return {}
+        raise
+    try:
+        window = span[place.at : place.at + place.size]
+        window.budget.step(OPENING, "an object")
+        return imports_of(open_pickle(open_archive(window)))
+    except MalformedFile as error:
+        message = f"{show(name)}, which loading unpickles: {error.message}"
+        raise MalformedFile(message, error.at, error.kind) from None
 
 
 def _places(stored: Any) -> Iterator[tuple[str, StoredPlace]]:

@@ -13,7 +13,8 @@ from ...errors import MalformedFile
 from ...raw.span import Span
 from ...raw.words import show
 from ...wire.pickle import decode, mentions
-from ...wire.zip import STORED, is_zip
+from ...wire.strays import list_strays
+from ...wire.zip import STORED, Member, is_zip
 from .archive import Archive, open_archive, open_pickle
 from .legacy import Envelope, envelope, is_legacy, open_legacy
 from .rebuild import no_storage, open_nested
@@ -29,6 +30,12 @@ MAPS = ".debug_pkl"
 # Bytes of source maps that are gone through, the smallest first: some 100 ms. A large script has
 # many times more, and must not be refused for what nobody obeys.
 MAX_MAPS = 512 << 10
+
+# Where the numbers of tensors lie, what else torch writes into every archive, and how those records
+# end whose names say what they are.
+TENSORS = ("data/", "constants/", ".data/")
+OWN = frozenset({"version", "byteorder", ".format_version", ".storage_alignment"})
+TOLD = (*SUFFIXES, MAPS, ".py", "/")
 
 # Steps of the budget that a record takes, however small it is.
 OPENING = 100
@@ -55,7 +62,21 @@ def imports_of(outermost: Envelope) -> GlobalPairs:
 def imports_beside(archive: Archive, but: Collection[str] = ()) -> GlobalPairs:
     """What the pickles name that lie in an archive beside the one that torch.load obeys."""
     names = [name for name in archive.members if name.endswith(SUFFIXES) and name not in but]
-    return _merge(_list_mentions(archive, name) for name in [*names, *_maps(archive)])
+    return _merge(
+        [
+            *(_list_mentions(archive, name) for name in [*names, *_maps(archive)]),
+            list_strays(archive.span, _strays(archive)),
+        ]
+    )
+
+
+def _strays(archive: Archive) -> Iterator[Member]:
+    """Records that torch.save does not write and whose names do not say what they are: a user's
+    own, which may be pickles too.
+    """
+    for name, member in archive.members.items():
+        if not name.startswith(TENSORS) and name not in OWN and not name.endswith(TOLD):
+            yield member
 
 
 def _maps(archive: Archive) -> Iterator[str]:
