@@ -5,6 +5,7 @@ expected.
 from pathlib import Path
 from typing import Any
 
+import forge
 import pytest
 import torch
 
@@ -384,3 +385,14 @@ SHAPES = {
     "bias_ih_l0": (16,),
     "bias_hh_l0": (16,),
 }
+
+
+def test_a_tensor_of_too_long_a_name_is_no_silence(tmp_path: Path) -> None:
+    """Four of them are an LSTM; a name that is not kept would make it nobody's."""
+    state = forge.state_dict(forge.tensor(forge.storage("one"))) + b"."
+    for name in ("weight_ih_l0", "weight_hh_l0", "bias_ih_l0", "bias_hh_l0"):
+        state = state.replace(forge.text(name), forge.text("n" * 4100 + "." + name))
+    path = tmp_path / "model.pt"
+    path.write_bytes(forge.archive(state))
+    (error,) = lstm_audit.audit(path).errors
+    assert (error.kind, error.message) == ("limit", "a name of over 4096 characters")

@@ -304,6 +304,12 @@ def _unfolding() -> bytes:
     return archive(b"\x80\x02" + body + b".")
 
 
+@bomb("half a million calls of an unknown function")
+def _calls() -> bytes:
+    body = state_dict(tensor(storage("one"))) + b"q\x09" + the("a", "b") + b"q\x080"
+    return archive(body + b"h\x08h\x09\x85R0" * 500_000 + b".")
+
+
 @bomb("three million sets")
 def _sets() -> bytes:
     return archive(b"\x80\x04" + b"\x8f" * 3_000_000 + b".")

@@ -44,6 +44,9 @@ _MAKERS = {
     ("torch.storage", "_load_from_bytes"),
 }  # fmt: skip
 
+# Steps of the budget for a call that is looked at: it takes as long as so many opcodes.
+CALL_COST = 8
+
 # What they give may be one of their arguments itself, or a part of it.
 _ALIASES = {
     *DEVICE_COPIES,
@@ -61,10 +64,11 @@ class Effects(NamedTuple):
 
 def note_effects(envelope: Envelope, tensors: dict[str, Call], skipped: list[Skipped]) -> None:
     """Take the tensors away that a call may change which does not make them, with the reason."""
+    budget = envelope.chunks.budget
+    budget.step(CALL_COST * len(envelope.effects), "a pickle's calls")
     doubtful = {id(call): call for call in envelope.effects if _is_doubtful(call)}
     if not doubtful:
         return  # nearly all files
-    budget = envelope.chunks.budget
     found = _reach_of(doubtful.values(), budget)
     if not found.calls and not found.storages:
         return
@@ -107,14 +111,13 @@ def _reach_of(doubtful: Iterable[Call], budget: Budget) -> Effects:
     storages: dict[str, str] = {}
     seen: set[int] = set()
     for call in doubtful:
-        name = name_call(call)
         itself = is_tensor(call) and call.function not in SUBCLASS
         given = [call] if itself else [*call.args, call.keywords]
         for value in _walk(given, budget, {}, seen):
             if type(value) is Call:
-                calls.setdefault(id(value), name)
+                calls[id(value)] = name_call(call)
             elif type(value) is Persistent and (key := _key(value)) is not None:
-                storages.setdefault(key, name)
+                storages.setdefault(key, name_call(call))
     return Effects(calls, storages)
 
 
