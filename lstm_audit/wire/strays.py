@@ -25,14 +25,14 @@ LOOKING = 20
 
 _HIGHEST = 5  # protocol
 
-Pairs = dict[tuple[str, str], None]
+MentionedNames = dict[tuple[str, str], None]
 
 
-def list_strays(span: Span, members: Iterable[Member]) -> Pairs:
+def list_strays(span: Span, members: Iterable[Member]) -> MentionedNames:
     """What these entries of a zip mention; of a deflated one that is no pickle, no more than the
     first bytes are inflated. Raises `MalformedFile` of kind `limit` alone.
     """
-    found: Pairs = {}
+    found: MentionedNames = {}
     for member in members:
         span.budget.step(LOOKING, "a member of an archive")
         try:
@@ -45,7 +45,7 @@ def list_strays(span: Span, members: Iterable[Member]) -> Pairs:
     return found
 
 
-def list_mentions(start: Span, open_member: Callable[[], Span]) -> Pairs:
+def list_mentions(start: Span, open_member: Callable[[], Span]) -> MentionedNames:
     """What a member that starts like this mentions, if it is a pickle or an array of objects."""
     head = start[: min(start.size, HEAD)].read()
     try:
@@ -59,7 +59,7 @@ def list_mentions(start: Span, open_member: Callable[[], Span]) -> Pairs:
     return {}
 
 
-def _list_objects(span: Span) -> Pairs:
+def _list_objects(span: Span) -> MentionedNames:
     """What the pickle behind the header of an array of objects mentions."""
     header = npy.read_header(span)
     if header is None or header.descr != OBJECTS:
