@@ -15,6 +15,7 @@ import pytest
 from command import DOUBLED, MODEL, environment, real
 
 import lstm_audit
+from lstm_audit.reports.sarif import HOME
 
 pytest.importorskip("build", reason="the distributions are made by build: .[dev]")
 pytestmark = pytest.mark.slow
@@ -65,6 +66,7 @@ def test_the_wheel_holds_the_package_its_licence_and_its_commands(built: Path) -
     bare = sorted(line.split()[1].split(">")[0] for line in required if "extra ==" not in line)
     assert bare == ["click", "safetensors", "tabulate"]
     assert "Requires-Python: >=3.11" in said
+    assert f"Project-URL: Homepage, {HOME}" in said
     for entry in ("lstm-audit = lstm_audit.cli:main", "[pytest11]", "[flake8.extension]"):
         assert entry in entries
 

@@ -42,6 +42,14 @@ COMMAND_LINES = [
 
 
 @pytest.mark.parametrize("page", pages.PAGES, ids=name)
+def test_nothing_has_to_be_filled_in(page: Path) -> None:
+    """What is pasted works as it stands: no OWNER, no COMMIT, and no such word in angle brackets."""
+    pasted = "\n".join(re.findall(r"^ *```.*?^ *```$", page.read_text(), re.MULTILINE | re.DOTALL))
+    left = r"\b(OWNER|COMMIT|SHA|TODO|FIXME|YOUR[_-]\w+)\b|<(owner|commit|user|org|repo|version)>"
+    assert not re.search(left, pasted)
+
+
+@pytest.mark.parametrize("page", pages.PAGES, ids=name)
 def test_generated_parts_are_up_to_date(page: Path) -> None:
     text = page.read_text()
     assert pages.with_tables(text) == text, "run `python tests/pages.py`"
