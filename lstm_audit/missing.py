@@ -11,6 +11,7 @@ from .spelling import nearest_file
 
 NOT_THERE = "no such file or folder"
 WINDOWS = re.compile(r"([A-Za-z]):[\\/]")
+REMOTE = re.compile(r"[A-Za-z][\w+.-]*://")
 # A scheme whose colon or slashes went astray.
 BROKEN = re.compile(r"(https?|s3|gs|hf|az)(?::/{0,2}|//)(?=\w)", re.IGNORECASE)
 HOSTS = ("huggingface.co", "github.com", "raw.githubusercontent.com", "storage.googleapis.com")
@@ -22,6 +23,8 @@ def explain_missing(path: str) -> str:
     if drive := WINDOWS.match(path):
         rest = path[3:].replace("\\", "/")
         return f"a Windows path; under WSL it is /mnt/{drive[1].lower()}/{rest}"
+    if REMOTE.match(path):
+        return "it lies elsewhere, and only local files are read here: download it first"
     if url := _as_url(path):
         return f"{NOT_THERE}; did you mean {url}?"
     if near := _nearest(path):

@@ -17,7 +17,7 @@ from ..facts import Audit
 from ..reports import REPORTS, Digest, Look, digest_of
 from ..reports.remedies import shell
 from ..reports.terminal import GAP, wrap
-from ..reports.words import describe_error, escape, utf8
+from ..reports.words import conceal, describe_error, escape, utf8
 from .forms import GivenOptions
 from .options import JOBS, REPORT
 from .report_files import is_stream, refuse_overwriting, write_report_file
@@ -41,11 +41,11 @@ def print_lines(text: str) -> None:
 
 def tell(text: str, end: str = "\n") -> None:
     """Lines on stderr, where there is one: it takes any text, and spells out what its encoding
-    lacks.
+    lacks. What may be secret of a locator that it quotes is left out.
 
     A stderr that takes no more changes no exit code.
     """
-    _tell(harmless(text) + end)
+    _tell(harmless(conceal(text)) + end)
 
 
 def _tell(text: str) -> None:
@@ -193,7 +193,8 @@ def digests_of(names: Sequence[str]) -> dict[str, Digest]:
 
 def command_line() -> str:
     """What was asked, as a shell takes it, but for how it is carried out and where reports go: the
-    same question says the same. Nothing where another program called us.
+    same question says the same, and without what may be secret. Nothing where another program
+    called us.
     """
     if not sys.argv[0].endswith(OUR_NAMES):
         return ""
@@ -204,7 +205,7 @@ def command_line() -> str:
             words.append(word)
         elif row.parse is not None and "=" not in word:
             next(left, None)  # its value
-    return shell(words)
+    return shell(map(conceal, words))
 
 
 # The options that change nothing of what is found. `--statistics` is another question.

@@ -22,7 +22,7 @@ from ..tuples import NamedTuple
 from .attempts import attempt
 from .budget import Budget
 from .source import FileSource
-from .stores import WEB, Facts, file_system, open_store, save, version_of
+from .stores import PAIR, WEB, Facts, ListRefused, file_system, open_store, save, version_of
 from .web import NO_RANGES, Place
 
 # Bytes of a block: what is announced is fetched in whole ones.
@@ -46,7 +46,7 @@ MAX_GAP = 1 << 15
 
 # The same between the structures of a file where a request brings one range alone: a matrix of 64
 # units or more, as long as the whole file takes no more than `ENOUGH`.
-MAX_BRIDGE, ENOUGH = 1 << 17, 472 << 10
+MAX_BRIDGE, ENOUGH = 1 << 17, 456 << 10
 
 # Blocks of one file that are kept: 8 MiB.
 MAX_CACHED = 1 << 11
@@ -206,9 +206,23 @@ class RemoteSource:
         missing = sorted(wanted - self._blocks.keys())[:most]
         if missing:
             left = _join_blocks(missing, self.size)
-            if more and not self._store.takes_lists:  # else a gap costs no request
-                left = _bridge(left, ENOUGH - self._came)
-            attempt(lambda: self._fetch_left(left, more))
+            attempt(lambda: self._fetch_planned(left, more))
+
+    def _fetch_planned(self, left: list[Place], more: bool) -> None:
+        """Fetch what is left, neighbours bridged where that spares requests."""
+        if more:
+            left[:] = self._bridge(left)
+        try:
+            self._fetch_left(left, more)
+        except ListRefused:
+            self._came += AHEAD  # for what is to come as well: a request was for nothing
+            left[:] = self._bridge(left)
+            self._fetch_left(left, more)
+
+    def _bridge(self, left: list[Place]) -> list[Place]:
+        """Structures of a file, the nearest joined, unless one request brings them all apart."""
+        joined = bridge(left, ENOUGH - self._came)
+        return left if self._store.takes_lists and len(joined) > PAIR else joined
 
     def _fetch_left(self, left: list[Place], more: bool) -> None:
         """Fetch what is still left, and take it off the list; raises the first error that came."""
@@ -267,7 +281,7 @@ def _join_blocks(blocks: Sequence[int], size: int) -> list[Place]:
     return [(run[0] * BLOCK, min((run[-1] + 1) * BLOCK, size)) for run in runs]
 
 
-def _bridge(places: Sequence[Place], room: int) -> list[Place]:
+def bridge(places: Sequence[Place], room: int) -> list[Place]:
     """Sorted places, the nearest of them joined as long as all together have room."""
     joined = list(places)
     room -= sum(stop - start for start, stop in places)

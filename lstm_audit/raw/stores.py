@@ -29,6 +29,9 @@ TOGETHER = 16
 # ranges at once. Most files take fewer, and then need not try whether their server can do that.
 FEW = 6
 
+# The same of structures that tell of further ones (`more`): so many places are asked for apart.
+PAIR = 2
+
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hub", "az": "azure"}
 EXTRAS |= dict.fromkeys(("abfs", "abfss", "adl"), "azure")
 """Which extra of this package brings a scheme; `remote` brings the others."""
@@ -43,14 +46,20 @@ class Facts(NamedTuple):
     version: str
 
 
+class ListRefused(Exception):
+    """In the place of a range that a list of ranges did not bring: its server knows no lists, and
+    whoever asked may plan anew for requests of one range.
+    """
+
+
 class Store(Protocol):
     """One file that lies elsewhere.
 
     `look` gives its facts, with its first `n` bytes where they come in the same answer (else
-    none). `fetch` gives ranges, or the errors that came in their place. `is_held`: each answer
-    was held against the first one's version, so that nothing need be asked at the end.
-    `takes_lists`: several ranges may come of one request. `more`: what comes will tell of further
-    places.
+    none). `fetch` gives ranges, or the errors that came in their place; `ListRefused` at most once.
+    `is_held`: each answer was held against the first one's version, so that nothing need be asked
+    at the end. `takes_lists`: several ranges may come of one request. `more`: what comes will tell
+    of further places.
     """
 
     is_held: bool
@@ -94,10 +103,14 @@ class Answering:
 
     def __init__(self, loop: Any, ask: Ask, together: AskTogether | None = None) -> None:
         self._loop, self._ask, self._together = loop, ask, together
-        self.takes_lists = together is not None
         self._facts: Facts | None = None
         self._asked = 1  # requests; the first one is `look`
         self._joins = False  # whether several ranges came in one answer before
+
+    @property
+    def takes_lists(self) -> bool:
+        """Whether several ranges may be asked for in one request: until that was refused."""
+        return self._together is not None
 
     def look(self, n: int) -> tuple[Facts, bytes]:
         """The facts and the first bytes, in one request."""
@@ -113,10 +126,14 @@ class Answering:
 
     async def _gather(self, places: Sequence[Place], more: bool) -> list[bytes | BaseException]:
         gate = asyncio.Semaphore(TOGETHER)
+        before = self._together
         there = await self._ask_together(places, more)
+        refused = before is not self._together
 
         async def one(start: int, stop: int) -> bytes:
             answer = there.get((start, stop))
+            if answer is None and refused:
+                raise ListRefused
             if answer is None:
                 async with gate:
                     self._asked += 1
@@ -129,12 +146,15 @@ class Answering:
 
     async def _ask_together(self, places: Sequence[Place], more: bool) -> dict[Place, Answer]:
         """What comes of these ranges in one request, where one a range would be too many."""
-        many = self._joins or more or self._asked + len(places) > FEW
+        further = more and len(places) > PAIR
+        many = self._joins or further or self._asked + len(places) > FEW
         if self._together is None or len(places) < 2 or not many:
             return {}
         self._asked += 1
         there = await self._together(places)
         self._joins = len(there) == len(places)
+        if not self._joins:
+            self._together = None
         return there
 
 

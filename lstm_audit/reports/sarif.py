@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..fact_json import as_json
 from ..facts import Audit, FileAudit, FileError, Finding, Json
+from ..inputs import is_remote
 from ..lstm.layer import Identity
 from ..rules import RULES
 from ..version import __version__
@@ -270,9 +271,12 @@ def _artifact(path: str, look: Look) -> Json:
 
 def _uri(path: str, look: Look) -> str:
     """Relative to the root; a colon is encoded as well, since it could end a scheme (RFC 3986,
-    4.2).
+    4.2). A locator is absolute already.
     """
     from urllib.parse import quote  # 5 ms that only an odd path needs
+
+    if is_remote(path):
+        return quote(utf8(path), safe=":/@[]!")
 
     inside = relative(path, look.root)
     if inside is not None:

@@ -8,6 +8,7 @@ import os
 from typing import Any
 
 from ..facts import FileError, Finding, LstmFacts
+from ..inputs import is_remote
 from ..lstm.layer import Identity, Lstm
 
 # Characters of an escaped name that a report for people shows; the machine formats give all of it.
@@ -17,6 +18,25 @@ PATH_LIMIT = 4096
 
 # Characters below which a shortened name has no place for its checksum.
 ROOM_FOR_SUM = 60
+
+
+# A locator in a text, up to the sign of the sentence that it stands in: its scheme, user and
+# password, its place, its query and fragment. One slash may hold a password too: it is mistyped.
+_LOCATOR = (
+    r"""([A-Za-z][\w+.-]*:/{1,2})(?:[^\s/?#'"]*@)?([^\s?#'"]*)"""
+    r"""(?:[?#][^\s'"]*?(?=[:;,.)]*(?:[\s'"]|$)))?"""
+)
+
+
+def conceal(text: str) -> str:
+    """A text that quotes what was typed, without the user, the password and the query of a locator,
+    which may be secret.
+    """
+    if ":/" not in text:
+        return text
+    import re  # 3 ms that a run without locators need not wait for
+
+    return re.sub(_LOCATOR, r"\1\2", text)
 
 
 def escape(text: str, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:
@@ -161,8 +181,10 @@ def utf8(text: str) -> bytes:
 
 def relative(path: str, root: str = "") -> str | None:
     """A path as a repository at `root` (empty: the working directory) knows it, with /; None
-    outside of it.
+    outside of it, as whatever lies elsewhere is.
     """
+    if is_remote(path):
+        return None
     try:
         base = os.path.abspath(root)
     except FileNotFoundError:  # the working directory was deleted: nothing lies in it

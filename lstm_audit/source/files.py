@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import MissingFile
-from ..inputs import NOT_WALKED, STDIN
+from ..inputs import NOT_WALKED, STDIN, is_remote
 from ..missing import explain_missing
 from ..policy.globs import file_matches
 from .texts import MARKDOWN, SUFFIXES
@@ -64,7 +64,7 @@ def _expand(path: str, markdown: bool) -> Iterator[SourceInput]:
 def _expand_glob(pattern: str, markdown: bool) -> Iterator[SourceInput]:
     matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
     if not matches:
-        globbed = glob.has_magic(pattern)
+        globbed = glob.has_magic(pattern) and not is_remote(pattern)
         why = "no file matches this pattern" if globbed else explain_missing(pattern)
         raise MissingFile(f"{pattern}: {why}")
     for match in matches:
