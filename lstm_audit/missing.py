@@ -11,7 +11,7 @@ from .spelling import nearest_file
 
 NOT_THERE = "no such file or folder"
 WINDOWS = re.compile(r"([A-Za-z]):[\\/]")
-REMOTE = re.compile(r"[A-Za-z][\w+.-]*://")
+REMOTE = re.compile(r"[a-z][\w+.-]*://")
 # A scheme whose colon or slashes went astray.
 BROKEN = re.compile(r"(https?|s3|gs|hf|az)(?::/{0,2}|//)(?=\w)", re.IGNORECASE)
 HOSTS = ("huggingface.co", "github.com", "raw.githubusercontent.com", "storage.googleapis.com")

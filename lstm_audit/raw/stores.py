@@ -29,7 +29,7 @@ TOGETHER = 16
 # ranges at once. Most files take fewer, and then need not try whether their server can do that.
 FEW = 6
 
-# The same of structures that tell of further ones (`more`): so many places are asked for apart.
+# The same of structures that tell of further ones (`more`): two places behind the head of a file.
 PAIR = 2
 
 EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "hf": "hub", "az": "azure"}
@@ -63,7 +63,9 @@ class Store(Protocol):
     """
 
     is_held: bool
-    takes_lists: bool
+
+    @property
+    def takes_lists(self) -> bool: ...
 
     def look(self, n: int) -> tuple[Facts, bytes]: ...
     def fetch(self, places: Sequence[Place], more: bool) -> list[bytes | Exception]: ...
@@ -146,8 +148,8 @@ class Answering:
 
     async def _ask_together(self, places: Sequence[Place], more: bool) -> dict[Place, Answer]:
         """What comes of these ranges in one request, where one a range would be too many."""
-        further = more and len(places) > PAIR
-        many = self._joins or further or self._asked + len(places) > FEW
+        few = 1 + PAIR if more else FEW
+        many = self._joins or self._asked + len(places) > few
         if self._together is None or len(places) < 2 or not many:
             return {}
         self._asked += 1

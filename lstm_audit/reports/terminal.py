@@ -150,10 +150,10 @@ def _prefix(text: str, width: int) -> str:
 
 def wrap(text: str, width: int) -> list[str]:
     """Lines of at most `width` columns, broken at spaces, and inside a word only where it is longer
-    than a line.
+    than a line. A command in backticks stays in one line where one holds it: it is to be copied.
     """
     lines: list[str] = [""]
-    for word in text.split(" "):
+    for word in _words(text, width) if "`" in text else text.split(" "):
         for k, piece in enumerate(_pieces(word, width)):
             joined = f"{lines[-1]} {piece}" if lines[-1] else piece
             if k == 0 and columns_wide(joined) <= width:
@@ -163,6 +163,20 @@ def wrap(text: str, width: int) -> list[str]:
             else:
                 lines[-1] = piece
     return lines
+
+
+def _words(text: str, width: int) -> list[str]:
+    """The words of a text; what stands between two backticks is one, as far as a line holds it."""
+    words: list[str] = []
+    quoted: list[str] = []
+    for word in text.split(" "):
+        quoted.append(word)
+        # A backtick opens and closes; what is open goes on in the next word.
+        if ("`" not in word and len(quoted) == 1) or word.count("`") % 2 == (len(quoted) > 1):
+            whole = " ".join(quoted)
+            words += [whole] if columns_wide(whole) <= width else quoted
+            quoted = []
+    return words + quoted
 
 
 def fold(text: str, width: int) -> str:

@@ -24,7 +24,7 @@ ROOM_FOR_SUM = 60
 # password, its place, its query and fragment. One slash may hold a password too: it is mistyped.
 _LOCATOR = (
     r"""([A-Za-z][\w+.-]*:/{1,2})(?:[^\s/?#'"]*@)?([^\s?#'"]*)"""
-    r"""(?:[?#][^\s'"]*?(?=[:;,.)]*(?:[\s'"]|$)))?"""
+    r"""(?:[?#][^\s'"]+?(?=[:;,.)]*(?:[\s'"]|$)))?"""
 )
 
 

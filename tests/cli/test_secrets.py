@@ -65,6 +65,7 @@ def test_no_report_holds_it(command: str, name: str) -> None:
         (f"{USER}: no. See (https://a/b?c).", "https://127.0.0.1:9/m.pt: no. See (https://a/b)."),
         ("s3://key:p@ss@bucket/m.pt", "s3://bucket/m.pt"),
         ("what? no://", "what? no://"),
+        ("did you mean s3://a/b?", "did you mean s3://a/b?"),
         ("C:/a?b", "C:/a"),
         ("layers 1:2 of a@b?", "layers 1:2 of a@b?"),
     ],
