@@ -71,8 +71,18 @@ class Input(NamedTuple):
         return (
             self.named
             or self.stands_for_shards
-            or os.path.splitext(label(self.path))[1].lower().removeprefix(".") in _suffixes()
+            or _promises_checkpoint(os.path.basename(label(self.path)).lower())
         )
+
+
+# What stands behind a checkpoint's own ending: `model.pt.gz`, and `model.pth.tar`, by which people
+# mean a file of torch.save.
+PACKED = ("gz", "tar")
+
+
+def _promises_checkpoint(name: str) -> bool:
+    *_, before, last = ("", *name.split("."))
+    return (before if last in PACKED else last) in _suffixes()
 
 
 @cache

@@ -95,6 +95,17 @@ def test_what_is_no_checkpoint_is_counted_in_a_folder_and_an_error_by_name(tmp_p
     assert kinds(lstm_audit.audit(tmp_path / "README.md")) == ["unknown-format"]
 
 
+@pytest.mark.parametrize("packed", ["model.pt.gz", "model.pth.tar", "__0_0.distcp", "A.CKPT.GZ"])
+def test_what_ends_like_a_packed_checkpoint_must_be_one_in_a_folder(
+    packed: str, tmp_path: Path
+) -> None:
+    (tmp_path / packed).write_bytes(b"\x1f\x8b\x08 cut off")
+    (tmp_path / "notes.txt.gz").write_bytes(b"\x1f\x8b\x08 cut off")
+    walked = lstm_audit.audit(tmp_path)
+    assert [Path(error.path).name for error in walked.errors] == [packed]
+    assert walked.ignored == 1
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "remedy"),
     [

@@ -120,7 +120,7 @@ def read_tar(span: Span, beside: Beside) -> Checkpoint | None:
         ("pkl", "pdparams"),
         executes=True,
     ),
-    Format("torch-dcp", executes=True, several=True),
+    Format("torch-dcp", expected=("distcp",), executes=True, several=True),
     weak=True,
 )
 def read_pickle(span: Span, beside: Beside) -> Checkpoint | None:
