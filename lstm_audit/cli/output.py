@@ -209,7 +209,7 @@ def command_line() -> str:
 
 
 # The options that change nothing of what is found. `--statistics` is another question.
-HOW = {word: row for row in (JOBS, *REPORT) for word in row.spellings if word != "--statistics"}
+HOW = {word: row for row in (JOBS, *REPORT) if row.name != "statistics" for word in row.spellings}
 
 OUR_NAMES = ("lstm-audit", "lstm-audit.exe", os.path.join("lstm_audit", "__main__.py"))
 
