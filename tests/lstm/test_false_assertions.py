@@ -167,6 +167,36 @@ def test_steps_of_a_power_of_two_are_never_certain(size, n):
         assert init.state != "fresh" or math.isqrt(size) ** 2 == size
 
 
+@pytest.mark.parametrize("size", [4, 16, 64, 100, 256])
+@pytest.mark.parametrize("n", [10, 14, 18])
+@pytest.mark.parametrize("start", [0.0, 1.0, 2.0])
+def test_a_number_that_stepped_by_a_power_of_two_is_not_fresh(size, n, start):
+    """Sign descent moves the draws along their lattice; the number beside them has become two."""
+    ih, hh = halves(drawn(size, n))
+    die = random.Random(f"{size} {n} {start}")
+    for half in (ih, hh):
+        half[F] = [start] * size if half is hh or start else half[F]
+    for gate in range(4):
+        moves = [die.choice((-1, 1)) * 2.0**-n for _ in range(size)]
+        for half in (ih, hh):
+            half[gate] = [float32(v + move) for v, move in zip(half[gate], moves, strict=True)]
+    assert identify(ih, hh, "float32").state != "fresh"
+
+
+@pytest.mark.parametrize("size", [16, 24, 64])
+def test_where_training_ran_away_an_added_number_is_not_excluded(size):
+    """SGD at a rate that is too high: means of 50 in other gates hide what both halves were given."""
+    for seed in range(4):
+        die = random.Random(seed)
+        draw = uniform(die, size**-0.5)
+        ih, hh = moved(die, size, [(draw, draw)] * 4)
+        for gate, far in enumerate((-8.0, 12.0, 54.0, -96.0)):
+            moves = [die.gauss(far, 20.0) for _ in range(size)]
+            for half in (ih, hh):
+                half[gate] = [float32(v + move) for v, move in zip(half[gate], moves, strict=True)]
+        assert identify(ih, hh, "float32").scheme == "unknown"
+
+
 def test_what_did_not_move_need_not_have_lacked_a_gradient():
     """Steps below half a last place: warm-up from 0, a skipped step of AMP."""
     lstm = drawn(32)
@@ -658,14 +688,16 @@ KINDS = {
         ["a_patch_that_divides_does_not_accuse_itself", "a_shift_that_divides_does_not_accuse_itself",
          "a_value_written_twice_is_still_doubled"],
     "`both[f] += 1` at H <= 12: LA106; once trained `pytorch-default`, high":
-        ["a_constant_added_to_draws_is_no_chrono", "nor_is_it_once_trained"],
+        ["a_constant_added_to_draws_is_no_chrono", "nor_is_it_once_trained",
+         "where_training_ran_away_an_added_number_is_not_excluded"],
     "a negative half: LA104 named the other": ["a_negative_half_is_the_half_that_was_set"],
     "one zeroed half: `pytorch-default`, high":
         ["a_half_zeroed_beside_one_as_wide_as_two_is_not_the_default"],
     "grids of powers of two passed for draws":
         ["draws_from_a_power_of_two_are_not_the_default_of_another_size",
          "values_rounded_to_a_binary_fraction_are_no_draws", "mantissas_cut_short_are_no_draws",
-         "steps_of_a_power_of_two_are_never_certain"],
+         "steps_of_a_power_of_two_are_never_certain",
+         "a_number_that_stepped_by_a_power_of_two_is_not_fresh"],
     "`it never received a gradient`": ["what_did_not_move_need_not_have_lacked_a_gradient"],
     "clamped weights were fresh": ["clamped_weights_are_not_proven_fresh"],
     "one step of Adam on ones was fresh": ["one_step_of_adam_on_constants_is_not_fresh"],

@@ -18,7 +18,7 @@ from .schemes import Init, add_remark, family, name_no_law, round_figures, settl
 from .trace import Trace, trace_of
 from .trained import is_single, judge_trained
 from .vetoes import sign, veto
-from .vouch import on_lattice, vouch
+from .vouch import has_stepped, on_lattice, vouch
 
 __all__ = ["Halves", "Init", "family", "find_missed", "identify", "identify_together", "short"]
 
@@ -155,7 +155,7 @@ def _find_bounded(bias: Bias) -> Init | None:
     for bound in map(float32, BOUNDS):
         if 0.9 * bound < top <= bound:
             proof = lattice.prove(values, bound)
-            if proof.holds:
+            if proof.holds and not (proof.blind and has_stepped(bias)):
                 return on_lattice("they", proof).unknown(f"all values were drawn from ±{bound:.2g}")
     return None
 

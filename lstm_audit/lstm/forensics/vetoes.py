@@ -48,10 +48,14 @@ def _default(trace: Trace, init: Init, _: Factor | None) -> Init:
     return init
 
 
+# A mean that a gate's sum reaches where training ran away: beside it no added number shows.
+EXPLODED = 10.0
+
+
 # Training that lifts a forget gate so far also spreads its units; a number added to all does not.
 def is_lifted(trace: Trace) -> bool:
-    """Both forget halves far above zero, and no other gate like it or all units alike: a constant
-    that was added to both leaves no other trace.
+    """Both forget halves far above zero, and no other gate like it, or all units alike, or another
+    gate beyond all bounds: a constant that was added to both leaves no other trace.
     """
     ih, hh = trace.bias.ih, trace.bias.hh
     one, two = laws.mean(ih[F]), laws.mean(hh[F])
@@ -59,7 +63,7 @@ def is_lifted(trace: Trace) -> bool:
         return False
     others = max(abs(laws.mean(ih[g]) + laws.mean(hh[g])) for g in (I, G, O))
     spread = laws.moments([a + b for a, b in zip(ih[F], hh[F], strict=True)])[1]
-    return one + two > 3 * others or one + two > 4 * spread
+    return one + two > 3 * others or one + two > 4 * spread or others > EXPLODED
 
 
 def _one_sided(trace: Trace, init: Init, factor: Factor | None) -> Init:

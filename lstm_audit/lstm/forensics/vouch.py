@@ -38,6 +38,9 @@ class Voucher(NamedTuple):
         return name_no_law(f"{remark}; {self.reason}", self.state, self.confidence)
 
 
+# Of a block of draws, all are multiples of 2^-20 once in 2^16 at H = 4, and hardly ever beyond.
+COARSE = 2.0**20
+
 CONSTANT = Voucher(
     "fresh",
     "certain",
@@ -67,9 +70,20 @@ def vouch(bias: Bias) -> Voucher | None:
     if not draws or bias.held != "float32":
         return None
     proof = lattice.prove(draws, bias.bound)
-    if not proof.holds:
+    if not proof.holds or (proof.blind and has_stepped(bias)):
         return None
     return on_lattice("the draws", proof)
+
+
+# Where the lattice is one of binary fractions, sign descent leaves the draws on it. What was one
+# number in every unit shows it: it has become a few, a whole number of steps apart.
+def has_stepped(bias: Bias) -> bool:
+    """Whether a block about one number holds coarse binary fractions alone."""
+    return any(
+        0 < block[-1] - block[0] <= 2 * bias.bound and all((v * COARSE).is_integer() for v in block)
+        for half in bias.ranked
+        for block in half
+    )
 
 
 def _are_spread(bias: Bias) -> bool:
