@@ -6,7 +6,9 @@ limit law; Smirnov 1948).
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from operator import add, sub
 
 KS = 1.63
 FAR = 60.0  # e^60 steps is no time scale; also keeps exp() in range
@@ -32,16 +34,17 @@ def uniform(low: float, high: float) -> Cdf:
     return lambda x: (x - low) / width if low < x < high else float(x >= high)
 
 
-# P(|x| > t) of a triangle on ±r is (1 - t/r)²; the branch on the sign gives both tails.
-def triangle(reach: float) -> Cdf:
-    """The law of a difference of two uniforms from ±reach/2."""
-
-    def cdf(x: float) -> float:
-        inside = 1 - abs(x) / reach
-        tail = inside * inside / 2 if inside > 0 else 0.0
-        return tail if x < 0 else 1 - tail
-
-    return cdf
+# P(|x| > t) of a triangle on ±r is (1 - t/r)²; the sign says of which tail. Without a call for each
+# value: of 512 values that is a seventh of what naming a default costs.
+def ks_triangle(values: Sequence[float], reach: float) -> float:
+    """`ks` against the law of a difference of two uniforms from ±reach/2."""
+    n, ordered = len(values), sorted(values)
+    middle = bisect_left(ordered, 0.0)
+    below = [max(0.0, 1 + x / reach) for x in ordered[:middle]]
+    above = [max(0.0, 1 - x / reach) for x in ordered[middle:]]
+    over = [h * h * n / 2 - j for j, h in enumerate(below)]
+    over += [n - h * h * n / 2 - j for j, h in enumerate(above, middle)]
+    return max(max(over), 1 - min(over)) / math.sqrt(n)
 
 
 def mean(values: Sequence[float]) -> float:
@@ -161,6 +164,5 @@ def lean(values: Sequence[float]) -> tuple[float, float, float]:
 
 def common(values: Sequence[float], noise: Sequence[float]) -> tuple[float, float] | None:
     """The constants that every value could be, give or take its noise."""
-    low = max(v - e for v, e in zip(values, noise, strict=True))
-    high = min(v + e for v, e in zip(values, noise, strict=True))
+    low, high = max(map(sub, values, noise)), min(map(add, values, noise))
     return (low, high) if low <= high else None

@@ -46,8 +46,10 @@ def _name_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> lis
         for trace, init in zip(traces, inits, strict=True)
         if trace and init.scheme == "unknown" and _is_plain(trace)
     ]
+    if not loose:
+        return list(inits)
     values = [v for trace in (*loose, *known) for v in _in_units(trace)]
-    if not loose or not _are_default(values):
+    if not _are_default(values):
         return list(inits)
     meant = {id(trace) for trace in loose if _fits_alone(trace)}
     confidence = "high" if len(values) >= 4 * FEWEST else "medium"
@@ -134,7 +136,7 @@ def _are_default(values: Sequence[float]) -> bool:
     if len(values) < FEWEST or not _is_whole(_scale(values), len(values)):
         return False
     uniform, normal = rivals(values, 1.0)
-    return uniform >= 1 and normal >= -1 and laws.ks(values, laws.triangle(2.0)) <= 1.36
+    return uniform >= 1 and normal >= -1 and laws.ks_triangle(values, 2.0) <= 1.36
 
 
 def _fits_alone(trace: Trace) -> bool:

@@ -200,7 +200,7 @@ def fit(trace: Trace, gates: Sequence[int]) -> Law:
     if not (scale > 0 and centred and even and bounded):
         return Law(scale, whole, False)
     reach = 2 * bound * (1.0 if whole else scale)
-    return Law(scale, whole, laws.ks(values, laws.triangle(reach)) <= laws.KS)
+    return Law(scale, whole, laws.ks_triangle(values, reach) <= laws.KS)
 
 
 def _cast(bias: Bias) -> float:
