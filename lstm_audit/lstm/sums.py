@@ -108,10 +108,22 @@ def _fit(call: NodeCall, x: KnownTensor, y: KnownTensor) -> tuple[KnownTensor, K
 # then its bytes are lost for the patcher, not its number for the audit.
 def _add(call: NodeCall) -> Known:
     """Sums stay sums; an element that is added to itself is calculated."""
-    pair = _pair(call)
-    if pair is None:
-        return None
-    x, y = pair
+    return None if len(call.ins) > 2 else _sum(call)
+
+
+def _sum(call: NodeCall) -> Known:
+    """All inputs added, one after the other: ONNX's Sum takes any number of them."""
+    total = call.value(0)
+    for number in range(1, len(call.ins)):
+        value = call.value(number)
+        pair = None if total is None or value is None else _fit(call, total, value)
+        if pair is None:
+            return None
+        total = _join(call, *pair)
+    return total
+
+
+def _join(call: NodeCall, x: KnownTensor, y: KnownTensor) -> KnownTensor | None:
     terms = x.terms + y.terms
     if len(terms) > MAX_TERMS:
         return call.graph.compute(x.shape, call.graph.numbers(KnownTensor(x.shape, terms)))
@@ -168,6 +180,7 @@ SUMS: Mapping[str, NodeRule] = {
     "Shape": _shape,
     "ConstantOfShape": _constant_of_shape,
     "Add": _add,
+    "Sum": _sum,
     "Sub": _arithmetic(lambda a, b: a - b),
     "Mul": _arithmetic(lambda a, b: a * b),
     "Div": _arithmetic(lambda a, b: a / b),

@@ -58,6 +58,8 @@ CASES = {
     "Split second": (Node("Split", ("x",), ("n", "y"), attributes={"axis": 2}), {}, lambda x: x[:, :, 2:]),
     "Split sizes": (Node("Split", ("x", "a"), ("n", "y"), attributes={"axis": 2}), {"a": I(1, 3)}, lambda x: x[:, :, 1:]),
     "Add": (Node("Add", ("x", "a"), ("y",)), {"a": I(1, 2, 3, 4)}, lambda x: x + I(1, 2, 3, 4)),
+    "Sum of three": (Node("Sum", ("x", "a", "x"), ("y",)), {"a": I(1, 2, 3, 4)}, lambda x: 2 * x + I(1, 2, 3, 4)),
+    "Sum of one": (Node("Sum", ("x",), ("y",)), {}, lambda x: x),
     "Add scalar": (Node("Add", ("a", "x"), ("y",)), {"a": np.array(5.0)}, lambda x: x + 5),
     "Sub": (Node("Sub", ("x", "a"), ("y",)), {"a": np.array(5.0)}, lambda x: x - 5),
     "Sub from": (Node("Sub", ("a", "x"), ("y",)), {"a": np.array(5.0)}, lambda x: 5 - x),
