@@ -26,11 +26,17 @@ def nearest(word: object, choices: Iterable[str], least: float = 0.6) -> str | N
     """The choice that is spelled almost like the word, whatever its case, dashes and underscores;
     None where none is alike by `least` (0: nothing alike, 1: equal).
     """
+    return next(iter(nearest_few(word, choices, 1, least)), None)
+
+
+def nearest_few(word: object, choices: Iterable[str], most: int, least: float) -> list[str]:
+    """Up to `most` choices that are spelled almost like the word, the nearest first."""
     from difflib import get_close_matches  # 4 ms that only a mistake needs
 
     spelled = {_plain(choice): choice for choice in islice(choices, MOST_COMPARED)}
-    close = get_close_matches(_plain(str(word).strip()), spelled, 1, least)
-    return spelled[close[0]] if close else None
+    return [
+        spelled[one] for one in get_close_matches(_plain(str(word).strip()), spelled, most, least)
+    ]
 
 
 # Files have endings and words in common that mean nothing: `config.safetensors` is not what was

@@ -10,6 +10,7 @@ from ..errors import BadPolicy, NotPatchable
 from ..lstm.find import Found
 from ..lstm.layer import ROOT, Lstm
 from ..pipeline import selected
+from ..spelling import nearest_few
 
 
 def choose(found: Found, layers: Sequence[str]) -> list[Lstm]:
@@ -42,9 +43,7 @@ def refuse_unmatched_layers(
 
 def _there(pattern: str, addresses: Sequence[str]) -> str:
     """The nearest addresses first, and not more of them than one can read."""
-    from difflib import get_close_matches  # 4 ms, for a message
-
-    near = get_close_matches(pattern, addresses, 3, 0.5)
+    near = nearest_few(pattern, addresses, 3, 0.5)
     names = [_show(name) for name in dict.fromkeys([*near, *addresses])]
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return f"there are {', '.join(names[:10])}{more}"

@@ -121,6 +121,17 @@ def test_a_patch_says_once_how_far_a_dtype_rounds(tmp_path: Path) -> None:
     assert len({line.split("  bias ")[0] for line in text.splitlines() if "  bias " in line}) == 6
 
 
+def test_one_place_compares_words() -> None:
+    """One did-you-mean: whoever looks for a near word asks `spelling`."""
+    package = Path(lstm_audit.__file__).parent
+    comparing = [
+        file.relative_to(package).as_posix()
+        for file in package.rglob("*.py")
+        if "get_close_matches" in file.read_text()
+    ]
+    assert comparing == ["spelling.py"]
+
+
 # ---- names
 
 
