@@ -219,10 +219,16 @@ def _expand_remote(locator: str) -> Iterator[Input]:
         return
     from .raw.remote import find  # 40 ms, which local files need not pay
 
-    found = find(locator)
+    try:
+        found = find(locator)
+    except Unreadable as error:  # no other path's affair
+        yield Input(locator, named=True, problem=f"it cannot be listed: {error.message}")
+        return
     if found is None:
         yield Input(locator, named=True)
         return
+    if wild and not found:
+        raise MissingFile(f"{label(locator)}: no file matches this pattern")
     folders: dict[str, list[str]] = {}
     for there in found:
         folder, _, name = there.locator.rpartition("/")

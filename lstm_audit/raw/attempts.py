@@ -70,7 +70,7 @@ def status_of(error: Exception) -> int | None:
     said = getattr(error, "status", None)
     said = getattr(error, "code", None) if said is None else said
     if isinstance(said, int):
-        return said
+        return said or None  # aiohttp says 0 where it knows none
     answer = getattr(error, "response", None)
     if isinstance(answer, dict):
         said = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
@@ -101,6 +101,8 @@ def kind_of(error: Exception) -> str:
     if status is not None:
         return f"HTTP {status}{REFUSALS.get(status, '')}"
     name = type(error).__name__
+    if "Redirect" in name:
+        return "its redirects do not end"
     if "DNS" in name or isinstance(error, socket.gaierror):
         return "the host's name is not known here"
     if "Connect" in name:  # aiohttp's, httpx's, requests' and botocore's are called so

@@ -57,6 +57,24 @@ def test_folders_and_wildcards(memory) -> None:
     assert len(lstm_audit.audit("memory:///models/*.pt").files) == 1
 
 
+def test_a_wildcard_that_matches_nothing_is_an_error(memory) -> None:
+    with pytest.raises(FileNotFoundError, match="no file matches this pattern"):
+        lstm_audit.audit("memory://none/*.pt")
+
+
+def test_what_cannot_be_listed_is_its_own_error(memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    memory.pipe("/one.pt", MODEL.read_bytes())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("no")
+
+    monkeypatch.setattr(type(memory), "glob", refuse)
+    found = lstm_audit.audit(["memory://a/*.pt", "memory://one.pt"])
+    assert [(e.path, e.kind) for e in found.errors] == [("memory://a/*.pt", "io")]
+    assert "access is denied" in found.errors[0].message
+    assert len(found.rows) == 4
+
+
 def test_an_index_stands_for_its_shards(memory) -> None:
     folder = next(path.parent for path in CLEAN.rglob("*.index.json"))
     for path in folder.iterdir():
