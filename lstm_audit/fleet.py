@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import UnknownFormat
 from .facts import Audit, FileAudit, FileError, Stamp
-from .inputs import STDIN, Input, Progress, expand, is_remote, label
+from .inputs import Input, Progress, expand
 from .pipeline import EVERYTHING, MAX_SECONDS, Request, Results, audit_input, audit_object
 from .policy.globs import patterns_of
+from .raw.locators import STDIN, is_remote, label
 from .tuples import NamedTuple
 
 if TYPE_CHECKING:

@@ -7,16 +7,14 @@ before anything is read.
 
 import os
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from functools import cache
 
-from .errors import AuditError, BadPolicy, MalformedFile, MissingFile, Unreadable
+from .errors import AuditError, BadPolicy, MalformedFile, MissingFile
 from .formats import all_formats
 from .policy.globs import file_matches
-from .raw.budget import Budget
-from .raw.source import FileSource, OpenSource
+from .raw.locators import STDIN, is_remote, label, refuse_half
+from .raw.source import open_source
 from .raw.span import span_all
 from .tuples import NamedTuple
 
@@ -26,18 +24,8 @@ NET_HEAD = 4096
 # How the name of a sharded checkpoint's index ends.
 INDEX = (".index.json", ".weights.json")
 
-# Standard input as a checkpoint.
-STDIN = "-"
-
-# Bytes of standard input that are kept in a temporary file: it can only be read from the start.
-MAX_SPOOLED = 2 << 30
-
-SPOOLED_AT_ONCE = 1 << 20
-
 # Called with (files done, files in all) after every file.
 Progress = Callable[[int, int], None]
-
-_SCHEME = r"[a-z][a-z0-9+.-]+://"
 
 # A data file of a TensorFlow checkpoint, by its name; its numbers say nothing by themselves.
 _DATA = r"(.+)\.data-\d{5}-of-\d{5}"
@@ -190,28 +178,10 @@ def _stem_of_data(name: str) -> str:
     return found[1] if found else ""
 
 
-def is_remote(path: str) -> bool:
-    """Whether a path is a locator with a scheme."""
-    return "://" in path and re.match(_SCHEME, path) is not None
-
-
-def label(path: str) -> str:
-    """What a report calls an input: a locator without user, password and query, which may be
-    secret.
-    """
-    if not is_remote(path):
-        return path
-    scheme, _, rest = path.partition("://")
-    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
-
-
 def _expand_remote(locator: str) -> Iterator[Input]:
     """A file, or those of a folder or a wildcard: what several files hold together is one input, as
     in a folder that is walked.
     """
-    from .raw.locators import refuse_half  # 0.2 ms, which local files need not pay
-
     refuse_half(label(locator))
     wild = any(sign in locator.partition("?")[0] for sign in "*[")
     if not wild and Input(locator, named=False).expected:
@@ -260,25 +230,6 @@ def _join_facts(parts: Sequence[tuple[int, str] | None]) -> tuple[int, str] | No
     if len(known) < len(parts):
         return None
     return sum(size for size, _ in known), " ".join(version for _, version in known)
-
-
-@contextmanager
-def spool_stdin() -> Iterator[str]:
-    """A path under which standard input can be read at any place; what comes through a pipe is kept
-    in a file, up to `MAX_SPOOLED` bytes.
-    """
-    import tempfile  # 6 ms, which only `-` pays
-
-    if sys.stdin is None:
-        raise Unreadable("standard input is closed")
-    with tempfile.TemporaryFile() as spool:
-        while block := sys.stdin.buffer.read(SPOOLED_AT_ONCE):
-            if spool.tell() + len(block) > MAX_SPOOLED:
-                message = f"more than {MAX_SPOOLED >> 30} GiB come through standard input"
-                raise MalformedFile(f"{message}; audit the file by its name", kind="limit")
-            spool.write(block)
-        spool.flush()
-        yield f"/dev/fd/{spool.fileno()}"
 
 
 def _expand_glob(pattern: str) -> Iterator[Input]:
@@ -353,7 +304,7 @@ def _is_of_net(folder: str, name: str) -> bool:
         return os.path.isfile(os.path.join(folder, os.pardir, "model.mlmodel"))
     path = os.path.join(folder, name.removesuffix(".bin") + ".xml")
     try:
-        with FileSource(path) as source:
+        with open_source(path) as source:
             return b"<net" in span_all(source)[: min(source.size, NET_HEAD)].read()
     except AuditError:
         return False
@@ -368,17 +319,6 @@ def _take_unlisted(closed: list[OSError]) -> Iterator[Input]:
             named=False,
             problem=f"the folder cannot be listed: {error.strerror}",
         )
-
-
-def open_source(path: str, budget: Budget | None = None, download: bool = False) -> OpenSource:
-    """A local file, or one that lies elsewhere; `budget` is its checkpoint's, if that has one.
-    `download`: read the whole of what a server does not serve by ranges.
-    """
-    if not is_remote(path):
-        return FileSource(path, budget)
-    from .raw.remote import open_remote  # 40 ms, which local files need not pay
-
-    return open_remote(path, label(path), budget, download)
 
 
 def sibling(path: str, name: str) -> str:

@@ -15,23 +15,15 @@ from . import formats
 from .errors import AuditError, MalformedFile, NotPatchable, UnknownFormat
 from .facts import FileAudit, FileError, Finding, Row, Stamp, facts_of, sort_skipped, units_of
 from .formats import Beside, Checkpoint, MemberPart
-from .inputs import (
-    STDIN,
-    Input,
-    is_remote,
-    label,
-    open_source,
-    sibling,
-    split_locator,
-    spool_stdin,
-)
+from .inputs import Input, sibling, split_locator
 from .interrupted import InterruptedPatch, hot
 from .lstm.find import Found, find_lstms
 from .lstm.layer import Lstm
 from .lstm.measure import announce, measure, read_values
 from .policy.globs import matches, matches_module
 from .raw.budget import Budget
-from .raw.source import OpenSource
+from .raw.locators import is_remote, label
+from .raw.source import OpenSource, open_source
 from .raw.span import Span, span_all
 from .tuples import NamedTuple
 
@@ -172,8 +164,7 @@ def open_checkpoint(
         def open_span(name: str) -> Span:
             if hot(name) and not despite_journal:
                 raise InterruptedPatch(name)
-            readable = stack.enter_context(spool_stdin()) if name == STDIN else name
-            sources.append(stack.enter_context(open_source(readable, budget, download)))
+            sources.append(stack.enter_context(open_source(name, budget, download)))
             return span_all(sources[-1])
 
         file, inside = split_locator(path)

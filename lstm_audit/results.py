@@ -20,8 +20,9 @@ from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 from .errors import AuditError
 from .fact_json import json_number
 from .facts import FileAudit, FileError, Json, Stamp
-from .inputs import STDIN, Input, is_remote, label, sibling
+from .inputs import Input, sibling
 from .pipeline import Request, Results
+from .raw.locators import STDIN, is_remote, label
 from .tuples import NamedTuple
 from .version import __version__
 

@@ -17,8 +17,9 @@ from typing import BinaryIO, Self
 
 from .errors import BadPolicy
 from .fleet import Pending, Settled
-from .inputs import Input, label
+from .inputs import Input
 from .pipeline import Results
+from .raw.locators import label
 from .results import ResultLine, line_of, read_line, stamp_of, stands, with_facts
 
 LONGEST = 64 << 20

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from ..errors import AuditError, BadPolicy, MalformedFile, NotPatchable, UnknownFormat
 from ..facts import Audit
-from ..inputs import STDIN, Input, expand
+from ..inputs import Input, expand
 from ..interrupted import sidecars
 from ..lstm.own import Own
 from ..lstm.presets import PRESETS
@@ -19,6 +19,7 @@ from ..patching.choose import refuse_unmatched_layers
 from ..patching.whole import apply_plan, plan_recovered
 from ..pipeline import checkpoints_in
 from ..policy.load import load_policy
+from ..raw.locators import STDIN
 from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
 from .forms import GivenOptions, hint_share

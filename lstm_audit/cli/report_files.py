@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from ..errors import BadPolicy
 from ..facts import Audit
-from ..inputs import is_remote, shards_beside
+from ..inputs import shards_beside
 from ..interrupted import sidecars
+from ..raw.locators import is_remote
 from ..reports.words import utf8
 
 

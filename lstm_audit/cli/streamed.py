@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import BadPolicy
 from ..facts import Audit, FileAudit, FileError, Totals
 from ..fleet import Task, stream
-from ..inputs import Input, is_remote
+from ..inputs import Input
 from ..pipeline import Request, Results
 from ..policy.unmatched import Witnesses
 from ..policy.verdict import Running
+from ..raw.locators import is_remote
 from ..reports import REPORTS, Look, Streamed, digest_of, stream_of
 from ..reports.words import describe_error, escape, say_count
 from ..results import head_of

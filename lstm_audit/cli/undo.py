@@ -5,10 +5,11 @@ from collections.abc import Iterator
 from typing import Literal
 
 from ..errors import AuditError, BadPolicy
-from ..inputs import Input, expand, is_remote, label
+from ..inputs import Input, expand
 from ..interrupted import sidecars
 from ..patching.undo import Undone
 from ..patching.whole import undo_checkpoint
+from ..raw.locators import is_remote, label
 from ..reports.words import say_count
 from . import exits
 from .forms import GivenOptions

@@ -13,8 +13,7 @@ from collections.abc import Mapping
 
 from ..errors import MalformedFile
 from ..formats import Checkpoint
-from ..raw.source import BytesSource
-from ..raw.span import span_all
+from ..raw.span import span_of
 from ..raw.tensor import Block, Tensor
 from ..raw.tensors import Tensors
 from ..tuples import NamedTuple
@@ -22,7 +21,7 @@ from .find import Found
 from .layer import Lstm, Term
 
 # What stands for the bytes of a file that is closed.
-NOWHERE = span_all(BytesSource(b""))
+NOWHERE = span_of(b"")
 
 
 class Before(NamedTuple):

@@ -13,8 +13,7 @@ from typing import NamedTuple
 from ..errors import Skipped
 from ..formats import Constant, Graph, Node, Scope
 from ..raw.dtypes import DTYPES
-from ..raw.source import BytesSource
-from ..raw.span import span_all
+from ..raw.span import span_of
 from ..raw.tensor import Block, Tensor
 from .graph import Evaluation
 from .known import NOTHING, SPACE, Cells
@@ -190,8 +189,8 @@ def _block(tensor: Tensor, start: int, run: range, flat: dict[int, Tensor], numb
 
 def _make_block(numbers: Sequence[float]) -> Block:
     """Numbers that a graph calculates: judged, and never written, for they have no place."""
-    source = BytesSource(struct.pack(f"<{len(numbers)}d", *numbers), "computed by the graph")
-    tensor = Tensor(DTYPES["float64"], (len(numbers),), (1,), span_all(source))
+    span = span_of(struct.pack(f"<{len(numbers)}d", *numbers), "computed by the graph")
+    tensor = Tensor(DTYPES["float64"], (len(numbers),), (1,), span)
     return Block(tensor, 0, 0, len(numbers))
 
 

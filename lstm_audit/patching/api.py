@@ -12,11 +12,12 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 
 from ..errors import AuditError, BadPolicy, MalformedFile, MissingFile, UnknownFormat, Unreadable
 from ..facts import Json, LstmFacts, facts_of
-from ..inputs import STDIN, Input, expand
+from ..inputs import Input, expand
 from ..interrupted import sidecars
 from ..lstm.own import Own
 from ..pipeline import checkpoints_in
 from ..policy.load import PolicyLike, make_policy
+from ..raw.locators import STDIN
 from ..result import Result, quote_for_repr
 from ..signatures import write_signature
 from ..targets import TARGETS, Target, only_one

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..errors import NotPatchable
-from ..inputs import is_remote, label
+from ..raw.locators import is_remote, label
 
 
 class Tools(NamedTuple):

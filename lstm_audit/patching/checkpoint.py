@@ -12,7 +12,6 @@ from typing import NamedTuple
 from ..errors import AuditError, NotPatchable
 from ..facts import Fix
 from ..formats import format_named
-from ..inputs import is_remote, label
 from ..lstm.copies import find_averages
 from ..lstm.find import Found, find_lstms
 from ..lstm.forensics.fingerprint import identify
@@ -20,6 +19,7 @@ from ..lstm.layer import GATES, Identity, Lstm
 from ..lstm.measure import Values, read_values
 from ..lstm.own import Own
 from ..pipeline import MAX_UNITS, Opened, open_checkpoint
+from ..raw.locators import is_remote, label
 from ..targets import TARGETS, Target
 from . import files
 from .choose import choose, matching

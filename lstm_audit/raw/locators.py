@@ -1,20 +1,42 @@
-"""How a locator of each store is written, and whether another process reaches it too.
+"""What a locator means by its words: standard input, a path, or a place in a store.
 
-Comes in: a locator. Goes out: nothing, or the form that was expected. Promise: one that ends before
-it names a place is met before any library is asked, whose own texts say little.
+Comes in: a locator. Goes out: which of them it is, what a report calls it, whether another process
+reaches it too, or the form that was expected. Promise: one that ends before it names a place is met
+before any library is asked, whose own texts say little.
 """
 
 import os
+import re
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 from ..errors import BadPolicy
+
+# Standard input as a checkpoint.
+STDIN = "-"
+
+_SCHEME = r"[a-z][a-z0-9+.-]+://"
 
 FORMS = {"s3": "BUCKET/PATH", "gs": "BUCKET/PATH", "az": "CONTAINER/PATH", "hf": "ORG/REPO/FILE"}
 FORMS |= {"s3a": FORMS["s3"], "gcs": FORMS["gs"], "abfs": FORMS["az"], "abfss": FORMS["az"]}
 FORMS |= dict.fromkeys(("http", "https", "ftp", "sftp", "ssh"), "HOST/PATH")
 """What stands behind `://`, by scheme; others may do without."""
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path is a locator with a scheme."""
+    return "://" in path and re.match(_SCHEME, path) is not None
+
+
+def label(path: str) -> str:
+    """What a report calls an input: a locator without user, password and query, which may be
+    secret.
+    """
+    if not is_remote(path):
+        return path
+    scheme, _, rest = path.partition("://")
+    host, slash, path = re.split(r"[?#]", rest, maxsplit=1)[0].partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"
 
 
 def refuse_half(locator: str) -> None:
@@ -67,5 +89,7 @@ def find_libraries() -> list[str]:
     """The folder where this process has what reads the stores, such as the user's own one, which an
     isolated interpreter leaves out; none where there is nothing.
     """
+    from importlib.util import find_spec  # 1 ms that only workers need
+
     found = find_spec("fsspec")
     return [os.path.dirname(os.path.dirname(found.origin))] if found and found.origin else []

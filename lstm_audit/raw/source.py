@@ -1,17 +1,24 @@
-"""Where bytes come from: a local file, or memory.
+"""Where bytes come from: a local file, standard input, memory, or a store that lies elsewhere.
 
-Comes in: a path, or bytes. Goes out: a `Source`: something with a size, from which ranges can be
+Comes in: a locator, or bytes. Goes out: a `Source`: something with a size, from which ranges can be
 read. Promise: nothing is read beyond what was asked for (`pread` only: never a whole-file read,
-never `mmap`), and nobody else opens a file that is audited.
+never `mmap`), and nobody else opens what is audited.
 """
 
 import os
 import stat
+import sys
 from types import TracebackType
 from typing import Protocol, Self
 
-from ..errors import Unreadable
+from ..errors import MalformedFile, Unreadable
 from .budget import Budget
+from .locators import STDIN, is_remote, label
+
+# Bytes of standard input that are kept in a temporary file: it can only be read from the start.
+MAX_SPOOLED = 2 << 30
+
+SPOOLED_AT_ONCE = 1 << 20
 
 
 class Source(Protocol):
@@ -143,3 +150,38 @@ class BytesSource:
     def read(self, at: int, n: int) -> bytes:
         """Exactly `n` bytes from `at`; a `Span` has checked the bounds."""
         return self._data[at : at + n]
+
+
+class SpooledSource(FileSource):
+    """Standard input. It can only be read from the start, so that what comes through is kept in a
+    temporary file that has no name any more; raises `MalformedFile` beyond `MAX_SPOOLED` bytes.
+    """
+
+    def __init__(self, budget: Budget | None = None) -> None:
+        import tempfile  # 6 ms, which only `-` pays
+
+        if sys.stdin is None:
+            raise Unreadable("standard input is closed")
+        with tempfile.TemporaryFile() as spool:
+            while block := sys.stdin.buffer.read(SPOOLED_AT_ONCE):
+                if spool.tell() + len(block) > MAX_SPOOLED:
+                    message = f"more than {MAX_SPOOLED >> 30} GiB come through standard input"
+                    raise MalformedFile(f"{message}; audit the file by its name", kind="limit")
+                spool.write(block)
+            spool.flush()
+            super().__init__(f"/dev/fd/{spool.fileno()}", budget)
+
+
+def open_source(locator: str, budget: Budget | None = None, download: bool = False) -> OpenSource:
+    """What a locator means: standard input, a local file, or one that lies elsewhere.
+
+    `budget` is its checkpoint's, if that has one. `download`: read the whole of what a server does
+    not serve by ranges. Raises `Unreadable` when it cannot be opened.
+    """
+    if locator == STDIN:
+        return SpooledSource(budget)
+    if not is_remote(locator):
+        return FileSource(locator, budget)
+    from .remote import open_remote  # 40 ms, which local files need not pay
+
+    return open_remote(locator, label(locator), budget, download)

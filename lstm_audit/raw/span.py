@@ -159,3 +159,8 @@ def _itself(known: T) -> T:
 def span_all(source: Source) -> Span:
     """The span of everything in a source."""
     return Span(source, 0, source.size)
+
+
+def span_of(data: bytes, name: str = "memory") -> Span:
+    """The span of bytes that were made, not read: they have no place in a file."""
+    return span_all(BytesSource(data, name))

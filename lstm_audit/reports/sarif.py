@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ..fact_json import as_json
 from ..facts import Audit, FileAudit, FileError, Finding, Json
-from ..inputs import is_remote
 from ..lstm.layer import Identity
+from ..raw.locators import is_remote
 from ..rules import RULES
 from ..version import __version__
 from . import Look, Replacement, report

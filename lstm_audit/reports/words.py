@@ -8,8 +8,8 @@ import os
 from typing import Any
 
 from ..facts import FileError, Finding, LstmFacts
-from ..inputs import is_remote
 from ..lstm.layer import Identity, Lstm
+from ..raw.locators import is_remote
 
 # Characters of an escaped name that a report for people shows; the machine formats give all of it.
 NAME_LIMIT = 200

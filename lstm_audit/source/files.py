@@ -14,9 +14,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import MissingFile
-from ..inputs import NOT_WALKED, STDIN, is_remote
+from ..inputs import NOT_WALKED
 from ..missing import explain_missing
 from ..policy.globs import file_matches
+from ..raw.locators import STDIN, is_remote
 from .texts import MARKDOWN, SUFFIXES
 
 NOT_SOURCES = NOT_WALKED | {"site-packages", ".mypy_cache", ".ruff_cache", ".nox", ".eggs", "venv"}

@@ -19,8 +19,7 @@ from ..lstm.measure import measure, read_values
 from ..policy.model import Policy
 from ..policy.table import spell_out
 from ..raw.dtypes import DTYPES
-from ..raw.source import BytesSource
-from ..raw.span import span_all
+from ..raw.span import span_of
 from ..raw.tensor import Block, contiguous
 from ..raw.tensor import Tensor as StoredTensor
 from ..rules import Case, Evidence, Remark, SettingsTable, judge, subjects_of
@@ -295,7 +294,7 @@ def _store(part: LayerBiases, half: str, size: int) -> StoredTensor:
 def store_numbers(numbers: list[float]) -> StoredTensor:
     """A float32 vector in memory."""
     data = array("f", [_finite(number) for number in numbers]).tobytes()
-    return contiguous(DTYPES["float32"], (len(numbers),), span_all(BytesSource(data)))
+    return contiguous(DTYPES["float32"], (len(numbers),), span_of(data))
 
 
 def _finite(number: float) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..errors import AuditError, BadPolicy
-from ..inputs import STDIN
+from ..raw.locators import STDIN
 from .files import find_sources
 from .fixes import TextEdit, apply_edits, propose_edits
 from .lint import lint_text, names_recurrence

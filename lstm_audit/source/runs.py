@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 from ..errors import AuditError
 from ..facts import Audit, FileAudit, FileError, Finding
-from ..inputs import STDIN, Progress
+from ..inputs import Progress
 from ..policy.model import Policy
+from ..raw.locators import STDIN
 from .files import SourceInput, find_sources
 from .given_modules import NO_LIBRARY, Library, make_library
 from .imaginary import Unjudged

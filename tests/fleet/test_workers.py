@@ -243,7 +243,7 @@ def test_no_process_outlives_the_run(sent: signal.Signals, tmp_path: Path) -> No
 
 def test_standard_input_without_end_is_refused() -> None:
     code = (
-        "import lstm_audit.inputs as i; i.MAX_SPOOLED = 1 << 21; from lstm_audit.cli import main; "
+        "import lstm_audit.raw.source as s; s.MAX_SPOOLED = 1 << 21; from lstm_audit.cli import main; "
         "import sys; sys.argv = ['lstm-audit', 'audit', '-']; main()"
     )
     with Path("/dev/zero").open("rb") as endless:

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from command import untraced
 
-from lstm_audit import inputs
 from lstm_audit.fleet import audit
+from lstm_audit.raw import source as raw_source
 from lstm_audit.raw.source import FileSource
 
 ROOT = Path(__file__).parents[2]
@@ -58,7 +58,7 @@ class Counted(FileSource):
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
     Counted.reads = []
-    monkeypatch.setattr(inputs, "FileSource", Counted)
+    monkeypatch.setattr(raw_source, "FileSource", Counted)
     return Counted
 
 
@@ -214,6 +214,27 @@ def test_strategies_are_said_and_lines_are_short() -> None:
     comments, characters = measure_style([path.read_text() for path in SOURCES])
     assert comments >= LEAST_COMMENTS
     assert characters <= MOST_CHARACTERS
+
+
+def sources_built(text: str) -> set[str]:
+    """The sources of bytes that a module makes by their class."""
+    calls = [node.func for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Call)]
+    names = {func.id for func in calls if isinstance(func, ast.Name)}
+    names |= {func.attr for func in calls if isinstance(func, ast.Attribute)}
+    return {name for name in names if name.endswith("Source") or name == "Downloaded"}
+
+
+def test_raw_alone_builds_a_source() -> None:
+    assert sources_built("span_all(source.FileSource(path)), BytesSource(b'')") == {
+        "FileSource",
+        "BytesSource",
+    }
+    built = {
+        path.relative_to(PACKAGE).parts[0]: sources_built(path.read_text())
+        for path in SOURCES
+        if sources_built(path.read_text())
+    }
+    assert set(built) == {"raw"}
 
 
 def names_of_two(sources: Mapping[str, str]) -> dict[str, list[str]]:

@@ -15,9 +15,9 @@ from web import LIES, SEVERAL, Web, serving
 import lstm_audit
 from lstm_audit import fleet, pipeline, spread
 from lstm_audit.errors import AuditError, BadPolicy, Unreadable
-from lstm_audit.inputs import is_remote, label
 from lstm_audit.raw import attempts
 from lstm_audit.raw import web as web_store
+from lstm_audit.raw.locators import is_remote, label
 from lstm_audit.raw.remote import BLOCK, RemoteSource
 from lstm_audit.raw.source import FileSource
 

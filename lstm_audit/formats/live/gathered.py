@@ -5,11 +5,11 @@ and shape takes a bounded number of containers.
 """
 
 import sys
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...errors import MalformedFile, Skipped
 from ...raw.budget import Budget
+from ...raw.memory import MemorySource
 from ...raw.tensor import Tensor
 from ...raw.words import MAX_NAME
 from .. import Claim
@@ -36,21 +36,6 @@ class Gathered:
         self.sources: dict[object, MemorySource] = {}
         self.budget = Budget()
         self.containers = 0
-
-
-class MemorySource(NamedTuple):
-    """The bytes of a live storage. They have an address, but no place in a file."""
-
-    size: int
-    fetch: Callable[[int, int], bytes]
-    budget: Budget
-    name: str = "memory"
-    placed: bool = False
-    far: bool = False
-
-    def read(self, at: int, n: int) -> bytes:
-        """Exactly `n` bytes from `at`; a `Span` has checked the bounds."""
-        return self.fetch(at, n) if n else b""
 
 
 def library_of(name: str) -> Any:

@@ -10,10 +10,10 @@ from typing import Any
 
 from ...errors import MalformedFile, Skipped
 from ...raw.dtypes import DTYPES, DType
-from ...raw.source import BytesSource
-from ...raw.span import span_all
+from ...raw.memory import MemorySource, open_memory
+from ...raw.span import span_all, span_of
 from ...raw.tensor import MAX_DIMS, Tensor, strides_of, view
-from .gathered import Gathered, MemorySource, library_of
+from .gathered import Gathered, library_of
 
 
 class _NoDataError(ValueError):
@@ -40,7 +40,7 @@ def add_tensor(
     except _NoDataError as error:
         if shape is not None:
             dtype = DType(f"{_dtype_name(value)} without readable data", 1)
-            got.tensors[name] = Tensor(dtype, shape, strides_of(shape), span_all(BytesSource(b"")))
+            got.tensors[name] = Tensor(dtype, shape, strides_of(shape), span_of(b""))
         # of a matrix the shape is enough: only vectors, and what has no shape, are missed
         if shape is None or sum(size != 1 for size in shape) <= 1:
             said = f", shape {shape}" if shape else ""
@@ -82,7 +82,7 @@ def torch_tensor(got: Gathered, tensor: Any) -> Tensor:
         raise _NoDataError(
             "missing-data", f"torch gives no access to its storage ({type(error).__name__})"
         ) from None
-    source = MemorySource(storage.nbytes(), _fetch_torch(storage), got.budget)
+    source = open_memory(storage.nbytes(), _fetch_torch(storage), got.budget)
     source = got.sources.setdefault(key, source)
     shape, strides, big = tuple(tensor.shape), tuple(tensor.stride()), sys.byteorder == "big"
     return _view(dtype, shape, strides, source, tensor.storage_offset(), big, tensor.is_neg())
@@ -138,7 +138,7 @@ def numpy_tensor(got: Gathered, array: Any) -> Tensor:
         else 1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
     )
     address = array.__array_interface__["data"][0]
-    source = MemorySource(reach * dtype.itemsize, _fetch_numpy(array, address), got.budget)
+    source = open_memory(reach * dtype.itemsize, _fetch_numpy(array, address), got.budget)
     source = got.sources.setdefault(("numpy", address, source.size), source)
     order = array.dtype.byteorder
     return _view(

@@ -10,8 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from ...errors import MalformedFile
-from ...raw.source import BytesSource
-from ...raw.span import Span, span_all
+from ...raw.span import Span, span_of
 from ...raw.words import show
 from ...tuples import NamedTuple
 from ...wire.pickle import Call, Decoded, Persistent, decode
@@ -116,7 +115,7 @@ def _remember(raw: bytes) -> tuple[Decoded, dict[str, Any]]:
     """Nothing changes a decoded value, and its chunks are counted from the span's start, so that it
     can be shared, and so can what is worked out from it later.
     """
-    return _decode(span_all(BytesSource(raw))), {}
+    return _decode(span_of(raw)), {}
 
 
 def _decode(span: Span) -> Decoded:
