@@ -19,6 +19,7 @@ from typing import NamedTuple
 from ..activations import ActivationShape, spell
 from ..formats import Node, Scope
 from .chains import BINARY, COST, FUSED, plain_op, read_scalar, shape_of_chain
+from .conventions import HALF_NAMES
 from .graph import Evaluation
 from .known import KnownTensor
 from .layer import GATES
@@ -280,5 +281,5 @@ def _terms(evaluation: Evaluation, value: KnownTensor) -> Terms:
     names = [
         evaluation.origin(term[0])[0].name if term and term[0] >= 0 else "" for term in value.terms
     ]
-    swapped = "bias_hh" in names[0] or "bias_ih" in names[1]
+    swapped = HALF_NAMES["hh"] in names[0] or HALF_NAMES["ih"] in names[1]
     return tuple(zip(("hh", "ih") if swapped else ("ih", "hh"), value.terms, strict=True))

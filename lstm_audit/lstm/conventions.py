@@ -11,7 +11,7 @@ they apply:
 
     layer     the layer's number
     tensor, form   one after the other, the key into `slots`
-    cell_name one of several cells of a module, which has it in its name unless it is `lstm_cell`
+    cell_name one of several cells of a module, which has it in its name unless it is `usual_cell`
     way       the direction, see `backward`
     gate      the word for a gate, see `gate_words`
     odd       a layer number that runs backward when it is odd
@@ -31,6 +31,10 @@ HEAD = r"(?:(?P<module>.*?)[./:|])??"
 # What stands before a tail where no separator does: averaging helpers and converters join names by
 # underscores, or by nothing (`model_ema.lstmbias_ih_l0`).
 JOINED = r"(?P<module>.+?)_{0,2}"
+
+
+# What reports call the bias of each half, after torch.
+HALF_NAMES = {"ih": "bias_ih", "hh": "bias_hh"}
 
 
 class Slot(NamedTuple):
@@ -75,6 +79,8 @@ class Convention(NamedTuple):
     `leftovers`: what made such a cell leaves the biases of the one before in the same module.
     `proven`: other layers have such names too, and what tells is that the projection takes H units.
     `wrapped`: the row holds for the two cells of a bidirectional layer, which the reader tells.
+    `usual_cell`: the `cell_name` of a module's only cell. `mirror_reverse`: what `mirror` has for
+    a cell that reads backward.
     """
 
     name: str
@@ -109,6 +115,8 @@ class Convention(NamedTuple):
     leftovers: bool = False
     proven: bool = False
     wrapped: bool = False
+    usual_cell: str = "lstm_cell"
+    mirror_reverse: str = "_reverse"
 
 
 _INERT_FORMS = ("_g", "_u", "_mask", "_scale", ".original0", ".0.base", ".0._u", ".0._v")

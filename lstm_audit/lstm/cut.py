@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from ..errors import Skipped
 from ..formats import Claim, shape_of
 from ..raw.tensor import Block, Tensor, read_block, whole_block
-from .conventions import Slot
+from .conventions import HALF_NAMES, Slot
 from .layer import GATES, Lstm, Term
 from .match import Group, SlotPart, aligned, find_mirrored
 
@@ -103,7 +103,7 @@ def _refusal(group: Group, tensors: TensorsByName) -> Skipped | None:
             if readable is None:
                 return Skipped(group.module, "unsupported-dtype", f"{name} is {tensor.dtype.name}")
             if role == "log_scale" and tensor.elements != 1:
-                said = f"{name} has shape {tensor.shape}; the scale of a ScaledLSTM is one number"
+                said = f"{name} has shape {tensor.shape}; the log scale of a bias is one number"
                 return Skipped(group.module, "conflicting-evidence", said)
             if tensor.elements > MAX_BIAS:
                 said = f"{name} has {tensor.elements} elements; at most {MAX_BIAS} are read"
@@ -140,9 +140,7 @@ def _misfit(group: Group, name: str, tensor: Tensor, hidden: int) -> Skipped:
 
 
 def _factors(group: Group) -> Factors:
-    """What multiplies the biases of each half: pruning masks, and the scales of icefall's
-    ScaledLSTM.
-    """
+    """What multiplies the biases of each half: masks and scales."""
     if not any(role in group.first for role in FACTORS):
         return {}
     slots = [(group.convention.slots[key], name) for (_, key), name in group.parts.items()]
@@ -180,7 +178,7 @@ def _terms(
 def _cut_doubled(
     group: Group, name: str, hidden: int, tensors: TensorsByName
 ) -> list[tuple[str, Term]]:
-    """Both biases of cuDNN in one tensor: four gates of bias_ih, then four of bias_hh."""
+    """Both halves in one tensor: four gates of x's, then four of h's."""
     tensor = tensors[name]
     return [
         (g, Term(half, name, Block(tensor, 0, k * hidden, (k + 1) * hidden)))
@@ -256,6 +254,7 @@ def _notes(group: Group, gates: Mapping[str, tuple[Term, ...]]) -> Iterator[str]
             "nothing can be patched"
         )
     elif group.convention.pairs and halves != {"ih", "hh"}:
-        yield f"{'bias_hh' if 'ih' in halves else 'bias_ih'} is missing and counted as 0"
+        missing = HALF_NAMES["hh" if "ih" in halves else "ih"]
+        yield f"{missing} is missing and counted as 0"
     if any(term.mask for terms in gates.values() for term in terms):
         yield "a pruning mask is applied"

@@ -74,7 +74,7 @@ class Group(NamedTuple):
         """The second name that the framework gives to a tensor, or "" where it gives none."""
         if not self.convention.mirror:
             return ""
-        reverse = "_reverse" if self.direction == "reverse" else ""
+        reverse = self.convention.mirror_reverse if self.direction == "reverse" else ""
         tail = self.convention.mirror.format(tensor=key, layer=self.layer, reverse=reverse)
         return f"{self.module}.{tail}" if self.module else tail
 
@@ -222,8 +222,8 @@ def _parse(convention: Convention, match: re.Match[str]) -> tuple[GroupKey, Slot
     backward = found("way") in convention.backward or (layer % 2 == 1 and bool(found("odd")))
     gate = convention.gate_words.get(found("gate", ""), "")
     key = found("tensor", "") + found("form", "")
-    module, cell = found("module", ""), found("cell_name") or "lstm_cell"
-    if cell != "lstm_cell":
+    module, cell = found("module", ""), found("cell_name")
+    if cell and cell != convention.usual_cell:
         module = f"{module}/{cell}" if module else cell
     return (module, layer, "reverse" if backward else "forward"), (gate, key)
 

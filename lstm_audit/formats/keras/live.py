@@ -6,12 +6,13 @@ Keras is imported (the object brought it along), no layer is called, and of the 
 of the biases are copied.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ...errors import MalformedFile, Skipped, UnknownFormat
 from ...raw.budget import Budget
 from ...raw.dtypes import DTYPES, DType
+from ...raw.memory import MemorySource, open_memory
 from ...raw.span import span_all
 from ...raw.tensor import Tensor, strides_of
 from .. import Checkpoint, Claim
@@ -29,22 +30,6 @@ _ROLES = ("kernel", "recurrent_kernel", "bias")
 _CELLS = frozenset(
     ["LSTMCell", "ConvLSTMCell", "GRUCell", "SimpleRNNCell", "CuDNNLSTM", "CuDNNGRU"]
 )
-
-
-class VariableSource(NamedTuple):
-    """The bytes of a variable, copied from its device when they are asked for."""
-
-    size: int
-    variable: Any
-    budget: Budget
-    name: str = "memory"
-    placed: bool = False
-    far: bool = False
-
-    def read(self, at: int, n: int) -> bytes:
-        """Exactly `n` bytes from `at`; a `Span` has checked the bounds."""
-        data: bytes = self.variable.numpy().tobytes()
-        return data[at : at + n]
 
 
 class LiveCell(NamedTuple):
@@ -79,7 +64,7 @@ def read_model(model: Any) -> Checkpoint:
     claims: dict[str, Claim] = {}
     ways = _find_ways(model)
     for found in _cells(model):
-        sources: dict[int, VariableSource] = {}
+        sources: dict[int, MemorySource] = {}
         for role, variable in found.variables.items():
             tensors[f"{found.folder}/{role}"] = _tensor(variable, sources, budget)
         shapes = {role: tuple(variable.shape) for role, variable in found.variables.items()}
@@ -149,14 +134,24 @@ def _folder(variable: Any) -> str:
     return str(path).rpartition("/")[0]
 
 
-def _tensor(variable: Any, sources: dict[int, VariableSource], budget: Budget) -> Tensor:
+def _fetch(variable: Any) -> Callable[[int, int], bytes]:
+    """What copies a range of a variable's bytes from its device when it is asked for."""
+
+    def fetch(at: int, n: int) -> bytes:
+        data: bytes = variable.numpy().tobytes()
+        return data[at : at + n]
+
+    return fetch
+
+
+def _tensor(variable: Any, sources: dict[int, MemorySource], budget: Budget) -> Tensor:
     shape = tuple(int(size) for size in variable.shape)
     name = str(getattr(variable.dtype, "name", variable.dtype))
     dtype = DTYPES.get(name, DType(name, 1))
     size = dtype.itemsize
     for axis in shape:
         size *= axis
-    source = sources.setdefault(id(variable), VariableSource(size, variable, budget))
+    source = sources.setdefault(id(variable), open_memory(size, _fetch(variable), budget))
     return Tensor(dtype, shape, strides_of(shape), span_all(source))
 
 

@@ -14,6 +14,7 @@ unevenly, but units that were equal stay equal. Only steps scaled by the norm of
 import math
 from collections.abc import Callable
 
+from ..conventions import HALF_NAMES
 from . import laws
 from .bias import Bias, F, G, I, O
 from .division import is_divided
@@ -46,7 +47,7 @@ def _single_bias(trace: Trace) -> Init | None:
     """Keras and ONNX know one bias; a converter writes zeros for the other."""
     if not is_single(trace.bias):
         return None
-    name = "bias_hh" if any(map(any, trace.bias.ih)) else "bias_ih"
+    name = HALF_NAMES["hh" if any(map(any, trace.bias.ih)) else "ih"]
     return name_no_law(f"{name} is 0 everywhere: a single bias, its halves say nothing")
 
 
