@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
-from .errors import AuditError, BadPolicy, MalformedFile, MissingFile
+from .errors import AuditError, BadPolicy, MalformedFile, MissingFile, Unreadable
 from .formats import all_formats
 from .policy.globs import file_matches
 from .raw.locators import STDIN, is_remote, label, refuse_half
