@@ -109,7 +109,7 @@ def _is_single(part: LayerBiases) -> bool:
 
 def _candidates(text: str, tree: ast.Module, finding: Finding) -> Iterator[TextEdit]:
     """What might mend the finding, the smallest first."""
-    source = _Source(text)
+    source = _SourceText(text)
     line = finding.line or 0
     written = _find_written(tree, line)
     for value in written:
@@ -126,7 +126,7 @@ def _candidates(text: str, tree: ast.Module, finding: Finding) -> Iterator[TextE
 
 # The parser counts columns in UTF-8 bytes, Python's strings in characters: a comment in another
 # language before a statement would else shift the edit.
-class _Source:
+class _SourceText:
     """A text with the offsets of its lines: the parser counts in UTF-8 bytes of a line."""
 
     def __init__(self, text: str) -> None:
@@ -201,7 +201,7 @@ def _statement_at(tree: ast.Module, line: int) -> ast.stmt | None:
 
 
 def _zeroing(
-    source: _Source, tree: ast.Module, statement: ast.stmt, finding: Finding
+    source: _SourceText, tree: ast.Module, statement: ast.stmt, finding: Finding
 ) -> Iterator[TextEdit]:
     """A statement behind the write that zeroes the other half, spelled as the write is."""
     start, stop = source.span(statement)
