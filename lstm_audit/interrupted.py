@@ -81,11 +81,13 @@ def strangers(path: str) -> list[str]:
 
 
 class InterruptedPatch(Unreadable):
-    """A file with a journal or a marker, met by whoever must not touch it."""
+    """A file with a journal or a marker, met by whoever must not touch it; `said` tells what is
+    known of the file by whoever could not finish.
+    """
 
-    def __init__(self, path: str) -> None:
-        super().__init__(
-            "a patch of this file was interrupted (or is running): `lstm-audit undo` restores it",
-            kind="interrupted-patch",
+    def __init__(self, path: str, said: str = "") -> None:
+        usual = (
+            "a patch of this file was interrupted (or is running): `lstm-audit undo` restores it"
         )
+        super().__init__(said or usual, kind="interrupted-patch")
         self.path = path

@@ -304,9 +304,38 @@ def roll_back_now(held: LockedFile, edits: Sequence[Edit]) -> tuple[str, ...]:
     try:
         journal.restore_old_bytes(held.fd, edits)
         files.sync(held.fd)
+    except OSError as worse:
+        raise InterruptedPatch(held.path, say_unconfirmed(held, edits, worse)) from worse
+    try:
         return journal.remove_journal(held)
     except OSError as worse:
-        raise InterruptedPatch(held.path) from worse
+        said = (
+            f"the file holds its old bytes, but the journal could not be removed ({worse.strerror})"
+        )
+        raise InterruptedPatch(held.path, f"{said}: `lstm-audit undo` removes it") from worse
+
+
+# What reads as old may stand in the page cache alone: after a failed sync the kernel may have
+# dropped the pages, and only the disk knows which bytes it has.
+def say_unconfirmed(held: LockedFile, edits: Sequence[Edit], error: OSError) -> str:
+    """What a file holds whose old bytes could not be put back for sure, and what is not certain."""
+    return (
+        f"the write could not be finished, nor taken back for sure ({error.strerror}): the file "
+        f"reads as {_say_bytes(held.fd, edits)}, but the disk did not confirm them, so that after "
+        "a power cut it may hold old and new bytes mixed. The journal stays: `lstm-audit undo` "
+        "restores the old bytes"
+    )
+
+
+def _say_bytes(fd: int, edits: Sequence[Edit]) -> str:
+    """Which bytes a file reads as, at the places that were to change."""
+    try:
+        now = [files.read_at(fd, len(edit.old), edit.at) for edit in edits]
+    except (OSError, Unreadable):
+        return "nothing, for it cannot be read,"
+    if now == [edit.old for edit in edits]:
+        return "its old bytes"
+    return "its new bytes" if now == [edit.new for edit in edits] else "old and new bytes mixed"
 
 
 def refuse_with(error: BaseException, doubts: Sequence[str]) -> None:

@@ -135,7 +135,9 @@ def test_a_disk_that_confirms_nothing_more_leaves_the_journal(
         patcher.setattr(os, "fsync", fsync)
         done = run("patch", model, "--forget-bias", "2", "--in-place")
         assert done.exit_code == 3
-        assert "interrupted" in done.stderr
+        assert f"({os.strerror(code)}): the file reads as its old bytes" in done.stderr
+        assert "the disk did not confirm them, so that after a power cut" in done.stderr
+        assert "`lstm-audit undo` restores the old bytes" in done.stderr
         assert journal.hot(str(model))
         again = run("undo", model)
         assert again.exit_code == 3
@@ -144,6 +146,34 @@ def test_a_disk_that_confirms_nothing_more_leaves_the_journal(
     assert run("audit", "--no-config", model).exit_code == 3
     assert run("undo", model).exit_code == 0
     assert model.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("good", "said"),
+    [(0, "reads as its old bytes"), (1, "old and new bytes mixed, but"), (2, "as its new bytes")],
+)
+def test_what_a_file_reads_as_that_cannot_be_taken_back_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: int, said: str
+) -> None:
+    model, real, writes = tmp_path / "m.safetensors", os.pwrite, list[int]()
+    save_file(nn.LSTM(3, 4).state_dict(), model)
+
+    def pwrite(fd: int, data: bytes, at: int) -> int:
+        if os.path.samestat(os.fstat(fd), os.stat(model)):
+            writes.append(at)
+            if len(writes) > good:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return real(fd, data, at)
+
+    def fsync(fd: int) -> None:
+        if os.path.samestat(os.fstat(fd), os.stat(model)):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    monkeypatch.setattr(os, "fsync", fsync)
+    done = run("patch", model, "--forget-bias", "2", "--in-place", "--place", "ih")
+    assert done.exit_code == 3
+    assert said in done.stderr
 
 
 @pytest.mark.parametrize("code", FAILURES)
