@@ -21,6 +21,7 @@ from .policy.baseline import (
     refuse_gone,
     refuse_misplaced,
     save_baseline,
+    say_elsewhere,
     update,
 )
 from .policy.globs import relative_to
@@ -47,19 +48,24 @@ def compare_with(path: str, audit: Audit, request: Request) -> Matched:
     if not all(file.format in SOURCE_FORMATS for file in audit.files):
         refuse_misplaced(baseline, [audit])  # which LSTMs a source makes, its audit does not list
     judged = could_find(audit, request.policy or Policy(), baseline.folder, request.layers)
-    return match_findings(audit.findings, baseline, judged)
+    paths = [file.path for file in audit.files] + [error.path for error in audit.errors]
+    names = [relative_to(path, baseline.folder) for path in paths]
+    found = match_findings(audit.findings, baseline, judged)
+    return found._replace(elsewhere=say_elsewhere(baseline, names))
 
 
 # An entry is of one file, so each file can be held against its own entries as it comes, and then
 # forgotten: what is kept of a run is the baseline, and a name a file for the hint at a lost one.
 class Holding:
     """A run held against its baseline input by input: `hold` the results of each, in any order,
-    then `finish`. `known` counts what is accepted, `stale` are entries that accept nothing.
+    then `finish`. `known` counts what is accepted, `stale` are entries that accept nothing, and
+    `elsewhere` says after `finish` that the baseline has nothing of the run.
     """
 
     def __init__(self, path: str, request: Request) -> None:
         baseline = load_baseline(path)
-        self.known, self.stale = 0, list[Accepted]()
+        self.known, self.stale, self.elsewhere = 0, list[Accepted](), ""
+        self._entries = len(baseline.entries)
         self._folder, self._request = baseline.folder, request
         self._policy = request.policy or Policy()
         self._names: list[str] = []
@@ -86,19 +92,22 @@ class Holding:
     def finish(self) -> None:
         """Raise `BadPolicy` for an entry of a file that is neither in the run nor on disk."""
         left = {key: entry for part in self._left.values() for key, entry in part.items()}
-        refuse_gone(Baseline(self._folder, left), self._names)
+        rest = Baseline(self._folder, left)
+        refuse_gone(rest, self._names)
+        if len(left) == self._entries:
+            self.elsewhere = say_elsewhere(rest, self._names)
 
 
 # The same for an update: of each file its findings become entries, which the baseline will hold,
 # and the file is let go.
 class Accepting:
     """A run accepted into a baseline input by input: `hold` the results of each, in any order, then
-    `finish` writes it. `known` and `stale` are as those of `Holding`, of a run that has none left.
+    `finish` writes it. The rest is as of `Holding`, of a run that has nothing left to say.
     """
 
     def __init__(self, path: str, request: Request) -> None:
         self._old = load_baseline(path) if os.path.exists(path) else empty_baseline(path)
-        self.known, self.stale = 0, list[Accepted]()
+        self.known, self.stale, self.elsewhere = 0, list[Accepted](), ""
         self._path, self._request = path, request
         self._entries: dict[str, Accepted] = {}
         self._left = _by_path(self._old)

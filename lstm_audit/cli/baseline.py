@@ -19,14 +19,18 @@ def find_unaccepted(path: str, audit: Audit, request: Request, quiet: bool) -> t
     there.
     """
     compared = compare_with(path, audit, request)
-    tell_held(len(compared.known), compared.stale, quiet)
+    tell_held(len(compared.known), compared.stale, compared.elsewhere, quiet)
     return compared.new
 
 
-def tell_held(known: int, stale: Iterable[Accepted], quiet: bool) -> None:
-    """How many findings are accepted, and each entry that accepts none."""
+def tell_held(known: int, stale: Iterable[Accepted], elsewhere: str, quiet: bool) -> None:
+    """How many findings are accepted, each entry that accepts none, and whether all of them are
+    about other files.
+    """
     if known and not quiet:
         tell(f"{say_count(known, 'finding')} accepted by the baseline")
+    if elsewhere:
+        tell(escape(elsewhere, limit=None))
     for entry in stale:
         key = escape(entry.key, limit=None)
         tell(f"stale baseline entry, no longer found: {key}; --update-baseline removes it")

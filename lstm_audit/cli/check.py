@@ -97,7 +97,7 @@ def _check_one_by_one(
             from .baseline import tell_held  # the same
 
             holding.finish()
-            tell_held(holding.known, holding.stale, given.quiet)
+            tell_held(holding.known, holding.stale, holding.elsewhere, given.quiet)
         return describe_score(running.score, policy)
 
     kept = [policy.file, given.baseline]

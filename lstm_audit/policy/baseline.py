@@ -66,12 +66,14 @@ class Matched(NamedTuple):
     """Findings against a baseline.
 
     A `new` one whose place is known but whose value has moved says so in its message. `stale`
-    entries accept something that was judged and is no longer found.
+    entries accept something that was judged and is no longer found. `elsewhere` says that the
+    baseline has nothing of these files.
     """
 
     new: tuple[Finding, ...]
     known: tuple[Finding, ...]
     stale: tuple[Accepted, ...]
+    elsewhere: str = ""
 
 
 # Whether this run could have found what an entry accepts.
@@ -294,6 +296,19 @@ def refuse_gone(baseline: Baseline, names: Iterable[str]) -> None:
         if not _may_be_there(entry.path, baseline.folder):
             hint = nearest_path(entry.path, names)
             raise BadPolicy(f"{_nothing(entry)} no such file; {hint} {DROP}")
+
+
+# One baseline serves runs over parts of a repository, so that entries of files beside them are
+# no mistake. A baseline that has nothing at all of a run may be one of another folder.
+def say_elsewhere(baseline: Baseline, names: Iterable[str]) -> str:
+    """A sentence where no entry is of a file of the run, whose `names` are given; else nothing."""
+    paths, run = {entry.path for entry in baseline.entries.values()}, list(names)
+    if not paths or not run or not paths.isdisjoint(run):
+        return ""
+    return (
+        f"none of the baseline's entries ({len(baseline.entries)}) is of a file in this run, which "
+        f"has {run[0]!r}; {nearest_path(run[0], paths)}"
+    )
 
 
 DROP = "(--update-baseline drops what is gone)"

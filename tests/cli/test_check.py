@@ -238,6 +238,20 @@ def test_config_shows_what_is_in_force_and_where_it_came_from(tmp_path: Path) ->
 # ---- the baseline
 
 
+@pytest.mark.parametrize("more", [(), ("--fix", "--diff")], ids=["streamed", "fixing"])
+def test_a_baseline_of_another_folder_is_said(tmp_path: Path, more: tuple[str, ...]) -> None:
+    for folder in ("east", "west"):
+        (tmp_path / folder).mkdir()
+        shutil.copy(DOUBLED, tmp_path / folder / "net.pt")
+    run("check", "--baseline", "known.json", "--update-baseline", "east/net.pt")
+    other = run("check", "-q", "--baseline", "known.json", *more, "west/net.pt")
+    assert other.exit_code == 1
+    assert "none of the baseline's entries (1) is of a file in this run" in other.stderr
+    assert "has 'west/net.pt'; the nearest is 'east/net.pt'" in other.stderr
+    both = run("check", "--baseline", "known.json", *more, "west/net.pt", "east/net.pt")
+    assert "none of" not in both.stderr
+
+
 def test_a_baseline_is_created_known_and_stale(tmp_path: Path) -> None:
     target = tmp_path / "model.pt"
     shutil.copy(DOUBLED, target)
