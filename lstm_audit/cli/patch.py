@@ -20,6 +20,7 @@ from ..patching.whole import apply_plan, plan_recovered
 from ..pipeline import checkpoints_in
 from ..policy.load import load_policy
 from ..raw.locators import STDIN
+from ..reports.words import NOTHING_READ, say_count
 from ..targets import TARGETS, Target, only_one, read_target
 from . import exits
 from .forms import GivenOptions, hint_share
@@ -100,7 +101,7 @@ def run(given: GivenOptions) -> int:
         _write_pages(outcomes, given)
     codes = [outcome.code for outcome in outcomes] or [exits.NOTHING]
     if not outcomes:
-        tell(f"no LSTM in {len(inputs)} files")
+        tell(f"no LSTM in {say_count(len(inputs), 'file')}" if inputs else NOTHING_READ)
     return exits.UNREADABLE if exits.UNREADABLE in codes else max(codes)
 
 

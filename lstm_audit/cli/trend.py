@@ -14,6 +14,7 @@ from ..policy.unmatched import refuse_unmatched
 from ..reports import Look
 from ..reports.terminal import GAP, shorten
 from ..reports.words import (
+    NOTHING_READ,
     describe_error,
     digits,
     dumps,
@@ -163,7 +164,9 @@ def _room_beside(rows: Sequence[Sequence[str]], width: int) -> int:
 
 
 def sum_up_run(trend: Trend) -> str:
-    """`9 checkpoints, steps 100 to 900 (global_step), 4 LSTMs`."""
+    """`9 checkpoints, steps 100 to 900 (global_step), 4 LSTMs`; of none that nothing was read."""
+    if not trend.files:
+        return NOTHING_READ
     steps = [step for _, step in trend.files]
     by = "" if trend.counted_by in ("name", "order") else f" ({trend.counted_by})"
     extent = f", steps {steps[0]:,} to {steps[-1]:,}{by}" if len(steps) > 1 else ""

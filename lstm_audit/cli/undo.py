@@ -10,7 +10,7 @@ from ..interrupted import sidecars
 from ..patching.undo import Undone
 from ..patching.whole import undo_checkpoint
 from ..raw.locators import is_remote, label
-from ..reports.words import say_count
+from ..reports.words import NOTHING_READ, say_count
 from . import exits
 from .forms import GivenOptions
 from .output import print_lines, tell
@@ -56,7 +56,8 @@ def run(given: GivenOptions) -> int:
         _refuse_foreign(given.sidecar, inputs)
     codes = [code for one in inputs for code in _undo(one, given)] or [exits.NOTHING]
     if codes == [exits.NOTHING] and not any(one.named for one in inputs) and not given.quiet:
-        print_lines(f"nothing to undo in {say_count(len(inputs), 'file')}")
+        found = f"nothing to undo in {say_count(len(inputs), 'file')}"
+        print_lines(found if inputs else NOTHING_READ)
     return max(codes, key=(exits.PASS, exits.NOTHING, exits.UNREADABLE).index)
 
 

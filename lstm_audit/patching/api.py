@@ -237,7 +237,8 @@ def _plans(paths: Sequence[str], how: _How, output: Path | None) -> list[Planned
         raise BadPolicy("output is for one file")
     plans = [found for one in inputs for found in _plans_of(one, how, output)]
     if not plans:
-        raise BadPolicy(f"no LSTM in {len(inputs)} files")
+        files = "1 file" if len(inputs) == 1 else f"{len(inputs)} files"
+        raise BadPolicy(f"no LSTM in {files}")
     matched = {pattern for one in plans for pattern in one.matched}
     refuse_unmatched_layers(how.layers, matched, [a for one in plans for a in one.addresses])
     return [one for one in plans if one.gates]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from ..facts import SEVERITIES, SOURCE_FORMATS, Audit, Finding
 from ..lstm.layer import Identity
 from ..tuples import NamedTuple
-from .words import say_count
+from .words import NOTHING_READ, say_count
 
 
 def summarise_run(audit: Audit) -> list[str]:
@@ -29,9 +29,7 @@ def summarise_run(audit: Audit) -> list[str]:
     elif lstms:
         parts = [say_count(files, "file"), say_count(lstms, "LSTM")]
     else:
-        parts = [
-            f"no LSTM found in {say_count(files, 'file')}" if files else "no checkpoint was read"
-        ]
+        parts = [f"no LSTM found in {say_count(files, 'file')}" if files else NOTHING_READ]
     parts += tally(audit.findings)
     skipped = sum(len(file.skipped) for file in audit.files)
     parts += [f"{skipped} skipped"] if skipped else []

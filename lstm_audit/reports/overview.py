@@ -12,7 +12,16 @@ from ..statistics import BINS, FormatCount, InitCount, RuleCount, Statistics, se
 from . import Look
 from .listings import extent_of, tally_words
 from .terminal import HUES, NARROWEST, closing_of, paint, plain_table, signs_of, wrap
-from .words import PATH_LIMIT, describe_error, digits, escape, fraction, say_count, size
+from .words import (
+    NOTHING_READ,
+    PATH_LIMIT,
+    describe_error,
+    digits,
+    escape,
+    fraction,
+    say_count,
+    size,
+)
 
 RULES, INITS, FILES = 12, 6, 12  # rules, initialisers and files that an overview lists
 INDENT = 9  # the width of the label "error" with its gap, as in the table of rows
@@ -38,7 +47,7 @@ def statistics_text(found: Statistics, look: Look) -> str:
 def summary_of(total: Totals) -> list[str]:
     """The parts of the one line that closes a report of numbers alone."""
     if not total.files:
-        parts = ["no checkpoint was read"]
+        parts = [NOTHING_READ]
     else:
         parts = [say_count(total.files, "file"), say_count(total.lstms, "LSTM")]
     parts += tally_words(total.findings)

@@ -16,6 +16,9 @@ NAME_LIMIT = 200
 
 PATH_LIMIT = 4096
 
+# What every command says where its inputs held nothing that it reads.
+NOTHING_READ = "nothing was read"
+
 # Characters below which a shortened name has no place for its checksum.
 ROOM_FOR_SUM = 60
 

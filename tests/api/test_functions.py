@@ -232,7 +232,7 @@ def test_patch_takes_folders_globs_and_lists(tmp_path: Path) -> None:
     assert len(lstm_audit.patch(str(tmp_path / "*.pt"), 3.0, layers="*:l1").gates) == 1
     with pytest.raises(lstm_audit.BadPolicy, match="no LSTM matches"):
         lstm_audit.patch(tmp_path, 1.0, layers="decoder")
-    with pytest.raises(lstm_audit.BadPolicy, match="no LSTM in 1 files"):
+    with pytest.raises(lstm_audit.BadPolicy, match=r"no LSTM in 1 file$"):
         lstm_audit.patch(str(tmp_path / "*.txt"), 1.0)
     with pytest.raises(lstm_audit.BadPolicy, match="one file"):
         lstm_audit.patch(tmp_path, 1.0, output=tmp_path / "out.pt")

@@ -261,7 +261,7 @@ def test_markdown_fits_into_a_job_summary() -> None:
 
 
 def test_nothing_read() -> None:
-    assert REPORTS["table"](Audit(()), Look()) == "no checkpoint was read\n"
+    assert REPORTS["table"](Audit(()), Look()) == "nothing was read\n"
     assert REPORTS["jsonl"](Audit(()), Look()) == ""
 
 
