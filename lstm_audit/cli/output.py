@@ -283,17 +283,13 @@ def writing(path: str | None) -> Iterator[Callable[[str], None]]:
         with open(path, "ab", buffering=0) as pipe:
             yield lambda text: _write_all(pipe, utf8(text))
         return
-    real = os.path.realpath(path)
-    temporary = os.path.join(os.path.dirname(real), f".lstm-audit-{os.urandom(6).hex()}.tmp")
+    from ..replacing import replace_whole  # 0.2 ms that only a report into a file needs
+
     try:
-        with open(temporary, "xb") as file:
+        with replace_whole(path, durable=False) as file:
             yield lambda text: _write_all(file, utf8(text))
-        os.replace(temporary, real)
     except OSError as error:
         raise BadPolicy(f"{path}: cannot write the report: {error.strerror}") from None
-    finally:
-        with suppress(OSError):
-            os.unlink(temporary)
 
 
 def _write_all(file: Any, data: bytes) -> None:

@@ -12,6 +12,7 @@ from ..facts import Audit
 from ..inputs import shards_beside
 from ..interrupted import sidecars
 from ..raw.locators import is_remote
+from ..replacing import replace_whole
 from ..reports.words import utf8
 
 
@@ -45,7 +46,8 @@ def write_report_file(path: str, text: str) -> None:
             with open(path, "ab") as file:
                 file.write(utf8(text))
         else:
-            _replace(os.path.realpath(path), utf8(text))
+            with replace_whole(path, durable=False) as file:
+                file.write(utf8(text))
     except OSError as error:
         raise BadPolicy(f"{path}: cannot write the report: {error.strerror}") from None
 
@@ -71,15 +73,3 @@ MOST_LINKS = 40
 
 # Paths that name an open file of a process.
 DESCRIPTORS = ("/proc/", "/dev/fd/", "/dev/stdin", "/dev/stdout", "/dev/stderr")
-
-
-def _replace(path: str, data: bytes) -> None:
-    temporary = os.path.join(os.path.dirname(path), f".lstm-audit-{os.urandom(6).hex()}.tmp")
-    with open(temporary, "xb") as file:  # fails on a file of another's, and leaves it alone
-        try:
-            file.write(data)
-            file.flush()
-            os.replace(temporary, path)
-        except BaseException:
-            os.unlink(temporary)
-            raise

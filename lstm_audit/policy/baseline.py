@@ -19,6 +19,7 @@ from ..fact_json import json_number
 from ..facts import Audit, FileAudit, Finding
 from ..lstm.layer import ROOT
 from ..raw.budget import Budget
+from ..replacing import replace_whole
 from ..wire.json import MAX_SIZE, parse_json
 from .globs import matches, names_of_address, relative_to
 from .kinds import KeyPlace, read_table, read_text, wrong, wrong_type
@@ -335,25 +336,15 @@ def _has_address(file: FileAudit, address: str) -> bool:
     return module in there if ":l" not in address else bool(there & {module, *written})
 
 
-# The temporary's name holds the process's number and is opened with "x": two runs that update one
-# baseline each write their own, and the last one to finish wins as a whole.
 def save_baseline(baseline: Baseline, path: str) -> None:
     """Write the file through one beside it; links are followed. Raises `BadPolicy` when that cannot
     be done.
     """
-    target = os.path.realpath(path)
-    temporary = f"{target}.tmp{os.getpid()}"
     try:
-        with open(temporary, "x", encoding="ascii", newline="\n") as file:
-            file.write(baseline_text(baseline))
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
+        with replace_whole(path) as file:
+            file.write(baseline_text(baseline).encode("ascii"))
     except OSError as error:
         raise BadPolicy(f"{show_path(path)}: cannot write the baseline: {error.strerror}") from None
-    finally:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
 
 
 def baseline_text(baseline: Baseline) -> str:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ..errors import AuditError, BadPolicy
 from ..raw.locators import STDIN
+from ..replacing import replace_whole
 from .files import find_sources
 from .fixes import TextEdit, apply_edits, propose_edits
 from .lint import lint_text, names_recurrence
@@ -98,18 +99,8 @@ def make_diff(path: str, old: bytes, new: bytes) -> str:
 
 def replace_file(path: str, data: bytes) -> None:
     """Write through a temporary file beside the real one, with its mode."""
-    real = os.path.realpath(path)
-    temporary = f"{real}.tmp{os.getpid()}"
     try:
-        mode = os.stat(real).st_mode & 0o7777
-        with open(temporary, "xb") as file:
+        with replace_whole(path, mode=os.stat(path).st_mode & 0o7777) as file:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(temporary, mode)
-        os.replace(temporary, real)
     except OSError as error:
         raise BadPolicy(f"{path}: cannot write the fix: {error.strerror}") from None
-    finally:
-        if os.path.lexists(temporary):
-            os.unlink(temporary)
