@@ -16,7 +16,7 @@ from ..missing import explain_missing
 from ..patching.byhand import refuse_remote
 from ..patching.checkpoint import Planned, explain_refusal, find_mappings, plan, with_donor
 from ..patching.choose import refuse_unmatched_layers
-from ..patching.whole import apply_plan, plan_recovered
+from ..patching.whole import apply_plan, number_batches, plan_recovered
 from ..pipeline import checkpoints_in
 from ..policy.load import load_policy
 from ..raw.locators import STDIN
@@ -180,14 +180,14 @@ def _outcomes(
         refuse_unmatched_layers(
             given.layers, matched, [name for one in planned for name in one.addresses]
         )
-    written = set[str]()
+    written, batches = set[str](), number_batches(planned)
     for one, found in plans:
         if isinstance(found, Planned) and found.home in written:
             found = _plan(one, target, given, declared)  # its archive has changed since
         if isinstance(found, AuditError):
             yield _refuse(one.path, found)
         elif found is not None and found.gates:
-            yield _carry_out(found, given)
+            yield _carry_out(found, given, batches.get(found.home, 0))
             written |= {found.home} if found.changes and not _only_shows(given) else set()
         elif found is not None and not given.quiet:
             tell(f"note: {one.path}: no LSTM matches --layers; nothing to patch there")
@@ -232,15 +232,15 @@ def _only_shows(given: GivenOptions) -> bool:
 
 # Warnings go to stderr before the write, because they are of use only then; doubts come after it:
 # the bytes are in place, and the disk would not say so.
-def _carry_out(planned: Planned, given: GivenOptions) -> PatchResult:
-    """One checkpoint: written, or shown."""
+def _carry_out(planned: Planned, given: GivenOptions, batch: int) -> PatchResult:
+    """One checkpoint: written, or shown. `batch`: see `apply_plan`."""
     shows, undo, doubts = _only_shows(given), list[str](), list[str]()
     warnings = list(_warnings(planned, given)) if planned.changes else []
     for warning in () if given.quiet else warnings:
         tell(f"warning: {planned.path}: {warning}")
     if not shows and (planned.changes or given.output):
         try:
-            undo, doubts = _write(planned, given)
+            undo, doubts = _write(planned, given, batch)
         except AuditError as error:
             return _refuse(planned.path, error)
     if not given.as_json:
@@ -263,7 +263,7 @@ def _refuse(path: str, error: AuditError) -> PatchResult:
     return PatchResult(exits.UNREADABLE, report)
 
 
-def _write(planned: Planned, given: GivenOptions) -> tuple[list[str], list[str]]:
+def _write(planned: Planned, given: GivenOptions, batch: int) -> tuple[list[str], list[str]]:
     """Apply the plan; the undo records that were written, and what is not certain."""
     progress = ProgressLine(given.quiet, "bytes copied")
     done = apply_plan(
@@ -271,6 +271,7 @@ def _write(planned: Planned, given: GivenOptions) -> tuple[list[str], list[str]]
         mode="in-place" if given.in_place else "output" if given.output else "replace",
         output=given.output,
         undo=not given.no_undo,
+        batch=batch,
         progress=progress,
     )
     progress.end()

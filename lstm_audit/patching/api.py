@@ -28,7 +28,7 @@ from .choose import refuse_unmatched_layers
 from .live import patch_module
 from .plan import BiasPlace, GatePlan, check_place
 from .undo import Undone
-from .whole import apply_plan, plan_recovered, undo_checkpoint
+from .whole import apply_plan, number_batches, plan_recovered, undo_checkpoint
 
 Path = str | os.PathLike[str]
 
@@ -262,14 +262,15 @@ def _plans_of(one: Input, how: _How, output: Path | None) -> Iterator[Planned]:
 def _carry_out(
     plans: Sequence[Planned], how: _How, mode: Mode, output: str | None, undo: bool
 ) -> Iterator[PatchedFile]:
-    written = set[str]()
+    written, batches = set[str](), number_batches(plans)
     for planned in plans:
         if planned.home in written:  # its archive has changed since it was planned
             planned = how.plan(planned.path)
         if not planned.changes and output is None:
             yield part_of(planned)
             continue
-        applied = apply_plan(planned, mode=mode, output=output, undo=undo)
+        batch = batches.get(planned.home, 0)
+        applied = apply_plan(planned, mode=mode, output=output, undo=undo, batch=batch)
         written.add(planned.home)
         yield part_of(planned, applied)
 

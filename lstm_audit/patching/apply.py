@@ -18,7 +18,7 @@ from typing import Literal, NamedTuple
 
 from ..errors import NotPatchable, Unreadable
 from ..interrupted import InterruptedPatch, has_journal
-from . import files, journal, record
+from . import files, journal, record, steps
 from .clone import CopyMethod, CopyProgress, clone, dress
 from .edits import Edit
 from .files import FileIdentity, LockedFile, Temp
@@ -140,7 +140,7 @@ class Pushed(NamedTuple):
 def _push_record(held: LockedFile, edits: tuple[Edit, ...], batch: int) -> Pushed:
     record.refuse_stranger(held)
     now = record.load(held.path)
-    below, notes = record.fitting(now, held, lambda at, n: files.read_at(held.fd, n, at))
+    below, notes = steps.fitting(now, held, lambda at, n: files.read_at(held.fd, n, at))
     return Pushed(now, below, edits, batch, tuple(notes))
 
 

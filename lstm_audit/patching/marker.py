@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple
 
 from ..errors import AuditError, NotPatchable, Unreadable
 from ..interrupted import MARKER_TAIL, InterruptedPatch, believed, has_journal, strangers
-from . import files, journal, record
+from . import files, journal, steps
 from .edits import Edit
 from .files import LockedFile
 
@@ -286,7 +286,7 @@ def take_back(file: str, part: FileEdits) -> None:
     """
     with files.hold(file, write=False) as held:
         if compare_part(held, part) == "old" and not has_journal(held.path):
-            record.tidy(held)
+            steps.tidy(held)
             return
     with files.hold(file) as first:
         journal.recover_held(first)
@@ -302,4 +302,4 @@ def take_back(file: str, part: FileEdits) -> None:
                 files.write_at(held.fd, edit.new, edit.at)
             files.sync(held.fd)
             journal.remove_journal(held)
-        record.tidy(held)
+        steps.tidy(held)

@@ -46,8 +46,9 @@ class Patch(NamedTuple):
 
     `inode` and `mtime_ns` are those of the file as the patch left it, None where an in-place write
     could not know them beforehand: a hint that the file was written to since, never a proof.
-    `batch` is the same in all shards that one patch of a sharded checkpoint touched, and larger
-    than any before it; 0 where a file stands for itself.
+    `batch` is the same in all shards that one patch of a sharded checkpoint touched, and in the
+    patches of several checkpoints of one archive that one command wrote; it is larger than any
+    before it, and 0 where a patch stands for itself.
     """
 
     tool: str
@@ -214,39 +215,6 @@ def compare_patch(patch: Patch, read: Read) -> Literal["made", "not made", "neit
     return "neither"
 
 
-# Three crashes leave the same trace, a newest patch that the file does not hold: before the write,
-# during an undo after it, and a rename that the disk lost. All are mended the same way, by dropping
-# it.
-def without_unmade(record: Record, read: Read) -> Record:
-    """The record less the newest patches that the file does not hold: they were interrupted, or
-    undone already.
-    """
-    patches = list(record.patches)
-    while patches and compare_patch(patches[-1], read) == "not made":
-        patches.pop()
-    return Record(record.file, record.size, tuple(patches))
-
-
-# Patching goes on top of what is known to be true of the file. If the newest patch's bytes are no
-# longer there, somebody else wrote (training went on, say): older entries would restore bytes into
-# a file they do not fit, so the whole stack is given up, loudly.
-def fitting(record: Record | None, held: LockedFile, read: Read) -> tuple[Record, list[str]]:
-    """The stack that a new patch goes on top of; a record of what the file used to be is given up,
-    with a note.
-    """
-    empty = Record(os.path.basename(held.path), held.stat.st_size)
-    if record is None:
-        return empty, []
-    if record.size == held.stat.st_size:
-        kept = without_unmade(record, read)
-        if not kept.patches or compare_patch(kept.patches[-1], read) == "made":
-            return kept, []
-    return empty, [
-        "the file was written to since it was last patched: the earlier undo record no longer "
-        "fits it"
-    ]
-
-
 def push(
     record: Record, edits: tuple[Edit, ...], inode: int, mtime_ns: int | None, batch: int = 0
 ) -> Record:
@@ -275,17 +243,6 @@ def store(held: LockedFile, record: Record | None) -> None:
         clone.dress_sidecar(temp.fd, held)
         files.sync(temp.fd)
         os.replace(temp.path, record_path(held.path))
-
-
-def tidy(held: LockedFile) -> None:
-    """Drop from the record what the file does not hold; a record that is another's is left."""
-    known = load(held.path)
-    if known is None or known.size != held.stat.st_size:
-        return
-    kept = without_unmade(known, lambda at, n: files.read_at(held.fd, n, at))
-    if kept != known:
-        store(held, kept)
-        files.sync_folder(held.path)
 
 
 def refuse_stranger(held: LockedFile) -> None:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from ..interrupted import strangers
 from ..result import quote_for_repr
-from . import files, journal, record
+from . import files, journal, record, steps
 from .apply import (
     Applied,
     Done,
@@ -78,7 +78,7 @@ def undo(
         known = record.load(held.path, _is(sidecar, record.record_path(held.path)))
         kept = _check_record(held, known)
         notes = (*held.notes, *strangers(held.path))
-        if kept and kept.patches and kept == known and _goes_on(recovered, kept.patches[-1]):
+        if kept and kept.patches and kept == known and _goes_on(recovered, kept):
             return _take_back(held, kept, mode, verify, progress, notes, recovered.doubts)
         files.sweep(held.path)
         if kept != known:
@@ -87,7 +87,7 @@ def undo(
         state: UndoState = "dropped" if kept != known else "nothing"
         if recovered.verdict not in ("none", "finished"):
             state = "rolled-back"
-        left = len(kept.patches) if kept else 0
+        left = steps.count_steps(kept)
         return Undone(held.path, state, left, None, notes, recovered.doubts)
 
 
@@ -99,14 +99,15 @@ def _is(sidecar: str | None, name: str) -> bool:
 # An interrupted in-place patch that was just rolled back *is* an undo in the user's eyes: taking
 # back one more patch would go one too far. But if what was interrupted was an undo of the newest
 # patch, rolling back has restored the patch, and the user still wants it undone.
-def _goes_on(recovered: journal.Recovered, top: Patch) -> bool:
-    """Whether to take back `top` now: not when rolling back an interrupted patch was already what
-    was asked for.
+def _goes_on(recovered: journal.Recovered, known: Record) -> bool:
+    """Whether to take back the newest step now: not when rolling back an interrupted patch was
+    already what was asked for.
 
-    An interrupted undo of `top` is simply done again.
+    An interrupted undo of it is simply done again.
     """
     if recovered.verdict in ("none", "finished"):
         return True
+    top = steps.newest_step(known)
     return journal.pack_edits(recovered.edits) == journal.pack_edits(inverse(top.edits))
 
 
@@ -123,8 +124,8 @@ def _check_record(held: LockedFile, known: Record | None) -> Record | None:
         raise record.refuse_undo(
             held.path, f"it is of a file of {known.size} bytes, and this has {held.stat.st_size}"
         )
-    kept = record.without_unmade(known, _reader(held))
-    if kept.patches and record.compare_patch(kept.patches[-1], _reader(held)) != "made":
+    kept = steps.without_unmade(known, _reader(held))
+    if kept.patches and record.compare_patch(steps.newest_step(kept), _reader(held)) != "made":
         raise record.refuse_undo(held.path, "the patched bytes have been written to since")
     return kept
 
@@ -142,7 +143,7 @@ def _take_back(
     notes: tuple[str, ...],
     doubts: tuple[str, ...],
 ) -> Undone:
-    top, below = known.patches[-1], Record(known.file, known.size, known.patches[:-1])
+    top, below = steps.newest_step(known), steps.below_step(known)
     edits = inverse(top.edits)
     check_ready(held, edits, held.identity)
     files.sweep(held.path)
@@ -154,7 +155,7 @@ def _take_back(
     name = record.record_path(held.path)
     beside = name if os.path.lexists(name) else None
     applied = Applied(held.path, mode, done.method, edits, beside, notes, doubts)
-    return Undone(held.path, "restored", len(below.patches), applied, notes, doubts)
+    return Undone(held.path, "restored", steps.count_steps(below), applied, notes, doubts)
 
 
 def _undo_replacing(

@@ -6,7 +6,9 @@ of old and new files for a checkpoint, and `undo` takes back all that one patch 
 """
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Literal
 
 from ..errors import AuditError, NotPatchable
@@ -17,7 +19,7 @@ from ..lstm.find import find_lstms
 from ..lstm.own import Own
 from ..pipeline import open_checkpoint
 from ..targets import Target
-from . import files, journal, marker, record
+from . import files, journal, marker, record, steps
 from .apply import Applied, Mode, Verify, apply
 from .checkpoint import FilePlan, Planned, plan
 from .clone import CopyProgress
@@ -34,16 +36,19 @@ def apply_plan(
     output: str | None = None,
     overwrite: bool = False,
     undo: bool = True,
+    batch: int = 0,
     progress: CopyProgress | None = None,
 ) -> tuple[Applied, ...]:
-    """Write what was planned. Of several files none stays patched unless all are."""
+    """Write what was planned. Of several files none stays patched unless all are. Patches of one
+    `batch` (`number_batches`) are taken back by one undo.
+    """
     if output is not None and (len(planned.files) != 1 or planned.files[0].path != planned.home):
         raise NotPatchable(
             "--output writes one file; this checkpoint is spread over several: copy the folder and "
             "patch it"
         )
     spread = _is_spread(planned)
-    batch = 1 + _newest_batch(files_of(planned.home)) if spread else 0
+    batch = 1 + _newest_batch(files_of(planned.home)) if spread else batch
 
     def write(file: FilePlan) -> Applied:
         return apply(
@@ -101,6 +106,18 @@ def _newest_batch(names: Sequence[str]) -> int:
     """
     known = (record.load(os.path.realpath(name)) for name in names)
     return max((stack.batch for stack in known if stack), default=0)
+
+
+def number_batches(plans: Iterable[Planned]) -> dict[str, int]:
+    """For each file of which several checkpoints are patched, the number that their patches
+    bear.
+    """
+    homes = Counter(planned.home for planned in plans if planned.changes)
+    numbers: dict[str, int] = {}
+    for home in (home for home, count in homes.items() if count > 1):
+        with suppress(AuditError):  # a damaged record, which the write refuses
+            numbers[home] = 1 + _newest_batch([home])
+    return numbers
 
 
 def plan_recovered(
@@ -198,7 +215,7 @@ def _made(name: str) -> tuple[int, Patch]:
     with files.hold(name) as held:
         known = record.load(held.path)
         assert known is not None  # it is how the file was chosen
-        top = known.patches[-1]
+        top = steps.newest_step(known)
         read = lambda at, n: files.read_at(held.fd, n, at)  # noqa: E731 # of this file alone
         if known.size != held.stat.st_size or record.compare_patch(top, read) == "neither":
             raise record.refuse_undo(held.path, "the patched bytes have been written to since")

@@ -4,12 +4,12 @@ has taken all of it back.
 
 import os
 import shutil
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kills import killed
 
 import lstm_audit
 from lstm_audit.errors import AuditError, NotPatchable, Unreadable
@@ -21,9 +21,6 @@ from lstm_audit.patching.whole import undo_checkpoint
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "clean" / "sharded"
 INDEX = "model.safetensors.index.json"
 
-CALLS = ("open", "pwrite", "copy_file_range", "fsync", "replace", "unlink", "ftruncate")
-"""What of `os` could change a folder; `open` only where it creates."""
-
 
 @pytest.fixture
 def index(tmp_path: Path) -> Path:
@@ -33,32 +30,6 @@ def index(tmp_path: Path) -> Path:
 def copied(folder: Path) -> Path:
     shutil.copytree(FIXTURE, folder)
     return folder / INDEX
-
-
-def killed(index: Path, at: int, act: Callable[[str], object]) -> int:
-    """Run `act` in a child that is dead at its `at`-th call: 9, or 0 where it was through before."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    left = [at]
-
-    def counted(name: str, real: Any) -> Any:
-        def call(*args: Any, **named: Any) -> Any:
-            if name != "open" or args[1] & os.O_CREAT:
-                left[0] -= 1
-                if not left[0]:
-                    os._exit(9)
-            return None if name == "fsync" else real(*args, **named)
-
-        return call
-
-    try:
-        for name in CALLS:
-            setattr(os, name, counted(name, getattr(os, name)))
-        act(str(index))
-        os._exit(0)
-    finally:
-        os._exit(1)
 
 
 def patch(path: str, **options: Any) -> None:
