@@ -49,12 +49,13 @@ for (const e of document.querySelectorAll("body *")) {
 }
 for (const svg of document.querySelectorAll("svg.plot")) {
   if (!seen(svg)) continue;
-  const boxes = [...svg.querySelectorAll("text:not(.beyond)")].map(e => [e, e.getBoundingClientRect()]);
+  const boxes = [...svg.querySelectorAll("text:not(.beyond)")].filter(seen).map(e => [e, e.getBoundingClientRect()]);
   for (const [e, b] of boxes) if (b.left < 0 || b.right > innerWidth) say("a label reaches beyond the window", e);
   boxes.forEach(([e, a], k) => boxes.slice(k + 1).forEach(([other, b]) => {
     const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
     const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
     if (across > 2 && down > 4) say(`a label lies on "${other.textContent}"`, e);
+    else if (across > -2 && down > 6) say(`a label touches "${other.textContent}"`, e);
   }));
 }
 

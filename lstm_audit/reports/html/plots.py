@@ -16,13 +16,14 @@ from typing import NamedTuple
 from ...facts import Row
 from ...lstm.measure import Measures, Stats
 from ..words import digits, fraction
+from .labels import Label, draw_labels
 
 HIGH = 64  # pixels of the fullest bar
 LANE = 22
 BINS = 24  # parts of the axis, and fewer where the counts over them need more room
 FARTHEST = (-8.0, 12.0)  # biases beyond are drawn at the edge: f = 0.0003 and 0.999994
 USUAL = (-2.0, 5.0)  # the axis reaches at least from here to here
-SCALES = (1, 3, 10, 100, 1000, 10000)
+SCALES = (1, 10, 100, 1000, 10000, 3)  # 3 is named where there is room
 LEGEND = "Line: smallest to largest unit; bar: 5th to 95th percentile; tick: median; dot: mean."
 
 # The least and the largest bias that the policy allows; infinities where it sets none.
@@ -118,12 +119,14 @@ def whole_biases(scale: Scale) -> list[int]:
 def axis(scale: Scale) -> str:
     """The numbers below the lanes: the bias, the activation that it gives, the time scale."""
     biases = whole_biases(scale)
+    biases = biases[::2] + biases[1::2]  # where all have no room, every second has
     marks = [_tick(scale, b, 12, f"{b}".replace("-", "\u2212")) for b in biases]
     marks += [_tick(scale, b, 27, f"f {spell_activation(b)}") for b in biases]
     steps = [(t, bias_of_steps(t)) for t in SCALES]
     inside = [(t, b) for t, b in steps if scale.low < b < scale.high]
     marks += [_tick(scale, b, 42, f"τ {spell_steps(t)}") for t, b in inside]
-    return f'<svg class="plot" width="100%" height="46" aria-hidden="true">{"".join(marks)}</svg>'
+    body = draw_labels(marks)
+    return f'<svg class="plot" width="100%" height="46" aria-hidden="true">{body}</svg>'
 
 
 def histogram(row: Row, scale: Scale, bounds: AxisRange) -> str:
@@ -141,6 +144,7 @@ def histogram(row: Row, scale: Scale, bounds: AxisRange) -> str:
 def _bars(counts: Sequence[int], ground: int, name: str, up: bool = True) -> Iterator[str]:
     """A bar for each part of the axis, up from the ground or down, with its count at the end."""
     wide, top = 100 / len(counts), max(counts)
+    said: list[tuple[int, Label]] = []
     for k, n in enumerate(counts):
         if n:
             tall = max(HIGH * n / top, 2)
@@ -148,8 +152,9 @@ def _bars(counts: Sequence[int], ground: int, name: str, up: bool = True) -> Ite
             yield (
                 f'<rect class="{name}" x="{k * wide + 0.3:.4g}%" width="{wide - 0.6:.4g}%" '
                 f'y="{y:.4g}" height="{tall:.4g}"/>'
-                f'<text class="count" x="{(k + 0.5) * wide:.4g}%" y="{count_at:.4g}">{n}</text>'
             )
+            said.append((n, Label(str(n), (k + 0.5) * wide, count_at, "count", 9)))
+    yield draw_labels([label for _, label in sorted(said, key=lambda pair: -pair[0])])
     yield f'<line class="ground" x1="0" x2="100%" y1="{ground}.5" y2="{ground}.5"/>'
 
 
@@ -213,10 +218,11 @@ def _grid(scale: Scale, top: float, bottom: float) -> Iterator[str]:
     yield f'<line class="zero" {_across(scale, 0.0, 0.0)} y1="{top}" y2="{bottom}"/>'
 
 
-def _tick(scale: Scale, bias: float, y: float, text: str) -> str:
+def _tick(scale: Scale, bias: float, y: float, text: str) -> Label:
     place = scale.percent(bias)
-    anchor = "start" if place < 3 else "end" if place > 97 else "middle"
-    return f'<text class="tick" x="{place:.5g}%" y="{y}" text-anchor="{anchor}">{text}</text>'
+    return Label(
+        text, place, y, "tick", 11, "start" if place < 3 else "end" if place > 97 else "middle"
+    )
 
 
 def spell_activation(bias: float) -> str:

@@ -50,6 +50,11 @@ summary:focus-visible { outline: 2px solid var(--blue); outline-offset: 2px; bor
 .way { stroke: var(--pale); stroke-width: 2.5; } circle.was { fill: var(--card); stroke: var(--ink); stroke-width: 1.5; }
 .bar.was { fill: var(--grid); }
 .mark { stroke: var(--grid); stroke-width: 1; stroke-dasharray: 1 3; } .bound { stroke: var(--passed); stroke-width: 1; } .zero { stroke: var(--grid); stroke-width: 1; stroke-dasharray: 3 3; }
+.card, .axis.lane { container-type: inline-size; }
+.from320, .from440, .from600 { display: none; }
+@container (min-width: 320px) { .from320 { display: inline; } }
+@container (min-width: 440px) { .from440 { display: inline; } }
+@container (min-width: 600px) { .from600 { display: inline; } }
 .tick, .none { fill: var(--muted); font-size: 11px; }
 dl { display: grid; grid-template-columns: 1fr 1fr; gap: 4px 12px; margin: 10px 0 6px; }
 dt { color: var(--muted); font-size: 12px; }
