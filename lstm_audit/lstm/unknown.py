@@ -116,9 +116,9 @@ def _sights(
     left = [name for name in scene.left if name not in taken]
     couples = list(pairs(left))
     yield from _find_paired(couples, left, scene)
+    yield from find_fused(left, scene)  # before the joint look, which knows nothing of TensorFlow 1
     yield from find_joint(left, scene)
     yield from find_stacked(left, scene)
-    yield from find_fused(left, scene)
     yield from find_projected(left, scene)
     yield from find_bare(left, couples, scene)
     yield from find_claimed(checkpoint, scene, done, above)

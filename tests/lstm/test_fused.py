@@ -136,3 +136,9 @@ def test_a_name_of_many_parts_costs_no_time() -> None:
     arrays = {name: np.zeros((7, 16), "f4") for name in names}
     with at_most(10):
         lstm_audit.audit(arrays)
+
+
+def test_a_scope_of_tensorflow_1_is_drafted_as_its_cells_are(tmp_path: Path) -> None:
+    """i, g, f, o, and 1 added at run time: the look for one matrix in a cell knows nothing of it."""
+    (entry,) = dumped(dense("rnn/enc"), tmp_path).skipped
+    assert 'order = "igfo", axis = 1, offset = 1' in entry.detail
