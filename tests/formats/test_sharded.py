@@ -162,6 +162,10 @@ WRONG: dict[str, tuple[str, str]] = {
     "too deep": ('{"x": ' + "[" * 100_000 + ', "weight_map": {"a": "x"}}', "malformed"),
     "5,000 digits": ('{"x": ' + "1" * 5000 + ', "weight_map": {"a": "x"}}', "malformed"),
     "too many values": ('{"weight_map": {"a": "x"}, "x": [' + "0," * 3_000_000 + "0]}", "limit"),
+    "too many names": (
+        json.dumps({"weight_map": dict.fromkeys(map(str, range(250_000)), "x")}),
+        "limit",
+    ),
     "too many shards": (json.dumps({"weight_map": {str(k): str(k) for k in range(1001)}}), "limit"),
 }
 

@@ -123,17 +123,19 @@ def _walk(envelope: Envelope) -> Contents:
             continue
         if type(value) not in (dict, list, tuple, Call):
             continue
+        if not value:  # an empty container; a `Call` is never one
+            continue
         known = leaves.get(id(value))
         inner = []
         if known is not None:
             deep = _deep_tensors(found, names, walked.get(id(value)), spare)
             spare -= len(deep)
             known = list(dict.fromkeys([*known, *deep])) if deep else known
-        for name, part in _children(path, value) if known is None else _again(path, known):
-            budget.steps -= 1 + (len(name) >> LONG)
+        for place in _children(path, value) if known is None else _again(path, known):
+            budget.steps -= 1 + (len(place[0]) >> LONG)
             if budget.steps < 0:
                 budget.step(0, "a pickle's contents")
-            inner.append((name, part))
+            inner.append(place)
         if known is None:
             leaves[id(value)] = _tensors_in(path, inner)
             if type(value) is Call:
@@ -194,13 +196,16 @@ def _note_tensor(found: Contents, path: str, call: Call) -> None:
 def _children(path: str, value: Any) -> Iterator[ValuePath]:
     """The values inside a container, each with its path."""
     if type(value) is dict:
-        yield from _pairs(path, value.items())
-    elif type(value) in (list, tuple):
-        for k, part in enumerate(value):
-            if type(part) is not PickledBytes or _may_be_file(part):
-                yield _join(path, str(k)), part
-    elif type(value) is Call:
-        yield from _parts_of_call(path, value)
+        return _pairs(path, value.items())
+    if type(value) is Call:
+        return _parts_of_call(path, value)
+    return _elements(path, value) if type(value) in (list, tuple) else iter(())
+
+
+def _elements(path: str, value: Sequence[Any]) -> Iterator[ValuePath]:
+    for k, part in enumerate(value):
+        if type(part) is not PickledBytes or _may_be_file(part):
+            yield _join(path, str(k)), part
 
 
 def items_of(value: Any) -> dict[str, Any]:

@@ -96,7 +96,13 @@ def _binunicode(m: PickleMachine, at: int) -> int:
 
 @opcode(0x8C, 1)
 def _short_binunicode(m: PickleMachine, at: int) -> int:
-    return _text(m, at + 1, m.data[at])
+    """As above: these are the names of protocol 4."""
+    at += 1
+    end = at + m.data[at - 1]
+    if end > len(m.data):
+        return _text(m, at, end - at)
+    m.stack.append(m.data[at:end].decode("utf-8", "surrogatepass"))
+    return end
 
 
 @opcode(0x8D, 8)
