@@ -6,6 +6,7 @@ import pytest
 
 from lstm_audit.reports.html import plots
 from lstm_audit.reports.html.labels import WIDTHS, Label, draw_labels
+from lstm_audit.reports.html.statistics import in_words
 from lstm_audit.reports.html.style import CSS
 
 
@@ -54,3 +55,9 @@ def test_the_style_sheet_knows_every_width() -> None:
     for width in WIDTHS[1:]:
         assert f"@container (min-width: {width}px) {{ .from{width} {{ display: inline; }} }}" in CSS
         assert re.search(rf"\.from{width}\b[^{{}}]*{{ display: none; }}", CSS)
+
+
+def test_what_was_drawn_by_no_listed_law_is_not_unknown() -> None:
+    assert in_words("unknown (fresh)") == "no listed initialiser (fresh)"
+    assert in_words("unknown") == "unknown"
+    assert in_words("chrono T=784 (fresh)") == "chrono T ≈ 784 (fresh)"

@@ -86,8 +86,11 @@ def _lane(count: InitCount, scale: plots.Scale, bounds: plots.AxisRange) -> Lane
 
 
 def in_words(verdict: str) -> str:
-    """`chrono T ≈ 784`: what was estimated is not said as if it had been read."""
-    return verdict.replace("T=", "T ≈ ").replace("~", " ≈ ")
+    """`chrono T ≈ 784`: what was estimated is not said as if it had been read; values that are as
+    they were drawn, by no law that is listed, are not called unknown.
+    """
+    known = verdict.replace("unknown (fresh", "no listed initialiser (fresh")
+    return known.replace("T=", "T ≈ ").replace("~", " ≈ ")
 
 
 def _between(count: InitCount) -> str:
