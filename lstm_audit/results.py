@@ -112,6 +112,8 @@ def _encode(document: Json) -> bytes:
     return (json.dumps(document, allow_nan=False, separators=(",", ":")) + "\n").encode("ascii")
 
 
+# Not by `wire.json`: the line is one that `line_of` wrote, `readline` bounds it, `load_fact` holds
+# it to the types, and a line that is not believed is read anew.
 def read_line(raw: bytes) -> ResultLine | None:
     """A line again; None for one that is cut off, or none of ours."""
     if not raw.endswith(b"\n"):

@@ -74,6 +74,9 @@ def encoding_of(data: bytes) -> str:
         return "utf-8"
 
 
+# Not by `wire.json`: outputs, which are not looked at, hold NaN and infinities (Python's own parser
+# and nbformat take them) and millions of numbers, for which the strict reader refuses a file. The
+# size is bounded by whoever reads the file, depth by the parser.
 def _read_notebook(data: bytes) -> Text:
     try:
         cells = json.loads(data)["cells"]

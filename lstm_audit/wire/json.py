@@ -1,4 +1,4 @@
-"""JSON out of a file: the one place where it is parsed.
+"""JSON out of a file that is judged, a baseline or an undo record: the one place that parses it.
 
 Comes in: bytes, the account that pays for them, and what they are called. Goes out: dicts, lists,
 strings, numbers. Promise: a document that two parsers could read differently (a key twice, NaN,

@@ -1,11 +1,14 @@
 """JSON as two parsers would read it alike, and as deep and large as a real one."""
 
+import ast
 import json
+from pathlib import Path
 
 import pytest
 
 from lstm_audit.errors import MalformedFile
 from lstm_audit.raw.budget import Budget
+from lstm_audit.wire import json as wire_json
 from lstm_audit.wire.json import MAX_DEPTH, parse_json
 
 
@@ -80,3 +83,26 @@ def test_what_is_too_much_is_paid_for_before_it_is_built() -> None:
     with pytest.raises(MalformedFile) as caught:
         parse_json(b'"' + b"a" * 20 + b'"', budget, "it")
     assert caught.value.kind == "limit"
+
+
+# Everything else is read strictly. A notebook's outputs are none of ours to refuse, a result line
+# and a report's text were written by this program.
+LENIENT = {"source/texts.py", "results.py", "patching/api.py"}
+
+
+def decodes(text: str) -> bool:
+    """Whether a module decodes JSON by the standard library."""
+    tree = ast.parse(text)
+    calls = {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+    return not calls.isdisjoint({"json.loads", "json.load", "json.JSONDecoder", "loads"})
+
+
+def test_json_is_decoded_in_one_place() -> None:
+    assert decodes("import json\njson.load(file)")
+    package = Path(wire_json.__file__).parents[1]
+    found = {
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if decodes(path.read_text())
+    }
+    assert found == {"wire/json.py", *LENIENT}
