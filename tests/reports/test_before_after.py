@@ -23,9 +23,10 @@ def model(tmp_path: Path) -> Path:
 def test_both_sides_are_counted() -> None:
     change = GateChange("m:l0", "f", GateSide((0.0, 0.1, 3.0)), GateSide((1.0, 1.0, 1.0)))
     text = page_of_changes(Told("t", ["said"], "left out"), [change], Look())
-    before = re.findall(r'class="bar was".*?class="count[^"]*"[^>]*>(\d+)<', text)
-    after = re.findall(r'class="bar" .*?class="count[^"]*"[^>]*>(\d+)<', text)
-    assert sum(map(int, before)) == sum(map(int, after)) == 3
+    before, after, *_ = text.split('class="ground"')  # the line below each half
+    for half in (before, after):
+        counts = re.findall(r'class="count[^"]*"[^>]*>(\d+)<', half)
+        assert sum(map(int, counts)) == 3
     assert "1.033 → 1" in text
     assert "left out" not in text
 
