@@ -8,7 +8,7 @@ from ..errors import AuditError, BadPolicy
 from ..inputs import Input, expand
 from ..interrupted import sidecars
 from ..patching.undo import Undone
-from ..patching.whole import undo_checkpoint
+from ..patching.whole import find_patched, undo_checkpoint
 from ..raw.locators import is_remote, label
 from ..reports.words import NOTHING_READ, say_count
 from . import exits
@@ -54,7 +54,7 @@ def run(given: GivenOptions) -> int:
     inputs = expand(given.paths)
     if given.sidecar is not None:
         _refuse_foreign(given.sidecar, inputs)
-    codes = [code for one in inputs for code in _undo(one, given)] or [exits.NOTHING]
+    codes = [code for one in find_patched(inputs) for code in _undo(one, given)] or [exits.NOTHING]
     if codes == [exits.NOTHING] and not any(one.named for one in inputs) and not given.quiet:
         found = f"nothing to undo in {say_count(len(inputs), 'file')}"
         print_lines(found if inputs else NOTHING_READ)
@@ -70,10 +70,7 @@ def _refuse_foreign(sidecar: str, inputs: list[Input]) -> None:
 
 
 def _undo(one: Input, given: GivenOptions) -> Iterator[int]:
-    """One checkpoint. Of a folder, what was never patched is passed over."""
-    patched = one.stands_for_shards or any(map(os.path.lexists, sidecars(one.path)))
-    if not (one.named or patched):
-        return
+    """One checkpoint."""
     mode: Literal["replace", "in-place"] = "in-place" if given.in_place else "replace"
     try:
         for undone in undo_checkpoint(one.path, mode=mode, sidecar=given.sidecar):

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, TypedDict, Unpack
 from ..errors import AuditError, BadPolicy, MalformedFile, MissingFile, UnknownFormat, Unreadable
 from ..facts import Json, LstmFacts, facts_of
 from ..inputs import Input, expand
-from ..interrupted import sidecars
 from ..lstm.own import Own
 from ..pipeline import checkpoints_in
 from ..policy.load import PolicyLike, make_policy
@@ -28,7 +27,7 @@ from .choose import refuse_unmatched_layers
 from .live import patch_module
 from .plan import BiasPlace, GatePlan, check_place
 from .undo import Undone
-from .whole import apply_plan, number_batches, plan_recovered, undo_checkpoint
+from .whole import apply_plan, find_patched, number_batches, plan_recovered, undo_checkpoint
 
 Path = str | os.PathLike[str]
 
@@ -352,10 +351,9 @@ def undo(
     names = [os.fspath(path) for path in paths]
     named = None if sidecar is None else os.fspath(sidecar)
     found = []
-    for one in expand(names):
-        if one.named or one.stands_for_shards or any(map(os.path.lexists, sidecars(one.path))):
-            mode: Any = "in-place" if in_place else "replace"
-            found += undo_checkpoint(one.path, mode=mode, sidecar=named)
+    for one in find_patched(expand(names)):
+        mode: Any = "in-place" if in_place else "replace"
+        found += undo_checkpoint(one.path, mode=mode, sidecar=named)
     doubts = [doubt for one in found for doubt in one.doubts]
     if doubts:
         raise Unreadable("; ".join(doubts))

@@ -7,14 +7,14 @@ of old and new files for a checkpoint, and `undo` takes back all that one patch 
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Literal
 
 from ..errors import AuditError, NotPatchable
 from ..formats import format_named
-from ..inputs import split_locator
-from ..interrupted import InterruptedPatch, has_journal, strangers
+from ..inputs import Input, split_locator
+from ..interrupted import InterruptedPatch, has_journal, sidecars, strangers
 from ..lstm.find import find_lstms
 from ..lstm.own import Own
 from ..pipeline import open_checkpoint
@@ -98,6 +98,24 @@ def files_of(path: str) -> list[str]:
             return [source.name for source in file.sources]
     except AuditError:
         return [path]
+
+
+def find_patched(inputs: Iterable[Input]) -> Iterator[Input]:
+    """The inputs of which something may be undone: what was named, and of a folder that beside
+    which, or beside another file of the same checkpoint, a patch left something. What two of them
+    share is met once, for each takes back a patch.
+    """
+    met: set[str] = set()
+    for one in inputs:
+        if one.named:
+            yield one
+            continue
+        names = files_of(one.path)
+        places = {os.path.realpath(name) for name in names}
+        left = any(os.path.lexists(place) for name in names for place in sidecars(name))
+        if (left or one.stands_for_shards) and not met & places:
+            met |= places
+            yield one
 
 
 def _newest_batch(names: Sequence[str]) -> int:

@@ -159,7 +159,7 @@ def test_each_checkpoint_of_an_archive_is_patched(archive: Path, mode: tuple[str
     assert means(archive) == {2.5}
     with zipfile.ZipFile(archive) as written:
         assert written.testzip() is None
-    assert [run("undo", archive).exit_code for _ in range(2)] == [0, 0]
+    assert [run("undo", archive).exit_code for _ in range(2)] == [0, 4]  # one patch, one undo
     assert archive.read_bytes() == before
 
 
@@ -175,3 +175,26 @@ def test_one_checkpoint_of_an_archive_must_be_named_elsewhere(archive: Path) -> 
     assert means(archive) > {2.5}
     unknown = run("patch", "--layers", "y", "--forget-bias", "2.5", archive)
     assert isinstance(unknown.exception, BadPolicy)
+
+
+GRAPHS = SHARDED.parents[1] / "graphs"
+
+
+def test_a_folder_whose_biases_lie_in_other_files(tmp_path: Path) -> None:
+    """A package of Core ML, a pair of OpenVINO's: the record lies beside the weights."""
+    top = tmp_path / "run"
+    shutil.copytree(GRAPHS / "program.mlpackage", top / "program.mlpackage")
+    for name in ("openvino.xml", "openvino.bin"):
+        shutil.copy(GRAPHS / name, top)
+    before = contents(top)
+    for value in ("2.5", "3.5"):  # two patches, which two undos take back
+        assert run("patch", top, "--forget-bias", value).exit_code == 0
+    package = top / "program.mlpackage"
+    assert run("undo", package).exit_code == 0
+    assert means(package) == {2.5}
+    assert [one.state for one in lstm_audit.undo(package)] == ["restored"]
+    assert {name: contents(top)[name] for name in before if "mlpackage" in name} == {
+        name: data for name, data in before.items() if "mlpackage" in name
+    }
+    assert [run("undo", top).exit_code for _ in range(3)] == [0, 0, 4]
+    assert contents(top) == before
