@@ -104,8 +104,7 @@ def test_a_saved_model_tells_classes_and_directions(tmp_path: Path) -> None:
     x = layers.LSTM(4, name="backward_top", return_sequences=True)(given)
     x = layers.Dense(64, name="lstm_cell")(layers.Dense(40)(x))
     model = tf_keras.Model(given, layers.Bidirectional(layers.LSTM(5), name="bi")(x))
-    # without the traced functions, which take half a minute; their variables are the same
-    model.save(tmp_path / "saved", save_format="tf", save_traces=False)
+    model.save(tmp_path / "saved", save_format="tf")
     audit = lstm_audit.audit(tmp_path / "saved")
     found = sorted((row.lstm.module, row.lstm.direction) for row in audit.rows)
     assert found == [("backward_top", "forward"), ("bi", "forward"), ("bi", "reverse")]

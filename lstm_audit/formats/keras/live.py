@@ -122,7 +122,9 @@ def _find_ways(model: Any) -> dict[int, int]:
     """The layers in Bidirectional ones by their id: 1 where they read backward."""
     ways: dict[int, int] = {}
     for layer in _layers(model):
-        two = [vars(layer).get(name) for name in ("forward_layer", "backward_layer")]
+        # Under the torch backend a layer is a module, which keeps its layers apart.
+        own = {**vars(layer).get("_modules", {}), **vars(layer)}
+        two = [own.get(name) for name in ("forward_layer", "backward_layer")]
         for reverse, inner in enumerate(two if None not in two else ()):
             ways.update((id(each), reverse) for each in _layers(inner))
     return ways
