@@ -418,7 +418,7 @@ def test_bomb(name: str, tmp_path: Path) -> None:
     command = ("audit", "--no-config", "-f", "json", str(path))
     took = cost(*command)
     if took.seconds > SECONDS:  # what else runs on the machine adds to it, and never takes away
-        took = min(took, *(cost(*command) for _ in range(2)), key=lambda took: took.seconds)
+        took = min(took, *(cost(*command) for _ in range(4)), key=lambda took: took.seconds)
     assert took.code in (0, 3), took.said[-400:]
     assert "Traceback" not in took.said
     assert took.seconds <= SECONDS
