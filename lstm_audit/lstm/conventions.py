@@ -253,88 +253,68 @@ def _tensorflow(
 _VARS = {"0": Slot("input"), "1": Slot("recurrent"), "2": Slot("bias")}
 _KERAS_1 = {"U": Slot("recurrent"), "W": Slot("input"), "b": Slot("bias")}
 
+# Cells outside of a Bidirectional layer; the rows of those inside differ in their names alone.
+_KERAS_NAMED = Convention(
+    name="keras",
+    source="keras legacy_h5_format.py, tf_keras hdf5_format.py: variables by their names",
+    hint="recurrent_kernel",
+    tail=r"(?:[^/]*stacked_rnn_cells[^/]*/(?P<cell_name>[^/]+)/|(?<=/)[^/]*cell(?:_\d+)?/)?"
+    r"(?P<tensor>recurrent_kernel|kernel|bias)(?::\d+)?",
+    slots=_KERNELS,
+    gate_axis=1,
+    required=("recurrent_kernel",),
+    kernel_first=True,
+    claimed=True,
+    doubled=True,
+)
+_KERAS_NUMBERED = Convention(
+    name="keras",
+    source="keras/src/saving/saving_lib.py: variables by their number in the order of `build`",
+    hint="vars/1",
+    tail=r"(?:cell/cells/(?P<cell_name>[^/]+)/|(?<=/)cell/)?vars/(?P<tensor>[012])",
+    slots=_VARS,
+    gate_axis=1,
+    required=("1",),
+    kernel_first=True,
+    claimed=True,
+    doubled=True,
+)
+_KERAS_1_CELL = Convention(
+    name="keras-1",
+    source="Keras 1.2 keras/layers/recurrent.py LSTM.build; tf_keras hdf5_format.py reads it",
+    hint="_U_f",
+    tail=r"[^/]*?_(?P<tensor>[WUb])_(?P<gate>[ifco])(?::\d+)?",
+    slots=_KERAS_1,
+    gate_words=_LETTERS,
+    gate_axis=1,
+    required=("U",),
+    claimed=True,
+)
+
 CONVENTIONS: tuple[Convention, ...] = (
-    Convention(
-        name="keras",
-        # a Bidirectional calls its two layers `forward_` and `backward_` + name
-        source="keras legacy_h5_format.py, tf_keras hdf5_format.py: variables by their names",
-        hint="recurrent_kernel",
+    # a Bidirectional calls its two layers `forward_` and `backward_` + name
+    _KERAS_NAMED._replace(
         tail=r"(?P<way>(?:forward|backward)_[^/]*|[^/]+(?=/(?!forward_|backward_)[^/]*"
         r"(?:cell(?:_\d+)?|stacked_rnn_cells[^/]*)/))/"
         r"(?:[^/]*stacked_rnn_cells[^/]*/(?P<cell_name>[^/]+)/|[^/]+/)?"
         r"(?P<tensor>recurrent_kernel|kernel|bias)(?::\d+)?",
-        slots=_KERNELS,
-        gate_axis=1,
-        required=("recurrent_kernel",),
-        kernel_first=True,
-        claimed=True,
-        doubled=True,
         wrapped=True,
     ),
-    Convention(
-        name="keras",
-        source="keras legacy_h5_format.py, tf_keras hdf5_format.py: variables by their names",
-        hint="recurrent_kernel",
-        tail=r"(?:[^/]*stacked_rnn_cells[^/]*/(?P<cell_name>[^/]+)/|(?<=/)[^/]*cell(?:_\d+)?/)?"
-        r"(?P<tensor>recurrent_kernel|kernel|bias)(?::\d+)?",
-        slots=_KERNELS,
-        gate_axis=1,
-        required=("recurrent_kernel",),
-        kernel_first=True,
-        claimed=True,
-        doubled=True,
-    ),
-    Convention(
-        name="keras",
+    _KERAS_NAMED,
+    _KERAS_NUMBERED._replace(
         source="keras/src/saving/saving_lib.py, Bidirectional: forward_layer and backward_layer",
-        hint="vars/1",
         tail=r"(?P<way>forward|backward)_layer/(?:cell/cells/(?P<cell_name>[^/]+)/|cell/)?"
         r"vars/(?P<tensor>[012])",
-        slots=_VARS,
-        gate_axis=1,
-        required=("1",),
-        kernel_first=True,
-        claimed=True,
-        doubled=True,
         wrapped=True,
     ),
-    Convention(
-        name="keras",
-        source="keras/src/saving/saving_lib.py: variables by their number in the order of `build`",
-        hint="vars/1",
-        tail=r"(?:cell/cells/(?P<cell_name>[^/]+)/|(?<=/)cell/)?vars/(?P<tensor>[012])",
-        slots=_VARS,
-        gate_axis=1,
-        required=("1",),
-        kernel_first=True,
-        claimed=True,
-        doubled=True,
-    ),
-    Convention(
-        name="keras-1",
-        # Keras 1.2 keras/layers/wrappers.py Bidirectional: both cells in one folder
-        source="Keras 1.2 keras/layers/recurrent.py LSTM.build; tf_keras hdf5_format.py reads it",
-        hint="_U_f",
+    _KERAS_NUMBERED,
+    # Keras 1.2 keras/layers/wrappers.py Bidirectional: both cells in one folder
+    _KERAS_1_CELL._replace(
         tail=r"(?P<way>forward|backward)_[^/]*?_(?P<tensor>[WUb])_(?P<gate>[ifco])(?::\d+)?",
-        slots=_KERAS_1,
-        gate_words=_LETTERS,
-        gate_axis=1,
-        required=("U",),
         backward=("backward",),
-        claimed=True,
         wrapped=True,
     ),
-    Convention(
-        name="keras-1",
-        source="Keras 1.2 keras/layers/recurrent.py LSTM.build; tf_keras hdf5_format.py reads it",
-        hint="_U_f",
-        tail=r"[^/]*?_(?P<tensor>[WUb])_(?P<gate>[ifco])(?::\d+)?",
-        slots=_KERAS_1,
-        gate_words=_LETTERS,
-        gate_axis=1,
-        required=("U",),
-        claimed=True,
-    ),
+    _KERAS_1_CELL,
     Convention(
         name="bilm",
         source="allenai/bilm-tf bilm/training.py dump_weights; allennlp elmo_lstm.py adds the 1",

@@ -211,17 +211,17 @@ class RemoteSource:
     def _fetch_planned(self, left: list[Place], more: bool) -> None:
         """Fetch what is left, neighbours bridged where that spares requests."""
         if more:
-            left[:] = self._bridge(left)
+            left[:] = self._join_near(left)
         try:
             self._fetch_left(left, more)
         except ListRefused:
             self._came += AHEAD  # for what is to come as well: a request was for nothing
-            left[:] = self._bridge(left)
+            left[:] = self._join_near(left)
             self._fetch_left(left, more)
 
-    def _bridge(self, left: list[Place]) -> list[Place]:
+    def _join_near(self, left: list[Place]) -> list[Place]:
         """Structures of a file, the nearest joined, unless one request brings them all apart."""
-        joined = bridge(left, ENOUGH - self._came)
+        joined = _bridge(left, ENOUGH - self._came)
         return left if self._store.takes_lists and len(joined) > PAIR else joined
 
     def _fetch_left(self, left: list[Place], more: bool) -> None:
@@ -281,7 +281,7 @@ def _join_blocks(blocks: Sequence[int], size: int) -> list[Place]:
     return [(run[0] * BLOCK, min((run[-1] + 1) * BLOCK, size)) for run in runs]
 
 
-def bridge(places: Sequence[Place], room: int) -> list[Place]:
+def _bridge(places: Sequence[Place], room: int) -> list[Place]:
     """Sorted places, the nearest of them joined as long as all together have room."""
     joined = list(places)
     room -= sum(stop - start for start, stop in places)
