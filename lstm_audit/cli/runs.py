@@ -55,10 +55,11 @@ def audit_given(given: GivenOptions, request: Request, inputs: Iterable[Input]) 
         executor = executor_of(given)
     found = audit_inputs(list(inputs), request, given.jobs, progress, executor)
     progress.end()
-    if request.layers or (request.policy is not None and request.policy.overrides):
+    policy = request.policy
+    if request.layers or (policy is not None and (policy.overrides or policy.conventions)):
         from ..policy.unmatched import refuse_unmatched  # 0.5 ms that only patterns need
 
-        refuse_unmatched([found], request.layers, request.policy)
+        refuse_unmatched([found], request.layers, policy)
     for path in found.ignored_paths if given.show_ignored else ():
         tell(f"ignored: {escape(path, limit=None)}")
     return found

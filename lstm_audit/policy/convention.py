@@ -65,7 +65,8 @@ first; audit, check, diff and patch go by it.
 Patterns match whole names. `*` at the start is the module's path; without it,
 the path that all patterns share is. Elsewhere `*` is any text. {gate}, {layer}
 and {direction} are what they say. Without `input` the recurrent weight is one
-for the input and the hidden state, (4H, in + H).
+for the input and the hidden state, (4H, in + H). A convention that reads no
+LSTM of a run, in which there are some, is an error (exit 2).
 
 Example, for a cell of two linear layers, core.i2h and core.h2h, that adds 1 to its forget gate:
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ..errors import BadPolicy
 from ..facts import Audit, FileAudit, FileError
+from ..lstm.extra import NORMED
 from ..spelling import nearest
 from .globs import file_matches, matches, matches_module, names_of_address, relative_to
 from .model import Override, Policy
@@ -39,6 +40,36 @@ def refuse_unmatched(
         paths += [path for audit in audits for path in audit.ignored_paths]
         for n, override in enumerate(policy.overrides, 1):
             _refuse_override(override, n, policy, files, paths)
+        _refuse_conventions(policy, files)
+
+
+# A result holds no names of tensors. What a convention took shows as a row that is called by it;
+# where it was skipped by its shapes, left out, merged with another name of its storage or read by
+# its norms, the row is not, or not so, called: then nothing is held against it.
+def _refuse_conventions(policy: Policy, files: Sequence[FileAudit]) -> None:
+    """A declared convention that read nothing in a run in which there was something to read."""
+    there = sorted({address for file in files for address in addresses_in(file)})
+    if not there or any(map(_may_hide_convention, files)):
+        return
+    read = {row.lstm.convention for file in files for row in file.rows}
+    for own in policy.conventions:
+        if own.name not in read:
+            where = f"{policy.file}: convention" if policy.file else "convention"
+            patterns = [text for _, texts in own.tensors for text in texts]
+            hint = nearest_address(patterns[0].strip("*./"), there)
+            raise BadPolicy(
+                f"{where} {own.name!r}: {', '.join(map(repr, patterns))} match no LSTM of this "
+                f"run; {hint}"
+            )
+
+
+def _may_hide_convention(file: FileAudit) -> bool:
+    """Whether a declared convention may have taken something that no row of a file is called by."""
+    return (
+        bool(file.left_out)
+        or any(skip.reason != "unknown-convention" for skip in file.skipped)
+        or any(row.lstm.tied or row.lstm.convention == NORMED for row in file.rows)
+    )
 
 
 def _refuse_override(
@@ -133,6 +164,7 @@ class Witnesses:
     def __init__(self, layers: Sequence[str], policy: Policy | None) -> None:
         self._layers, self._policy = layers, policy
         self._overrides = () if policy is None else policy.overrides
+        self._unread = set() if policy is None else {own.name for own in policy.conventions}
         self._left = set(layers)
         self._left_of = [(set(one.files), set(one.layers)) for one in self._overrides]
         self._kept: list[FileAudit] = []
@@ -141,7 +173,7 @@ class Witnesses:
 
     def add(self, path: str, results: Iterable[FileAudit | FileError]) -> None:
         """What came of one input."""
-        if not (self._layers or self._overrides):
+        if self._policy is None and not self._layers:
             return
         results = list(results)
         if not results and (self._tells_path(path) or len(self._paths) < ENOUGH):
@@ -156,7 +188,7 @@ class Witnesses:
         """Whether a pattern matches a file that matched none before."""
         found = {pattern for pattern in self._left if _matches_in(file, pattern)}
         self._left -= found
-        tells = self._tells_path(file.path) or bool(found)
+        tells = self._tells_path(file.path) or bool(found) or self._tells_convention(file)
         if self._policy is not None and any(layers for _, layers in self._left_of):
             fitting = overrides_for(self._policy, file.path)
             for override, (_, layers) in zip(self._overrides, self._left_of, strict=True):
@@ -164,6 +196,13 @@ class Witnesses:
                 layers -= hits
                 tells |= bool(hits)
         return tells
+
+    def _tells_convention(self, file: FileAudit) -> bool:
+        read = self._unread & {row.lstm.convention for row in file.rows}
+        if self._unread and _may_hide_convention(file):  # one such file acquits them all
+            read = self._unread
+        self._unread = self._unread - read
+        return bool(read)
 
     def _tells_path(self, path: str) -> bool:
         tells = False

@@ -246,3 +246,36 @@ def test_a_suggestion() -> None:
     assert suggest("zzz", ["a"]) == "there is a"
     assert suggest("zzz", list("abcdefghij")) == "there are a, b, c, d, e, f, g, h and 2 more"
     assert json.dumps(suggest("x" * 10**6, ["y" * 10**6])).count("y") >= 10**6
+
+
+# ---- conventions
+
+CORE = 'name = "own"\ntensors.input = "{0}.x.weight"\ntensors.recurrent = "{0}.h.weight"\n'
+
+
+def hand_written(path: Path) -> Path:
+    """A good LSTM, and a cell of its author's."""
+    good = {f"enc.{name}": value for name, value in nn.LSTM(4, 8).state_dict().items()}
+    own = {"core.x.weight": torch.zeros(32, 5), "core.h.weight": torch.zeros(32, 8)}
+    torch.save({**good, **own}, path)
+    return path
+
+
+@pytest.mark.parametrize("options", [[], ["-f", "jsonl"]], ids=["whole", "streamed"])
+def test_a_convention_that_reads_nothing_is_an_error(tmp_path: Path, options: list[str]) -> None:
+    path = hand_written(tmp_path / "m.pt")
+    config(tmp_path, "[[convention]]\n" + CORE.format("*core"))
+    assert run("audit", *options, "--config", "lstm-audit.toml", path).exit_code == 0
+    config(tmp_path, "[[convention]]\n" + CORE.format("*cor"))
+    done = run("audit", *options, "--config", "lstm-audit.toml", path)
+    assert done.exit_code == 2
+    assert "convention 'own': '*cor.x.weight'" in done.stderr
+    assert "the nearest is 'core'" in done.stderr
+    with pytest.raises(BadPolicy, match="match no LSTM of this run"):
+        lstm_audit.audit(path, policy=tmp_path / "lstm-audit.toml")
+
+
+def test_a_convention_is_not_blamed_where_there_is_no_lstm(tmp_path: Path) -> None:
+    torch.save(nn.Linear(3, 4).state_dict(), tmp_path / "m.pt")
+    config(tmp_path, "[[convention]]\n" + CORE.format("*cor"))
+    assert run("audit", "--config", "lstm-audit.toml", tmp_path / "m.pt").exit_code != 2
