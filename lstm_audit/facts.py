@@ -414,7 +414,7 @@ def total(audit: Audit) -> Totals:
 
 def facts_of(lstm: Lstm) -> LstmFacts:
     """What stays of an LSTM when its file is closed."""
-    spans = [term.block.span for term in lstm.gates["f"]]
+    spans = [hull for term in lstm.gates["f"] for hull in term.block.span.hulls]
     return LstmFacts(
         identity=lstm.identity,
         hidden_size=lstm.hidden_size,

@@ -71,13 +71,13 @@ def float_data_in_one_piece() -> Case:
 @case
 def float_data_in_two_pieces() -> Case:
     data = block(4, raw(o.bias()[:5])) + block(4, raw(o.bias()[5:]))
-    return Case(simple(tensors=[tensor("B", (1, 8 * H), (), data=data)]), (F,), patchable=False)
+    return Case(simple(tensors=[tensor("B", (1, 8 * H), (), data=data)]), (F,))
 
 
 @case
 def float_data_one_by_one() -> Case:
     data = b"".join(o.varint(4 << 3 | 5) + raw([v]) for v in o.bias())
-    return Case(simple(tensors=[tensor("B", (1, 8 * H), (), data=data)]), (F,), patchable=False)
+    return Case(simple(tensors=[tensor("B", (1, 8 * H), (), data=data)]), (F,))
 
 
 @case
@@ -124,7 +124,7 @@ def constant_floats() -> Case:
         node("Constant", [], ["to"], value_ints=[1, 8 * H]),
     ]
     nodes.append(node("Reshape", ["b", "to"], ["B"]))
-    return Case(simple(nodes, []), (F,), patchable=False)
+    return Case(simple(nodes, []), (F,))
 
 
 @case

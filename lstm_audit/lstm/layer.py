@@ -129,11 +129,21 @@ def halves_overlap(lstm: Lstm) -> bool:
     terms = lstm.gates["f"]
     ih = [term.block for term in terms if term.half == "ih"]
     hh = [term.block for term in terms if term.half == "hh"]
-    for a in ih:
-        for b in hh:  # their tensors first: to cut a span out takes longer
-            if _overlap(a.tensor.span, b.tensor.span) and _overlap(a.span, b.span):
-                return True
-    return False
+    return any(_share(a, b) for a in ih for b in hh)
+
+
+def _share(a: Block, b: Block) -> bool:
+    """Whether two blocks have a byte in common. Their tensors are asked first: to cut a span out
+    takes longer.
+    """
+    first, second = a.tensor.span, b.tensor.span
+    if first.source.placed and second.source.placed:
+        return _overlap(first, second) and _overlap(a.span, b.span)
+    # Pieces of one block never overlap: if two of both do, so do two neighbours.
+    pieces = sorted(
+        [*a.span.pieces, *b.span.pieces], key=lambda piece: (id(piece.source), piece.start)
+    )
+    return any(map(_overlap, pieces, pieces[1:]))
 
 
 def _overlap(a: Span, b: Span) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..formats import Constant, Graph, Node, Scope
-from ..raw.span import Span
+from ..raw.ranges import ByteRanges
 from .graph import PRODUCTS, RULES, Evaluation
 from .known import NOTHING, KnownTensor
 from .layer import Lstm
@@ -38,13 +38,15 @@ class NameReading(NamedTuple):
     at: int
 
 
-def foreign_reader(graph: Graph, unfolded: Unfolded, spans: Sequence[Span]) -> str | None:
+def foreign_reader(graph: Graph, unfolded: Unfolded, ranges: ByteRanges) -> str | None:
     """The name of a node (or output) that reads the bytes and is no part of a recurrence."""
     evaluation = unfolded.evaluation
     readings = _readings(graph, evaluation)
     outputs = dict(_outputs(graph, evaluation))
     known = _known_ends(unfolded)
-    frontier = [key for key, constant in _list_stored(graph, evaluation) if _holds(constant, spans)]
+    frontier = [
+        key for key, constant in _list_stored(graph, evaluation) if _holds(constant, ranges)
+    ]
     met: set[ReadKey] = set()
     while frontier:
         key = frontier.pop()
@@ -62,12 +64,12 @@ def foreign_reader(graph: Graph, unfolded: Unfolded, spans: Sequence[Span]) -> s
             frontier += [
                 evaluation.locate(reading.scope, name).key
                 for name in moved
-                if _carries(evaluation, evaluation.value(reading.scope, name), spans)
+                if _carries(evaluation, evaluation.value(reading.scope, name), ranges)
             ]
     return None
 
 
-def _carries(evaluation: Evaluation, value: KnownTensor | None, spans: Sequence[Span]) -> bool:
+def _carries(evaluation: Evaluation, value: KnownTensor | None, ranges: ByteRanges) -> bool:
     """Whether a value has an element that is stored in the bytes; what is calculated may have."""
     if value is None:
         return True
@@ -76,17 +78,9 @@ def _carries(evaluation: Evaluation, value: KnownTensor | None, spans: Sequence[
         if constant.tensor is None:
             return True
         size = constant.tensor.dtype.itemsize
-        start = constant.tensor.span.start + element * size
-        if _meets(constant.tensor.span, start, start + size, spans):
+        if ranges.meet([constant.tensor.span[element * size : (element + 1) * size]]):
             return True
     return False
-
-
-def _meets(mine: Span, start: int, stop: int, spans: Sequence[Span]) -> bool:
-    return any(
-        span.source is mine.source and span.start < stop and start < span.start + span.size
-        for span in spans
-    )
 
 
 def _outputs(graph: Graph, evaluation: Evaluation) -> Iterator[tuple[ReadKey, str]]:
@@ -146,12 +140,9 @@ def _list_stored(graph: Graph, evaluation: Evaluation) -> Iterator[tuple[ReadKey
                         yield evaluation.locate(scope, node.outs[0]).key, given
 
 
-def _holds(constant: Constant, spans: Sequence[Span]) -> bool:
+def _holds(constant: Constant, ranges: ByteRanges) -> bool:
     """Whether a stored tensor has a byte of one of the ranges."""
-    if constant.tensor is None:
-        return False
-    mine = constant.tensor.span
-    return _meets(mine, mine.start, mine.start + mine.size, spans)
+    return constant.tensor is not None and bool(ranges.meet([constant.tensor.span]))
 
 
 def _follow_move(reading: NameReading, ends: _Ends) -> Sequence[str] | None:

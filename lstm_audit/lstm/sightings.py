@@ -13,7 +13,7 @@ from typing import NamedTuple
 from ..errors import Skipped
 from ..formats import Constant, Graph, Node, Scope
 from ..raw.dtypes import DTYPES
-from ..raw.span import span_of
+from ..raw.span import Span, join_spans, span_of
 from ..raw.tensor import Block, Tensor
 from .graph import Evaluation
 from .known import NOTHING, SPACE, Cells
@@ -23,6 +23,7 @@ from .layer import GATES, Lstm, Term
 MAX_SHARED = 1 << 20
 
 TORCH_NAME = r"(?:(?P<module>.*)\.)?bias_(?:ih|hh)(?:_l(?P<layer>\d{1,4})(?:_reverse)?)?"
+NO_BYTES = span_of(b"")
 # What Keras adds to a layer's path: the loop over time, and the cell in it.
 KERAS_CELL = r"(?:/while(?:_\d+)?)?(?:/(?:while/)?lstm_cell(?:_\d+)?)?$"
 
@@ -154,14 +155,37 @@ def lstm_of(
 
 
 def _term(half: str, cells: Cells, evaluation: Evaluation, flat: dict[int, Tensor]) -> Term:
-    """One summand: a regular run of one stored tensor, or numbers that have no place."""
+    """One summand: a regular run of one stored tensor, stored elements that lie anywhere, or
+    numbers that have no place.
+    """
     run = _regular(cells)
     if isinstance(run, range) and run.step > 0 and run[0] // SPACE == run[-1] // SPACE:
         constant, start = evaluation.origin(run[0])
         if constant.tensor is not None and constant.scale == 1.0 and constant.tensor.dtype.encode:
             block = _block(constant.tensor, start, run, flat, run[0] // SPACE)
             return Term(half, constant.name, block)
-    return Term(half, _said(cells, evaluation), _make_block(evaluation.read(cells)))
+    block = _gather(cells, evaluation) or _make_block(evaluation.read(cells))
+    return Term(half, _said(cells, evaluation), block)
+
+
+# Turned round, shuffled, joined from several tensors: what a graph only moves still is stored. One
+# element that occurs twice could not be written for one unit alone.
+def _gather(cells: Cells, evaluation: Evaluation) -> Block | None:
+    """Stored elements of one kind, each another one, as a tensor; None where they are not."""
+    if NOTHING in cells or len(set(cells)) < len(cells):
+        return None
+    origins = [evaluation.origin(cell) for cell in cells]
+    kinds, elements = set[Tensor](), list[Span]()
+    for constant, element in origins:
+        tensor = constant.tensor
+        if tensor is None or constant.scale != 1.0 or not tensor.dtype.encode:
+            return None
+        size = tensor.dtype.itemsize
+        elements.append(tensor.span[element * size : (element + 1) * size])
+        kinds.add(tensor._replace(shape=(len(cells),), strides=(1,), span=NO_BYTES))
+    if len(kinds) != 1:
+        return None
+    return Block(kinds.pop()._replace(span=join_spans(elements)), 0, 0, len(cells))
 
 
 def _regular(cells: Cells) -> range | tuple[int, ...]:

@@ -113,9 +113,9 @@ def _plan_gate(lstm: Lstm, values: Values, gate: str, wish: Wish, place: BiasPla
     return GatePlan(lstm, gate, tuple(before), wish.forget, after, writes)
 
 
-def _place(term: Term) -> tuple[str, str, int]:
+def _place(term: Term) -> tuple[str, str, int, int]:
     """What tells a term of a gate from the others: ONNX keeps both halves in one tensor."""
-    return term.half, term.name, term.block.start
+    return term.half, term.name, *term.block.place
 
 
 # Three kinds of wish: halves given one by one (a preset that draws both), a shift by a constant

@@ -13,6 +13,7 @@ from ..formats import Graph
 from ..lstm.layer import GATES, Identity, Lstm
 from ..lstm.readers import copies, foreign_reader
 from ..lstm.unfold import unfold
+from ..raw.ranges import ByteRanges
 from ..raw.span import Span
 from ..raw.tensor import Block
 from .edits import Change
@@ -26,16 +27,17 @@ def refuse_readers(
     meant = {(plan.lstm.identity, plan.gate) for plan in gates}
     chosen = {identity for identity, _ in meant}
     spans = [change.span for change in changes if change.span.read() != change.new]
+    ranges = ByteRanges(spans)
     for graph in graphs if spans else ():
         unfolded = unfold(graph)
         for lstm, gate, block in _places(unfolded.lstms):
-            if (lstm.identity, gate) not in meant and (hit := _hit(block, spans)):
+            if (lstm.identity, gate) not in meant and (hit := _hit(block, ranges)):
                 message = (
                     f"gate {gate} of {lstm.address} is stored in the same bytes and would "
                     "change with it"
                 )
                 raise NotPatchable(message, hit.at)
-        reader = foreign_reader(graph, unfolded, spans)
+        reader = foreign_reader(graph, unfolded, ranges)
         if reader is not None:
             message = f"the same bytes are also read by {reader}, which would change with it"
             raise NotPatchable(message, spans[0].at)
@@ -51,22 +53,9 @@ def _places(lstms: Sequence[Lstm]) -> Iterator[tuple[Lstm, str, Block]]:
                 yield lstm, gate, term.block
 
 
-def _hit(block: Block, spans: Sequence[Span]) -> Span | None:
-    """The first change that meets a byte of the block; its outer bounds are asked first."""
-    if _overlap(block.span, spans) is None:
-        return None
-    return next((hit for run in block.runs() if (hit := _overlap(run, spans))), None)
-
-
-def _overlap(span: Span, spans: Sequence[Span]) -> Span | None:
-    for other in spans:
-        if (
-            other.source is span.source
-            and other.start < span.start + span.size
-            and span.start < other.start + other.size
-        ):
-            return other
-    return None
+def _hit(block: Block, ranges: ByteRanges) -> Span | None:
+    """The first part of a block that would change; its outer bounds are asked first."""
+    return ranges.meet(block.runs()) if ranges.meet(block.span.hulls) else None
 
 
 def _refuse_half(group: Sequence[Lstm], chosen: set[Identity]) -> None:

@@ -4,8 +4,10 @@ Comes in: a `Source`. Goes out: `Span`, a bounds-checked slice that reads lazily
 absolute place through any nesting. Promise: an absolute offset is computed here and nowhere else.
 """
 
-from collections.abc import Callable, Iterable
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from itertools import accumulate
 from typing import Any, TypeVar
 
 from ..errors import MalformedFile
@@ -17,6 +19,9 @@ T = TypeVar("T")
 
 # Bytes of a stored checksum of any kind, little-endian.
 SEAL_SIZE = 4
+
+# Bytes around pieces that lie apart that are read at once, with what lies between them.
+MAX_AROUND = 1 << 20
 
 
 class Seal(NamedTuple):
@@ -146,6 +151,21 @@ class Span:
             partial(_itself, Seal(self, stored, partial(_itself, spans), kind))
         )
 
+    @property
+    def pieces(self) -> list["Span"]:
+        """Where the bytes lie, in their order: in one piece, but for elements that lie apart."""
+        source = self.source
+        if not isinstance(source, ScatteredSource):
+            return [self]
+        return [one for part in source.cut(self.start, self.size) for one in part.pieces]
+
+    @property
+    def hulls(self) -> list["Span"]:
+        """From the first byte to the last, for each file that they lie in; foreign bytes may lie
+        between.
+        """
+        return [self] if self.source.placed else _hulls_of(self.pieces)
+
     def _place(self, at: int) -> "Span":
         """Where a checksum of these bytes is kept: under the same outer checksums as they are."""
         return Span(self.source, at, SEAL_SIZE, self.sealers)
@@ -154,6 +174,62 @@ class Span:
 def _itself(known: T) -> T:
     """What is known already, to whoever would look it up."""
     return known
+
+
+# A graph may turn a stored bias round or shuffle it (Gather), and protobuf may keep a list of
+# floats with a key before each. Read through this, such elements are a tensor like any other, and
+# each of them still has its place.
+class ScatteredSource:
+    """Pieces of files, one behind the other: an offset here is no place in a file."""
+
+    placed = False
+    far = False
+
+    def __init__(self, pieces: Sequence[Span]) -> None:
+        self._pieces = pieces
+        self._stops = list(accumulate(piece.size for piece in pieces))
+        self.name = pieces[0].source.name
+        self.size = self._stops[-1]
+
+    @property
+    def budget(self) -> Budget:
+        """The account of the checkpoint that the pieces belong to."""
+        return self._pieces[0].budget
+
+    def read(self, at: int, n: int) -> bytes:
+        """Exactly `n` bytes from `at`; a `Span` has checked the bounds."""
+        parts = self.cut(at, n)
+        hulls = _hulls_of(parts)
+        if len(hulls) != 1 or hulls[0].size > MAX_AROUND:
+            return b"".join(part.read() for part in parts)
+        first, around = hulls[0].start, hulls[0].read()
+        return b"".join(around[p.start - first : p.start - first + p.size] for p in parts)
+
+    def cut(self, at: int, n: int) -> list[Span]:
+        """The pieces, or parts of them, that make `n` bytes from `at`."""
+        found, k = [], bisect_right(self._stops, at)
+        while n > 0:
+            piece = self._pieces[k]
+            first = at - (self._stops[k] - piece.size)
+            part = piece[first : min(first + n, piece.size)]
+            found.append(part)
+            at, n, k = at + part.size, n - part.size, k + 1
+        return found
+
+
+def _hulls_of(pieces: Iterable[Span]) -> list[Span]:
+    hulls: dict[int, Span] = {}
+    for piece in pieces:
+        hull = hulls.get(id(piece.source), piece)
+        start = min(hull.start, piece.start)
+        stop = max(hull.start + hull.size, piece.start + piece.size)
+        hulls[id(piece.source)] = Span(piece.source, start, stop - start, piece.sealers)
+    return list(hulls.values())
+
+
+def join_spans(pieces: Sequence[Span]) -> Span:
+    """One span over pieces, at least one, that lie anywhere."""
+    return pieces[0] if len(pieces) == 1 else span_all(ScatteredSource(pieces))
 
 
 def span_all(source: Source) -> Span:

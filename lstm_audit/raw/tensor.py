@@ -155,7 +155,11 @@ class Block(NamedTuple):
         """Where the first byte lies, the source with it: the same for two names of one block."""
         tensor, axis, start, _, _ = self  # by place: each name asked for costs as much as all
         dtype, _, strides, span, _, _ = tensor
-        return id(span.source), span.start + start * strides[axis] * dtype.itemsize
+        at = start * strides[axis] * dtype.itemsize
+        if not span.source.placed and self.elements:
+            (first,) = span[at : at + dtype.itemsize].pieces
+            return id(first.source), first.start
+        return id(span.source), span.start + at
 
     @property
     def span(self) -> Span:
@@ -172,9 +176,11 @@ class Block(NamedTuple):
         """The byte ranges that hold the block and nothing else, in the block's order."""
         span, size = self.span, self.tensor.dtype.itemsize
         if self.stride == 1 or self.elements == 1:
-            return [span]
+            return span.pieces
         step = self.stride * size
-        return [span[k * step : k * step + size] for k in range(self.elements)]
+        return [
+            piece for k in range(self.elements) for piece in span[k * step : k * step + size].pieces
+        ]
 
 
 def read_block(block: Block) -> list[float]:

@@ -9,10 +9,10 @@ one read, a large payload none. Nothing recurses here: nesting is the caller's, 
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ..errors import MalformedFile
-from ..raw.span import Span
+from ..raw.span import Span, join_spans
 from .varint import LONGEST_VARINT, read_varint
 
 # Wire types: a number, 8 bytes, a length and its bytes, 4 bytes. Groups (3, 4) ended in 2008.
@@ -189,6 +189,19 @@ class Wire:
             value, i = self._varint(data, i, field[2])
             values.append(_signed(value))
         return values
+
+    # protobuf.dev, "Packed Repeated Fields": a reader must take such a list in one piece (as onnx
+    # writes that of a tensor), with a key before each number (as it writes that of an attribute),
+    # and in several pieces.
+    def join(self, fields: Sequence[Field], size: int) -> Span:
+        """The bytes of a repeated float (`size` 4) or double (8), at least one field of it."""
+        pieces = []
+        for field in fields:
+            _, kind, start, stop = field
+            if kind not in (BYTES, FOUR if size == 4 else EIGHT) or (stop - start) % size:
+                raise self._refuse_mistyped(field, f"{8 * size}-bit numbers")
+            pieces.append(self.span[start:stop])
+        return join_spans([piece for piece in pieces if piece.size] or pieces[:1])
 
     def floats(self, field: Field) -> list[float]:
         """A repeated float: one alone, or many packed into one piece."""

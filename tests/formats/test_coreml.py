@@ -15,6 +15,7 @@ from onnx_models import block, number, raw, varint
 import lstm_audit
 from lstm_audit.errors import NotPatchable
 from lstm_audit.facts import FileAudit
+from lstm_audit.patching.undo import undo
 from lstm_audit.pipeline import audit_file
 
 H = 4
@@ -114,8 +115,12 @@ def test_weights_in_every_form(tmp_path: Path) -> None:
     loose = block(41, b"".join(real32(1, f) for f in F))
     audit = audited(model(layer(weights=biases(f=loose))), tmp_path)
     assert forget(audit) == (1.0, 1.375)
-    with pytest.raises(NotPatchable):
-        lstm_audit.patch(tmp_path / "model.mlmodel", forget_bias=0.5)
+    path = tmp_path / "model.mlmodel"
+    before = path.read_bytes()
+    lstm_audit.patch(path, forget_bias=0.5)
+    assert forget(audit_file(str(path))) == (0.5, 0.5)
+    undo(path)
+    assert path.read_bytes() == before
     quantized = block(41, block(30, bytes(H)) + block(40, number(1, 8)))
     assert [
         s.reason for s in audited(model(layer(weights=biases(f=quantized))), tmp_path).skipped

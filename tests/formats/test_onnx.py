@@ -5,7 +5,8 @@ from pathlib import Path
 import onnx_models as o
 import pytest
 from command import real
-from onnx_cases import CASES, Case
+from onnx_cases import Case
+from onnx_scattered import CASES
 
 import lstm_audit
 from lstm_audit.errors import AuditError, NotPatchable, UnknownFormat

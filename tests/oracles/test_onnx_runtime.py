@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import onnx_models as o
 import pytest
-from onnx_cases import CASES, Case
+from onnx_cases import Case
+from onnx_scattered import CASES
 
 import lstm_audit
 from lstm_audit.errors import NotPatchable

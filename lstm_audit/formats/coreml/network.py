@@ -126,9 +126,8 @@ def _weights(wire: Wire, part: Field, name: str) -> Constant:
         raise MalformedFile(f"{name!r} is stored in two ways", wire.place(part[2]), "ambiguous")
     if others:
         return Constant(name, (), trouble="it is quantised")
-    if len(floats) == 1 and floats[0][1] == BYTES:
-        return place_numbers(wire.span, floats[0], name, "float32")
+    if floats:
+        return place_numbers(wire.join(floats, 4), name, "float32")
     if halves and halves[0][1] == BYTES:
-        return place_numbers(wire.span, halves[0], name, "float16")
-    values = tuple(value for field in floats for value in wire.floats(field))
-    return Constant(name, (len(values),), numbers=values)
+        return place_numbers(wire.span[halves[0][2] : halves[0][3]], name, "float16")
+    return Constant(name, (0,), numbers=())

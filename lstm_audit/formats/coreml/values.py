@@ -21,14 +21,18 @@ BLOB = struct.Struct("<IIQQ")
 SENTINEL = 0xDEADBEEF
 
 
-def place_numbers(span: Span, field: Field, name: str, kind: str) -> Constant:
+# TensorValue's fields whose values are plain bytes: floats, doubles, bytes of the type's own kind.
+FLOATS, RAW = {1: "float32", 6: "float64"}, 7
+
+
+def place_numbers(span: Span, name: str, kind: str) -> Constant:
     """Numbers one after the other, as many as the bytes hold."""
-    dtype, size = DTYPES[kind], field[3] - field[2]
-    if size % dtype.itemsize:
-        message = f"{name!r} has {size} bytes, no whole number of {kind} values"
-        raise MalformedFile(message, span.start + field[2])
-    shape = (size // dtype.itemsize,)
-    return Constant(name, shape, Tensor(dtype, shape, (1,), span[field[2] : field[3]]))
+    dtype = DTYPES[kind]
+    if span.size % dtype.itemsize:
+        message = f"{name!r} has {span.size} bytes, no whole number of {kind} values"
+        raise MalformedFile(message, span.at)
+    shape = (span.size // dtype.itemsize,)
+    return Constant(name, shape, Tensor(dtype, shape, (1,), span))
 
 
 def immediate_constant(
@@ -36,9 +40,13 @@ def immediate_constant(
 ) -> Constant:
     """TensorValue: 1 floats, 2 ints, 5 longInts, 6 doubles, 7 bytes: each with its values in 1."""
     values = [f for f in wire.message(field) if f[0] == 1]
-    plain = {1: "float32", 6: "float64", 7: kind}.get(field[0], "")
-    if len(values) == 1 and values[0][1] == BYTES and plain in DTYPES:
-        return _give_shape(wire, place_numbers(wire.span, values[0], name, plain), shape)
+    if field[0] in FLOATS and values:
+        stored = FLOATS[field[0]]
+        span = wire.join(values, DTYPES[stored].itemsize)
+        return _give_shape(wire, place_numbers(span, name, stored), shape)
+    if field[0] == RAW and len(values) == 1 and values[0][1] == BYTES and kind in DTYPES:
+        span = wire.span[values[0][2] : values[0][3]]
+        return _give_shape(wire, place_numbers(span, name, kind), shape)
     if field[0] in (2, 5):
         numbers = tuple(float(x) for f in values for x in wire.numbers(f))
         return Constant(name, (len(numbers),), numbers=numbers)
@@ -80,5 +88,4 @@ def blob_constant(
     if not stored or stored != kind:
         return Constant(name, shape, trouble=f"its blob is of kind {number}, its type {kind!r}")
     blob = data[at : at + size]
-    placed = place_numbers(blob, (0, BYTES, 0, size), name, stored)
-    return _give_shape(wire, placed, shape)
+    return _give_shape(wire, place_numbers(blob, name, stored), shape)

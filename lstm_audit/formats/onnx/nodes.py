@@ -11,12 +11,14 @@ from ...wire.protobuf import BYTES, MAX_TEXT, Field, Wire
 from .. import Attribute, Node
 from .node_bytes import NO_FIELDS, NOTHING
 from .opened import Frame, OnnxModel
-from .tensors import read_constant
+from .tensors import read_constant, read_floats
 
 WITH_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
 # AttributeProto.AttributeType of floats, ints and strings: an empty list has nothing else to tell
 # it by.
 LISTS = (6, 7, 8)
+# What a Constant stores in a float or a list of floats; others are settings.
+STORED = frozenset({"value_float", "value_floats"})
 
 
 class Later(Mapping[str, Attribute]):
@@ -110,6 +112,7 @@ def _read_attribute(model: OnnxModel, field: Field) -> tuple[str, Attribute | No
     name, reference = "", ""
     one: Attribute | None = None
     many: list[int | float | str] = []
+    floats: list[Field] = []
     listed = False
     for part in wire.message(field):
         number = part[0]
@@ -117,6 +120,7 @@ def _read_attribute(model: OnnxModel, field: Field) -> tuple[str, Attribute | No
             name = wire.text(part)
         elif number == 2:
             one = next(iter(wire.floats(part)), None)
+            floats = [part]
         elif number == 3:
             one = wire.number(part)
         elif number == 4:
@@ -125,6 +129,7 @@ def _read_attribute(model: OnnxModel, field: Field) -> tuple[str, Attribute | No
             one = read_constant(wire, part, model.external)
         elif number in (7, 8, 9):
             listed = True
+            floats += [part] if number == 7 else []
             many += (
                 wire.floats(part)
                 if number == 7
@@ -136,6 +141,8 @@ def _read_attribute(model: OnnxModel, field: Field) -> tuple[str, Attribute | No
             listed = listed or wire.number(part) in LISTS
         elif number == 21:
             reference = wire.text(part)
+    if name in STORED and floats:
+        one = read_floats(wire, floats, listed)
     return name, tuple(many) if listed and one is None else one, reference
 
 

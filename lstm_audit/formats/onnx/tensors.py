@@ -5,7 +5,7 @@ payload is read here but numbers that have no plain place (varints, several piec
 only a bounded number.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ KINDS = {
 DIMS, DATA_TYPE, SEGMENT, NAME, RAW_DATA, EXTERNAL_DATA, DATA_LOCATION = 1, 2, 3, 8, 9, 13, 14
 FLOAT_DATA, INT32_DATA, INT64_DATA, DOUBLE_DATA = 4, 5, 7, 10
 TYPED = (FLOAT_DATA, INT32_DATA, INT64_DATA, DOUBLE_DATA)
-# Packed into one piece, these are the very bytes that raw_data would be.
+# These are the very bytes that raw_data would be.
 SAME_AS_RAW = {FLOAT_DATA: "float32", DOUBLE_DATA: "float64"}
 
 # From external_data's keys and the size that the shape needs to the bytes.
@@ -75,6 +75,14 @@ def read_constant(wire: Wire, field: Field, external: External) -> Constant:
     return Constant(
         claims.name, claims.dims, Tensor(dtype, claims.dims, strides_of(claims.dims), span)
     )
+
+
+def read_floats(wire: Wire, fields: Sequence[Field], listed: bool) -> Constant:
+    """The floats of an attribute: one, or a list of them."""
+    dtype = DTYPES["float32"]
+    span = wire.join(fields, dtype.itemsize)
+    shape = (span.size // dtype.itemsize,) if listed else ()
+    return Constant("", shape, Tensor(dtype, shape, strides_of(shape), span))
 
 
 def sparse_constant(wire: Wire, field: Field) -> Constant:
@@ -149,10 +157,8 @@ def _plain_bytes(
         return external(claims.external, size)
     if claims.raw is not None:
         return wire.span[claims.raw[2] : claims.raw[3]]
-    if len(claims.typed) == 1:
-        number, kind, start, stop = claims.typed[0]
-        if kind == BYTES and SAME_AS_RAW.get(number) == dtype.name:
-            return wire.span[start:stop]
+    if claims.typed and {SAME_AS_RAW.get(number) for number, *_ in claims.typed} == {dtype.name}:
+        return wire.join(claims.typed, dtype.itemsize)
     return None
 
 
