@@ -1,5 +1,6 @@
 """Options and fixtures that several test modules share."""
 
+import os
 import random
 import signal
 import sys
@@ -32,9 +33,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """The marker of tests that only --slow runs; and Ctrl-C, which a shell takes away from what it
-    starts in the background, for the programs that tests start and interrupt.
+    """The marker of tests that only --slow runs; no terminal's wishes, which would change what the
+    command prints in this process; and Ctrl-C, which a shell takes away from what it starts in the
+    background, for the programs that tests start and interrupt.
     """
+    for name in ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "CLICOLOR_FORCE", "TERM"):
+        os.environ.pop(name, None)
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line(
