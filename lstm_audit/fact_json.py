@@ -30,6 +30,7 @@ HIDDEN = frozenset(
         ("FileAudit", "left_out"),
         ("FileAudit", "counters"),
         ("FileAudit", "stamps"),
+        ("FileAudit", "warnings"),
         ("Finding", "convention"),
         ("Finding", "ambiguous"),
     }

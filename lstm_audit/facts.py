@@ -240,7 +240,8 @@ class FileAudit(NamedTuple):
 
     `left_out` are the addresses of LSTMs, and the modules of what was skipped, that lie outside of
     the layers that were asked for; `counters` say how far training had come, where the file does;
-    `stamps` are of the files that it was read from, where these are several.
+    `stamps` are of the files that it was read from, where these are several; `warnings` name what
+    lies beside them and was left alone: the journal of another user, a link in the place of one.
     """
 
     path: str
@@ -252,6 +253,7 @@ class FileAudit(NamedTuple):
     left_out: tuple[str, ...] = ()
     counters: Mapping[str, int] = {}
     stamps: tuple[Stamp, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         said = f"{len(self.rows)} LSTMs, {len(self.findings)} findings"

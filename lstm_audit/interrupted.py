@@ -12,6 +12,7 @@ all may write to, anybody could put one there.
 
 import os
 import stat
+from collections.abc import Sequence
 
 from .errors import Unreadable
 
@@ -62,10 +63,28 @@ def believed(owner: int, owner_of_file: int) -> bool:
     return owner in (owner_of_file, os.geteuid())
 
 
+# Most files have neither journal nor marker: then two system calls are all that this costs.
+def refuse_interrupted(path: str) -> list[str]:
+    """Raise `InterruptedPatch` where a patch of this file was interrupted; else what is said of a
+    journal or a marker that does not count: the file may be torn all the same.
+    """
+    real = os.path.realpath(path) if os.path.islink(path) else path
+    traces = sidecar(real, TAIL), sidecar(path, MARKER_TAIL)
+    if not any(map(os.path.lexists, traces)):
+        return []
+    if hot(path):
+        raise InterruptedPatch(path)
+    return _tell_strangers(path, traces)
+
+
 def strangers(path: str) -> list[str]:
     """Sidecars of a file that do not count, with the reason, for a person to judge."""
+    return _tell_strangers(path, sidecars(path))
+
+
+def _tell_strangers(path: str, names: Sequence[str]) -> list[str]:
     said = []
-    for name in sidecars(path):
+    for name in names:
         try:
             found, file = os.lstat(name), os.stat(path)
         except (OSError, ValueError):

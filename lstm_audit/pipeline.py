@@ -16,7 +16,7 @@ from .errors import AuditError, MalformedFile, NotPatchable, UnknownFormat
 from .facts import FileAudit, FileError, Finding, Row, Stamp, facts_of, sort_skipped, units_of
 from .formats import Beside, Checkpoint, MemberPart
 from .inputs import Input, sibling, split_locator
-from .interrupted import InterruptedPatch, hot
+from .interrupted import refuse_interrupted
 from .lstm.find import Found, find_lstms
 from .lstm.layer import Lstm
 from .lstm.measure import announce, measure, read_values
@@ -123,11 +123,12 @@ def beside(path: str, name: str) -> str:
 
 class Opened(NamedTuple):
     """An input whose files are open: its one checkpoint, or those of an archive; `sources` are the
-    file itself and those beside it, as they come to be needed.
+    file itself and those beside it, as they come to be needed; `warnings`, see `FileAudit`.
     """
 
     parts: Sequence[MemberPart]
     sources: list[OpenSource]
+    warnings: list[str]
 
     @property
     def checkpoint(self) -> Checkpoint:
@@ -159,20 +160,32 @@ def open_checkpoint(
     """
     with ExitStack() as stack:
         sources: list[OpenSource] = []
+        warnings: list[str] = []
         budget = Budget()
+        stack.enter_context(_add_to_errors(warnings))
 
         def open_span(name: str) -> Span:
-            if hot(name) and not despite_journal:
-                raise InterruptedPatch(name)
+            if not despite_journal:
+                warnings.extend(refuse_interrupted(name))
             sources.append(stack.enter_context(open_source(name, budget, download)))
             return span_all(sources[-1])
 
         file, inside = split_locator(path)
         span = open_span(file)
         parts = _read(span, lambda name: open_span(beside(file, name)), inside)
-        yield Opened(parts, sources)
+        yield Opened(parts, sources, warnings)
         for source in sources:
             source.settle()
+
+
+@contextmanager
+def _add_to_errors(warnings: Sequence[str]) -> Iterator[None]:
+    """An error that prevents the result says what the result would have warned of."""
+    try:
+        yield
+    except AuditError as error:
+        error.message = "; ".join([error.message, *warnings])
+        raise
 
 
 def checkpoints_in(path: str) -> list[str]:
@@ -216,28 +229,28 @@ def _of_many(request: Request) -> Request:
 def audit_file(path: str, request: Request = EVERYTHING) -> FileAudit:
     """A file's one checkpoint; raises an `AuditError` when it cannot be read, or has several."""
     with open_checkpoint(path, download=request.download) as file:
-        return _judge(path, file.sources, file.checkpoint, request)
+        return _judge(path, file, file.checkpoint, request)
 
 
 def _audit_parts(path: str, request: Request) -> Results:
     """Each of a file's checkpoints; raises an `AuditError` when it cannot be read at all."""
     with open_checkpoint(path, download=request.download) as file:
         named = label(path)
-        return tuple(_audit_part(named, file.sources, part, request) for part in file.parts)
+        return tuple(_audit_part(named, file, part, request) for part in file.parts)
 
 
 def _audit_part(
-    path: str, sources: Sequence[OpenSource], part: MemberPart, request: Request
+    path: str, file: Opened, part: MemberPart, request: Request
 ) -> FileAudit | FileError:
     """One checkpoint of a file; inside an archive, what is wrong with it is its own matter."""
     if not part.inside:
         assert isinstance(part.checkpoint, Checkpoint)
-        return _judge(path, sources, part.checkpoint, request)
+        return _judge(path, file, part.checkpoint, request)
     locator = path if path.endswith(f"!{part.inside}") else f"{path}!{part.inside}"
     try:
         if isinstance(part.checkpoint, AuditError):
             raise part.checkpoint
-        found = _judge(locator, sources, part.checkpoint, _of_many(request))
+        found = _judge(locator, file, part.checkpoint, _of_many(request))
         return found._replace(format="archive")
     except AuditError as error:
         return FileError(locator, error.kind, error.message, error.at)
@@ -252,15 +265,14 @@ def audit_object(target: object, request: Request) -> FileAudit:
         checkpoint = read_mapping(target)
     else:  # a model of Keras may be a torch module too
         checkpoint = read_model(target) if is_keras(target) else read_module(target)
-    return _judge(f"<{type(target).__name__}>", (), checkpoint, request)
+    return _judge(f"<{type(target).__name__}>", Opened((), [], []), checkpoint, request)
 
 
-def _judge(
-    path: str, sources: Sequence[OpenSource], checkpoint: Checkpoint, request: Request
-) -> FileAudit:
+def _judge(path: str, file: Opened, checkpoint: Checkpoint, request: Request) -> FileAudit:
     """Find, measure, and hold against the rules: the part of the pipeline that knows no
     container.
     """
+    sources = file.sources
     policy = request.policy
     everything = find_lstms(checkpoint, policy.conventions if policy is not None else ())
     found = _within(everything, request.layers)
@@ -289,7 +301,9 @@ def _judge(
     several = sources if len(sources) > 1 else ()
     stamps = tuple(Stamp(source.name, *source.stamp) for source in several)
     form = checkpoint.format
-    return FileAudit(path, form, size, rows, skipped, findings, left_out, counters, stamps)
+    return FileAudit(
+        path, form, size, rows, skipped, findings, left_out, counters, stamps, tuple(file.warnings)
+    )
 
 
 def _left_out(everything: Found, found: Found, layers: tuple[str, ...]) -> tuple[str, ...]:

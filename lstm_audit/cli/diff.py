@@ -22,7 +22,7 @@ from ..reports.words import (
 )
 from . import exits
 from .forms import GivenOptions
-from .output import look_of, print_lines, say_table, tell, write_text
+from .output import look_of, print_lines, say_table, tell, tell_warnings, write_text
 from .report_files import refuse_overwriting
 
 EPILOG = """\b
@@ -56,6 +56,7 @@ def run(given: GivenOptions) -> int:
     sides = audit_paths([given.a], request), audit_paths([given.b], request)
     for side in sides:
         _refuse_unclear(side)
+        tell_warnings(side.files)
     if any(side.errors for side in sides):
         return exits.UNREADABLE
     refuse_unmatched(sides, given.layers)

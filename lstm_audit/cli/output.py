@@ -8,12 +8,12 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from ..errors import BadPolicy
-from ..facts import Audit
+from ..facts import Audit, FileAudit
 from ..reports import REPORTS, Digest, Look, digest_of
 from ..reports.remedies import shell
 from ..reports.terminal import GAP, wrap
@@ -46,6 +46,13 @@ def tell(text: str, end: str = "\n") -> None:
     A stderr that takes no more changes no exit code.
     """
     _tell(harmless(conceal(text)) + end)
+
+
+def tell_warnings(files: Iterable[FileAudit]) -> None:
+    """What the files were read in spite of, said once for all checkpoints of an archive."""
+    said = dict.fromkeys(warning for file in files for warning in file.warnings)
+    for warning in said:
+        tell(f"warning: {escape(warning, limit=None)}")
 
 
 def _tell(text: str) -> None:

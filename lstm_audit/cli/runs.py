@@ -18,7 +18,7 @@ from ..reports import stream_of
 from ..reports.words import escape
 from .forms import GivenOptions
 from .options import flags_of
-from .output import OPEN, ProgressLine, report_names, tell
+from .output import OPEN, ProgressLine, report_names, tell, tell_warnings
 
 if TYPE_CHECKING:
     from ..policy.model import Policy
@@ -55,6 +55,7 @@ def audit_given(given: GivenOptions, request: Request, inputs: Iterable[Input]) 
         executor = executor_of(given)
     found = audit_inputs(list(inputs), request, given.jobs, progress, executor)
     progress.end()
+    tell_warnings(found.files)
     policy = request.policy
     if request.layers or (policy is not None and (policy.overrides or policy.conventions)):
         from ..policy.unmatched import refuse_unmatched  # 0.5 ms that only patterns need

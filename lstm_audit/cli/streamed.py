@@ -35,6 +35,7 @@ from .output import (
     put_text,
     report_names,
     tell,
+    tell_warnings,
     writing,
 )
 from .report_files import is_stream
@@ -177,6 +178,7 @@ class Streaming:
         self.witnesses.add(given.path, found)
         if self.running is not None:
             self.running.add(found, Audit(_files_of(shown)).findings)
+        tell_warnings(_files_of(found))
         if not found and self.given.show_ignored:
             tell(f"ignored: {escape(given.path, limit=None)}")
         if set(report_names(self.given)) <= {*WITHOUT_ERRORS} and not self.given.statistics:

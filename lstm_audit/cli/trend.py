@@ -33,6 +33,7 @@ from .output import (
     print_lines,
     say_table,
     tell,
+    tell_warnings,
     write_text,
 )
 from .report_files import refuse_overwriting
@@ -86,6 +87,7 @@ def _audit(given: GivenOptions) -> Audit:
     progress = ProgressLine(given.quiet)
     audit = audit_paths(given.paths, request, given.jobs, progress, exclude=given.exclude)
     progress.end()
+    tell_warnings(audit.files)
     refuse_unmatched([audit], given.layers)
     for error in audit.errors:
         tell(f"error: {error.path}: {describe_error(error)}")

@@ -70,6 +70,59 @@ def test_a_strangers_journal_is_named_and_left_alone(model: Path) -> None:
     assert name.exists()
 
 
+# The file is torn by a patch of its own, and the journal that tells so was given to Eve.
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("audit", "--no-config"),
+        ("audit", "--no-config", "-f", "json"),
+        ("audit", "--no-config", "--jobs", "2"),
+        ("audit", "--no-config", "-f", "jsonl"),
+        ("audit", "--no-config", "--no-init", "-f", "csv"),
+        ("check", "--no-config", "-q"),
+        ("check", "--no-config", "--statistics"),
+        ("diff", "itself"),
+        ("trend",),
+    ],
+)
+def test_every_reader_of_a_torn_file_names_the_strangers_journal(
+    model: Path, words: tuple[str, ...]
+) -> None:
+    name = planted(model, EVE)
+    done = run(*(model if word == "itself" else word for word in words), model)
+    warning = f"{name} belongs to another user (4002) and was left alone"
+    assert done.exit_code == 0, done.output
+    assert f"warning: {warning}" in done.stderr
+    assert warning in lstm_audit.audit(model).files[0].warnings[0]
+
+
+def test_an_error_names_the_strangers_journal_too(model: Path) -> None:
+    name = planted(model, EVE)
+    model.write_bytes(model.read_bytes()[:-1])
+    (error,) = lstm_audit.audit(model).errors
+    assert error.kind == "truncated"
+    assert f"{name} belongs to another user (4002)" in error.message
+
+
+@pytest.mark.parametrize("which", ["marker", "journal of a shard", "link"])
+def test_what_lies_beside_any_file_of_a_checkpoint_is_named(tmp_path: Path, which: str) -> None:
+    fixtures = Path(__file__).parents[2] / "fixtures" / "clean" / "sharded"
+    for file in fixtures.iterdir():
+        shutil.copy(file, tmp_path)
+    index = tmp_path / "model.safetensors.index.json"
+    shard = tmp_path / "model-00002-of-00002.safetensors"
+    name = Path(marker.marker_path(str(index)))
+    if which == "journal of a shard":
+        name = Path(journal.journal_path(str(shard)))
+    if which == "link":
+        name.symlink_to(shard)
+    else:
+        name.write_bytes(b"any")
+        os.chown(name, EVE, EVE)
+    (file,) = lstm_audit.audit(index).files
+    assert file.warnings[0].startswith(f"{name} ")
+
+
 def test_a_strangers_journal_counts_when_it_is_named_on_purpose(model: Path) -> None:
     name = planted(model, EVE)
     assert isinstance(run("undo", model, "--sidecar", model).exception, BadPolicy)
