@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ..errors import AuditError, MalformedFile
 from ..raw.dtypes import DTYPES
+from ..raw.noise import refuse_noise
 from ..raw.span import Span
 from ..raw.tensor import MAX_DIMS, Tensor, strides_of
 from ..wire.xml import Element, parse_xml
@@ -74,6 +75,8 @@ def read_openvino(span: Span, beside: Beside) -> Checkpoint | None:
         raise MalformedFile(message, span.at, "unsupported")
     net = Net(span, _open_numbers(top, beside), [])
     _read_body(net, top, "", None, {}, 0)
+    stored = (constant.tensor for scope in net.scopes for constant in scope.constants.values())
+    refuse_noise((tensor for tensor in stored if tensor), "its .bin")
     return Checkpoint("openvino", {}, graphs=(Graph("openvino", tuple(net.scopes)),))
 
 

@@ -92,6 +92,15 @@ CONTAINERS: tuple[tuple[tuple[bytes, ...], str], ...] = (
 )
 
 
+# What programs that encrypt begin with: openssl enc, Python's Fernet, age, PGP, Ansible, git-crypt.
+ENCRYPTED = re.compile(
+    rb"Salted__|gAAAAA[\w-]{16}|age-encryption\.org/|-----BEGIN PGP MESSAGE|\$ANSIBLE_VAULT;"
+    rb"|\0GITCRYPT\0"
+)
+# The names that exporters give the external data of an ONNX model.
+EXTERNAL = re.compile(r"(?s:.*[/\\!])?(.+\.onnx)(?:\.data|_data(?:_\d+)?)")
+
+
 @reader("refused", weak=True)
 def refuse(span: Span, beside: Beside) -> Checkpoint | None:
     """Never a checkpoint: raises `UnknownFormat`, or leaves the file to the other readers."""
@@ -110,7 +119,10 @@ def refuse(span: Span, beside: Beside) -> Checkpoint | None:
         )
     if head[:4] == MANIFEST and _stands_below(beside):
         raise UnknownFormat("a part of an orbax checkpoint")
+    if ENCRYPTED.match(head):
+        raise UnknownFormat("an encrypted file; decrypt it first", 0)
     _refuse_container(head)
+    _refuse_external(span, beside)
     _refuse_protobuf(span)
     return None
 
@@ -130,6 +142,23 @@ def _refuse_container(head: bytes) -> None:
     for marks, message in CONTAINERS:
         if all(re.search(mark, head, re.DOTALL) for mark in marks):
             raise UnknownFormat(message, 0, "unsupported")
+
+
+def _refuse_external(span: Span, beside: Beside) -> None:
+    """External data by itself: numbers without an index. Where the model lies beside it, that one
+    is audited.
+    """
+    named = EXTERNAL.fullmatch(span.source.name)
+    if named is None:
+        return
+    try:
+        beside(named[1])
+    except AuditError:
+        message = (
+            f"external data of an ONNX model, without the model: {named[1]} must lie beside it"
+        )
+        raise UnknownFormat(message, 0, "unsupported") from None
+    raise UnknownFormat(f"external data of an ONNX model; audit {named[1]}", 0)
 
 
 def _refuse_protobuf(span: Span) -> None:

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import random
 import re
 import struct
 import subprocess
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 from bundles import field, table
+from onnx_cases import CASES
 
 import lstm_audit
 from lstm_audit.policy.load import make_policy
@@ -73,6 +75,32 @@ def test_it_is_said_by_name_with_what_to_do(name: str, tmp_path: Path) -> None:
         (error,) = lstm_audit.audit(given).errors
         assert error.kind == "unsupported"
         assert remedy in error.message
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Salted__12345678", b"gAAAAABl0123456789abcdef_-==", b"age-encryption.org/v1\n",
+     b"-----BEGIN PGP MESSAGE-----\n", b"$ANSIBLE_VAULT;1.1;AES256\n", b"\0GITCRYPT\0"],
+)  # fmt: skip
+def test_an_encrypted_file_is_said_to_be_one(head: bytes, tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_bytes(head + random.Random(1).randbytes(500))
+    (tmp_path / "secrets.yml").write_bytes(head + random.Random(2).randbytes(500))
+    (error,) = lstm_audit.audit(tmp_path).errors  # what nobody takes for a model is none
+    assert "encrypted" in error.message
+    assert error.path.endswith("model.onnx")
+
+
+@pytest.mark.parametrize("name", ["net.onnx.data", "net.onnx_data", "net.onnx_data_1"])
+def test_external_data_names_its_model(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(random.Random(1).randbytes(400))
+    for given in (tmp_path, tmp_path / name):
+        (error,) = lstm_audit.audit(given).errors
+        assert "net.onnx must lie beside it" in error.message
+    (tmp_path / "net.onnx").write_bytes(CASES["raw_data"].data)
+    audit = lstm_audit.audit(tmp_path)
+    assert (len(audit.files), audit.errors, audit.ignored) == (1, (), 1)
+    (error,) = lstm_audit.audit(tmp_path / name).errors
+    assert "audit net.onnx" in error.message
 
 
 def test_a_folder_of_orbax_is_said_once(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from ...errors import MalformedFile
+from ...raw.noise import refuse_noise
 from ...raw.span import Span
 from ...wire.protobuf import BYTES, VARINT, Field, Wire
 from .. import Beside, Checkpoint, Format, Graph, reader
@@ -53,8 +54,15 @@ def read_onnx(span: Span, beside: Beside) -> Checkpoint | None:
         message = "two graphs in one model: some readers merge them, others take one"
         raise MalformedFile(message, wire.place(graphs[1][2]), "ambiguous")
     functions = _read_functions(wire, [part for part in parts if part[0] == 25])
-    model = OnnxModel(wire, functions, partial(open_external, span, beside, {}), [])
+    outside: dict[str, Span] = {}
+    model = OnnxModel(wire, functions, partial(open_external, span, beside, outside), [])
     read_graph(model, graphs[0], Frame())
+    if outside:
+        stored = (
+            constant.tensor for scope in model.scopes for constant in scope.constants.values()
+        )
+        placed = (tensor for tensor in stored if tensor and tensor.span.source is not span.source)
+        refuse_noise(placed, f"external data {next(iter(outside))!r}")
     producers = [wire.text(part) for part in parts if part[0] == 2]
     notes = (TRAINING,) if any(part[0] == 20 for part in parts) else ()
     graph = Graph("onnx", tuple(model.scopes), producers[0] if producers else "", notes)
