@@ -22,6 +22,7 @@ from collections.abc import Mapping
 from itertools import product
 
 from ..tuples import NamedTuple
+from ..ways import Ways
 
 # What stands before a tail: the module's path, with the separator of torch, Keras, Paddle or
 # tch-rs. It is lazy: what a tail can take (`layers.0.`, `parametrizations.`) belongs to the tail,
@@ -78,7 +79,8 @@ class Convention(NamedTuple):
     that the framework computes from it: beside the first, the second is a copy of today.
     `leftovers`: what made such a cell leaves the biases of the one before in the same module.
     `proven`: other layers have such names too, and what tells is that the projection takes H units.
-    `wrapped`: the row holds for the two cells of a bidirectional layer, which the reader tells.
+    `wrapped`: the row holds for the two cells of a bidirectional layer, which the reader tells, or
+    for which the names of their layers' folders tell it: `ways` says how.
     `usual_cell`: the `cell_name` of a module's only cell. `mirror_reverse`: what `mirror` has for
     a cell that reads backward.
     """
@@ -115,6 +117,7 @@ class Convention(NamedTuple):
     leftovers: bool = False
     proven: bool = False
     wrapped: bool = False
+    ways: Ways | None = None
     usual_cell: str = "lstm_cell"
     mirror_reverse: str = "_reverse"
 
@@ -291,6 +294,27 @@ _KERAS_1_CELL = Convention(
     claimed=True,
 )
 
+# Under the torch backend a model keeps all variables of its layers in one dictionary, by their
+# paths: there a Bidirectional is only a folder.
+_KERAS_TORCH = Convention(
+    name="keras-torch",
+    source="keras/src/layers/rnn/lstm.py under the torch backend "
+    "(keras/src/backend/torch/layer.py)",
+    hint="_torch_params.",
+    tail=r"(?P<cell_name>(?:lstm_cell|gru_cell|simple_rnn_cell)(?:_\d+)?)/"
+    r"(?P<tensor>recurrent_kernel|kernel|bias)",
+    slots=_KERNELS,
+    gate_axis=1,
+    required=("recurrent_kernel",),
+    notes=("recurrent_activation is not stored: assumed sigmoid, the default",),
+    ways=Ways(
+        "forward_",
+        "backward_",
+        r"(?:^|(?<=\.))(?P<way>forward|backward)_layer\.(?:cell\.)?(?=_torch_params\.)",
+        "backward",
+    ),
+)
+
 CONVENTIONS: tuple[Convention, ...] = (
     # a Bidirectional calls its two layers `forward_` and `backward_` + name
     _KERAS_NAMED._replace(
@@ -450,19 +474,11 @@ CONVENTIONS: tuple[Convention, ...] = (
         required=("state_linearity.weight", "input_linearity.weight"),
         backward=("backward",),
     ),
-    Convention(
-        name="keras-torch",
-        source="keras/src/layers/rnn/lstm.py under the torch backend "
-        "(keras/src/backend/torch/layer.py)",
-        hint="_torch_params.",
-        tail=r"(?:(?P<way>forward|backward)_[^/.]*/)?(?P<cell_name>(?:lstm_cell|gru_cell|simple_rnn_cell)(?:_\d+)?)/"
-        r"(?P<tensor>recurrent_kernel|kernel|bias)",
-        slots=_KERNELS,
-        gate_axis=1,
-        required=("recurrent_kernel",),
-        backward=("backward",),
-        notes=("recurrent_activation is not stored: assumed sigmoid, the default",),
+    _KERAS_TORCH._replace(
+        tail=rf"(?P<way>[^/.]+)/(?:[^/]*stacked_rnn_cells[^/]*/)?{_KERAS_TORCH.tail}",
+        wrapped=True,
     ),
+    _KERAS_TORCH,
     Convention(
         name="haste",
         source="lmnt-com/haste frameworks/pytorch/lstm.py",

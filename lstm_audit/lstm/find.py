@@ -94,6 +94,10 @@ def find_anew(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Found
     everything = "\n".join(names)
     for row in _rows(declared) if declared else ROWS:
         if row.convention.hint in everything:
+            if row.convention.ways is not None:
+                from .ways import claim_ways  # only what Keras saved through torch has such names
+
+                checkpoint = claim_ways(row.convention, names, checkpoint)
             got, taken = _apply(row, names, checkpoint, outcomes)
             outcomes += got
             names = [name for name in names if name not in taken] if taken else names

@@ -93,7 +93,8 @@ def find_claim(group: Group, checkpoint: Checkpoint) -> Claim | None:
     """
     claim = checkpoint.claims.get(group.module)
     # a joint weight's module may be a folder above its tensors
-    if group.convention.claimed or (claim is None and group.convention.joint):
+    row = group.convention
+    if row.claimed or row.ways is not None or (claim is None and row.joint):
         return checkpoint.claims.get(next(iter(group.parts.values())).rpartition("/")[0])
     return claim
 

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,15 +51,36 @@ narrow = keras.Sequential([
 lstm_audit.patch(narrow, forget_bias=1.75)
 (row,) = lstm_audit.audit(narrow).rows
 say["bfloat16"] = [row.lstm.dtype, row.measures.gates["f"].mean]
+if say["backend"] == "torch":
+    import sys
+    import torch
+
+    more = {"return_sequences": True}
+    own = L.Bidirectional(
+        L.LSTM(6, name="a", **more), backward_layer=L.LSTM(7, name="b", go_backwards=True, **more)
+    )
+    named = keras.Sequential([
+        keras.Input((5, 3)),
+        L.LSTM(3, name="backward_x", **more),
+        L.LSTM(4, name="backward_y", **more),
+        L.Bidirectional(L.LSTM(5, name="z", **more)),
+        own,
+    ])
+    torch.save(named.state_dict(), sys.argv[1])
+    say["directions"] = sorted(
+        (row.lstm.hidden_size, row.lstm.direction, any("direction" in note for note in row.lstm.notes))
+        for row in lstm_audit.audit(sys.argv[1]).rows
+    )
 print(json.dumps(say))
 """
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
-def test_a_model_is_judged_and_patched_as_it_runs(backend: str) -> None:
+def test_a_model_is_judged_and_patched_as_it_runs(backend: str, tmp_path: Path) -> None:
     pytest.importorskip(backend, reason=REASON)
     env = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run([sys.executable, "-c", RUN], env=env, capture_output=True, text=True)
+    command = [sys.executable, "-c", RUN, str(tmp_path / "m.pt")]
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert said["backend"] == backend
@@ -68,3 +90,12 @@ def test_a_model_is_judged_and_patched_as_it_runs(backend: str) -> None:
     assert all(value == pytest.approx(0.9, abs=2e-6) for one in said["after"][0] for value in one)
     assert said["kept"]
     assert said["bfloat16"] == ["bfloat16", 1.75]
+    if backend == "torch":  # a backward layer under a name of its own is not told by the file
+        assert said["directions"] == [
+            [3, "forward", False],
+            [4, "forward", False],
+            [5, "forward", False],
+            [5, "reverse", False],
+            [6, "forward", True],
+            [7, "forward", True],
+        ]

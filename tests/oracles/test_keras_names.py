@@ -109,3 +109,16 @@ def test_a_saved_model_tells_classes_and_directions(tmp_path: Path) -> None:
     found = sorted((row.lstm.module, row.lstm.direction) for row in audit.rows)
     assert found == [("backward_top", "forward"), ("bi", "forward"), ("bi", "reverse")]
     assert not any(file.skipped for file in audit.files)
+
+
+def test_a_backward_layer_of_its_own_name_is_said_where_no_configuration_is(tmp_path: Path) -> None:
+    """Keras 3 writes such names where a model is exported, and in weights of the older form."""
+    h5py = pytest.importorskip("h5py", reason=REASON)
+    draw = {"kernel": (3, 16), "recurrent_kernel": (4, 16), "bias": (16,)}
+    with h5py.File(tmp_path / "w.h5", "w") as file:
+        for path in ("bi/net/bi/forward_a", "bi/net/bi/mine", "top/net/top"):
+            for name, shape in draw.items():
+                file.create_dataset(f"{path}/lstm_cell/{name}", shape, "f4")[...] = 0.5
+    rows = lstm_audit.audit(tmp_path / "w.h5").rows
+    said = {row.lstm.module: any("direction" in note for note in row.lstm.notes) for row in rows}
+    assert said == {"bi/net/bi/forward_a": True, "bi/net/bi/mine": True, "top/net/top": False}

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from ...errors import Skipped
 from ...raw.tensors import Shape
+from ...ways import DIRECTION_UNKNOWN
 from .. import Claim
 from .config import Config, DifferentCells, find_activation, find_class
 from .ways import find_ways
@@ -52,8 +53,11 @@ def claim_cells(
     cells = [cell for cell in _gather(shapes) if _plausible(cell, shapes)]
     vectors = _vectors_below({_home(cell.folder) for cell in cells}, shapes)
     claims = {cell.folder: _claim(cell, shapes, config, names, vectors) for cell in cells}
-    for folder, reverse in find_ways(shapes.keys(), claims, config, scopes).items():
+    ways = find_ways(shapes.keys(), claims, config, scopes)
+    for folder, reverse in ways.known.items():
         claims[folder] = claims[folder]._replace(facts={"reverse": reverse})
+    for folder in ways.doubted:
+        claims[folder] = claims[folder]._replace(notes=(*claims[folder].notes, DIRECTION_UNKNOWN))
     return claims | {
         folder: _claim_keras_1(folder, config)._replace(facts={"bidirectional": ways - 1})
         for folder, ways in _keras_1(shapes).items()

@@ -1,8 +1,9 @@
 """Which cells of a Keras file are the two of a Bidirectional layer.
 
 Comes in: the paths of the file, and the configuration. Goes out: for the folder of each such cell,
-whether it is the one that reads backward. Promise: a name alone is no direction; a layer that its
-author called `backward_lstm` runs forward unless it stands in a Bidirectional.
+whether it is the one that reads backward, and the folders of which the file does not tell it.
+Promise: a name alone is no direction; a layer that its author called `backward_lstm` runs forward
+unless it stands in a Bidirectional.
 
 Source: keras/src/layers/rnn/bidirectional.py, tf_keras/src/layers/rnn/bidirectional.py: the inner
 layers are called `forward_` and `backward_` + the given name; Keras 3 leaves the name of a
@@ -11,10 +12,12 @@ layers are called `forward_` and `backward_` + the given name; Keras 3 leaves th
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
 
+from ...ways import Pair, Ways, find_children, find_pair, steps
 from .config import Config, find_classes
 
-FORWARD, BACKWARD = "forward_", "backward_"
+NAMES = Ways("forward_", "backward_")
 
 # What Keras calls the two as attributes: in files of numbered variables and of objects.
 ATTRIBUTES = frozenset({"forward_layer", "backward_layer"})
@@ -25,61 +28,42 @@ MODELS = frozenset({"Model", "Functional", "Sequential"})
 _BIDIRECTIONAL = r'"class_name"\s*:\s*"Bidirectional"'
 
 
+class Directions(NamedTuple):
+    """`known`: folder to 1 where the cell in it reads backward, to 0 where it is the other of the
+    two. `doubted`: folders whose cells may be one of such two. Cells outside of any Bidirectional
+    are in neither.
+    """
+
+    known: dict[str, int]
+    doubted: frozenset[str]
+
+
 def find_ways(
     paths: Collection[str], folders: Iterable[str], config: Config, scopes: int
-) -> dict[str, int]:
-    """Folder to 1 where the cell in it reads backward, to 0 where it is the other of the two;
-    cells outside of any Bidirectional are left out. `scopes` as in `claim_cells`.
-    """
-    parents = _find_parents(paths)
-    pairs = {parent: pair for parent, inner in parents.items() if (pair := _pair(inner))}
+) -> Directions:
+    """The directions of the cells in `folders`; `scopes` as in `claim_cells`."""
+    parents = find_children(paths, NAMES)
+    pairs = {p: pair for p, inner in parents.items() if (pair := find_pair(inner, NAMES))}
     if not pairs:
-        return {}
+        return Directions({}, frozenset())
     usual = {parent for parent in pairs if _is_usual(parent, parents[parent], scopes)}
-    pairs = _confirm(pairs, usual, config)
-    ways = {}
+    made = _confirm(pairs, usual, config)
+    ways, doubts = dict[str, int](), dict[str, dict[str, str]]()
     for folder in folders:
-        for parent, child in _steps(folder):
-            if child in pairs.get(parent, ()):
-                ways[folder] = pairs[parent].index(child)
-    return ways
-
-
-def _find_parents(paths: Iterable[str]) -> dict[str, set[str]]:
-    """Every folder that has a `forward_...` in it, with all that it holds."""
-    homes = {
-        parent for path in paths if FORWARD in path for parent, child in _steps(path)
-        if child.startswith(FORWARD)
-    }  # fmt: skip
-    found: dict[str, set[str]] = {home: set() for home in homes}
-    for path in paths if homes else ():
-        for parent, child in _steps(path):
-            if parent in found:
-                found[parent].add(child)
-    return found
-
-
-def _steps(path: str) -> Iterable[tuple[str, str]]:
-    """Every folder on a path, with what follows in it."""
-    parts = path.split("/")
-    return (("/".join(parts[:k]), parts[k]) for k in range(len(parts)))
-
-
-def _pair(inner: Collection[str]) -> tuple[str, str] | None:
-    """The forward and the backward layer among what a folder holds, as far as names can tell."""
-    forward = [name for name in inner if name.startswith(FORWARD)]
-    backward = [name for name in inner if name.startswith(BACKWARD)]
-    if not backward and len(inner) == 2:
-        backward = [name for name in inner if name not in forward]
-    return (forward[0], backward[0]) if len(forward) == len(backward) == 1 else None
+        for parent, child in steps(folder):
+            layers = pairs[parent][:2] if parent in pairs else ()
+            if child in layers and parent in made:
+                ways[folder] = layers.index(child)
+            elif child in layers and not config.text and _may_be_made(parent, pairs, scopes):
+                doubts.setdefault(parent, {})[child] = folder
+    both = [cells for cells in doubts.values() if len(cells) == 2]
+    return Directions(ways, frozenset(folder for cells in both for folder in cells.values()))
 
 
 # Without a configuration the two must be all that there is: in a model they would hardly be alone.
 # With one, the class of what the folder is named after decides; it is parsed only where the number
 # of pairs is not that of the Bidirectional layers.
-def _confirm(
-    pairs: Mapping[str, tuple[str, str]], usual: Collection[str], config: Config
-) -> dict[str, tuple[str, str]]:
+def _confirm(pairs: Mapping[str, Pair], usual: Collection[str], config: Config) -> dict[str, Pair]:
     """The pairs that a Bidirectional made."""
     if len(re.findall(_BIDIRECTIONAL, config.text)) == len(usual) == len(pairs):
         return dict(pairs)
@@ -96,5 +80,17 @@ def _is_usual(parent: str, inner: Collection[str], scopes: int) -> bool:
     """Whether a folder holds the two as a Bidirectional alone does; no model's root is one."""
     if ATTRIBUTES.issubset(inner):
         return True
-    two = len(inner) == 2 and any(name.startswith(BACKWARD) for name in inner)
-    return two and parent != "" and parent.count("/") + 1 >= scopes
+    two = len(inner) == 2 and any(name.startswith(NAMES.backward) for name in inner)
+    return two and _is_deep(parent, scopes)
+
+
+def _is_deep(parent: str, scopes: int) -> bool:
+    """Whether a layer's folder may stand there."""
+    return parent != "" and parent.count("/") + 1 >= scopes
+
+
+# Keras 3 leaves the name of a `backward_layer` that it is given; two layers of a nested model may
+# be called so too.
+def _may_be_made(parent: str, pairs: Mapping[str, Pair], scopes: int) -> bool:
+    """Whether a pair may be a Bidirectional's, though only the forward layer's name says so."""
+    return not pairs[parent].named and _is_deep(parent, scopes)
