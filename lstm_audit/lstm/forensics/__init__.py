@@ -10,5 +10,5 @@ division.py      what our own patch divided    pool.py       small layers as one
 laws.py          distributions                 decay.py      the module's common decay
 schemes.py       the answers                   odds.py       likelihood ratios
 forget_chrono.py chrono in f alone, one half
-shifts.py        one half set, layers together
+shifts.py        one half set, layers together  sample.py   sums of a sample, for the ratios
 """

@@ -106,11 +106,11 @@ def _exact_half(bias: Bias) -> Init | None:
     Training gives both halves the same gradient, so a half that is exact to the bit never moved,
     and the mean of the other is no trace of a constant.
     """
-    for half, exact, other in (("hh", bias.hh, bias.ih), ("ih", bias.ih, bias.hh)):
-        value = exact[F][0]
-        plain = all(not any(exact[gate]) for gate in range(4) if gate != F)
-        held = value != 0 and len(exact[F]) > 1 and len({*exact[F]}) == 1
-        if plain and held and all(len({*block}) > 1 for block in other):
+    ih, hh = map("".join, zip(*bias.kinds, strict=True))
+    halves = (("hh", bias.hh, hh, ih), ("ih", bias.ih, ih, hh))
+    for half, exact, kinds, other in halves:
+        if kinds == "ZCZZ" and not {*other} & {*"ZC"}:
+            value = exact[F][0]
             remark = (
                 f"bias_{half} is exactly 0 but for {round_figures(value)} in the forget gate, "
                 "which training would have moved; the other half is drawn, "

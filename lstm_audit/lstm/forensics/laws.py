@@ -39,9 +39,9 @@ def uniform(low: float, high: float) -> Cdf:
 def ks_triangle(values: Sequence[float], reach: float) -> float:
     """`ks` against the law of a difference of two uniforms from ±reach/2."""
     n, ordered = len(values), sorted(values)
-    middle = bisect_left(ordered, 0.0)
-    below = [max(0.0, 1 + x / reach) for x in ordered[:middle]]
-    above = [max(0.0, 1 - x / reach) for x in ordered[middle:]]
+    low, middle, high = (bisect_left(ordered, x) for x in (-reach, 0.0, reach))
+    below = [0.0] * low + [1 + x / reach for x in ordered[low:middle]]
+    above = [1 - x / reach for x in ordered[middle:high]] + [0.0] * (n - high)
     over = [h * h * n / 2 - j for j, h in enumerate(below)]
     over += [n - h * h * n / 2 - j for j, h in enumerate(above, middle)]
     return max(max(over), 1 - min(over)) / math.sqrt(n)
@@ -56,7 +56,7 @@ def moments(values: Sequence[float]) -> tuple[float, float]:
     """Mean and standard deviation (the population's)."""
     n = len(values)
     middle = math.fsum(values) / n
-    return middle, math.sqrt(math.fsum([(x - middle) ** 2 for x in values]) / n)
+    return middle, math.dist(values, [middle] * n) / math.sqrt(n)
 
 
 def looks_drawn(draws: Sequence[float], bound: float) -> bool:
@@ -164,5 +164,7 @@ def lean(values: Sequence[float]) -> tuple[float, float, float]:
 
 def common(values: Sequence[float], noise: Sequence[float]) -> tuple[float, float] | None:
     """The constants that every value could be, give or take its noise."""
+    if max(values) - min(values) > 2 * max(noise):
+        return None
     low, high = max(map(sub, values, noise)), min(map(add, values, noise))
     return (low, high) if low <= high else None

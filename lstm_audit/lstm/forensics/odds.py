@@ -12,37 +12,33 @@ and 97 % at 64; a true default is lost in 14 % at 8, 5 % at 16, 2 % at 32.
 import math
 from collections.abc import Sequence
 
+from .sample import Sample
 from .trace import TRIANGLE, Gap
-
-SLACK = 1e-4  # what rounding may put a gap beyond 2k
 
 # Log odds at which one draw is ten times as likely as two, about a middle: 16 units of one draw
 # reach it in 97 %, 8 in 55 %; two draws in 1 % and 5 %.
 ONE_DRAW = 2.3
 
 
-def rivals(values: Sequence[float], bound: float) -> tuple[float, float]:
-    """Log odds of the triangle on ±2·bound against the best uniform law, and the best normal one.
+def rivals(sample: Sample) -> tuple[float, float]:
+    """Log odds of the difference of two draws against the best uniform law, and the best normal
+    one.
 
     The rivals' widths are fitted, which is worth half a unit to them.
     """
-    sizes = list(map(abs, values))
-    n, top, reach = len(sizes), max(sizes), 2 * bound
-    if top >= reach * (1 + SLACK):
+    if not sample.is_within():
         return -math.inf, -math.inf
-    edge = reach * (1 + 2 * SLACK)
-    heights = [edge - size for size in sizes]
-    own = math.fsum(map(math.log, heights)) - n * math.log(reach * reach) + 0.5
-    spread = math.hypot(*values) / math.sqrt(n)
-    uniform = -n * math.log(2 * top * (n + 1) / n)
-    normal = -n * (0.5 + math.log(spread * math.sqrt(2 * math.pi)))
+    n = sample.size
+    own = sample.log_heights - n * math.log(4) + 0.5
+    uniform = -n * math.log(2 * sample.top * (n + 1) / n)
+    normal = -n * (0.5 + math.log(sample.spread() * math.sqrt(2 * math.pi)))
     return own - uniform, own - normal
 
 
-def is_triangular(values: Sequence[float], bound: float) -> bool:
+def is_triangular(sample: Sample) -> bool:
     """Whether neither rival explains the gaps clearly better than two default draws."""
-    uniform, normal = rivals(values, bound)
-    return uniform >= (0.0 if len(values) >= 96 else -1.0) and normal >= -1.5
+    uniform, normal = rivals(sample)
+    return uniform >= (0.0 if sample.size >= 96 else -1.0) and normal >= -1.5
 
 
 def uniform_odds(gaps: Sequence[Gap]) -> float:

@@ -17,6 +17,7 @@ from ...tuples import NamedTuple
 from .bias import F
 from .decay import nearest_written
 from .odds import is_triangular
+from .sample import sample_of
 from .schemes import Init, add_remark, family, name_no_law, round_figures
 from .trace import Trace, fit
 from .vetoes import is_lifted, sign
@@ -204,7 +205,7 @@ def _name_decayed_default(trace: Trace, left: float) -> Init | None:
     if not law.fits or law.scale >= 1 or off > 1.2 / math.sqrt(4 * size) + 0.01:
         return None
     values = [v / left for gap in trace.gaps for v in gap.d]
-    if is_lifted(trace) or not is_triangular(values, bound):
+    if is_lifted(trace) or not is_triangular(sample_of(values, bound)):
         return None
     evidence = (
         f"all halves differ by {law.scale:.2f} of two default draws, and the decay that ran leaves "

@@ -15,6 +15,7 @@ from .bias import F
 from .forget_chrono import name_chronos
 from .odds import rivals
 from .one_gate import are_even
+from .sample import Sample, join
 from .schemes import Init, name_no_law
 from .shifts import doubt_shifts, name_shifts
 from .trace import TRIANGLE, Trace
@@ -48,12 +49,13 @@ def _name_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> lis
     ]
     if not loose:
         return list(inits)
-    values = [v for trace in (*loose, *known) for v in _in_units(trace)]
-    if not _are_default(values):
+    together = [*loose, *known]
+    if not _are_default(together):
         return list(inits)
+    size = sum(4 * trace.bias.size for trace in together)
     meant = {id(trace) for trace in loose if _fits_alone(trace)}
-    confidence = "high" if len(values) >= 4 * FEWEST else "medium"
-    evidence = f"the module's halves together differ as default draws do ({len(values)} values)"
+    confidence = "high" if size >= 4 * FEWEST else "medium"
+    evidence = f"the module's halves together differ as default draws do ({size} values)"
     return [
         trace.init("pytorch-default", None, confidence, evidence)
         if trace and id(trace) in meant
@@ -74,7 +76,7 @@ def _doubt_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> li
         return list(inits)
     loose = [trace for trace, init in pairs if init.scheme == "unknown" and _are_about_0(trace)]
     meant = [*named, *filter(_is_as_wide, loose)]
-    _, normal = rivals([v for trace in meant for v in _in_units(trace)], 1.0)
+    _, normal = rivals(_join(meant))
     chance = len(loose) >= len(named)
     if normal >= SURE_ODDS and not chance:
         return list(inits)
@@ -86,12 +88,12 @@ def _doubt_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> li
 
 def _are_about_0(trace: Trace) -> bool:
     """Whether all gaps are spread about 0: nothing was set in one half alone."""
-    return trace.word == "RRRR" and all(gap.is_centred() for gap in trace.gaps)
+    return trace.sample is not None and all(gap.is_centred() for gap in trace.gaps)
 
 
 def _is_as_wide(trace: Trace) -> bool:
     """Whether the gaps are about as far spread as a default's; some may lie beyond."""
-    return 0.8 <= _scale(_in_units(trace)) <= 1.25
+    return 0.8 <= _scale(_join([trace])) <= 1.25
 
 
 # One loop drew all layers by one law. Where half of them do not look like it or more, those that do
@@ -117,29 +119,32 @@ def _is_plain(trace: Trace) -> bool:
     return not zeroed and are_even(trace.gaps, bound) and not is_lifted(trace)
 
 
-def _in_units(trace: Trace) -> list[float]:
-    return [v / trace.bias.bound for gap in trace.gaps for v in gap.d]
+def _join(traces: Sequence[Trace]) -> Sample:
+    return join([trace.sample for trace in traces if trace.sample])
 
 
-def _scale(values: Sequence[float]) -> float:
-    return math.hypot(*values) / math.sqrt(len(values)) / TRIANGLE
+def _scale(sample: Sample) -> float:
+    return sample.spread() / TRIANGLE
 
 
-def _is_whole(scale: float, n: int) -> bool:
-    return abs(scale - 1) <= 1.2 / math.sqrt(n) + 0.01
+def _is_whole(sample: Sample) -> bool:
+    return abs(_scale(sample) - 1) <= 1.2 / math.sqrt(sample.size) + 0.01
 
 
-def _are_default(values: Sequence[float]) -> bool:
-    """Whether gaps in units of their bounds are differences of two default draws, and of no other
-    law.
+def _are_default(traces: Sequence[Trace]) -> bool:
+    """Whether the gaps of these layers, in units of their bounds, are differences of two default
+    draws, and of no other law.
     """
-    if len(values) < FEWEST or not _is_whole(_scale(values), len(values)):
+    sample = _join(traces)
+    if sample.size < FEWEST or not _is_whole(sample):
         return False
-    uniform, normal = rivals(values, 1.0)
-    return uniform >= 1 and normal >= -1 and laws.ks_triangle(values, 2.0) <= 1.36
+    uniform, normal = rivals(sample)
+    if uniform < 1 or normal < -1:
+        return False
+    values = [v / trace.bias.bound for trace in traces for gap in trace.gaps for v in gap.d]
+    return laws.ks_triangle(values, 2.0) <= 1.36
 
 
 def _fits_alone(trace: Trace) -> bool:
     """Whether this layer's own spread is a default's too."""
-    values = _in_units(trace)
-    return _is_whole(_scale(values), len(values))
+    return _is_whole(_join([trace]))

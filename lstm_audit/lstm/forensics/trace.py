@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from ...tuples import NamedTuple
 from . import laws
 from .bias import Bias, F, G, O
+from .sample import Sample, sample_of
 from .schemes import GATES, Init, round_figures
 
 # Training adds rounding errors at every step; they do not cancel, but grow as a random walk does,
@@ -54,11 +55,14 @@ class Gap(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """What training kept: four gaps, their kinds as one word (`RCRR`)."""
+    """What training kept: four gaps, their kinds as one word (`RCRR`); `sample` of all their values
+    where no mean lies beyond what two draws can differ by.
+    """
 
     bias: Bias
     gaps: tuple[Gap, Gap, Gap, Gap]
     word: str
+    sample: Sample | None = None
 
     def init(self, scheme: str, value: float | None, confidence: str, evidence: str) -> Init:
         """Only the gates that the scheme itself does not spread out can show that something has
@@ -140,8 +144,11 @@ def rounding_is_small(trace: Trace) -> bool:
 
 def trace_of(bias: Bias) -> Trace:
     """The gaps of the four gates, and the word that their kinds spell."""
-    one, two, three, four = (_gap(bias, g) for g in range(4))
-    return Trace(bias, (one, two, three, four), one.kind + two.kind + three.kind + four.kind)
+    one, two, three, four = gaps = [_gap(bias, g) for g in range(4)]
+    word = "".join(gap.kind for gap in gaps)
+    near = word == "RRRR" and all(abs(gap.mean) <= 2 * bias.bound for gap in gaps)
+    sample = sample_of([v for gap in gaps for v in gap.d], bias.bound) if near else None
+    return Trace(bias, (one, two, three, four), word, sample)
 
 
 def _moved(kinds: str, gap: str) -> bool:
@@ -173,7 +180,7 @@ def bound_rounding(bias: Bias, gate: int, ulps: int) -> list[float]:
     ih, hh, epsilon = bias.ih[gate], bias.hh[gate], bias.epsilon
     if bias.coarse:
         return [0.51 * epsilon * (abs(a) + abs(b)) for a, b in zip(ih, hh, strict=True)]
-    larger = list(map(max, map(abs, ih), map(abs, hh)))
+    larger = [a if a > b else b for a, b in zip(map(abs, ih), map(abs, hh), strict=True)]
     floor, error = 0.01 * max(larger), ulps * epsilon
     return [error * size if size > floor else error * floor for size in larger]
 

@@ -35,7 +35,7 @@ def _veto_doubled(trace: Trace, init: Init, _: Factor | None) -> Init:
 
 def _default(trace: Trace, init: Init, _: Factor | None) -> Init:
     """Two default draws, and not another law of their spread; nothing added to both halves."""
-    if not is_triangular([v for gap in trace.gaps for v in gap.d], trace.bias.bound):
+    if not (trace.sample and is_triangular(trace.sample)):
         return name_no_law(
             "the halves differ as two default draws do, but a uniform or a normal law explains it "
             "better"
