@@ -7,6 +7,7 @@ Promise: a scheduler that does not answer, and a package that is missing, are us
 from concurrent.futures import Executor
 
 from ..errors import BadPolicy
+from ..extras import pip_line
 from .forms import GivenOptions
 
 PATIENCE = 10
@@ -23,7 +24,7 @@ def executor_of(given: GivenOptions) -> Executor | None:
     try:
         from distributed import Client  # an extra
     except ImportError:
-        raise BadPolicy("--dask needs `pip install 'lstm-audit[fleet]'`") from None
+        raise BadPolicy(f"--dask needs lstm-audit[fleet]: `{pip_line('fleet')}`") from None
     try:
         client = Client(given.dask, timeout=PATIENCE, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:

@@ -17,6 +17,7 @@ from functools import cache
 from typing import Any, Protocol
 
 from ..errors import BadPolicy, Unreadable
+from ..extras import pip_line
 from ..tuples import NamedTuple
 from .attempts import kind_of
 from .objects import Blob, Bucket, GoogleObject
@@ -270,7 +271,7 @@ def file_system(locator: str) -> tuple[Any, str]:
         files, path = fsspec.core.url_to_fs(locator, use_listings_cache=False)
     except ImportError:
         extra = EXTRAS.get(scheme, "remote")
-        message = f"reading {scheme}:// needs `pip install 'lstm-audit[{extra}]'`"
+        message = f"reading {scheme}:// needs lstm-audit[{extra}]: `{pip_line(extra)}`"
         raise BadPolicy(message, kind="unsupported") from None
     except ValueError:
         raise BadPolicy(f"nothing here reads {scheme}://", kind="unsupported") from None

@@ -247,7 +247,7 @@ def test_without_dask_the_line_that_brings_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setitem(sys.modules, "distributed", None)
     done = run("audit", "--dask", "tcp://127.0.0.1:9", str(MODEL))
     assert done.exit_code == 2
-    assert "pip install 'lstm-audit[fleet]'" in done.stderr
+    assert "--dask needs lstm-audit[fleet]: `pip install '" in done.stderr
 
 
 # ---- the pages

@@ -122,7 +122,7 @@ def test_secrets_are_not_shown() -> None:
 def test_a_missing_extra_prints_the_line_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "fsspec", None)
     for locator, extra in (("s3://b/m.pt", "s3"), ("hf://o/r/m.pt", "hub"), ("gs://b/m", "gcs")):
-        with pytest.raises(BadPolicy, match=rf"pip install 'lstm-audit\[{extra}\]'"):
+        with pytest.raises(BadPolicy, match=rf"lstm-audit\[{extra}\]: `pip install '"):
             RemoteSource(locator, locator)
 
 
@@ -405,7 +405,9 @@ def test_a_server_that_lies_is_an_error(
     (error,) = lstm_audit.audit(web.url(path.name, **SECRET)).errors
     assert error.kind == KINDS[lie], error
     assert hides(error)
-    assert web.bytes < 1 << 22
+    # of a gigabyte; what the buffers between both take before a server hears that nobody reads on
+    # depends on who runs first
+    assert web.bytes < path.stat().st_size / 16
     fsspec.filesystem("http").clear_instance_cache()
 
 
