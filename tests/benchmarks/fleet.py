@@ -5,7 +5,8 @@ machine. Other numbers of files than the usual ones draw no picture.
 file of a gigabyte, files/s of a thousand small ones by threads, and what computing they take: other
 programs stretch the one, not the other. `local`: files/s and peak memory of
 1,000 to 20,000 files by the time of computing, which other programs do not stretch, into docs/explanation/registry.svg, and what 10^6 and 10^7 would take. `dask`:
-two workers against one, each with one thread. Ratios are of one run; the load is printed with them.
+two workers against one, each with one thread, over copies of a checkpoint as the other benchmarks
+have it. Ratios are of one run; the load is printed with them.
 """
 
 import json
@@ -19,6 +20,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from files import write
 from large import SUFFIX, WRITERS
 
 ROOT = Path(__file__).parents[2]
@@ -27,12 +29,12 @@ SVG = ROOT / "docs" / "explanation" / "registry.svg"
 LATENCY = 0.05
 
 
-def fill(folder: Path, files: int, each: int = 100) -> None:
+def fill(folder: Path, files: int, each: int = 100, model: Path = MODEL) -> None:
     """So many copies of a model of four LSTMs, a hundred a folder; as hard links, which an audit
     opens and reads like any other file.
     """
     source = folder / "model.pt"
-    source.write_bytes(MODEL.read_bytes())
+    source.write_bytes(model.read_bytes())
     for k in range(files):
         below = folder / "models" / f"{k // each:06}"
         below.mkdir(parents=True, exist_ok=True)
@@ -160,7 +162,8 @@ def dask(files: int = 2000) -> None:
     import lstm_audit
 
     with tempfile.TemporaryDirectory() as name:
-        fill(Path(name), files)
+        write(typical := Path(name) / "typical.pt", 0)  # two layers, two directions, H = 128
+        fill(Path(name), files, model=typical)
         rates = []
         for workers in (1, 2):
             with (
