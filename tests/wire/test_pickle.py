@@ -447,7 +447,9 @@ HOSTILE: dict[str, tuple[bytes, type | str]] = {
     "an item of a text": (b"\x80\x02X\1\0\0\0aNNs.", "malformed"),
     "calling a text": (b"\x80\x02X\1\0\0\0a)R.", "malformed"),
     "calling with a list": (b"\x80\x02ca\nb\n]R.", "malformed"),
-    "making the result of a call": (b"\x80\x02ca\nb\n)R)\x81.", "malformed"),
+    # as cloudpickle makes an object of a class that it writes by value
+    "making the result of a call": (b"\x80\x02ca\nb\n)R)\x81.", Call),
+    "making the result of a call of no tuple": (b"\x80\x02ca\nb\n)RN\x81.", "malformed"),
     "calling a storage": (b"\x80\x02(X\7\0\0\0storageK\1K\1K\1K\1tQ)R.", "malformed"),
     "a state for a storage": (
         b"\x80\x02(X\7\0\0\0storageK\1tQ}X\3\0\0\0keyX\1\0\0\0zsb.",

@@ -113,7 +113,14 @@ def _newobj(m: PickleMachine, at: int) -> int:
     return _call(m, at, function, args)
 
 
+# cloudpickle writes a class of `__main__` (a notebook's) by value: a call makes it, and objects are
+# made of what that gives. Without arguments its __new__ has nothing that it could change.
 def _call(m: PickleMachine, at: int, function: Any, args: Any, keywords: Any = None) -> int:
+    if type(function) is Call and type(args) is tuple and type(keywords) in (dict, type(None)):
+        m.stack[-1] = call = Call(_CALL, (function, *args), keywords)
+        if args or keywords:
+            m.effects.append(call)
+        return at
     if (
         type(function) is not Global
         or type(args) is not tuple
