@@ -8,6 +8,9 @@ list forms that serde lets through beside the documented objects.
 
 from collections.abc import Mapping
 from functools import partial
+from itertools import chain
+from math import prod
+from operator import itemgetter
 from typing import Any
 
 from ..errors import MalformedFile
@@ -25,6 +28,12 @@ from . import COUNTERS, Beside, Checkpoint, Format, counters_in, reader
 REFERENCE_MAX_HEADER = 100_000_000
 
 U64 = 1 << 64
+
+FIELDS = ("dtype", "shape", "data_offsets")
+
+# Bounds of what is plain (`_check_plain`): the size of a file, the number of dimensions, and a size
+# of which so many give no product beyond 64 bits.
+LARGEST, FEW, ENOUGH = 1 << 56, 8, 1 << 7
 
 DTYPE_NAMES = {
     "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
@@ -116,6 +125,8 @@ def _header_size(span: Span) -> int | None:
 
 def _check_entries(header: dict[str, Any], raw: bytes, at: int | None) -> dict[str, HeaderEntry]:
     """Every tensor's three fields by type and range."""
+    if (plain := _check_plain(header)) is not None:
+        return plain
     entries = {}
     for name, info in header.items():
         if len(name) > MAX_NAME:
@@ -171,8 +182,46 @@ def _aliases(
     }
 
 
-# A header may have 200,000 entries, so that what is right is seen in as few calls as possible; what
-# is wrong is named afterwards.
+# A header may have 200,000 entries: what is plainly right is told of all of them together, without
+# a call a tensor, in a quarter of the time. Whatever is not so plain, right or wrong, is checked
+# entry by entry.
+def _check_plain(header: dict[str, Any]) -> dict[str, HeaderEntry] | None:
+    """The entries of a header, if each has the three fields and no more, and its size is that of
+    its shape; None leaves the answer open.
+    """
+    infos = header.values()
+    if not infos or max(map(len, header)) > MAX_NAME or {*map(type, infos)} != {dict}:
+        return None
+    if {*map(len, infos)} != {3}:
+        return None
+    try:
+        dtypes, shapes, offsets = ([*map(itemgetter(field), infos)] for field in FIELDS)
+        bits = [*map(BITS.__getitem__, dtypes)]
+    except (KeyError, TypeError):  # another field; a dtype that is unknown, or no text
+        return None
+    if {*map(type, shapes), *map(type, offsets)} != {list} or {*map(len, offsets)} != {2}:
+        return None
+    if max(map(len, shapes)) > FEW or not _are_plain([*chain(*shapes), *chain(*offsets)]):
+        return None
+    begins, ends = zip(*offsets, strict=True)
+    sizes = [count * one for count, one in zip(map(prod, shapes), bits, strict=True)]
+    if sizes != [8 * (end - begin) for begin, end in offsets]:
+        return None
+    # A product that ends in 0 may have passed 64 bits on its way.
+    if 0 in sizes and max(max(shape, default=0) for shape in shapes if 0 in shape) > ENOUGH:
+        return None
+    rows = zip(dtypes, shapes, begins, ends, strict=True)
+    return dict(zip(header, map(partial(tuple.__new__, HeaderEntry), rows), strict=True))
+
+
+def _are_plain(numbers: list[Any]) -> bool:
+    """Natural numbers, no larger than any file."""
+    return {*map(type, numbers)} <= {int} and not (
+        numbers and (min(numbers) < 0 or max(numbers) >= LARGEST)
+    )
+
+
+# What is right is seen in as few calls as possible; what is wrong is named afterwards.
 def _check_entry(info: Any) -> HeaderEntry:
     """One tensor's claims; raises ValueError with what was expected and what was found."""
     if type(info) is not dict:

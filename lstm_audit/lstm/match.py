@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
+from ..errors import MalformedFile
 from ..formats import Checkpoint, shape_of
 from ..raw.tensor import Tensor
 from ..tuples import NamedTuple
@@ -20,6 +21,10 @@ UNKNOWN = "unknown"
 # Names of a row whose place is kept: the checkpoints of a run have the same ones, and matching them
 # anew would take a tenth of an audit.
 REMEMBERED = 1024
+
+# Modules of one file whose names fit a row: eight times as many as LSTMs are read, since other
+# layers and recurrences may be called the same.
+MAX_GROUPS = 8192
 
 # Module, layer, direction.
 GroupKey = tuple[str, int, str]
@@ -111,6 +116,9 @@ def match(row: ConventionRow, names: Sequence[str], checkpoint: Checkpoint) -> I
             if convention.claimed or (convention.joint and "?P<cell_name>" in convention.tail):
                 key = _apart(groups, key, part, name)
             if key not in groups:
+                if len(groups) == MAX_GROUPS:
+                    message = f"over {MAX_GROUPS} modules of one file look like recurrences"
+                    raise MalformedFile(message, kind="limit")
                 groups[key] = Group(convention, *key, {})
             groups[key].parts[part] = name
     for key, group in groups.items():

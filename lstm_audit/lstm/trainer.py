@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
-from ..errors import Skipped
+from ..errors import MalformedFile, Skipped
 from ..formats import Checkpoint, Claim
 from .conventions import (
     GATHERED,
@@ -30,14 +30,23 @@ STATISTICS = "what training gathered about the weights (gradients, importance, m
 # A buffer that is called like a parameter and something; torch's own forms have one letter.
 SUFFIXED = r"(?P<base>.*(?:bias|weight)_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?)_+(?P<words>\w\w+)"
 
-# Components whose words are kept: the checkpoints of a run, and the layers of one, repeat them.
+# Names up to which the answer is kept for all of them together: the checkpoints of a run repeat
+# them.
 REMEMBERED = 4096
+
+# Different components, numbers at their ends left out, of all names of a file: of real ones there
+# are hundreds. As many are kept, so that each is taken apart once.
+MAX_COMPONENTS = 40_000
+
+# Names whose components are looked for at a time.
+CHUNK = 4096
 
 DIGITS = "0123456789"
 
 SplitName = Sequence[str]
 
 _SPLIT = re.compile(r"[./:]").split
+_HUMP, _BETWEEN = re.compile(r"(?<=[a-z])(?=[A-Z])"), re.compile(r"[_\W]+")
 
 _NAMES = MOMENTS | HOLDERS | GATHERED_NAMES
 _WORDS = GATHERED | MIRRORS | KEPT
@@ -66,16 +75,22 @@ def drop_trainer_state(checkpoint: Checkpoint) -> tuple[list[str], list[Skipped]
 
 def _plain(names: tuple[str, ...]) -> bool:
     """Whether no component of any name may be a trainer's."""
-    components = {part for name in names for part in _SPLIT(name)}
+    components: set[str] = set()
+    for at in range(0, len(names), CHUNK):  # so many that no list of components is long
+        joined = "/".join(names[at : at + CHUNK]).replace(".", "/").replace(":", "/")
+        components.update(joined.split("/"))
     # No word of a trainer's ends in a digit, and 180,000 numbered layers are one component without.
     numberless = {component.rstrip(DIGITS) for component in components}
+    if len(numberless) > MAX_COMPONENTS:
+        message = f"the names are made of over {MAX_COMPONENTS} different words"
+        raise MalformedFile(message, kind="limit")
     return _NAMES.isdisjoint(components) and not any(map(_speaks, numberless))
 
 
 _known_plain = lru_cache(maxsize=16)(_plain)  # the checkpoints of a run have the same names
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=MAX_COMPONENTS)
 def _speaks(component: str) -> bool:
     """Whether a component may be a trainer's: by all of its words, or by one behind the name of a
     bias (`v_proj` has a word, and is none).
@@ -87,13 +102,14 @@ def _speaks(component: str) -> bool:
     return not words.isdisjoint(_WORDS) and (behind or words <= _WORDS | PLAIN)
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=MAX_COMPONENTS)
 def _words(component: str) -> frozenset[str]:
     """The words of a component: `fisherDict`, `fisher_dict` -> fisher, dict."""
-    apart = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", component)
-    return frozenset(word.lower() for word in re.split(r"[_\W]+", apart) if word)
+    apart = _HUMP.sub("_", component)
+    return frozenset(word.lower() for word in _BETWEEN.split(apart) if word)
 
 
+@lru_cache(maxsize=MAX_COMPONENTS)
 def _gathered(component: str) -> bool:
     """Whether a component is made of words for what training gathered."""
     if component in GATHERED_NAMES:
@@ -102,6 +118,7 @@ def _gathered(component: str) -> bool:
     return not words.isdisjoint(GATHERED) and words <= GATHERED | MIRRORS | PLAIN
 
 
+@lru_cache(maxsize=MAX_COMPONENTS)
 def _mirrors(component: str) -> bool:
     """Whether a component is made of words that a model's may be as well."""
     words = _words(component)
@@ -155,13 +172,14 @@ def _left_out(
     if claim is not None and read_claimed_kind(claim):
         return None
     for k, part in enumerate(parts):
-        path = ".".join(parts[: k + 1])
         if part in MOMENTS or (part in HOLDERS and tuple(parts[: k + 1]) in optimizers):
-            return Skipped(path, "optimizer-state", OPTIMIZER)
+            return Skipped(".".join(parts[: k + 1]), "optimizer-state", OPTIMIZER)
         if k == len(parts) - 1:
             break
+        if part[-1:].isdigit():  # no word ends so
+            continue
         if _gathered(part) or (_mirrors(part) and _below(parts[k + 1 :]) in ends):
-            return Skipped(path, "optimizer-state", STATISTICS)
+            return Skipped(".".join(parts[: k + 1]), "optimizer-state", STATISTICS)
     return None
 
 
@@ -171,11 +189,18 @@ def _below(parts: SplitName) -> SplitName:
     return tuple(parts[at + 1 :])
 
 
+def _drop_numbered(parts: SplitName) -> list[str]:
+    """The components but for those that end in a digit, as no word does."""
+    return [part for part in parts if not part[-1:].isdigit()]
+
+
 def _ends(split: Mapping[str, SplitName]) -> set[SplitName]:
     """The names within the model, of those under no word of `MIRRORS`: what such a word's contents
     repeat. Two branches of one model (`mask.lstm`, `speech.lstm`) repeat each other, not these.
     """
-    marked = {name for name, parts in split.items() if any(map(_mirrors, parts[:-1]))}
+    marked = {
+        name for name, parts in split.items() if any(map(_mirrors, _drop_numbered(parts[:-1])))
+    }
     if not marked:
         return set()
     return {_below(parts) for name, parts in split.items() if name not in marked}

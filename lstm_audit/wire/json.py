@@ -132,7 +132,7 @@ def _has_each_key_once(value: Any, raw: bytes) -> bool:
     """
     if type(value) is not dict:
         return False
-    inner = sum(len(part) for part in value.values() if type(part) is dict)
+    inner = sum(map(len, [part for part in value.values() if type(part) is dict]))
     return len(value) + inner == raw.count(b":")
 
 

@@ -374,6 +374,27 @@ def _tensors() -> bytes:
     return safetensors(json.dumps(names, separators=(",", ":")).encode())
 
 
+def named(names: list[str]) -> bytes:
+    """A file of empty tensors with these names."""
+    entry = {"dtype": "F32", "shape": [0, 0], "data_offsets": [0, 0]}
+    return safetensors(json.dumps(dict.fromkeys(names, entry), separators=(",", ":")).encode())
+
+
+@bomb("names that speak of LSTMs", ".safetensors")
+def _speaking() -> bytes:
+    return named([f"l{k}.lstm.weight_hh_l0" for k in range(39_000)])
+
+
+@bomb("names of words that a trainer might use", ".safetensors")
+def _trainers() -> bytes:
+    return named([f"optimizer.state.{k}.exp_avg_{k}x_ema" for k in range(150_000)])
+
+
+@bomb("names of many dots", ".safetensors")
+def _dots() -> bytes:
+    return named(["." * 120 + str(k) for k in range(150_000)])
+
+
 @folder_bomb("twelve shards with large headers")
 def _shards(folder: Path) -> Path:
     return linked_shards(folder, shards=12, tensors=150_000)

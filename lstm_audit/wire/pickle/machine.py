@@ -30,6 +30,8 @@ from . import scalars as scalars  # the three put their opcodes into the table
 from .state import (
     BINGET,
     BINPUT,
+    MEMOIZE,
+    SHORT_TEXT,
     STEPS,
     WIDTHS,
     OpcodeError,
@@ -114,7 +116,7 @@ def _run(m: PickleMachine, ticks: "repeat[None]") -> Decoded:
     """Obey opcode after opcode; the only place that turns a failure into an error with its place.
 
     Half of a state dict's opcodes remember what is on top of the stack, or recall it; those need no
-    call.
+    call, and neither do the names of protocol 4.
     """
     steps, at = STEPS, 0
     stack, memo = m.stack, m.memo
@@ -129,6 +131,12 @@ def _run(m: PickleMachine, ticks: "repeat[None]") -> Decoded:
                 elif code == BINGET:
                     stack.append(memo[data[at + 1]])
                     at += 2
+                elif code == MEMOIZE:
+                    memo[len(memo)] = stack[-1]
+                    at += 1
+                elif code == SHORT_TEXT and (end := at + 2 + data[at + 1]) <= len(data):
+                    stack.append(data[at + 2 : end].decode("utf-8", "surrogatepass"))
+                    at = end
                 else:
                     at = steps[code](m, at + 1)
             raise OpcodeError("more opcodes than are left to this file", "limit")

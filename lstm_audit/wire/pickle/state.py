@@ -12,7 +12,7 @@ from ...raw.span import Span
 from .values import Call, Global, Persistent
 from .window import ShortWindowError, Window
 
-BINPUT, BINGET = 0x71, 0x68
+BINPUT, BINGET, MEMOIZE, SHORT_TEXT = 0x71, 0x68, 0x94, 0x8C
 
 
 # Errors inside a step carry no place: a step knows only positions in the window. `_run` holds the
