@@ -5,6 +5,8 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +27,19 @@ ALICE, EVE = 4001, 4002
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to other users")
 
 
+# Not below `tmp_path`: every session of pytest that starts closes the folder of all of them to other
+# users, so that a test beside this one would lock Alice out.
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model() -> Iterator[Path]:
     """Alice's checkpoint in a sticky folder."""
-    folder = tmp_path / "sticky"
-    folder.mkdir()
-    folder.chmod(0o1777)
-    for above in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        above.chmod(0o755)
-    path = folder / "lstm.safetensors"
-    save_file(nn.LSTM(3, 4).state_dict(), path)
-    path.chmod(0o640)
-    os.chown(path, ALICE, ALICE)
-    return path
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o1777)
+        path = folder / "lstm.safetensors"
+        save_file(nn.LSTM(3, 4).state_dict(), path)
+        path.chmod(0o640)
+        os.chown(path, ALICE, ALICE)
+        yield path
 
 
 def run(*words: object) -> Any:
