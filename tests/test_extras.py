@@ -10,6 +10,7 @@ from lstm_audit.extras import pip_line
 
 PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
+OF_USERS = ("torch", "remote", "hub", "s3", "gcs", "azure", "fleet")
 
 
 # An editable installation that is older than the file knows the extras of its day.
@@ -18,10 +19,14 @@ def requirements(name: str) -> list[str]:
     return [f"{one}; extra == '{extra}'" for extra, of in EXTRAS.items() for one in of]
 
 
-@pytest.mark.parametrize("extra", [name for name in EXTRAS if name not in ("all", "dev")])
+@pytest.mark.parametrize("extra", OF_USERS)
 def test_the_packages_of_an_extra(extra: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "requires", requirements)
     assert pip_line(extra) == f"pip install {' '.join(f'{one!r}' for one in EXTRAS[extra])}"
+
+
+def test_all_is_every_extra_of_users() -> None:
+    assert EXTRAS["all"] == [f"lstm-audit[{','.join(OF_USERS)}]"]
 
 
 def test_both_quotes_of_a_marker(monkeypatch: pytest.MonkeyPatch) -> None:
