@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path[:0] = map(str, Path(__file__).parents[:2])
 
 from files import write
 from large import SUFFIX, WRITERS
