@@ -14,12 +14,12 @@ from ..errors import MalformedFile, Skipped
 from ..raw.dtypes import DTYPES
 from ..raw.span import Span
 from ..raw.tensor import Tensor, contiguous
+from ..raw.words import MAX_NAME
 from ..wire.msgpack import Raw, unpack, unpack_first
 from . import Beside, Checkpoint, counters_in, reader
 
 ARRAY = 1
 CHUNKED = "__msgpack_chunked_array__"
-MAX_NAME = 4096
 
 
 @reader("flax-msgpack", weak=True)

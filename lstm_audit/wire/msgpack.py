@@ -119,6 +119,8 @@ def _fill(reader: _Reader, container: _Open, value: Any) -> bool:
     if type(container.value) is list:
         container.value.append(value)
     elif not container.key:
+        if type(value) is Raw and value.span.size > MAX_TEXT:
+            raise reader.fault(f"a name of over {MAX_TEXT} bytes", "limit")
         if type(value) not in (str, int) or value in container.value:
             raise reader.fault("a key that is no text or number, or stands twice")
         container.key.append(value)

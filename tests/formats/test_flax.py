@@ -131,3 +131,12 @@ def test_the_real_flax(tmp_path: Path) -> None:
     (kept, _), _ = cell.apply(loaded, (one, zero), x)
     (reset, _), _ = cell.apply(loaded, (zero, zero), x)
     assert float((kept - reset).mean()) == pytest.approx(1 / (1 + np.exp(-2.0)), abs=1e-6)
+
+
+@pytest.mark.parametrize("size", [4097, 70_000])
+def test_a_name_too_long_is_said(tmp_path: Path, size: int) -> None:
+    file = tmp_path / "m.msgpack"
+    bias = leaf(np.zeros(4 * H, "f4"))
+    file.write_bytes(msgpack.packb({"params": {"a": bias, "n" * size: bias}}))
+    (error,) = lstm_audit.audit(file).errors
+    assert (error.kind, error.message) == ("limit", "a name of over 4096 bytes")
