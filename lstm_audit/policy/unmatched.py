@@ -48,19 +48,19 @@ def refuse_unmatched(
 # its norms, the row is not, or not so, called: then nothing is held against it.
 def _refuse_conventions(policy: Policy, files: Sequence[FileAudit]) -> None:
     """A declared convention that read nothing in a run in which there was something to read."""
-    there = sorted({address for file in files for address in addresses_in(file)})
-    if not there or any(map(_may_hide_convention, files)):
-        return
     read = {row.lstm.convention for file in files for row in file.rows}
-    for own in policy.conventions:
-        if own.name not in read:
-            where = f"{policy.file}: convention" if policy.file else "convention"
-            patterns = [text for _, texts in own.tensors for text in texts]
-            hint = nearest_address(patterns[0].strip("*./"), there)
-            raise BadPolicy(
-                f"{where} {own.name!r}: {', '.join(map(repr, patterns))} match no LSTM of this "
-                f"run; {hint}"
-            )
+    unread = next((own for own in policy.conventions if own.name not in read), None)
+    if unread is None or any(map(_may_hide_convention, files)):
+        return
+    there = sorted({address for file in files for address in addresses_in(file)})
+    if there:
+        where = f"{policy.file}: convention" if policy.file else "convention"
+        patterns = [text for _, texts in unread.tensors for text in texts]
+        hint = nearest_address(patterns[0].strip("*./"), there)
+        raise BadPolicy(
+            f"{where} {unread.name!r}: {', '.join(map(repr, patterns))} match no LSTM of this "
+            f"run; {hint}"
+        )
 
 
 def _may_hide_convention(file: FileAudit) -> bool:
@@ -173,7 +173,7 @@ class Witnesses:
 
     def add(self, path: str, results: Iterable[FileAudit | FileError]) -> None:
         """What came of one input."""
-        if self._policy is None and not self._layers:
+        if not (self._layers or self._overrides or self._unread):
             return
         results = list(results)
         if not results and (self._tells_path(path) or len(self._paths) < ENOUGH):
