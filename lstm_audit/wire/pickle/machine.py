@@ -227,23 +227,15 @@ def _dup(m: PickleMachine, at: int) -> int:
     return at
 
 
-# Memo: a dict, so that an index is a name and not an amount of memory; BINPUT and BINGET stand in
-# `_run`
+# Memo: a dict, so that an index is a name and not an amount of memory; BINPUT, BINGET and MEMOIZE
+# stand in `_run`. MEMOIZE numbers its entries by how many there are, so a file that mixes it with
+# BINPUT can overwrite an entry, as in CPython: a list would be the wrong model.
 
 
 @opcode(0x72, 4)
 def _long_binput(m: PickleMachine, at: int) -> int:
     m.memo[uint32(m.data, at)[0]] = m.stack[-1]
     return at + 4
-
-
-# MEMOIZE numbers its entries by how many there are, so a file that mixes it with BINPUT can
-# overwrite an entry. That is what CPython does as well, and so the dict, not a list, is the right
-# model.
-@opcode(0x94)
-def _memoize(m: PickleMachine, at: int) -> int:
-    m.memo[len(m.memo)] = m.stack[-1]
-    return at
 
 
 @opcode(0x6A, 4)
