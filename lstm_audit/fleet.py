@@ -86,7 +86,7 @@ def audit(
             from .probed import with_probes  # 1 ms that only live models need
 
             found = with_probes(found, target)
-    if request.layers or (policy is not None and (policy.overrides or policy.conventions)):
+    if request.layers or (policy is not None and policy.has_patterns):
         from .policy.unmatched import refuse_unmatched  # 0.5 ms that only patterns need
 
         refuse_unmatched([found], request.layers, policy, "layers")

@@ -57,7 +57,7 @@ def audit_given(given: GivenOptions, request: Request, inputs: Iterable[Input]) 
     progress.end()
     tell_warnings(found.files)
     policy = request.policy
-    if request.layers or (policy is not None and (policy.overrides or policy.conventions)):
+    if request.layers or (policy is not None and policy.has_patterns):
         from ..policy.unmatched import refuse_unmatched  # 0.5 ms that only patterns need
 
         refuse_unmatched([found], request.layers, policy)

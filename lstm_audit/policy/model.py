@@ -55,6 +55,11 @@ class Policy(NamedTuple):
         """Whether a run without an LSTM fails."""
         return bool(self.settings["require-lstm"])
 
+    @property
+    def has_patterns(self) -> bool:
+        """Whether something in it is meant for some files or layers, and may match none."""
+        return bool(self.overrides or self.conventions)
+
     def having(self, key: str, value: object) -> Self:
         """The same policy but for one key on the top."""
         return self._replace(settings={**self.settings, key: value})
