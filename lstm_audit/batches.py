@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import TypeVar
 
-from .worker import WINDOW, Given
+from .worker import WINDOW, Given, wait_for
 
 TaskAnswer = TypeVar("TaskAnswer")
 
@@ -90,7 +90,7 @@ def _results_of(
     fail: Callable[[Given, str], TaskAnswer],
 ) -> list[TaskAnswer]:
     try:
-        return future.result()
+        return wait_for(future)
     except BrokenExecutor:
         raise
     except Exception as error:  # noqa: BLE001 # every executor has its own for a lost worker

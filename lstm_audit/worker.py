@@ -36,6 +36,9 @@ SECONDS = 60.0
 # Bytes of address space that a worker may take; the promise is 512 MiB for a file.
 MEMORY = 2 << 30
 
+# Seconds after which whoever waits for a result looks whether Ctrl-C was pressed.
+LOOK = 0.25
+
 # -I leaves out the working directory, PYTHON* variables and the user's site; the place of this
 # package comes last, so that no neighbour of it can stand for a module of the standard library.
 START = "import sys; sys.path += sys.argv[1:]; from lstm_audit.worker import serve; serve()"
@@ -148,9 +151,20 @@ def in_order(
     for given in inputs:
         waiting.append(pool.submit(run, given))
         if len(waiting) >= WINDOW:
-            yield waiting.popleft().result()
+            yield wait_for(waiting.popleft())
     while waiting:
-        yield waiting.popleft().result()
+        yield wait_for(waiting.popleft())
+
+
+# The system hands Ctrl-C to any thread, most often to the main one; but one that has just started a
+# process or another thread may take it first. Then Python notes it for the main thread, which goes
+# on sleeping until what it waits for is there (2 of 60 runs, interrupted as they began).
+def wait_for(answer: "Future[WorkerAnswer]") -> WorkerAnswer:
+    """A result of another thread's, once it is there; Ctrl-C ends the waiting soon."""
+    while not answer.done():
+        with suppress(TimeoutError):
+            return answer.result(LOOK)
+    return answer.result()
 
 
 def _cause(process: "subprocess.Popen[bytes]") -> str:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -239,6 +240,29 @@ def test_no_process_outlives_the_run(sent: signal.Signals, tmp_path: Path) -> No
     while any(alive(pid) for pid in workers) and time.monotonic() < until:
         time.sleep(0.02)
     assert not any(alive(pid) for pid in workers)
+
+
+def test_ctrl_c_that_another_thread_took_ends_the_waiting() -> None:
+    """As the system hands it out when threads and processes are just being started: the main thread,
+    which alone raises for it, is not woken.
+    """
+    waits, over, came = threading.Event(), threading.Event(), list[bool]()
+
+    def take() -> None:
+        waits.wait(20)
+        time.sleep(0.2)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    with ThreadPoolExecutor(1) as pool:
+        results = in_order(pool, lambda _: came.append(over.wait(10)), [GIVEN])
+        taker = threading.Thread(target=take)
+        taker.start()
+        waits.set()
+        with pytest.raises(KeyboardInterrupt):
+            next(results)
+        assert not came
+        over.set()
+    taker.join()
 
 
 def test_standard_input_without_end_is_refused() -> None:
