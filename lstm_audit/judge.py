@@ -7,18 +7,20 @@ nothing of it is computed twice.
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from .facts import Finding, Row, facts_of
 from .formats import Checkpoint
 from .lstm.find import Found
 from .lstm.forensics.fingerprint import Init, identify, identify_together
-from .lstm.forensics.optimizer import Regime, told
-from .lstm.forensics.single import identify_single
 from .lstm.layer import GATES, Lstm
 from .lstm.measure import Measures, Values
 from .policy.model import Policy
 from .policy.table import spell_out
 from .rules import Case, Evidence, judge, subjects_of
+
+if TYPE_CHECKING:
+    from .lstm.forensics.optimizer import Regime
 
 # The policy of a report: every rule on, none of them asking for an LSTM.
 REPORTING = Policy().having("require-lstm", False)
@@ -75,10 +77,12 @@ def inits_of(
     return inits
 
 
-def _regime_of(checkpoint: Checkpoint, lstm: Lstm) -> Regime | None:
+def _regime_of(checkpoint: Checkpoint, lstm: Lstm) -> "Regime | None":
     """What the optimizer in the file did to a module, if the file holds one and says it."""
     if not checkpoint.optimizers:
         return None
+    from .lstm.forensics.optimizer import told  # 1.3 ms with the laws of what has moved
+
     return told(checkpoint.optimizers, lstm.hidden_size, checkpoint.counters.get("global_step"))
 
 
@@ -93,5 +97,7 @@ def _init_of_single(lstm: Lstm, values: Values) -> Init | None:
     """The same of a bias without halves; None where a gate has none of its own."""
     if len(values.halves) != 1 or not all(lstm.gates[gate] for gate in GATES):
         return None
+    from .lstm.forensics.single import identify_single  # 0.7 ms that two halves spare
+
     (gates,) = values.halves.values()
     return identify_single(gates, lstm.dtype)
