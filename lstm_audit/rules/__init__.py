@@ -13,7 +13,7 @@ from ..errors import BadPolicy, Skipped
 from ..facts import Finding, Fix
 from ..formats import Trailing
 from ..lstm.forensics.bias import EPSILON
-from ..lstm.forensics.schemes import Init
+from ..lstm.forensics.schemes import Init, is_untouched
 from ..lstm.layer import ROOT, Identity, Lookalike, Lstm, halves_overlap
 from ..lstm.measure import Measures, Values
 from ..registry import Registry
@@ -111,7 +111,7 @@ def make_fix(case: Case, name: str, value: float | str) -> Fix | None:
     if not case.lstm.gates["f"] or halves_overlap(case.lstm):
         return None
     try:
-        return Fix(aim(name, value), (case.lstm.identity,), safe=proven(case.init))
+        return Fix(aim(name, value), (case.lstm.identity,), safe=is_untouched(case.init))
     except BadPolicy:
         return None
 
@@ -121,11 +121,6 @@ def aim(name: str, value: float | str) -> Target:
     the fix write the same bytes.
     """
     return target(name, value if isinstance(value, str) else float(f"{value:.9g}"))
-
-
-def proven(init: Init | None) -> bool:
-    """Whether the bias is known to be as its initialiser left it: then nothing learned is in it."""
-    return init is not None and init.state == "fresh"
 
 
 def coarsest_spacing(lstm: Lstm) -> float:

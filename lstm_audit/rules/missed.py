@@ -9,11 +9,11 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from ..facts import Fix
-from ..lstm.forensics.schemes import Init, family
+from ..lstm.forensics.schemes import Init, family, is_untouched
 from ..lstm.layer import Lookalike
 from ..raw.tensor import read_block, whole_block
 from ..targets import Target
-from . import Case, Evidence, Hit, aim, at, make_fix, proven, rule
+from . import Case, Evidence, Hit, aim, at, make_fix, rule
 
 # A run of bit-equal floats of this length is no accident.
 SHORTEST = 4
@@ -78,7 +78,7 @@ def _hit_missed(module: str, left: Sequence[Case], group: Sequence[Case]) -> Hit
     )
     wanted = _like(init) if fresh else None
     identities = tuple(case.lstm.identity for case in left)
-    fix = wanted and Fix(wanted, identities, safe=all(proven(case.init) for case in left))
+    fix = wanted and Fix(wanted, identities, safe=all(is_untouched(case.init) for case in left))
     return Hit(message, mean, expected, module, fix=fix, severity=None if fresh else "warning")
 
 

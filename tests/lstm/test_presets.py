@@ -246,7 +246,8 @@ def test_pytorch_s_draws_pass_for_torch_s_own(size: int) -> None:
         for bias in (lstm.bias_ih_l0, lstm.bias_hh_l0)
     )
     init = identify(tuple(ih), tuple(hh), "float32")
-    assert (init.scheme, init.state) == ("pytorch-default", "fresh")
+    square = math.isqrt(size) ** 2 == size  # there steps of 2^-n would not show
+    assert (init.scheme, init.state) == ("pytorch-default", "fresh?" if square else "fresh")
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 200])

@@ -15,7 +15,7 @@ from lstm_audit.lstm.forensics.schemes import family
 from lstm_audit.lstm.forensics.single import identify_single
 
 F = 1
-SIZES = (4, 8, 16, 32, 50)
+SIZES = (4, 8, 16, 32, 50, 200)
 
 
 def constants(i: float, f: float, g: float, o: float, size: int = 8) -> list[list[float]]:
@@ -67,10 +67,31 @@ def test_draws_from_the_default_bound_lie_on_their_lattice(size, bits):
             cut(random32(4 * size, 1 / math.sqrt(size), seed, bits), size), "float32"
         )
         named.append((init.scheme, init.state))
-    assert set(named) <= {("pytorch-default", "fresh"), ("unknown", "undetermined")}
+    drawn = drawn_at(size)
+    assert set(named) <= {*drawn, ("unknown", "undetermined")}
     # A bound of a power of two takes no coarser grid: 23 bits there may be fixed point.
     told = not (bits == 23 and math.log2(size) % 2 == 0)
-    assert not told or named.count(("pytorch-default", "fresh")) >= {4: 0, 8: 10}.get(size, 19)
+    assert not told or sum(map(named.count, drawn)) >= {4: 0, 8: 10}.get(size, 19)
+    assert size < 200 or set(named) <= {drawn[-1], ("unknown", "undetermined")}
+
+
+def drawn_at(size):
+    """Where 1/k is a whole number, a step of exactly 2^-n ends on the lattice again: no proof. Nor
+    is it one of two roundings where few values tell.
+    """
+    square = math.isqrt(size) ** 2 == size
+    return [("pytorch-default", state) for state in ("fresh?", "fresh")[: 1 if square else 2]]
+
+
+@pytest.mark.parametrize("size", [200, 500])
+@pytest.mark.parametrize("n", range(8, 22))
+def test_draws_of_two_roundings_that_stepped_are_not_fresh(size, n):
+    """By 2^-n, as sign descent does: v + k is a float32 still, but not always a drawn one."""
+    die = random.Random(n)
+    values = random32(4 * size, 1 / math.sqrt(size), n)
+    assert identify_single(cut(values, size), "float32").state == "fresh"
+    values = [float32(v + die.choice((-1, 1)) * 2.0**-n) for v in values]
+    assert identify_single(cut(values, size), "float32").state != "fresh"
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -94,11 +115,11 @@ def test_draws_in_float64_are_not_told(size):
 
 
 def test_a_number_beside_draws():
-    for bound in (0.05, 1 / math.sqrt(32)):
+    for bound, state in ((0.05, "fresh?"), (1 / math.sqrt(32), "fresh?"), (0.08, "fresh?")):
         gates = cut(random32(128, bound, 3), 32)
         gates[F] = [1.0] * 32
         init = identify_single(gates, "float32")
-        assert (init.scheme, init.state) == ("constant(1)", "fresh")
+        assert (init.scheme, init.state) == ("constant(1)", state)
 
 
 def test_a_forget_gate_without_gradient():
@@ -123,7 +144,7 @@ def test_chrono_beside_zeros():
 
 def test_one_round_bound_for_everything():
     init = identify_single(cut(random32(128, 0.05, 1), 32), "float32")
-    assert (init.scheme, init.state) == ("unknown", "fresh")
+    assert (init.scheme, init.state) == ("unknown", "fresh?")
 
 
 def test_what_cannot_be_asked():
@@ -222,9 +243,7 @@ def test_draws_of_real_jax(tmp_path: Path):
             k = 1 / math.sqrt(size)
             drawn = jax.random.uniform(jax.random.key(seed), (4 * size,), minval=-k, maxval=k)
             init = identify_single(cut([float(v) for v in drawn], size), "float32")
-            assert (init.scheme, init.state) in (
-                ("pytorch-default", "fresh"), ("unknown", "undetermined"),
-            )  # fmt: skip
+            assert (init.scheme, init.state) in (*drawn_at(size), ("unknown", "undetermined"))
             assert init.scheme == "pytorch-default" or size == 8
             moved = [float(v) for v in drawn + 1e-5 * jax.numpy.sin(jax.numpy.arange(4 * size))]
             assert family(identify_single(cut(moved, size), "float32")) == "unknown"
@@ -237,4 +256,4 @@ def test_float32_draws_of_real_numpy():
             k = numpy.float32(1 / math.sqrt(size))
             u = numpy.random.default_rng(seed).random(4 * size, dtype=numpy.float32)
             init = identify_single(cut((u * (2 * k) - k).tolist(), size), "float32")
-            assert (init.scheme, init.state) == ("pytorch-default", "fresh")
+            assert (init.scheme, init.state) in drawn_at(size)

@@ -266,6 +266,23 @@ def test_fix_names_one_lstm_and_is_safe_only_on_proof() -> None:
     assert trained.measured == pytest.approx(2 * trained.expected, rel=1e-6)
 
 
+@pytest.mark.parametrize("size", [50, 64])
+def test_a_fix_is_safe_where_only_a_step_of_a_power_of_two_could_hide(tmp_path: Path, size) -> None:
+    """Draws of a size that is a square are `fresh?`, and still no accident."""
+    torch.manual_seed(0)
+    module = nn.LSTM(4, size)
+    for name in ("bias_ih_l0", "bias_hh_l0"):
+        module.get_parameter(name).data[size : 2 * size] = 1.0
+    found = [one for one in findings(saved(tmp_path / "m.pt", module)) if one.code == "LA101"]
+    (doubled,) = found
+    assert doubled.severity == "error"
+    assert doubled.fix is not None
+    assert doubled.fix.safe
+    module.bias_hh_l0.data += 1e-5
+    module.bias_ih_l0.data += 1e-5
+    assert not any(one.fix and one.fix.safe for one in findings(saved(tmp_path / "m.pt", module)))
+
+
 def test_address_with_glob_signs_is_escaped(tmp_path: Path) -> None:
     from fnmatch import fnmatchcase
 

@@ -59,8 +59,8 @@ def _read(ih: Halves, hh: Halves, dtype: str) -> Init | Bias:
         return name_no_law(refusal)
     bias = sort_blocks(ih, hh, dtype)
     voucher = vouch(bias)
-    proven = voucher is not None and voucher.state == "fresh"
-    init = None if proven or bias.held != "float32" else _find_halved(bias) or _find_bounded(bias)
+    other = bias.held == "float32" and voucher is None
+    init = _find_halved(bias) or _find_bounded(bias) if other else None
     init = init or fresh(bias, voucher) or _exact_half(bias)
     return settle(init) if init else bias
 

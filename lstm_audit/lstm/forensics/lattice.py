@@ -16,9 +16,10 @@ them, and the largest must come as near to k as that many draws do.
 
 from array import array
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import repeat
-from math import frexp, gcd, ldexp, log2
+from math import frexp, gcd, ldexp, log2, remainder
 from operator import sub
 
 from ...tuples import NamedTuple
@@ -33,6 +34,7 @@ from ...tuples import NamedTuple
 # fused multiply-add rounds once, separate instructions twice.
 PROOF = 20.0  # bits: one false proof in a million layers
 LN2 = 0.6931471805599453
+STEPS = (6, 23)  # sizes of steps that are tried, 2^-6 to 2^-22
 ENOUGH = 16  # draws of which, but for 2^-16, one is odd
 
 # The sign and the binary exponent that some values share: their last places are equally large. A 0
@@ -44,7 +46,8 @@ class Proof(NamedTuple):
     """`bits` of evidence that values are untouched draws; -1 where one of them cannot be.
 
     `blind`: a step of exactly 2^-n ends on the lattice too, and leaves no trace but at its ends:
-    where 1/k is a whole number (H is a square: 16, 64, 100), or two roundings were taken.
+    where 1/k is a whole number (H is a square: 16, 64, 100), or two roundings were taken, of which
+    the first does not show against each such step.
     """
 
     bits: float
@@ -81,7 +84,9 @@ def prove(values: Sequence[float], bound: float, coarsest: int = TORCH) -> Proof
     if fused >= PROOF or _fits_a_rounder_bound(ordered, bound):
         return Proof(fused, blind)
     unfused = _miss_if_unfused(near, bound)
-    return Proof(fused, blind) if fused >= unfused else Proof(unfused, blind=True)
+    if fused >= unfused:
+        return Proof(fused, blind)
+    return Proof(unfused, blind or _miss_if_stepped([*_near(ordered, bound / 2)], bound) < PROOF)
 
 
 def _reaches(ordered: Sequence[float], bound: float) -> bool:
@@ -166,3 +171,30 @@ def _miss_if_unfused(near: Sequence[NearValues], bound: float) -> float:
         total += len(values) * max(0, top - 1 - exponent)
         ragged = ragged or any(int(v * grid) & 1 for v in values)
     return total if ragged else -1.0
+
+
+# Of torch before fused multiply-adds, and of JAX and numpy.
+def _miss_if_stepped(near: Sequence[NearValues], bound: float) -> float:
+    """Two roundings, of which the first was that of m / 2^24 * 2k for a whole m: evidence, against
+    every step of exactly 2^-n, that no value has taken one; -1 where one is no such draw.
+
+    From k/2 to 2k nothing is lost when k is taken away, so v + k is what was rounded first. Where
+    its last place is finer than the generator's step, the floats that are drawn lie about the
+    multiples of that step, and a shift by a part of a step takes some of them off.
+    """
+    step = ldexp(bound, -23)
+    shares: Counter[float] = Counter()
+    for _, _, values in near:
+        for first in (v + bound for v in values):
+            place = ldexp(1.0, frexp(first)[1] - 24)
+            if place < step:
+                if abs(round(first / step) * step - first) > place / 2:
+                    return -1.0
+                shares[place / step] += 1
+    shifts = [abs(remainder(ldexp(1.0, -n) / step, 1.0)) for n in range(*STEPS)]
+    return min(sum(n * -log2(_stay(share, by)) for share, n in shares.items()) for by in shifts)
+
+
+def _stay(share: float, shift: float) -> float:
+    """How likely a value within ±share/2 of a multiple of 1 is within it again after a shift."""
+    return max((max(0.0, share - shift) + max(0.0, share - 1 + shift)) / share, 2.0**-11)

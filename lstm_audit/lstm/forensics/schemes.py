@@ -64,6 +64,16 @@ def family(init: Init) -> str:
     return init.scheme.partition("(")[0]
 
 
+def is_untouched(init: Init | None) -> bool:
+    """Whether the bias is as its initialiser left it, as far as its values can tell: then nothing
+    learned is in it. Where they cannot prove it (`fresh?`), draws on the generator's lattice still
+    say so at `high`: all but steps of exactly 2^-n would have left it.
+    """
+    if init is None:
+        return False
+    return init.state == "fresh" or (init.state, init.confidence) == ("fresh?", "high")
+
+
 def short(init: Init) -> str:
     """The word for a table: `default (fresh)`, `one-sided hh=3`, `doubled~1.8`, `chrono T=784`,
     `unknown`.
@@ -72,7 +82,7 @@ def short(init: Init) -> str:
     today's.
     """
     name, _, argument = init.scheme.removeprefix("pytorch-").rstrip(")").partition("(")
-    if name == "doubled" and init.state != "fresh":
+    if name == "doubled" and not init.state.startswith("fresh"):
         word = f"{name}~{argument}"
     elif name == "chrono" and init.value is not None:
         word = f"{name} T={round_figures(init.value)}"

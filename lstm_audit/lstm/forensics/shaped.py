@@ -24,7 +24,9 @@ def name_shape(bias: Bias, voucher: Voucher | None) -> Init | None:
     rest = {letter for g in beside for letter in bias.kinds[g]}
     if rest <= {"Z", "C"}:
         voucher = vouch_for_constants(bias, beside)
-    if "N" in rest or voucher is None or (voucher.state == "fresh?" and bias.size < 16):
+    if "N" in rest or voucher is None:
+        return None
+    if bias.size < 16 and voucher.confidence in ("medium", "low"):
         return None
     drawn = [h[F] for h, kind in zip((bias.ih, bias.hh), bias.kinds[F], strict=True) if kind == "N"]
     init = (_law if len(drawn) == 1 else _both)(bias, drawn[0], coupled, voucher)

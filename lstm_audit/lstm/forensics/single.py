@@ -83,7 +83,7 @@ def _find_kept(bias: Bias) -> Init | None:
     init = Init(f"constant({figures})", value, "undetermined", "medium", remark)
     others = [v for g, gate in enumerate(bias.ih) if g != F for v in gate]
     proof = _prove_bounded(others) if bias.held == "float32" else None
-    return add_remark(init._replace(state="fresh"), proof.reason) if proof else init
+    return add_remark(init._replace(state=proof.state), proof.reason) if proof else init
 
 
 def _find_bounded(bias: Bias) -> Init | None:

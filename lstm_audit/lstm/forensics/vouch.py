@@ -1,9 +1,10 @@
 """What says that a bias is as its initialiser left it, and how surely.
 
 In: a `Bias`. Out: a `Voucher`, or None where nothing speaks for it. It promises `fresh` only on
-proof: draws that still lie on the generator's lattice, or constants beside a gate that is still
-exactly 0. Constants alone are `fresh?`: symmetric weights, clamped ones and a first step of Adam
-keep a block bit-equal too.
+proof: draws that still lie on the generator's lattice, where every step would leave it, or
+constants beside a gate that is still exactly 0. Where a step of exactly 2^-n ends on the lattice
+again, draws are `fresh?`. So are constants alone: symmetric weights, clamped ones and a first step
+of Adam keep a block bit-equal too.
 """
 
 import math
@@ -100,13 +101,13 @@ def _are_spread(bias: Bias) -> bool:
 
 
 def on_lattice(what: str, proof: lattice.Proof) -> Voucher:
-    """The voucher of values on the lattice; `certain` where a step by a power of two would show,
-    and no more than likely where it would not.
+    """The voucher of values on the lattice: a proof where a step by a power of two would show.
+    Where it would not, the name that they give is no less likely, and the state is open.
     """
     reason = f"{what} lie on the generator's lattice ({proof.bits:.0f} bits)"
     if not proof.blind:
         return Voucher("fresh", "certain", reason)
-    return Voucher("fresh", "medium", f"{reason}, which steps of exactly 2^-n would not leave")
+    return Voucher("fresh?", "high", f"{reason}, which steps of exactly 2^-n would not leave")
 
 
 def vouch_for_constants(bias: Bias, gates: Sequence[int]) -> Voucher | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from ...facts import Audit, FileAudit, Row
 from ...history import Trend, follow, is_run
+from ...lstm.forensics.schemes import is_untouched
 from ...statistics import Statistics, count
 from .. import Look, register_digest, report
 from ..listings import summarise_run
@@ -51,7 +52,7 @@ def _title(audit: Audit, trend: Trend | None) -> str:
 
 def _is_fresh(rows: Sequence[Row]) -> bool:
     """Whether every LSTM is as its initialiser left it."""
-    return bool(rows) and all(row.init and row.init.state == "fresh" for row in rows)
+    return bool(rows) and all(is_untouched(row.init) for row in rows)
 
 
 def _whole(audit: Audit, trend: Trend | None, look: Look) -> Iterator[str]:
