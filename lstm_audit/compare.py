@@ -14,6 +14,7 @@ from .errors import BadPolicy, Skipped
 from .fact_json import json_number
 from .facts import Audit, Row
 from .lstm.layer import GATES, Identity
+from .policy.unmatched import nearest_address
 from .policy.verdict import find_unjudged
 from .result import Result, quote_for_repr
 
@@ -175,17 +176,23 @@ def _by_hand(
         if not equals:
             raise BadPolicy(f"--match {match}: A=B was expected, such as encoder.lstm=lstm_1")
         ours, theirs = _list_named(left, a), _list_named(right, b)
-        if not ours or len(ours) != len(theirs):
+        for side, name, given, named in (("A", a, left, ours), ("B", b, right, theirs)):
+            if not named:
+                there = [one.written for one in given]
+                hint = f"; {nearest_address(name, there)}" if there else ", which has none"
+                raise BadPolicy(f"--match {match}: {name} names no LSTM of {side}{hint}")
+        if len(ours) != len(theirs):
             raise BadPolicy(
                 f"--match {match}: {a} names {len(ours)} LSTMs of A, {b} names "
-                f"{len(theirs)} of B; addresses or modules were expected, as encoder.lstm=lstm_1"
+                f"{len(theirs)} of B: name them one by one, as {ours[0].written}="
+                f"{theirs[0].written}"
             )
         partners |= dict(zip(ours, theirs, strict=True))
     return partners
 
 
 def _list_named(side: Iterable[Identity], name: str) -> list[Identity]:
-    return [one for one in side if name in (one.address, one.module, one.module or "(root)")]
+    return [one for one in side if name in one.names]
 
 
 # Every pair is compared, so the product is bounded. A relation that one LSTM has to two others (all

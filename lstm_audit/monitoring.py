@@ -202,7 +202,7 @@ class Monitor:
         self._standing = set(now)
 
     def _alarms_of(self, one: Reading) -> Iterator[Alarm]:
-        where = one.identity.address if one.identity.module else f"(root){one.identity.address}"
+        where = one.identity.written
         active, on = one.activation, " on the data" if one.at == "data" else ""
 
         def alarm(what: str, message: str) -> Alarm:

@@ -42,6 +42,11 @@ class Identity(NamedTuple):
         return f"{self.module}:l{self.layer}" + (":reverse" if self.direction == "reverse" else "")
 
     @property
+    def written(self) -> str:
+        """As reports write it and patterns take it: `(root):l0` in a bare state dict."""
+        return self.address if self.module else ROOT + self.address
+
+    @property
     def full_address(self) -> str:
         """`ADDRESS@CONVENTION`: unlike the address it is the same for no other LSTM of the file."""
         return f"{self.address}@{self.convention}"

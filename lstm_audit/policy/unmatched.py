@@ -148,7 +148,7 @@ def addresses_in(file: FileAudit) -> Iterator[str]:
     """The addresses in a file, as reports write them, and the modules of what was skipped."""
     for row in file.rows:
         for one in (row.lstm.identity, *row.lstm.tied):
-            yield f"{'' if one.module else '(root)'}{one.address}"
+            yield one.written
     yield from (f"(root){one}" if one[:1] in (":", "") else one for one in file.left_out)
     yield from (skip.module or "(root)" for skip in file.skipped)
 

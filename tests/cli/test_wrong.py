@@ -129,6 +129,7 @@ LINES: tuple[tuple[str, ...], ...] = (
     ("undo", "https://example.org/model.pt"),
     ("diff", "model.pt", "doubled.pt", "gru.pt"),
     ("diff", "--match", "xy", "model.pt", "model.pt"),
+    ("diff", "--match", "(root)=encoder", "model.pt", "model.pt"),
     ("diff", "-o", "out.txt", "model.pt", "model.pt"),
     ("trend", "--min", "0.5", "model.pt"),
     ("lint", "model.pt"),

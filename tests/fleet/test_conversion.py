@@ -1,6 +1,7 @@
 """What `diff` says of converted weights: order of gates, lost offsets, summed halves, names."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -94,9 +95,23 @@ def test_names_given_by_hand() -> None:
     a, b = named("enc", state(1)), named("rnn", state(5))
     (pair,) = related(a, b, "enc=rnn")
     assert (pair.a.lstm.module, pair.b.lstm.module, pair.relation) == ("enc", "rnn", None)
-    for wrong in ("enc=rn", "enc", "=", "en=rnn"):
-        with pytest.raises(BadPolicy, match=r"(A=B was|addresses or modules were) expected"):
+    for wrong, said in {
+        "enc=rn": "rn names no LSTM of B; the nearest is 'rnn'",
+        "enc": "A=B was expected",
+        "=": "names no LSTM of A; the nearest is 'enc'",
+        "en:l0=rnn": "en:l0 names no LSTM of A; the nearest is 'enc:l0'",
+    }.items():
+        with pytest.raises(BadPolicy, match=re.escape(said)):
             related(a, b, wrong)
+
+
+def test_a_bare_state_dict_is_named_as_reports_write_it() -> None:
+    a, b = state(), named("rnn", state(2))
+    for name in ("(root)", ":l0", "(root):l0", "(root):l0@torch"):
+        (pair,) = related(a, b, f"{name}=rnn:l0")
+        assert (pair.a.lstm.module, pair.b.lstm.module) == ("", "rnn")
+    with pytest.raises(BadPolicy, match="names 4 LSTMs of A, rnn names 1 of B"):
+        related(stacked(), b, "(root)=rnn")
 
 
 def test_the_command_says_it(tmp_path: Path) -> None:
