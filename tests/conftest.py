@@ -12,8 +12,18 @@ import pytest
 
 # No test asserts a time, and a build that was green stays green; what new examples would find is
 # looked for on purpose: pytest --hypothesis-profile search.
-hypothesis.settings.register_profile("house", deadline=None)
-hypothesis.settings.register_profile("search", deadline=None)
+hypothesis.settings.register_profile(
+    "search",
+    deadline=None,
+    derandomize=False,
+    suppress_health_check=[
+        hypothesis.HealthCheck.too_slow,  # it measures the machine
+        hypothesis.HealthCheck.function_scoped_fixture,  # a folder that all examples write into
+    ],
+)
+hypothesis.settings.register_profile(
+    "house", hypothesis.settings.get_profile("search"), derandomize=True
+)
 hypothesis.settings.load_profile("house")
 
 

@@ -12,7 +12,7 @@ import click
 import pytest
 from click.shell_completion import BashComplete
 from command import DOUBLED, MODEL, real, run, untraced
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import lstm_audit.cli
@@ -76,7 +76,6 @@ def lines(draw: st.DrawFn) -> tuple[str, list[str]]:
     return name, [text for part in draw(st.lists(word, max_size=6)) for text in part]
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the first call imports
 @given(lines())
 def test_what_is_understood_is_what_click_takes_it_for(line: tuple[str, list[str]]) -> None:
     name, words = line

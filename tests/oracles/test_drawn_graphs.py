@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import lstm_audit
@@ -28,9 +28,7 @@ ov = pytest.importorskip("openvino", reason="needs openvino")
 
 from openvino import opset13 as ops
 
-SOME = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+SOME = settings(max_examples=25)
 TARGET = 0.75
 LONG = st.integers(0, 1 << 32)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lstm_audit
@@ -60,7 +60,7 @@ def write(version: str, activation: str, dtype: str, how: dict[str, Any], rng: n
     return made.getvalue(), bias[hidden : 2 * hidden].astype("f8")
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@settings(max_examples=120)
 @given(
     version=st.sampled_from(["2.2.4-tf", "2.15.0", "3.0.5", "3.15.1"]),
     activation=st.sampled_from(["sigmoid", "hard_sigmoid"]),

@@ -17,7 +17,7 @@ np = pytest.importorskip("numpy", reason=REASON)
 tf = pytest.importorskip("tensorflow", reason=REASON)
 keras = pytest.importorskip("keras", reason=REASON)
 tf_keras = pytest.importorskip("tf_keras", reason=REASON)
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from keras_models import (
     FRAMEWORKS,
@@ -51,11 +51,7 @@ OPTIONS = st.fixed_dictionaries(
 )  # fmt: skip
 
 
-@settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
+@settings(max_examples=25)
 @given(framework=st.sampled_from(sorted(FRAMEWORKS)), suffix=st.sampled_from(SUFFIXES[:2]),
        layers=st.lists(st.tuples(st.sampled_from(KINDS), OPTIONS), min_size=1, max_size=4), seed=st.integers(0, 999))  # fmt: skip
 def test_any_model_is_judged_as_it_runs(

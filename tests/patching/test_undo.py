@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_audit.errors import AuditError, MalformedFile, NotPatchable, Unreadable
@@ -291,9 +291,7 @@ def test_a_record_that_would_burst_memory_is_refused_unread(model: Path) -> None
         undo(str(model))
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_mutation_of_a_record_restores_the_old_bytes_or_refuses(
     tmp_path: Path, data: st.DataObject

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from command import untraced
+from hypothesis import HealthCheck, given, settings, strategies
 
 from lstm_audit.fleet import audit
 from lstm_audit.raw import source as raw_source
@@ -388,3 +389,24 @@ def test_functions_are_called_by_verbs() -> None:
     assert sorted(found - NO_PARTICIPLES) == []
     assert participles(ast.parse("def judged(x: int) -> int: ...")) == ["judged"]
     assert not participles(ast.parse("def aligned(x: int) -> bool: ..."))
+
+
+def test_property_tests_draw_the_same_in_every_run() -> None:
+    """And none fails because a machine is slow; new examples are for a profile of their own."""
+
+    def draw() -> list[int]:
+        drawn: list[int] = []
+
+        @settings(settings.get_profile("house"), database=None)
+        @given(strategies.integers())
+        def take(number: int) -> None:
+            drawn.append(number)
+
+        take()
+        return drawn
+
+    assert draw() == draw()
+    for name in ("house", "search"):
+        profile = settings.get_profile(name)
+        assert profile.deadline is None
+        assert HealthCheck.too_slow in profile.suppress_health_check

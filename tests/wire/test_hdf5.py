@@ -11,7 +11,7 @@ h5py = pytest.importorskip(
     "h5py", reason="h5py, what the reader is compared with, is in the extra `references`"
 )
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lstm_audit.errors import MalformedFile
@@ -322,9 +322,7 @@ TREES = st.recursive(
 )
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(tree=st.dictionaries(NAMES, TREES, max_size=12), libver=st.sampled_from(LIBVERS), order=st.booleans(),
        how=st.sampled_from(FILTERS))  # fmt: skip
 def test_any_tree(
