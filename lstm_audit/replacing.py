@@ -22,9 +22,10 @@ def replace_whole(path: str, durable: bool = True, mode: int | None = None) -> I
     """
     real = os.path.realpath(path)
     temporary = os.path.join(os.path.dirname(real), f".lstm-audit-{os.urandom(6).hex()}.tmp")
-    file = open(temporary, "xb")  # noqa: SIM115 # outside of `try`: one of another's stays
+    opened = False
     try:
-        with file:
+        with open(temporary, "xb") as file:
+            opened = True
             yield file
             file.flush()
             if durable:
@@ -32,7 +33,9 @@ def replace_whole(path: str, durable: bool = True, mode: int | None = None) -> I
         if mode is not None:
             os.chmod(temporary, mode)
         os.replace(temporary, real)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
+    except BaseException as error:
+        # Ctrl-C may fall between the opening and its result; a file of another's stays.
+        if opened or not isinstance(error, FileExistsError):
+            with suppress(OSError):
+                os.unlink(temporary)
         raise

@@ -3,6 +3,7 @@
 import ast
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,6 +40,21 @@ def test_what_was_not_finished_leaves_nothing(tmp_path: Path, error: BaseExcepti
     with pytest.raises(type(error)):
         write()
     assert [path.read_text() for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_an_interruption_while_the_file_is_opened_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes during the call, and is raised when it returns."""
+
+    def interrupted(*words: Any) -> Any:
+        open(*words).close()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lstm_audit.replacing.open", interrupted, raising=False)
+    with pytest.raises(KeyboardInterrupt), replace_whole(str(tmp_path / "name")):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_under_the_temporary_name_stays(
