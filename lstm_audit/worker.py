@@ -191,10 +191,10 @@ def send(pipe: BinaryIO, value: object) -> None:
 
 
 def receive(pipe: BinaryIO) -> Any:
-    """The next message; raises EOFError when the other end is gone."""
+    """The next message; raises EOFError when the other end is gone, also in the middle of one."""
     head = pipe.read(8)
-    raw = pipe.read(int.from_bytes(head, "little")) if len(head) == 8 else b""
-    if not raw:
+    size = int.from_bytes(head, "little")
+    if len(head) < 8 or len(raw := pipe.read(size)) < size:
         raise EOFError
     return pickle.loads(raw)  # noqa: S301 # of our own process, see above
 

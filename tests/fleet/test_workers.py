@@ -55,6 +55,19 @@ def test_a_hanging_worker_is_an_error_of_its_file(monkeypatch: pytest.MonkeyPatc
     worker.stop()
 
 
+def test_a_worker_killed_while_it_answers_is_an_error_of_its_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A long result goes through the pipe in pieces, of which the last never come."""
+    half = "os.write(sys.stdout.fileno(), (1 << 20).to_bytes(8, 'little') + bytes(1 << 15))"
+    start = f"import os, sys; {half}; os.kill(os.getpid(), 9)"
+    monkeypatch.setattr("lstm_audit.worker.START", start)
+    worker = Worker(TASK, _fail)
+    (lost,) = worker.run(GIVEN)
+    assert isinstance(lost, FileError)
+    assert "SIGKILL" in lost.message
+
+
 def test_a_file_that_takes_too_long_here_is_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def endless(*_: object) -> None:
         while True:
