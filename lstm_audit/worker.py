@@ -61,10 +61,14 @@ class Worker(Generic[Given, WorkerAnswer]):
     ) -> None:
         self._task, self._fail = task, fail
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_over = False
+        self._lock = threading.Lock()
 
     def run(self, given: Given, seconds: float = SECONDS) -> WorkerAnswer:
-        """One input's result; a failure of that input when the process dies or takes too long."""
-        process = self._process = self._process or start_child(self._task)
+        """One input's result; a failure of that input when the process dies or takes too long.
+        Raises `EOFError` once it was stopped.
+        """
+        process = self._reach()
         try:
             send(pipe_of(process.stdin), given)
             if _ready(pipe_of(process.stdout), seconds):
@@ -73,14 +77,26 @@ class Worker(Generic[Given, WorkerAnswer]):
             problem = f"it took over {seconds:.0f} s to read"
         except (EOFError, BrokenPipeError):
             problem = f"the process that read it died{_cause(process)}"
-        self.stop()
-        self._process = None
+        with self._lock:
+            end_child(process)
+            self._process = None
         return self._fail(given, problem)
+
+    # Under the lock, for Ctrl-C may come while a thread starts a process: one that is not known of
+    # yet would stay behind.
+    def _reach(self) -> "subprocess.Popen[bytes]":
+        with self._lock:
+            if self._is_over:
+                raise EOFError
+            self._process = self._process or start_child(self._task)
+            return self._process
 
     def stop(self) -> None:
         """End the process, whatever it does; whoever waits for its results sees them end."""
-        if self._process is not None:
-            end_child(self._process)
+        with self._lock:
+            self._is_over = True
+            if self._process is not None:
+                end_child(self._process)
 
 
 def start_child(
@@ -97,7 +113,8 @@ def start_child(
         stdout=subprocess.PIPE,
         start_new_session=True,
     )
-    send(pipe_of(process.stdin), (task, threads))
+    with suppress(BrokenPipeError):  # dead already: who asks it meets that too
+        send(pipe_of(process.stdin), (task, threads))
     return process
 
 

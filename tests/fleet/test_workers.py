@@ -9,11 +9,13 @@ import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from children import alive, children, killed_by
+from children import alive, children, killed_by, own_workers
 from command import CLEAN, MODEL, environment, shadow
 
 import lstm_audit
@@ -22,7 +24,7 @@ from lstm_audit.facts import FileAudit, FileError
 from lstm_audit.fleet import SELDOM, _each, _fail, audit_inputs
 from lstm_audit.inputs import Input
 from lstm_audit.pipeline import MAX_SECONDS, Request, audit_input, deadline
-from lstm_audit.worker import WINDOW, Worker, in_order
+from lstm_audit.worker import WINDOW, Worker, in_order, start_child
 
 GIVEN = Input(str(MODEL), named=True)
 TASK = partial(audit_input, request=Request(seconds=MAX_SECONDS))
@@ -66,6 +68,48 @@ def test_a_worker_killed_while_it_answers_is_an_error_of_its_file(
     (lost,) = worker.run(GIVEN)
     assert isinstance(lost, FileError)
     assert "SIGKILL" in lost.message
+
+
+def test_a_worker_that_dies_before_it_is_asked_is_an_error_of_its_file(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    start = subprocess.Popen
+
+    def dead(*words: Any, **more: Any) -> "subprocess.Popen[bytes]":
+        process = start(*words, **more)
+        process.wait()
+        return process
+
+    monkeypatch.setattr("lstm_audit.worker.START", "raise SystemExit(5)")
+    monkeypatch.setattr(subprocess, "Popen", dead)
+    (lost,) = Worker(TASK, _fail).run(GIVEN)
+    assert isinstance(lost, FileError)
+    assert "exit code 5" in lost.message
+
+
+def test_a_worker_that_is_stopped_while_it_starts_leaves_no_process(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ctrl-C stops the workers while a thread starts another process."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def start(*words: Any) -> "subprocess.Popen[bytes]":
+        begun.set()
+        go_on.wait(20)
+        return start_child(*words)
+
+    monkeypatch.setattr("lstm_audit.worker.start_child", start)
+    worker = Worker(TASK, _fail)
+    with ThreadPoolExecutor(2) as pool:
+        pool.submit(worker.run, GIVEN)
+        assert begun.wait(20)
+        stopped = pool.submit(worker.stop)
+        with suppress(TimeoutError):
+            stopped.result(0.2)
+        go_on.set()
+    assert not own_workers()
+    with pytest.raises(EOFError):
+        worker.run(GIVEN)
 
 
 def test_a_file_that_takes_too_long_here_is_its_own_error(monkeypatch: pytest.MonkeyPatch) -> None:
