@@ -17,7 +17,7 @@ never finished; since no file is written before it is durable, none was touched.
 import os
 import struct
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal, NamedTuple
 
 from ..errors import AuditError, NotPatchable, Unreadable
@@ -110,6 +110,10 @@ def _create(path: str, data: bytes) -> int:
         fd = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | files.NO_FOLLOW, 0o600)
     except FileExistsError:
         raise _in_the_way(path) from None
+    except KeyboardInterrupt:  # it may fall between the call and its result
+        with suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
     try:
         files.lock(fd)
         files.own_like(fd, os.stat(path))

@@ -6,6 +6,7 @@ then an audit says what happened, or gives the old numbers or the new ones, neve
 """
 
 import json
+import os
 import random
 import shutil
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from safetensors.torch import save_file
 from taps import Tap, act_in_child
 
 import lstm_audit
+from lstm_audit.interrupted import MARKER_TAIL
 from lstm_audit.patching.whole import undo_checkpoint
 
 WISH = 1.5
@@ -124,3 +126,23 @@ def test_every_call_can_fail(make: Callable[[Path], Path], in_place: bool, tmp_p
             undo_checkpoint(str(there))
             assert models(folder, set(old)) == old, (at, tap.names[at], fault)
     assert {round(was, 3), WISH} <= seen
+
+
+def test_an_interruption_while_the_marker_is_made_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes during the call, and is raised when it returns."""
+    index, make = shards(tmp_path), os.open
+    before = contents(tmp_path)
+
+    def interrupted(name: str, flags: int, *more: int) -> int:
+        fd = make(name, flags, *more)
+        if name.endswith(MARKER_TAIL):
+            os.close(fd)
+            raise KeyboardInterrupt
+        return fd
+
+    monkeypatch.setattr(os, "open", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        patch(index, in_place=False)
+    assert contents(tmp_path) == before
