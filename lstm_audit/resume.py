@@ -176,8 +176,9 @@ class Resumed:
         """All inputs are there: what the file holds beyond them goes."""
         if self._follows:
             self._file.truncate(self._at)
-        with suppress(FileNotFoundError):
-            os.unlink(self._old_path)
+        for left in (self._old_path, f"{self._old_path}.new"):
+            with suppress(FileNotFoundError):
+                os.unlink(left)
 
     def __enter__(self) -> Self:
         return self

@@ -117,6 +117,15 @@ def test_only_what_changed_is_read_again(registry: Path, monkeypatch: pytest.Mon
     assert not list(registry.parent.glob("*.old*"))
 
 
+def test_a_kill_while_lines_are_moved_aside(registry: Path) -> None:
+    """Where the next run moves none, as the input is again what it was, their copy goes as well."""
+    file = registry.parent / "r.jsonl"
+    resume(registry, file)
+    file.with_name("r.jsonl.old.new").write_bytes(file.read_bytes()[:999])
+    resume(registry, file)
+    assert not list(registry.parent.glob("*.old*"))
+
+
 def test_a_kill_while_lines_are_aside(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was moved aside is found again by the run after the one that moved it."""
     file = registry.parent / "r.jsonl"
