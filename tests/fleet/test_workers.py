@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
@@ -310,11 +310,14 @@ def test_ctrl_c_that_another_thread_took_ends_the_waiting() -> None:
         time.sleep(0.2)
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
 
+    def inputs() -> Iterator[Input]:
+        yield GIVEN
+        waits.set()
+
     with ThreadPoolExecutor(1) as pool:
-        results = in_order(pool, lambda _: came.append(over.wait(10)), [GIVEN])
+        results = in_order(pool, lambda _: came.append(over.wait(10)), inputs())
         taker = threading.Thread(target=take)
         taker.start()
-        waits.set()
         with pytest.raises(KeyboardInterrupt):
             next(results)
         assert not came

@@ -397,7 +397,8 @@ def test_a_server_that_lies_is_an_error(
     web: Web, lie: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that takes several requests, so that there is a second answer to lie in."""
-    monkeypatch.setattr(web_store, "TIMEOUT", 0.4)
+    if lie in ("drips", "never"):  # what is too late where the others are in time
+        monkeypatch.setattr(web_store, "TIMEOUT", 0.4)
     monkeypatch.setattr(attempts, "TRIES", 2)
     fsspec.filesystem("http").clear_instance_cache()
     path = write_safetensors(web.folder / "large.safetensors")

@@ -6,7 +6,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,38 +28,35 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 async def answer(request):
     return FileResponse(f"{sys.argv[1]}/{request.path_params['name']}")
-uvicorn.run(Starlette(routes=[Route("/{name}", answer)]), port=int(sys.argv[2]))
+uvicorn.run(Starlette(routes=[Route("/{name}", answer)]), fd=int(sys.argv[2]))
 """
 
 # Refuses them: 416.
 AIOHTTP = """
-import sys
+import socket, sys
 from aiohttp import web
 app = web.Application()
 app.router.add_static("/", sys.argv[1])
-web.run_app(app, host="127.0.0.1", port=int(sys.argv[2]))
+web.run_app(app, sock=socket.socket(fileno=int(sys.argv[2])))
 """
 
 
 @contextmanager
 def run_server(script: str, folder: Path) -> Iterator[str]:
-    """A server in a process of its own; its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    words = [sys.executable, "-c", script, str(folder), str(port)]
-    server = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        for _ in range(600):
-            with socket.socket() as knocking:
-                if not knocking.connect_ex(("127.0.0.1", port)):
-                    break
-            assert server.poll() is None, "the server ended"
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.kill()
-        server.wait()
+    """A server in a process of its own; its address. Its socket listens before it runs: what is
+    asked until then waits.
+    """
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as listening:
+        words = [sys.executable, "-c", script, str(folder), str(listening.fileno())]
+        server = subprocess.Popen(
+            words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            pass_fds=[listening.fileno()],
+        )  # fmt: skip
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.kill()
+            server.wait()
 
 
 @pytest.mark.parametrize(
