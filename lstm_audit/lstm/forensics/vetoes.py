@@ -84,14 +84,26 @@ def _constant(trace: Trace, init: Init, factor: Factor | None) -> Init:
     return trace.constant(exact_number(gap, known), gap.level, init.confidence)
 
 
+# A gap that is smaller than what training adds to a mean: beside it the sign of the mean says which
+# half was set only where both agree.
+SMALL = 0.5
+
+
 def sign(trace: Trace, init: Init) -> Init:
     """The half that was set, by the sign of today's mean: −c in one half differs from the other as
-    c in the other does.
+    c in the other does. A constant whose half is not sure is left without its number.
     """
     gap = abs(trace.gaps[F].mean)
     today = laws.mean(trace.bias.ih[F]) + laws.mean(trace.bias.hh[F])
     name, _, argument = init.scheme.rstrip(")").partition("(")
-    if name not in ("one-sided", "constant") or gap < 0.5 or today >= -0.5 * gap:
+    if name not in ("one-sided", "constant"):
+        return init
+    if gap < SMALL:
+        if name == "one-sided" or init.value is None or today >= gap / 2:
+            return init
+        evidence = f"{init.evidence}; today's mean does not say which half held it"
+        return init._replace(scheme=name, value=None, evidence=evidence)
+    if today >= -gap / 2:
         return init
     evidence = f"{init.evidence}; the forget gate is negative today, so the number was"
     if name == "one-sided":
