@@ -96,9 +96,9 @@ def test_names_given_by_hand() -> None:
     (pair,) = related(a, b, "enc=rnn")
     assert (pair.a.lstm.module, pair.b.lstm.module, pair.relation) == ("enc", "rnn", None)
     for wrong, said in {
-        "enc=rn": "rn names no LSTM of B; the nearest is 'rnn'",
+        "enc=rn": "rn names no LSTM of B; the nearest is 'rnn:l0'",
         "enc": "A=B was expected",
-        "=": "names no LSTM of A; the nearest is 'enc'",
+        "=": "names no LSTM of A; the nearest is 'enc:l0'",
         "en:l0=rnn": "en:l0 names no LSTM of A; the nearest is 'enc:l0'",
     }.items():
         with pytest.raises(BadPolicy, match=re.escape(said)):
