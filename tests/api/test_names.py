@@ -13,6 +13,10 @@ import lstm_audit
 
 ROOT = Path(__file__).parents[2]
 
+# For each environment its own: runs that write one cache beside each other make mypy fail now and
+# then ("database is locked", https://github.com/python/mypy/issues/21136).
+CACHE = ROOT / ".mypy_cache" / Path(sys.prefix).name
+
 
 def mypy(code: str, folder: Path) -> str:
     """What mypy says of a module of a user's."""
@@ -20,7 +24,7 @@ def mypy(code: str, folder: Path) -> str:
     path.write_text(code)
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--follow-imports=silent",
-         f"--cache-dir={ROOT / '.mypy_cache'}", str(path)],
+         f"--cache-dir={CACHE}", str(path)],
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     return done.stdout + done.stderr
