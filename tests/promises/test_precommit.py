@@ -94,7 +94,9 @@ def test_try_repo_is_green_and_red(tmp_path: Path) -> None:
     source.mkdir()
     for name in SHIPPED:
         if (ROOT / name).is_dir():  # whose caches a run beside this one may be writing
-            shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(
+                ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__")
+            )
         else:
             shutil.copy(ROOT / name, source / name)
     committed(source)
