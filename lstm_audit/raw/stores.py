@@ -19,6 +19,7 @@ from typing import Any, Protocol
 from ..errors import BadPolicy, Unreadable
 from ..extras import pip_line
 from ..tuples import NamedTuple
+from ..worker import in_order
 from .attempts import kind_of
 from .objects import Blob, Bucket, GoogleObject
 from .web import Answer, Ask, AskTogether, Place, Web, download, limit_client
@@ -212,9 +213,12 @@ class Repository(Listing):
     """
 
     def fetch(self, places: Sequence[Place], more: bool) -> list[bytes | Exception]:
-        """The ranges, some at a time."""
-        with ThreadPoolExecutor(min(TOGETHER, len(places))) as threads:
-            return list(threads.map(self._fetch_one, places))
+        """The ranges, some at a time; after Ctrl-C those under way are not waited for."""
+        threads = ThreadPoolExecutor(min(TOGETHER, len(places)))
+        try:
+            return list(in_order(threads, self._fetch_one, places))
+        finally:
+            threads.shutdown(wait=False, cancel_futures=True)
 
     def _fetch_one(self, place: Place) -> bytes | Exception:
         start, stop = place

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from lstm_audit.facts import FileAudit, FileError
 from lstm_audit.fleet import SELDOM, _each, _fail, audit_inputs
 from lstm_audit.inputs import Input
 from lstm_audit.pipeline import MAX_SECONDS, Request, audit_input, deadline
+from lstm_audit.raw.stores import Repository
 from lstm_audit.worker import WINDOW, Worker, in_order, start_child
 
 GIVEN = Input(str(MODEL), named=True)
@@ -299,16 +300,25 @@ def test_no_process_outlives_the_run(sent: signal.Signals, tmp_path: Path) -> No
     assert not any(alive(pid) for pid in workers)
 
 
-def test_ctrl_c_that_another_thread_took_ends_the_waiting() -> None:
+@contextmanager
+def ctrl_c_in_another_thread(begun: threading.Event) -> Iterator[None]:
     """As the system hands it out when threads and processes are just being started: the main thread,
     which alone raises for it, is not woken.
     """
-    waits, over, came = threading.Event(), threading.Event(), list[bool]()
 
     def take() -> None:
-        waits.wait(20)
+        begun.wait(20)
         time.sleep(0.2)
         signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    yield
+    taker.join()
+
+
+def test_ctrl_c_that_another_thread_took_ends_the_waiting() -> None:
+    waits, over, came = threading.Event(), threading.Event(), list[bool]()
 
     def inputs() -> Iterator[Input]:
         yield GIVEN
@@ -316,13 +326,28 @@ def test_ctrl_c_that_another_thread_took_ends_the_waiting() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         results = in_order(pool, lambda _: came.append(over.wait(10)), inputs())
-        taker = threading.Thread(target=take)
-        taker.start()
-        with pytest.raises(KeyboardInterrupt):
+        with ctrl_c_in_another_thread(waits), pytest.raises(KeyboardInterrupt):
             next(results)
         assert not came
         over.set()
-    taker.join()
+
+
+def test_ctrl_c_waits_for_no_range_of_the_hub() -> None:
+    waits, over, came = threading.Event(), threading.Event(), list[bool]()
+
+    class Hub:
+        def info(self, path: str) -> None:
+            """Its signature is looked at."""
+
+        def open(self, *_: object, **__: object) -> None:
+            waits.set()
+            came.append(over.wait(10))
+            raise OSError
+
+    with ctrl_c_in_another_thread(waits), pytest.raises(KeyboardInterrupt):
+        Repository(Hub(), "org/repo/a.pt").fetch([(0, 4), (8, 12)], False)
+    assert not came
+    over.set()
 
 
 def test_standard_input_without_end_is_refused() -> None:
