@@ -287,7 +287,7 @@ def read_checkpoint(span: Span, beside: Beside) -> Checkpoint:
     begins = b"\n" + span[: min(span.size, SOURCE_HEAD)].read()
     if any(word in begins for word in SOURCE_WORDS):
         message += "; Python source is read by `lstm-audit lint`"
-    raise UnknownFormat(message, 0)
+    raise UnknownFormat(message, span.at)
 
 
 # What Python source and notebooks are known by, and the bytes in which it stands.
@@ -303,7 +303,7 @@ def _open_beside(beside: Beside, name: str) -> Span:
     """A neighbour's bytes; the text that stands in for them in a repository is none of them."""
     span = beside(name)
     if span[: min(span.size, len(LFS_POINTER))].read() == LFS_POINTER:
-        raise UnknownFormat(f"{span.source.name}: {NOT_PULLED}", 0, "lfs-pointer")
+        raise UnknownFormat(f"{span.source.name}: {NOT_PULLED}", span.at, "lfs-pointer")
     return span
 
 

@@ -106,7 +106,8 @@ def read_gguf(span: Span, beside: Beside) -> Checkpoint | None:
     start = span[: min(span.size, 8)].read()
     if start[:4] == OLD and len(start) == 8:
         message = "a ggml file from before GGUF, whose layout only the program that wrote it knows"
-        raise UnknownFormat(f"{message}; convert it to GGUF with that program", 0, "unsupported")
+        message += "; convert it to GGUF with that program"
+        raise UnknownFormat(message, span.at, "unsupported")
     if start[:4] != MAGIC or len(start) < 8:
         return None
     big = start[7:] != b"\0"

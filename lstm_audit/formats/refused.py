@@ -106,22 +106,22 @@ def refuse(span: Span, beside: Beside) -> Checkpoint | None:
     """Never a checkpoint: raises `UnknownFormat`, or leaves the file to the other readers."""
     head = span[: min(span.size, HEAD)].read()
     if not head:
-        raise UnknownFormat("the file is empty", 0, "empty")
+        raise UnknownFormat("the file is empty", span.at, "empty")
     if head.startswith(LFS_POINTER):
-        raise UnknownFormat(NOT_PULLED, 0, "lfs-pointer")
+        raise UnknownFormat(NOT_PULLED, span.at, "lfs-pointer")
     if head.startswith(b"outs:") and b"md5:" in head:
         raise UnknownFormat(
-            "a DVC pointer, the file itself was not pulled; run `dvc pull`", 0, "lfs-pointer"
+            "a DVC pointer, the file itself was not pulled; run `dvc pull`", span.at, "lfs-pointer"
         )
     if head.lstrip()[:14].lower().startswith((b"<!doctype html", b"<html")):
         raise UnknownFormat(
-            "an HTML page saved as a model; the download failed, fetch it again", 0, "html"
+            "an HTML page saved as a model; the download failed, fetch it again", span.at, "html"
         )
     if head[:4] == MANIFEST and _stands_below(beside):
         raise UnknownFormat("a part of an orbax checkpoint")
     if ENCRYPTED.match(head):
-        raise UnknownFormat("an encrypted file; decrypt it first", 0)
-    _refuse_container(head)
+        raise UnknownFormat("an encrypted file; decrypt it first", span.at)
+    _refuse_container(span, head)
     _refuse_external(span, beside)
     _refuse_protobuf(span)
     return None
@@ -137,11 +137,11 @@ def _stands_below(beside: Beside) -> bool:
     return False
 
 
-def _refuse_container(head: bytes) -> None:
+def _refuse_container(span: Span, head: bytes) -> None:
     """Containers that are known but not read."""
     for marks, message in CONTAINERS:
         if all(re.search(mark, head, re.DOTALL) for mark in marks):
-            raise UnknownFormat(message, 0, "unsupported")
+            raise UnknownFormat(message, span.at, "unsupported")
 
 
 def _refuse_external(span: Span, beside: Beside) -> None:
@@ -157,8 +157,8 @@ def _refuse_external(span: Span, beside: Beside) -> None:
         message = (
             f"external data of an ONNX model, without the model: {named[1]} must lie beside it"
         )
-        raise UnknownFormat(message, 0, "unsupported") from None
-    raise UnknownFormat(f"external data of an ONNX model; audit {named[1]}", 0)
+        raise UnknownFormat(message, span.at, "unsupported") from None
+    raise UnknownFormat(f"external data of an ONNX model; audit {named[1]}", span.at)
 
 
 def _refuse_protobuf(span: Span) -> None:
@@ -171,14 +171,14 @@ def _refuse_protobuf(span: Span) -> None:
             "a TensorFlow SavedModel's graph; its weights lie beside it: audit variables/, or "
             "the model's .h5 or .keras file"
         )
-        raise UnknownFormat(message, 0, "unsupported")
+        raise UnknownFormat(message, span.at, "unsupported")
     if head[:1] == b"\n" and _is_frozen(span):
         message = (
             "a frozen TensorFlow graph (GraphDef), whose variables became constants; `python -m "
             "tf2onnx.convert --graphdef FILE --output model.onnx --inputs NAMES --outputs NAMES` "
             "makes an ONNX file that can be audited"
         )
-        raise UnknownFormat(message, 0, "unsupported")
+        raise UnknownFormat(message, span.at, "unsupported")
 
 
 def _numbers(span: Span) -> set[int]:

@@ -147,14 +147,15 @@ def _read_shard(name: str, beside: Beside) -> Checkpoint:
         return read_checkpoint(beside(name), _no_further)
     except AuditError as error:
         hint = "; all files that the index names must lie beside it" if error.kind == "io" else ""
-        raise type(error)(
-            f"shard {show(name)}: {error.message}{hint}", error.at, error.kind
-        ) from None
+        # the error is of the index, in which the place in the shard would be another one
+        place = "" if error.at is None else f" (at byte {error.at})"
+        message = f"shard {show(name)}: {error.message}{place}{hint}"
+        raise type(error)(message, kind=error.kind) from None
 
 
 def _no_further(name: str) -> Span:
     """A shard that is an index itself could lead in circles."""
-    raise UnknownFormat("it is an index itself, not a shard", 0, "unsupported")
+    raise UnknownFormat("it is an index itself, not a shard", kind="unsupported")
 
 
 def _lazy(homes: Mapping[str, str], shards: Mapping[str, Checkpoint]) -> Tensors[str]:

@@ -213,7 +213,7 @@ def _check_stored(seal: Seal, place: Span) -> None:
     if place.at is None or not there or place.read() != STORED.pack(seal.stored):
         title = KINDS[seal.kind].title
         raise NotPatchable(
-            f"the {title} {seal.stored:08x} is not stored where the file says it is", place.start
+            f"the {title} {seal.stored:08x} is not stored where the file says it is", place.at
         )
 
 

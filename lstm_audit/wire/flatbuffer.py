@@ -63,9 +63,9 @@ class Flat:
             message = f"over {MAX_TABLES} tables in one file; at most that many are read"
             raise MalformedFile(message, self.place(at), "limit")
 
-    def place(self, at: int) -> int:
-        """The absolute offset of a place, for messages."""
-        return self.span.start + min(at, self.span.size)
+    def place(self, at: int) -> int | None:
+        """The absolute offset of a place, for errors; None where the bytes have none."""
+        return self.span.place(min(at, self.span.size))
 
     def _page(self, number: int) -> bytes:
         page = self._pages.get(number)

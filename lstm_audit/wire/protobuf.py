@@ -118,9 +118,9 @@ class Wire:
         """Count what is made of a message as so many fields more."""
         self._fields -= fields
 
-    def place(self, at: int) -> int:
-        """The absolute offset of a place, for messages."""
-        return self.span.start + at
+    def place(self, at: int) -> int | None:
+        """The absolute offset of a place, for errors; None where the bytes have none."""
+        return self.span.place(at)
 
     def raw(self, start: int, stop: int) -> bytes:
         """The bytes of [start, stop), which the caller has bounded."""
@@ -261,7 +261,7 @@ class Wire:
         """Protobuf itself ignores such a field: then two readers see two models."""
         number, wire, start, _ = field
         message = f"field {number} should be {wanted}, its wire type is {wire}"
-        return MalformedFile(message, self.span.start if wire == VARINT else self.place(start))
+        return MalformedFile(message, self.span.at if wire == VARINT else self.place(start))
 
 
 def _signed(value: int) -> int:

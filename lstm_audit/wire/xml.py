@@ -51,7 +51,7 @@ def parse_xml(span: Span) -> Element:
         parser.Parse(b"", True)
     except expat.ExpatError as error:
         message = f"not well-formed XML: {expat.errors.messages.get(error.code, error)}"
-        raise MalformedFile(message, span.start + parser.ErrorByteIndex) from None
+        raise MalformedFile(message, span.place(parser.ErrorByteIndex)) from None
     if builder.root is None:
         raise MalformedFile("XML without an element", span.at)
     return builder.root

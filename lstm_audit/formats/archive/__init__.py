@@ -18,7 +18,7 @@ from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
 from ...wire import gzip, tar, zip, zip_body
 from ...wire.strays import LOOKING, list_mentions, list_strays
-from .. import Beside, Checkpoint, MemberPart, read_checkpoint
+from .. import Beside, Checkpoint, MemberPart, all_formats, read_checkpoint
 from .bystanders import SETTINGS, Opener, Pairs, find_unpickled_by_loaders
 
 MAX_DEPTH = 3  # a checkpoint in a zip in a tar in a gzip
@@ -116,7 +116,8 @@ def _members(span: Span, room: Room, depth: int) -> list[MemberPart]:
     """The checkpoints of an archive; the first is charged with what the whole would unpickle."""
     members = _open_members(span, room)
     found = list(_checkpoints(members, room, depth))
-    names = {part.inside.partition("!")[0] for part in found}
+    read = [part.inside for part in found if isinstance(part.checkpoint, Checkpoint)]
+    names = {inside.partition("!")[0] for inside in read}
     obeyed = find_unpickled_by_loaders(members, names)
     strays = _list_strays(span, members, names)
     return _loading(found, tuple(dict.fromkeys([*obeyed, *strays])))
@@ -185,6 +186,17 @@ def _is_read(name: str) -> bool:
     return name == SETTINGS or _is_model(name)
 
 
+# As in a walked folder: a pointer, a page or an empty file in the place of a checkpoint is said, and
+# one whose suffix belongs to checkpoints; but for .bin, by which archives also have the numbers of
+# a model that is read through another member.
+def _promises_checkpoint(name: str, error: UnknownFormat) -> bool:
+    """Whether a member that no reader knows is an error of the archive."""
+    if error.kind != "unknown-format":
+        return _is_model(name)
+    expected = {suffix for known in all_formats() for suffix in known.expected} - {"bin"}
+    return os.path.splitext(name)[1].lower().removeprefix(".") in expected
+
+
 def _is_model(name: str) -> bool:
     return os.path.splitext(name)[1].lower() in MODELS
 
@@ -195,7 +207,7 @@ def _member(name: str, span: Span, members: Opener, room: Room, depth: int) -> I
         yield from _all_of(name, read_checkpoint(span, _neighbours(name, members)), room, depth)
     except UnknownFormat as error:
         if not is_archive(span):
-            if error.kind == "unsupported":
+            if error.kind == "unsupported" or _promises_checkpoint(name, error):
                 yield MemberPart(name, error)
             return
         if depth <= 1:

@@ -31,7 +31,7 @@ def read_keras_archive(span: Span, beside: Beside) -> Checkpoint | None:
         message = (
             f"a .keras archive without {WEIGHTS}: its weights are not in it, or in another form"
         )
-        raise UnknownFormat(message, span.start, "unsupported")
+        raise UnknownFormat(message, span.at, "unsupported")
     inner = body(span, found[WEIGHTS])
     if not is_hdf5(inner):
         raise MalformedFile(f"{WEIGHTS} in the archive is no HDF5 file", inner.at)

@@ -85,7 +85,7 @@ def read_objects(span: Span) -> Weights:
     datasets = {path.removeprefix(prefix): found for path, found in tree.datasets.items()}
     if len(datasets) < len(tree.datasets):
         message = "a layer stands in model_weights and beside it under one name"
-        raise MalformedFile(message, span.start, "ambiguous")
+        raise MalformedFile(message, span.at, "ambiguous")
     refused = {path.removeprefix(prefix): error for path, error in tree.refused.items()}
     return Weights(tree._replace(datasets=datasets, refused=refused), tuple(left_out))
 

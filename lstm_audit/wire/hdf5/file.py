@@ -70,7 +70,7 @@ class File:
 
     def fail(self, message: str, at: int, kind: str | None = None) -> MalformedFile:
         """The error of a structure at the address `at`."""
-        return MalformedFile(message, self.span.start + at, kind)
+        return MalformedFile(message, self.span.place(at), kind)
 
     def step(self, count: int = 1) -> None:
         """Spend `count` steps of the budget."""
@@ -184,7 +184,7 @@ def _find_signature(span: Span) -> int | None:
 def _signature_at(span: Span) -> int:
     at = _find_signature(span)
     if at is None:
-        raise MalformedFile("no HDF5 signature", span.start)
+        raise MalformedFile("no HDF5 signature", span.at)
     return at
 
 
