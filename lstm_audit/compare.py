@@ -191,8 +191,8 @@ def _by_hand(
     return partners
 
 
-def _list_named(side: Iterable[Identity], name: str) -> list[Identity]:
-    return [one for one in side if name in one.names]
+def _list_named(side: Mapping[Identity, Row], name: str) -> list[Identity]:
+    return [one for one, row in side.items() if name in row.lstm.names]
 
 
 # Every pair is compared, so the product is bounded. A relation that one LSTM has to two others (all

@@ -18,6 +18,7 @@ from ..reports.words import (
     fraction,
     say_count,
     show_address,
+    show_addresses,
     show_module,
 )
 from . import exits
@@ -119,7 +120,8 @@ def describe_rest(comparison: Comparison) -> Iterator[str]:
         for row in only:
             yield f"only in {side}: {show_address(row.lstm)}"
         for skip in skipped:
-            yield f"not judged in {side}: {show_module(skip.module)}: {skip.detail}"
+            where, why = escape(show_module(skip.module)), escape(skip.detail, None)
+            yield f"not judged in {side}: {where}: {why}"
         if not (comparison.pairs or only or skipped):
             yield f"no LSTM in {side}"
     if not comparison.pairs:
@@ -150,7 +152,7 @@ NARROWEST = 12
 def _say_pairs(pairs: Sequence[LstmPair]) -> None:
     """One line a pair; the names get what the numbers leave of the terminal."""
     numbers = [show_pair(pair) for pair in pairs]
-    names = [show_address(pair.a.lstm, None) for pair in pairs]
+    names = show_addresses([pair.a.lstm for pair in pairs], None)
     taken = sum(max(map(len, column)) + GAP for column in zip(HEADS[1:], *numbers, strict=True))
     room = max(look_of(sys.stdout, "never", quiet=False).width - taken, NARROWEST)
     names = shorten(names, room, "…")

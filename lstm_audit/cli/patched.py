@@ -14,7 +14,7 @@ from ..patching.checkpoint import Planned
 from ..patching.edits import Edit
 from ..patching.plan import GatePlan
 from ..reports.terminal import columns_wide, fill_column, shorten, wrap
-from ..reports.words import digits, escape, fraction, say_count, show_address
+from ..reports.words import digits, escape, fraction, say_count, show_addresses
 
 AnyPlan = Planned | PatchedFile
 # A plan with its places in the open file, or what Python keeps of it.
@@ -64,7 +64,7 @@ def _describe_gates(gates: Sequence[AnyGate], width: int) -> Iterator[str]:
     wide = [max(map(len, column)) for column in zip(*cells, strict=True)]
     numbers = [f"  bias {bias:{wide[0]}}   activation {active}".rstrip() for bias, active in cells]
     room = max(width - max(map(len, numbers)) - len("  f ") - 1, NARROWEST)
-    names = shorten([show_address(gate.lstm) for gate in gates], room, "…")
+    names = shorten(show_addresses([gate.lstm for gate in gates]), room, "…")
     names = [f"{name} {gate.gate}" for name, gate in zip(names, gates, strict=True)]
     left = max(map(columns_wide, names))
     for name, text in zip(names, numbers, strict=True):

@@ -17,7 +17,7 @@ from ..tuples import NamedTuple
 from .cut import FACTORS, MAX_BIAS, cut
 from .extra import doubt_lookalikes, weigh_extras
 from .kind import decide_kind, find_claim, read_claimed_kind
-from .layer import Lookalike, Lstm, Term
+from .layer import Identity, Lookalike, Lstm, Term
 from .match import ROWS, ConventionRow, Group, GroupKey, find_mirrored, match, paths, place
 from .trainer import drop_trainer_state
 from .unknown import find_unknown
@@ -136,7 +136,8 @@ def find_anew(checkpoint: Checkpoint, declared: "tuple[Own, ...]" = ()) -> Found
     skipped += _find_packed(checkpoint, {entry.module for entry in skipped})
     valueless = {key for _, key in unread}
     lstms = [lstm for lstm in lstms if (lstm.module, lstm.layer, lstm.direction) not in valueless]
-    found = Found(tuple(_merge_aliases(lstms, checkpoint.tensors)), tuple(skipped), lookalikes)
+    merged = tell_apart(_merge_aliases(lstms, checkpoint.tensors))
+    found = Found(tuple(merged), tuple(skipped), lookalikes)
     return _with_graphs(found, checkpoint.graphs) if checkpoint.graphs else found
 
 
@@ -185,7 +186,8 @@ def _with_graphs(found: Found, graphs: Sequence[Graph]) -> Found:
     if len(lstms) > MAX_LSTMS:
         message = f"{len(lstms)} LSTMs in one file; at most {MAX_LSTMS} are read"
         raise MalformedFile(message, kind="limit")
-    return found._replace(lstms=tuple(sorted(lstms, key=report_order)), skipped=tuple(skipped))
+    named = tell_apart(sorted(lstms, key=report_order))
+    return found._replace(lstms=tuple(named), skipped=tuple(skipped))
 
 
 # Biases without a weight in a module that an earlier row spoke of are one of two things. Quantising
@@ -361,6 +363,24 @@ def _merge_aliases(lstms: Iterable[Lstm], tensors: Mapping[str, Tensor]) -> Iter
                 tied=(*kept.tied, lstm.identity, *lstm.tied),
             )
     return iter(rows.values())
+
+
+# Several rows of the table may bear one convention's name (TensorFlow called its cells anew with
+# each version), and then two cells of one scope would be one identity: a comparison would drop one
+# of them, and a fix would find the other.
+def tell_apart(lstms: Iterable[Lstm]) -> Iterator[Lstm]:
+    """The LSTMs, each with an identity of its own: a second one of the same is called by the folder
+    in which its bias stands, else by the bias itself.
+    """
+    seen: set[Identity] = set()
+    for lstm in lstms:
+        for name in lstm.bias_tensors if lstm.identity in seen else ():
+            folder = re.split(r"[./](?=[^./]*$)", name)[0]
+            for module in (folder, name):
+                if lstm.identity in seen:
+                    lstm = lstm._replace(module=module)
+        seen.add(lstm.identity)
+        yield lstm
 
 
 def _factors_of(term: Term) -> Iterator[Tensor]:

@@ -19,7 +19,7 @@ from ..lstm.layer import Identity
 from . import Look, report
 from .listings import rank
 from .remedies import commands, remedy
-from .words import PATH_LIMIT, markup, show_address, show_module, show_place
+from .words import PATH_LIMIT, markup, show_addresses, show_module, show_place
 
 FILE = "(file)"
 RESULTS = {"failures": "failure", "errors": "error", "skipped": "skipped"}
@@ -78,8 +78,9 @@ def _cases(file: FileAudit, look: Look) -> Iterator[JunitCase]:
     found: dict[Identity | None, list[Finding]] = {}
     for finding in rank(file.findings):
         found.setdefault(finding.identity, []).append(finding)
-    for row in file.rows:
-        name, own = markup(show_address(row.lstm, PATH_LIMIT)), found.pop(row.lstm.identity, [])
+    names = show_addresses([row.lstm for row in file.rows], PATH_LIMIT)
+    for row, shown in zip(file.rows, names, strict=True):
+        name, own = markup(shown), found.pop(row.lstm.identity, [])
         yield _case(name, _properties(row), own, look)
     yield _case(FILE, (), rank(finding for rest in found.values() for finding in rest), look)
     for skipped in file.skipped:

@@ -24,6 +24,7 @@ from .words import (
     escape,
     say_count,
     show_address,
+    show_addresses,
     show_module,
     show_place,
     size,
@@ -155,7 +156,11 @@ def _rows(audit: Audit, look: Look) -> tuple[list[str], list[str]]:
     """The three lines of the heading, and a line for each row."""
     rows = audit.rows
     columns = choose_columns(rows, look)
-    names = [show_address(row.lstm, None, ascii=look.ascii) for row in rows]
+    names = [
+        name
+        for file in audit.files
+        for name in show_addresses([row.lstm for row in file.rows], None, look.ascii)
+    ]
     room = look.width - sum(GAP + width_of(*filled) for filled in columns)
     names = shorten(names, room, signs_of(look).dots)
     left = max(map(columns_wide, [*names, "LSTM"]))

@@ -5,6 +5,8 @@ terminal or a document unescaped, and a number is never rounded to what it is no
 """
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from ..facts import FileError, Finding, LstmFacts
@@ -87,6 +89,20 @@ def show_address(
 ) -> str:
     """`MODULE:lK[:reverse]`, escaped."""
     return escape(show_module(lstm.module) + lstm.address[len(lstm.module) :], limit, ascii)
+
+
+def show_addresses(
+    lstms: Sequence[Lstm | LstmFacts], limit: int | None = NAME_LIMIT, ascii: bool = False
+) -> list[str]:
+    """The addresses of LSTMs of one file, escaped; where two share one, each with its
+    `@CONVENTION`.
+    """
+    known = Counter(one.address for one in {lstm.identity for lstm in lstms})
+    return [
+        show_address(lstm, limit, ascii)
+        + (f"@{escape(lstm.identity.convention, limit, ascii)}" if known[lstm.address] > 1 else "")
+        for lstm in lstms
+    ]
 
 
 def show_identity(one: Identity, limit: int | None = None) -> str:

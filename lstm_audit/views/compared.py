@@ -12,14 +12,15 @@ from ..compare import Comparison
 from ..lstm.layer import GATES
 from ..reports import Look
 from ..reports.html.notebook import fragment
-from ..reports.words import dumps, show_address
+from ..reports.words import dumps, show_addresses
 from . import Columns, View
 from .tables import text_table
 
 
 def table(comparison: Comparison, look: Look) -> str:
     """A line a pair, then what has no partner and what it comes to."""
-    rows = [[show_address(pair.a.lstm, None), *show_pair(pair)] for pair in comparison]
+    names = show_addresses([pair.a.lstm for pair in comparison], None)
+    rows = [[name, *show_pair(pair)] for name, pair in zip(names, comparison, strict=True)]
     lines = [text_table(HEADS, rows, look.width)] if rows else []
     return "\n".join([*lines, *describe_rest(comparison)]) + "\n"
 

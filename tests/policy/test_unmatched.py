@@ -3,6 +3,7 @@ pattern.
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -279,3 +280,44 @@ def test_a_convention_is_not_blamed_where_there_is_no_lstm(tmp_path: Path) -> No
     torch.save(nn.Linear(3, 4).state_dict(), tmp_path / "m.pt")
     config(tmp_path, "[[convention]]\n" + CORE.format("*cor"))
     assert run("audit", "--config", "lstm-audit.toml", tmp_path / "m.pt").exit_code != 2
+
+
+# ---- two cells of one convention in one scope
+
+
+def two_of_one_convention(own: float, other: float) -> dict[str, np.ndarray]:
+    """TensorFlow called its cells anew with each version: two rows of the table, one name."""
+    cells = {}
+    for kernel, bias, value in (
+        ("lstm_cell/kernel", "lstm_cell/bias", own),
+        ("LSTMCell/W_0", "LSTMCell/B", other),
+    ):
+        cells[f"x/rnn/{kernel}"] = np.zeros((7, 16), "f4")
+        cells[f"x/rnn/{bias}"] = np.repeat(np.array([0, 0, value, 0], "f4"), 4)
+    return cells
+
+
+def test_no_two_lstms_of_a_file_are_one_identity() -> None:
+    a, b = (lstm_audit.audit(two_of_one_convention(0.0, f)) for f in (1.0, 5.0))
+    assert [row.lstm.address for row in a.rows] == ["x/rnn:l0", "x/rnn/lstm_cell:l0"]
+    assert lstm_audit.diff(two_of_one_convention(0.0, 1.0), two_of_one_convention(0.0, 5.0))
+    assert sorted(pair.moved["f"] for pair in compare(a, b).pairs) == [0.0, 4.0]
+
+
+def test_reports_for_people_tell_two_at_one_address_apart() -> None:
+    audit = lstm_audit.audit(two_at_one_address(0.0, 0.0))
+    names = re.findall(r'<testcase [^>]*name="([^"]*)"', audit.to("junit"))
+    assert {"x:l0@torch", "x:l0@mlx"} <= set(names)
+    assert len(set(names)) == len(names)
+    moved = lstm_audit.diff(two_at_one_address(0.0, 0.0), two_at_one_address(0.0, 1.0))
+    for text in (str(audit), str(moved)):
+        assert "x:l0@torch" in text
+        assert "x:l0@mlx" in text
+    assert "@" not in str(lstm_audit.audit({f"x.{k}": v for k, v in state(0.0).items()}))
+
+
+def test_match_knows_every_name_of_a_tied_module() -> None:
+    lstm = state(1.0).items()
+    tied = {f"{module}.{name}": value for module in ("dec", "enc") for name, value in lstm}
+    for match in ("enc=enc", "dec=enc", "enc=dec:l0"):
+        assert len(lstm_audit.diff(tied, tied, match=match)) == 1
