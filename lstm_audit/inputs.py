@@ -120,10 +120,7 @@ class Inputs:
             matched |= hits
             if not hits:
                 yield given
-        for pattern in self._exclude:
-            if pattern not in matched:
-                none = "no input: there is one" if count == 1 else f"none of the {count} inputs"
-                raise BadPolicy(f"--exclude {pattern} matches {none}")
+        refuse_unmatched_globs(self._exclude, matched, count)
 
     def _all(self) -> Iterator[Input]:
         for part in self._parts:
@@ -132,6 +129,14 @@ class Inputs:
     def count(self) -> int:
         """How many there are, at the cost of walking the folders once more."""
         return sum(1 for _ in self)
+
+
+def refuse_unmatched_globs(exclude: Sequence[str], matched: set[str], count: int) -> None:
+    """Raise `BadPolicy` for a glob of `--exclude` that matched none of the `count` inputs."""
+    for pattern in exclude:
+        if pattern not in matched:
+            none = "no input: there is one" if count == 1 else f"none of the {count} inputs"
+            raise BadPolicy(f"--exclude {pattern} matches {none}")
 
 
 def _is_folder(path: str) -> bool:
@@ -311,14 +316,15 @@ def _is_of_net(folder: str, name: str) -> bool:
 
 
 def _take_unlisted(closed: list[OSError]) -> Iterator[Input]:
-    """The folders that could not be listed since this was last asked."""
+    for path, problem in take_unlisted(closed):
+        yield Input(path, named=False, problem=problem)
+
+
+def take_unlisted(closed: list[OSError]) -> Iterator[tuple[str, str]]:
+    """The folders that could not be listed since this was last asked, each with the reason."""
     while closed:
         error = closed.pop(0)
-        yield Input(
-            os.fsdecode(error.filename),
-            named=False,
-            problem=f"the folder cannot be listed: {error.strerror}",
-        )
+        yield os.fsdecode(error.filename), f"the folder cannot be listed: {error.strerror}"
 
 
 def sibling(path: str, name: str) -> str:

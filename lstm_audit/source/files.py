@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import MissingFile
-from ..inputs import NOT_WALKED
+from ..inputs import NOT_WALKED, refuse_unmatched_globs, take_unlisted
 from ..missing import explain_missing
 from ..policy.globs import file_matches
 from ..raw.locators import STDIN, is_remote
@@ -24,22 +24,32 @@ NOT_SOURCES = NOT_WALKED | {"site-packages", ".mypy_cache", ".ruff_cache", ".nox
 
 
 class SourceInput(NamedTuple):
-    """One source; `named` by the user, or found in a folder."""
+    """One source; `named` by the user, or found in a folder. `problem`: it is a folder that cannot
+    be listed, and why.
+    """
 
     path: str
     format: str
     named: bool
+    problem: str = ""
 
 
 def find_sources(
     paths: Sequence[str], markdown: bool = False, exclude: Sequence[str] = ()
 ) -> list[SourceInput]:
-    """Every source that the paths mean, each once."""
+    """Every source that the paths mean, each once; raises `BadPolicy` for a path or a glob of
+    `exclude` that matches nothing.
+    """
     found: dict[str, SourceInput] = {}
+    matched, count = set[str](), 0
     for path in paths:
         for one in _expand(path, markdown):
-            if not any(file_matches(one.path, "", (pattern,)) for pattern in exclude):
+            count += 1
+            hits = {pattern for pattern in exclude if file_matches(one.path, "", (pattern,))}
+            matched |= hits
+            if not hits:
                 found.setdefault(os.path.normpath(one.path), one)
+    refuse_unmatched_globs(exclude, matched, count)
     return list(found.values())
 
 
@@ -78,7 +88,9 @@ def _expand_glob(pattern: str, markdown: bool) -> Iterator[SourceInput]:
 def _walk(folder: str, markdown: bool) -> Iterator[SourceInput]:
     seen: set[str] = set()
     rules: dict[str, list[Ignore]] = {}
-    for root, folders, names in os.walk(folder, followlinks=True):
+    closed: list[OSError] = []
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=closed.append):
+        yield from _take_unlisted(closed)
         real = os.path.realpath(root)
         if real in seen:
             folders.clear()
@@ -96,6 +108,13 @@ def _walk(folder: str, markdown: bool) -> Iterator[SourceInput]:
             kind = format_of(name, markdown)
             if kind and not is_ignored(os.path.join(root, name), False, rules[root]):
                 yield SourceInput(os.path.join(root, name), kind, False)
+    yield from _take_unlisted(closed)
+
+
+def _take_unlisted(closed: list[OSError]) -> Iterator[SourceInput]:
+    """The folders that could not be listed since this was last asked: what they hold is unknown."""
+    for path, problem in take_unlisted(closed):
+        yield SourceInput(path, "python", False, problem)
 
 
 # ---- .gitignore

@@ -61,7 +61,7 @@ def lint_paths(
 ) -> Lint:
     """Lint the sources that the paths mean; raises `BadPolicy` for a path that does not exist."""
     inputs = find_sources(paths, request.markdown, request.exclude)
-    library = make_library([one.path for one in inputs])
+    library = make_library([one.path for one in inputs if not one.problem])
     results = []
     for result in _each(inputs, request, library):
         results.append(result)
@@ -95,7 +95,7 @@ def _gather(inputs: Sequence[SourceInput], results: Sequence[SourceResult]) -> L
         files=tuple(_regroup([r.file for r in results if r.file is not None])),
         errors=tuple(r.error for r in results if r.error is not None),
         ignored=sum(r.file is None and r.error is None for r in results),
-        sources=len(inputs),
+        sources=sum(not one.problem for one in inputs),
     )
     unjudged = tuple(
         (one.path, entry) for one, r in zip(inputs, results, strict=True) for entry in r.unjudged
@@ -125,6 +125,8 @@ def lint_input(
 ) -> SourceResult:
     """One source, whatever happens with it."""
     path = request.stdin_filename if given.path == STDIN else given.path
+    if given.problem:
+        return SourceResult(None, FileError(path, "io", given.problem))
     try:
         data = read_source(given)
         if not names_recurrence(data):

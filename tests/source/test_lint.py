@@ -4,9 +4,11 @@ import ast
 import csv
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command import run
@@ -442,3 +444,33 @@ def test_an_entry_that_raises_is_unjudged(tmp_path: Path) -> None:
     path.write_text(DOUBLED.replace("fill_(1.0)", "fill_(1.0)\n        raise RuntimeError"))
     found = lint_paths([str(path)], REQUEST)
     assert [entry.reason.split(",")[0] for _, entry in found.unjudged] == ["its constructor raises"]
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it holds is not known, so it is no pass."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    (tmp_path / "right.py").write_text(RIGHT)
+    real = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if os.fspath(path) == str(closed):
+            raise PermissionError(13, "Permission denied", str(closed))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = lstm_audit.lint(tmp_path)
+    assert [(error.path, error.kind) for error in found.errors] == [(str(closed), "io")]
+    assert "cannot be listed" in found.errors[0].message
+    assert run("lint", "--no-config", tmp_path).exit_code == 3
+    assert run("lint", "--no-config", "--fix", tmp_path).exit_code == 3
+
+
+def test_an_exclude_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text(DOUBLED)
+    (tmp_path / "b.py").write_text(RIGHT)
+    assert lstm_audit.lint(tmp_path, exclude="a.py").findings == ()
+    with pytest.raises(BadPolicy, match=r"--exclude aa\.py matches none of the 2 inputs"):
+        lstm_audit.lint(tmp_path, exclude=["a.py", "aa.py"])
