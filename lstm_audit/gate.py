@@ -9,7 +9,7 @@ that says what was measured, what was expected and what to do. Promise: the same
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, SupportsFloat, TypedDict, Unpack
 
 from .errors import BadPolicy
 from .facts import Audit, FileError, Finding
@@ -210,8 +210,8 @@ def _as_flags(given: dict[str, Any]) -> dict[str, Any]:
         if name not in flags:
             continue
         value = flags.pop(name)
-        if name == "bias" and not isinstance(value, Sequence):
-            long = {"forget_bias": float(value)}
+        if name == "bias" and isinstance(value, SupportsFloat):
+            long = {"forget_bias": _read_bias(value)}
         else:
             long = _between(name, ends, value)
         if twice := sorted({*long} & {*flags}):
@@ -220,10 +220,17 @@ def _as_flags(given: dict[str, Any]) -> dict[str, Any]:
     return flags
 
 
+def _read_bias(value: SupportsFloat) -> float:
+    try:
+        return float(value)
+    except (TypeError, ValueError) as error:  # a tensor or an array of several numbers
+        raise BadPolicy(f"bias: a number, or two, are expected, not {value!r}: {error}") from None
+
+
 def _between(name: str, ends: tuple[str, str], bounds: Any) -> dict[str, float]:
     """(least, most) as two flags, where an end that is open is not named."""
     try:
-        low, high = map(float, () if isinstance(bounds, str) else bounds)
+        low, high = map(float, () if isinstance(bounds, str | bytes) else bounds)
     except (TypeError, ValueError):
         message = f"{name}: two numbers are expected, the least and the most, not {bounds!r}"
         raise BadPolicy(f"{message}; {ends[0]} or {ends[1]} is one of them") from None
@@ -285,11 +292,14 @@ def assert_forget_gate(
         policy["require-lstm"] = False
     result = check(target, policy, layers=layers, allow_skipped=probe and bounded, **flags)
     if not result.passed:
+        from .reports.words import escape  # 2 ms that only a failure pays
+
         lines = [
             f"{finding.code} {finding.address or '(root)'}: {finding.message}"
             for finding in result.failures
         ]
-        raise AssertionError("\n".join([*lines, *filter(None, [result.incomplete])]))
+        said = [*lines, *filter(None, [result.incomplete])]
+        raise AssertionError("\n".join(escape(line, None) for line in said))
 
 
 # What inspect.signature, and so help() and TAB, show.

@@ -60,6 +60,8 @@ def _refuse_unknown(given: Iterable[str], names: Sequence[str]) -> None:
 
 def _split_codes(given: str | Iterable[str]) -> tuple[str, ...]:
     """`--select LA1,LA3` is `--select LA1 --select LA3`; one string is one such text."""
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise BadPolicy(f"select and ignore are codes, such as 'LA1', not {given!r}")
     values = (given,) if isinstance(given, str) else tuple(given)
     return tuple(part.strip() for value in values for part in str(value).split(","))
 

@@ -15,6 +15,8 @@ from ..lstm.layer import ROOT
 
 def patterns_of(given: str | Iterable[str]) -> tuple[str, ...]:
     """One glob or several, as a tuple; raises `BadPolicy` for what is none."""
+    if not isinstance(given, Iterable) or isinstance(given, bytes):
+        raise BadPolicy(f"a glob is a string, or several are, not {given!r}")
     patterns = (given,) if isinstance(given, str) else tuple(given)
     for pattern in patterns:
         if not isinstance(pattern, str):

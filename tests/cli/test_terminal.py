@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from command import FORMATS, environment, real, run
 
+import lstm_audit
 from lstm_audit.cli.output import harmless
 
 EVIL = "\x1b]0;owned\x07\x1b[2J\r\u202egnp.\u2028"
@@ -266,3 +267,21 @@ def test_an_error_that_an_interruption_caused_is_no_defect() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (130, b"")
+
+
+def test_what_python_prints_is_harmless(tmp_path: Path) -> None:
+    """What a script prints, and the assertion of a test, end in a terminal as well."""
+    model = write_model(tmp_path / "m.safetensors")
+    odd = write_model(tmp_path / "odd.safetensors", f"{EVIL}b")
+    raw = odd.read_bytes().replace(b"weight_hh_l0", b"weight_xx_l0")
+    odd.write_bytes(raw.replace(b"weight_ih_l0", b"weight_yy_l0"))
+    found = lstm_audit.diff(str(model), str(odd))
+    assert "not judged" in str(found)
+    assert is_harmless(str(found).encode())
+    with pytest.raises(AssertionError) as refused:
+        lstm_audit.assert_forget_gate(str(model), bias=9.0)
+    assert "owned" in str(refused.value)
+    assert is_harmless(str(refused.value).encode())
+    with pytest.raises(AssertionError) as refused:
+        lstm_audit.assert_forget_gate(str(odd), bias=9.0)
+    assert is_harmless(str(refused.value).encode())

@@ -224,11 +224,26 @@ def test_an_assertion_of_nothing_is_refused() -> None:
         assert_forget_gate(model())
 
 
-@pytest.mark.parametrize("bounds", ["12", (1,), (1, 2, 3), ("a", "b"), 0.5])
+@pytest.mark.parametrize(
+    "bounds",
+    ["12", b"12", (1,), (1, 2, 3), ("a", "b"), {}, {"a": 1, "b": 2}, object(), 0.5],
+)
 def test_bounds_are_two(bounds: Any) -> None:
     for name in ("activation", "time_scale", *(["bias"] if bounds != 0.5 else [])):
         with pytest.raises(BadPolicy, match="two numbers"):
             assert_forget_gate(model(), **{name: bounds})
+
+
+@pytest.mark.parametrize("word", [b"LA1", 3, float("nan"), object()])
+@pytest.mark.parametrize("name", ["select", "ignore", "layers", "exclude"])
+def test_what_is_no_text_is_refused(name: str, word: Any) -> None:
+    with pytest.raises(BadPolicy, match=r"is a string, or several|are codes"):
+        lstm_audit.check(MODEL, **{name: word})
+
+
+def test_a_bias_of_several_numbers_is_refused() -> None:
+    with pytest.raises(BadPolicy, match="bias: a number, or two, are expected"):
+        assert_forget_gate(model(), bias=torch.tensor([1.0, 2.0, 3.0]))
 
 
 # ---- the same verdict as the command
