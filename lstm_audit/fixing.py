@@ -7,7 +7,7 @@ finding stands with its command.
 
 from collections.abc import Iterator, Sequence
 
-from .errors import AuditError, BadPolicy
+from .errors import AuditError, BadPolicy, Unreadable
 from .facts import Audit, FileError, Finding, Fix
 from .lstm.layer import Identity
 from .lstm.own import Own
@@ -90,7 +90,7 @@ def mend_files(
     target: object, audit: Audit, unsafe: bool, dry_run: bool, declared: tuple[Own, ...]
 ) -> tuple[Patched, tuple[FileError, ...]]:
     """The fixes carried out as Python keeps them, and those that were refused; raises `BadPolicy`
-    where `target` is no file.
+    where `target` is no file, and `Unreadable`, behind the last fix, where the disk failed.
     """
     if paths_of(target) is None:
         raise BadPolicy("fix is for files; a model is patched by lstm_audit.patch(model, 1.0)")
@@ -101,6 +101,8 @@ def mend_files(
             refused.append(FileError(done.path, error.kind, error.message, error.at))
         elif done.planned is not None:
             parts.append(part_of(done.planned, done.applied))
+    if failed := [f"{error.path}: {error.message}" for error in refused if error.kind == "io"]:
+        raise Unreadable("; ".join(failed))
     return Patched(tuple(parts), dry_run), tuple(refused)
 
 

@@ -17,12 +17,13 @@ def apply_fixes(
     """Carry out the fixes of an audit, or `show` the bytes that they would change (on stderr where
     stdout is another program's: `aside`). `unsafe`: also those that overwrite what was learned.
 
-    How many patches changed a file, or would; and whether the disk did not confirm one.
+    How many patches changed a file, or would; and whether the disk failed, or did not confirm one.
     """
     patches, uncertain = 0, False
     for done in carry_out_fixes(audit, unsafe, show, declared):
         if done.refused is not None:
             tell(f"{done.path}: {done.fix.target.text}: refused: {done.refused.message}")
+            uncertain |= done.refused.kind == "io"
         elif done.planned is not None:
             patches += done.planned.changes
             uncertain |= bool(done.doubts)

@@ -1,6 +1,8 @@
 """`check --fix`, `--unsafe-fixes` and `--diff`: findings mended by patches with undo records."""
 
+import errno
 import json
+import os
 import re
 import shlex
 import shutil
@@ -223,3 +225,22 @@ def test_two_conventions_at_one_address_are_told_apart(tmp_path: Path) -> None:
     assert CliRunner().invoke(group, command.words[1:]).exit_code == 0
     means = sorted(row.measures.gates["f"].mean for row in lstm_audit.audit(path).rows)
     assert means == [0.0, 1.0]
+
+
+@pytest.mark.parametrize("fail_on", ["error", "never"])
+def test_a_disk_that_fails_under_a_fix_is_no_verdict(
+    fail_on: str, doubled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the findings come to: what was asked for was not done."""
+
+    def fsync(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    before = doubled.read_bytes()
+    done = run("--fix", "--fail-on", fail_on, doubled)
+    assert done.exit_code == 3
+    assert "refused: Input/output error" in done.stderr
+    with pytest.raises(lstm_audit.Unreadable, match="Input/output error"):
+        lstm_audit.check(doubled, {"fail-on": fail_on}, fix=True)
+    assert doubled.read_bytes() == before
