@@ -472,3 +472,26 @@ def test_layers_without_data_are_no_lstms() -> None:
         {"lstm": nn.LSTM(4, 8, device="meta"), "fc": nn.Linear(8, 2, device="meta")}
     )
     assert [entry.module for entry in lstm_audit.audit(model).files[0].skipped] == ["lstm"]
+
+
+@pytest.mark.parametrize("levels", [16, 60])
+@pytest.mark.parametrize("kind", ["mappings", "lists", "both"])
+def test_parts_that_are_shared_again_and_again_cost_little(levels: int, kind: str) -> None:
+    """Each level has the one below twice: without a bound twice the time a level."""
+    value: Any = dict(torch.nn.LSTM(2, 4).state_dict())
+    for level in range(levels):
+        pairs = kind == "mappings" or (kind == "both" and level % 2)
+        value = {"a": value, "b": value} if pairs else [value, value]
+    calls = 0
+
+    def count(frame: object, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        with pytest.raises(MalformedFile, match=r"in more than|at most 1024"):
+            lstm_audit.audit({"x": value})
+    finally:
+        sys.setprofile(None)
+    assert calls < 3_000_000  # nine for sixteen levels, before

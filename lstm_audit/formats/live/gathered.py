@@ -18,6 +18,10 @@ from .. import Claim
 # end.
 MAX_CONTAINERS = 300_000
 
+# Further paths to modules, mappings or lists that have one already: parts that are shared by each
+# other can have twice as many at each level. Real objects have a few dozen.
+MAX_ALIASES = 10_000
+
 
 # Strategy. A live model is user code: properties, `state_dict` overrides and `__torch_function__`
 # may do anything, so none is called. What is read are the plain dictionaries of nn.Module
@@ -35,7 +39,8 @@ class Gathered:
         self.skipped: list[Skipped] = []
         self.sources: dict[object, MemorySource] = {}
         self.budget = Budget()
-        self.containers = 0
+        self.containers = self.again = 0
+        self.met: dict[int, object] = {}  # kept, so that no other object can have the same id
 
 
 def library_of(name: str) -> Any:
@@ -55,6 +60,15 @@ def join_path(path: str, name: object) -> str:
     if len(joined) > MAX_NAME:
         raise MalformedFile(f"a name of over {MAX_NAME} characters", kind="limit")
     return joined
+
+
+def count_again(got: Gathered, container: object) -> None:
+    """Count a mapping or list that was met before; raises `MalformedFile` for too many ways."""
+    got.again += id(container) in got.met
+    got.met[id(container)] = container
+    if got.again > MAX_ALIASES:
+        message = f"its mappings and lists share parts in more than {MAX_ALIASES} ways"
+        raise MalformedFile(message, kind="limit")
 
 
 def count_containers(got: Gathered, containers: int) -> None:

@@ -8,13 +8,9 @@ from typing import Any
 
 from ...errors import MalformedFile, Skipped
 from .. import Claim
-from .gathered import Gathered, count_containers, join_path, library_of
+from .gathered import MAX_ALIASES, Gathered, count_containers, join_path, library_of
 from .steps import computes_step
 from .tensors import add_tensor, torch_tensor
-
-# Further paths to modules that have one already: modules that share parts with each other can have
-# twice as many at each level. Real ones have a few dozen.
-MAX_ALIASES = 10_000
 
 _FACTS = ("hidden_size", "proj_size", "num_layers", "bidirectional", "bias")
 PACKED = (

@@ -12,7 +12,7 @@ from typing import Any
 from ...errors import MalformedFile, UnknownFormat
 from ...raw.tensors import hold_tensors
 from .. import Checkpoint
-from .gathered import Gathered, count_containers, is_module, join_path, library_of
+from .gathered import Gathered, count_again, count_containers, is_module, join_path, library_of
 from .modules import add_module
 from .tensors import add_tensor, numpy_tensor, torch_tensor
 
@@ -68,6 +68,7 @@ def _add_value(got: Gathered, path: str, value: Any, above: tuple[int, ...]) -> 
         _add_leaf(got, path, value)
         return
     count_containers(got, 1)
+    count_again(got, value)
     if len(above) > MAX_DEPTH:
         raise MalformedFile(f"the state dict has over {MAX_DEPTH} levels", kind="limit")
     if id(value) not in above:
