@@ -10,8 +10,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from ..errors import Skipped
-from ..formats import Constant, Graph, Node, Scope
+from ..formats import Graph, Node, Scope
 from ..raw.dtypes import DTYPES
 from ..raw.span import Span, join_spans, span_of
 from ..raw.tensor import Block, Tensor
@@ -222,10 +221,3 @@ def _said(cells: Cells, evaluation: Evaluation) -> str:
     """What a computed term is called."""
     names = [evaluation.origin(number * SPACE)[0].name for number in _numbers_of(cells)]
     return "+".join(name for name in names if name) or "computed by the graph"
-
-
-def trouble_of(constant: Constant | None, module: str) -> Skipped | None:
-    """Why a stored bias cannot be judged."""
-    if constant is None or not constant.trouble:
-        return None
-    return Skipped(module, "unsupported-dtype", f"{constant.name}: {constant.trouble}")

@@ -10,7 +10,6 @@ import re
 from collections.abc import Callable
 
 from .branches import same
-from .cells import compute
 from .machine import OPEN_END, Machine, new_items, new_table, new_tensor
 from .tensors import PhantomTensor, WrittenRun, map_runs, merge_neighbours, read_runs, stretch
 from .values import (
@@ -260,9 +259,3 @@ def _among(items: list[Value], value: Value) -> Value:
     if True in [answer for answer in answers if answer is not UNKNOWN]:
         return True
     return UNKNOWN if UNKNOWN in answers else False
-
-
-def invert_cells(m: Machine, tensor: PhantomTensor) -> PhantomTensor:
-    """1 / tensor."""
-    runs = [run._replace(cell=compute("reciprocal", run.cell)) for run in read_runs(tensor)]
-    return new_tensor(m, runs, tensor.shape)

@@ -186,9 +186,9 @@ def _is_read(name: str) -> bool:
     return name == SETTINGS or _is_model(name)
 
 
-# As in a walked folder: a pointer, a page or an empty file in the place of a checkpoint is said, and
-# one whose suffix belongs to checkpoints; but for .bin, by which archives also have the numbers of
-# a model that is read through another member.
+# As in a walked folder: a pointer, a page or an empty file in the place of a checkpoint is said, so
+# is one whose suffix belongs to checkpoints; but for .bin, by which archives also have the numbers
+# of a model that is read through another member.
 def _promises_checkpoint(name: str, error: UnknownFormat) -> bool:
     """Whether a member that no reader knows is an error of the archive."""
     if error.kind != "unknown-format":
