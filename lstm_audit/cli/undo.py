@@ -70,7 +70,11 @@ def _refuse_foreign(sidecar: str, inputs: list[Input]) -> None:
 
 
 def _undo(one: Input, given: GivenOptions) -> Iterator[int]:
-    """One checkpoint."""
+    """One checkpoint, or a folder that cannot be listed."""
+    if one.problem:
+        tell(f"{one.path}: {one.problem}")
+        yield exits.UNREADABLE
+        return
     mode: Literal["replace", "in-place"] = "in-place" if given.in_place else "replace"
     try:
         for undone in undo_checkpoint(one.path, mode=mode, sidecar=given.sidecar):

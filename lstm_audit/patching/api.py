@@ -344,14 +344,16 @@ def undo(
     undo record that counts whoever owns it. In a folder, what was never patched is passed over.
 
     Raises `MissingFile` for a path that is not there, `NotPatchable` (kind `changed`) when a file
-    does not hold what the patch wrote, `MalformedFile` for a damaged record, `Unreadable` when the
-    disk would not confirm the bytes.
+    does not hold what the patch wrote, `MalformedFile` for a damaged record, `Unreadable` for a
+    folder that cannot be listed, and when the disk would not confirm the bytes.
     """
     paths = [target] if isinstance(target, (str, os.PathLike)) else target
     names = [os.fspath(path) for path in paths]
     named = None if sidecar is None else os.fspath(sidecar)
-    found = []
-    for one in find_patched(expand(names)):
+    found, inputs = [], expand(names)
+    if closed := [f"{one.path}: {one.problem}" for one in inputs if one.problem]:
+        raise Unreadable("; ".join(closed))
+    for one in find_patched(inputs):
         mode: Any = "in-place" if in_place else "replace"
         found += undo_checkpoint(one.path, mode=mode, sidecar=named)
     doubts = [doubt for one in found for doubt in one.doubts]

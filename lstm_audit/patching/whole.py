@@ -107,7 +107,7 @@ def find_patched(inputs: Iterable[Input]) -> Iterator[Input]:
     """
     met: set[str] = set()
     for one in inputs:
-        if one.named:
+        if one.named or one.problem:  # what a closed folder holds is not known
             yield one
             continue
         names = files_of(one.path)

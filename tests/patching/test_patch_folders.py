@@ -1,6 +1,7 @@
 """`patch` and `undo` over folders and patterns, and what a dry run says of the write."""
 
 import json
+import os
 import shutil
 import zipfile
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 
 import lstm_audit
 from lstm_audit.cli.group import group
-from lstm_audit.errors import BadPolicy, NotPatchable
+from lstm_audit.errors import BadPolicy, NotPatchable, Unreadable
 
 SHARDED = Path(__file__).parents[2] / "fixtures" / "clean" / "sharded"
 
@@ -198,3 +199,25 @@ def test_a_folder_whose_biases_lie_in_other_files(tmp_path: Path) -> None:
     }
     assert [run("undo", top).exit_code for _ in range(3)] == [0, 0, 4]
     assert contents(top) == before
+
+
+def test_a_folder_that_cannot_be_listed_is_no_nothing(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A patch may lie in it: undo takes back the others, and says what it could not see."""
+    lstm_audit.patch(folder, forget_bias=2.0)
+    real, closed = os.scandir, str(folder / "deep")
+
+    def scandir(path: Any) -> Any:
+        if os.fspath(path) == closed:
+            raise PermissionError(13, "Permission denied", closed)
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(Unreadable, match="deep: the folder cannot be listed"):
+        lstm_audit.undo(folder)
+    assert means(folder / "a.safetensors") == {2.0}
+    done = run("undo", folder)
+    assert done.exit_code == 3
+    assert "the folder cannot be listed: Permission denied" in done.stderr
+    assert means(folder / "a.safetensors") != {2.0}
