@@ -243,7 +243,10 @@ def _expand_glob(pattern: str) -> Iterator[Input]:
     from .missing import explain_missing  # 0.8 ms that a path that is there need not wait for
 
     matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
-    if not matches:
+    closed = list(find_unlisted(pattern))
+    for path, problem in closed:
+        yield Input(path, named=False, problem=problem)
+    if not matches and not closed:
         magic = glob.has_magic(pattern)
         hint = "no file matches this pattern" if magic else explain_missing(pattern)
         raise MissingFile(f"{pattern}: {hint}")
@@ -252,6 +255,27 @@ def _expand_glob(pattern: str) -> Iterator[Input]:
             yield from walk(match)
         else:
             yield Input(match, named=False)
+
+
+# The module glob passes over what it cannot list, without a word.
+def find_unlisted(pattern: str) -> Iterator[tuple[str, str]]:
+    """The folders in which a pattern looks for names and that cannot be listed, with the reason."""
+    import glob  # 1 ms that only a glob needs
+
+    parts, folders = pattern.split("/"), dict[str, None]()
+    for k, part in enumerate(parts):
+        if glob.has_magic(part):
+            above = "/".join(parts[: k + 1] if part == "**" else parts[:k])
+            magic = glob.has_magic(above)
+            found = glob.glob(f"{above}/", recursive=True) if magic else [above]
+            folders |= dict.fromkeys(one.rstrip("/") or "/" * bool(one) or "." for one in found)
+    for folder in sorted(folders):
+        try:
+            os.scandir(folder).close()
+        except PermissionError as error:
+            yield folder, f"the folder cannot be listed: {error.strerror}"
+        except OSError:
+            continue  # it is not there
 
 
 def walk(folder: str) -> Iterator[Input]:

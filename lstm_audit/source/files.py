@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from ..errors import MissingFile
-from ..inputs import NOT_WALKED, refuse_unmatched_globs, take_unlisted
+from ..inputs import NOT_WALKED, find_unlisted, refuse_unmatched_globs, take_unlisted
 from ..missing import explain_missing
 from ..policy.globs import file_matches
 from ..raw.locators import STDIN, is_remote
@@ -74,7 +74,10 @@ def _expand(path: str, markdown: bool) -> Iterator[SourceInput]:
 
 def _expand_glob(pattern: str, markdown: bool) -> Iterator[SourceInput]:
     matches = sorted(glob.glob(pattern, recursive=True)) if glob.has_magic(pattern) else []
-    if not matches:
+    closed = list(find_unlisted(pattern))
+    for path, problem in closed:
+        yield SourceInput(path, "python", False, problem)
+    if not matches and not closed:
         globbed = glob.has_magic(pattern) and not is_remote(pattern)
         why = "no file matches this pattern" if globbed else explain_missing(pattern)
         raise MissingFile(f"{pattern}: {why}")
