@@ -5,6 +5,7 @@
 import math
 import random
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -391,6 +392,25 @@ def test_a_constant_whose_half_decay_has_hidden_is_left_without_a_number(set_):
     assert len(numbers) > 1 or set_ < 0  # where today's mean is beside it, the number stands
 
 
+@pytest.mark.parametrize(("size", "least"), [(8, 110), (12, 145), (16, 160)])
+def test_a_half_that_only_training_moved_tells_one_draw_from_two(size, least):
+    """3 in one half, or added to what was drawn there: the differences look alike, but of two draws
+    half of the difference is in each half.
+    """
+    named = {"set": 0, "added": 0}
+    for how, seed in product(named, range(200)):
+        ih, hh = halves(drawn(size, seed))
+        hh[F] = [3.0 + (v if how == "added" else 0.0) for v in hh[F]]
+        die = random.Random(seed)
+        for gate in range(4):
+            moves = [die.gauss(0, 0.3 / math.sqrt(size)) for _ in range(size)]
+            for half in (ih, hh):
+                half[gate] = [float32(v + m) for v, m in zip(half[gate], moves, strict=True)]
+        named[how] += family(identify(ih, hh, "float32")) == "one-sided"
+    assert named["set"] >= least
+    assert named["added"] <= 8
+
+
 # --- our own patch --------------------------------------------------------------------------------
 
 
@@ -743,6 +763,8 @@ KINDS = {
         ["a_normal_draw_about_a_number_is_no_half_that_was_set"],
     "a number added to one half of two layers: `one-sided`":
         ["one_layer_that_spans_two_draws_speaks_for_those_beside_it"],
+    "a number added to one half of few units: `one-sided`":
+        ["a_half_that_only_training_moved_tells_one_draw_from_two"],
     "a number added to a whole half: `all-ones`":
         ["a_number_added_to_a_whole_half_is_not_all_ones"],
     "two layers of four by chance: `pytorch-default`":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from . import laws
 from .bias import F, G, I, O
 from .decay import Factor, exact_number, nearest_written, number_set, scale_of, shape, worth
-from .odds import ONE_DRAW, flat_odds, uniform_odds
+from .odds import ONE_DRAW, flat_odds, still_odds, uniform_odds
 from .schemes import GATES, Init, round_figures
 from .trace import FEW, Gap, Trace, is_equal, rounding_is_small
 
@@ -228,7 +228,7 @@ def _far(trace: Trace, factor: Factor | None) -> Init | None:
     if abs(gap.mean) <= (2.2 if size < 16 else 5 * scale) * bound:
         return None
     reach = bound if whole else bound * own.scale
-    if not _is_flat(gap, reach, own.scale if size >= 16 else scale, bound):
+    if not _is_flat(trace, reach, own.scale if size >= 16 else scale):
         return None
     if size < 16 and worth(abs(gap.mean), bound / math.sqrt(3 * size) / 1.6, None) is None:
         return None
@@ -277,10 +277,11 @@ def _is_within(gap: Gap, bound: float) -> bool:
     return max(map(abs, gap.d)) <= 2 * bound * 1.001
 
 
-def _is_flat(gap: Gap, reach: float, scale: float, bound: float) -> bool:
-    """Whether a gap is one draw from ±reach about its mean, by its range, spread and shape, and not
-    two draws' difference about it (`bias_hh[f] += 1` leaves that).
+def _is_flat(trace: Trace, reach: float, scale: float) -> bool:
+    """Whether the forget gap is one draw from ±reach about its mean, by its range, spread and
+    shape, and not two draws' difference about it (`bias_hh[f] += 1` leaves that).
     """
+    gap, bound = trace.gaps[F], trace.bias.bound
     root = math.sqrt(len(gap.d))
     span = min(2 * reach * (1.02 + 1.36 / root), 2 * bound * 1.001)
     if max(gap.d) - min(gap.d) > span:
@@ -288,7 +289,7 @@ def _is_flat(gap: Gap, reach: float, scale: float, bound: float) -> bool:
     if abs(gap.unit(bound) / scale - math.sqrt(0.5)) > max(0.02, 1.25 / root):
         return False
     shape = laws.ks(gap.d, laws.uniform(gap.mean - reach, gap.mean + reach))
-    return shape <= 1.1 and flat_odds(gap, reach) >= ONE_DRAW
+    return shape <= 1.1 and flat_odds(gap, reach) + still_odds(trace.bias, F) >= ONE_DRAW
 
 
 # From the surest to the weakest. The first step that knows a scheme ends the search, so that a step

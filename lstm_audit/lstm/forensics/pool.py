@@ -24,9 +24,13 @@ from .vetoes import is_lifted
 FEWEST = 48  # gaps, in units of their bound, whose law can be told
 
 # Log odds of two uniform draws against normal ones: below the first there is no name, below the
-# second it is medium at most. Of true defaults of 16 units 25 % stay below the first, of 32 8 %, of
-# 64 2 %; of normal ones as wide 15 %, 7 % and 1 % reach it.
+# second it is medium at most. Of true defaults of 32 units 8 % stay below the first, of 64 2 %; of
+# normal ones as wide 7 % and 1 % reach it.
 LEAST_ODDS, SURE_ODDS = 1.0, 2.0
+
+# Of fewer gaps the first is higher: 30 % of true defaults of 16 units stay below it, and most wrong
+# names of a hold-out were normal laws of as few.
+FEW, FEW_ODDS = 100, 1.25
 
 
 def pool(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[Init]:
@@ -76,12 +80,14 @@ def _doubt_defaults(traces: Sequence[Trace | None], inits: Sequence[Init]) -> li
         return list(inits)
     loose = [trace for trace, init in pairs if init.scheme == "unknown" and _are_about_0(trace)]
     meant = [*named, *filter(_is_as_wide, loose)]
-    _, normal = rivals(_join(meant))
+    sample = _join(meant)
+    _, normal = rivals(sample)
+    least = LEAST_ODDS if sample.size >= FEW else FEW_ODDS
     chance = len(loose) >= len(named)
     if normal >= SURE_ODDS and not chance:
         return list(inits)
     return [
-        _doubt(init, normal, chance) if trace and init.scheme == "pytorch-default" else init
+        _doubt(init, normal, least, chance) if trace and init.scheme == "pytorch-default" else init
         for trace, init in zip(traces, inits, strict=True)
     ]
 
@@ -98,12 +104,12 @@ def _is_as_wide(trace: Trace) -> bool:
 
 # One loop drew all layers by one law. Where half of them do not look like it or more, those that do
 # are no proof.
-def _doubt(init: Init, normal: float, chance: bool) -> Init:
+def _doubt(init: Init, normal: float, least: float, chance: bool) -> Init:
     if chance and init.confidence == "medium":
         return name_no_law(f"perhaps {init.scheme}, but the layers beside it do not look drawn so")
     if normal >= SURE_ODDS:
         return init
-    if normal >= LEAST_ODDS:
+    if normal >= least:
         return init._replace(confidence="medium")
     return name_no_law(
         "the halves differ as two default draws do, but a normal law explains it as well"

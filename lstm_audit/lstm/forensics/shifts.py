@@ -12,14 +12,14 @@ from collections.abc import Sequence
 from . import laws
 from .bias import F, G, I, O
 from .decay import nearest_written, scale_of
-from .odds import flat_odds, normal_odds
+from .odds import flat_odds, normal_odds, still_odds
 from .one_gate import are_even
 from .schemes import Init, family, name_no_law
 from .trace import Trace
 from .vetoes import sign
 
 # Log odds of one draw against two, for layers too small to be asked alone.
-SHIFT_ODDS = 3.5
+SHIFT_ODDS = 5.0
 
 # Log odds of one uniform draw against the best normal law, below which there is no name, and below
 # which it is medium at most. Of one draw of 12, 16, 24, 32 units 16, 12, 6, 3 % stay below the
@@ -45,7 +45,9 @@ def name_shifts(traces: Sequence[Trace | None], inits: Sequence[Init]) -> list[I
     ]
     gaps = [trace.gaps[F] for trace in loose]
     alike = len({gap.mean > 0 for gap in gaps}) == 1
-    odds = math.fsum(flat_odds(trace.gaps[F], trace.bias.bound) for trace in loose)
+    odds = math.fsum(
+        flat_odds(trace.gaps[F], trace.bias.bound) + still_odds(trace.bias, F) for trace in loose
+    )
     if len(loose) < 2 or not alike or odds < SHIFT_ODDS:
         return list(inits)
     value = _common_number(loose)

@@ -56,6 +56,11 @@ WRITTEN = Voucher(
 )
 
 
+# Dtypes with the exponents of a float32: others are 0 below 3e-8 or sooner, and so after steps that
+# were smaller.
+WIDE = frozenset({"float64", "float32", "bfloat16"})
+
+
 def vouch(bias: Bias) -> Voucher | None:
     """The lattice proves float32 draws; 16-bit ones can only look the part (everything is on a
     lattice there).
@@ -116,12 +121,17 @@ def vouch_for_constants(bias: Bias, gates: Sequence[int]) -> Voucher | None:
     A step moves i, g and o whenever it moves f (f alone gets none from sequences of one step), so
     one of them at exactly 0 in both halves has seen none. Else only round numbers look written.
     """
-    if all(bias.kinds[gate] == "ZZ" for gate in gates):
-        return ZEROS
     if any(bias.kinds[gate] == "ZZ" for gate in gates if gate != F):
-        return CONSTANT
+        zeros = all(bias.kinds[gate] == "ZZ" for gate in gates)
+        voucher = ZEROS if zeros else CONSTANT
+        return voucher if bias.held in WIDE else _doubt_zeros(voucher, bias.held)
     blocks = (half[gate][0] for half in (bias.ih, bias.hh) for gate in gates)
     return WRITTEN if all(_is_round(value, bias.epsilon) for value in blocks) else None
+
+
+def _doubt_zeros(voucher: Voucher, held: str) -> Voucher:
+    reason = f"{voucher.reason}, as far as {held} can tell: it is 0 where a float32 is not"
+    return Voucher("fresh?", "high", reason)
 
 
 def _is_round(value: float, epsilon: float) -> bool:
