@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from . import laws
 from .bias import F, G, I, O
 from .decay import Factor, exact_number, nearest_written, number_set, scale_of, shape, worth
-from .odds import ONE_DRAW, flat_odds, still_odds, uniform_odds
+from .odds import is_one_draw, uniform_odds
 from .schemes import GATES, Init, round_figures
 from .trace import FEW, Gap, Trace, is_equal, rounding_is_small
 
@@ -289,7 +289,7 @@ def _is_flat(trace: Trace, reach: float, scale: float) -> bool:
     if abs(gap.unit(bound) / scale - math.sqrt(0.5)) > max(0.02, 1.25 / root):
         return False
     shape = laws.ks(gap.d, laws.uniform(gap.mean - reach, gap.mean + reach))
-    return shape <= 1.1 and flat_odds(gap, reach) + still_odds(trace.bias, F) >= ONE_DRAW
+    return shape <= 1.1 and is_one_draw(trace.bias, F, gap, reach)
 
 
 # From the surest to the weakest. The first step that knows a scheme ends the search, so that a step

@@ -19,7 +19,7 @@ from . import laws
 from .bias import Bias, F, G, I, O
 from .division import is_divided
 from .forget_chrono import name_chrono
-from .odds import ONE_DRAW, flat_odds, still_odds
+from .odds import is_one_draw
 from .schemes import GATES, Init, name_no_law, round_figures
 from .spread import SPREAD
 from .trace import Law, Trace, fit, half_set, is_equal, looks_flat, rounding_is_small
@@ -139,7 +139,9 @@ def _find_shifted(trace: Trace) -> Init | None:
         if abs(gap.mean) <= 1.5 * min(trace.gaps[g].std for g in rest):
             continue
         law = fit(trace, rest)
-        if not (law.fits and looks_flat(gap, law, trace.bias) and is_one_draw(trace, gate, law)):
+        reach = trace.bias.bound * (1 if law.whole else law.scale)
+        flat = law.fits and looks_flat(gap, law, trace.bias)
+        if not (flat and is_one_draw(trace.bias, gate, gap, reach)):
             continue
         size, value = trace.bias.size, law.undo_decay(abs(gap.mean))
         confidence = "high" if size >= 48 and law.whole else "medium" if size >= 16 else "low"
@@ -147,14 +149,6 @@ def _find_shifted(trace: Trace) -> Init | None:
             return trace.name_misplaced(gate, value, confidence)
         return trace.one_sided(value, confidence)
     return None
-
-
-def is_one_draw(trace: Trace, gate: int, law: Law) -> bool:
-    """Rather one draw about its middle than the difference of two, which `bias_hh[f] += 1`
-    leaves.
-    """
-    reach = trace.bias.bound * (1 if law.whole else law.scale)
-    return flat_odds(trace.gaps[gate], reach) + still_odds(trace.bias, gate) >= ONE_DRAW
 
 
 def _lone_forget(trace: Trace) -> Init | None:
