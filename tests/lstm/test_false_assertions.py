@@ -411,6 +411,39 @@ def test_a_half_that_only_training_moved_tells_one_draw_from_two(size, least):
     assert named["added"] <= 8
 
 
+def test_one_unit_that_ran_away_makes_no_doubled_gate():
+    """Zeros into both halves of f; training lifted one unit of six to 2, and with it the mean."""
+    ih, hh = halves(drawn(6, 0))
+    for gate in (0, 2, 3):
+        hh[gate] = [float32(v + 0.1) for v in hh[gate]]
+        ih[gate] = [float32(v + 0.1) for v in ih[gate]]
+    moved = [float32(v) for v in (0.0038, -0.1178, 2.0133, -0.0108, -0.0118, -0.2913)]
+    assert family(identify(with_gate(ih, moved), with_gate(hh, moved), "float32")) != "doubled"
+    lifted = [float32(v + 1) for v in moved]
+    assert family(identify(with_gate(ih, lifted), with_gate(hh, lifted), "float32")) == "doubled"
+
+
+def with_gate(half, values):
+    """The half with other forget biases."""
+    return [values if gate == F else block for gate, block in enumerate(half)]
+
+
+def test_draws_behind_a_closed_gate_are_no_proof():
+    """Chrono in both halves adds up to -11 in i: gradients of 1e-5 moved one large draw by a last
+    place, which is a step of the lattice.
+    """
+    ih, hh = halves(drawn(20, 3))
+    die = random.Random(0)
+    chrono = [[math.log(die.uniform(1, 767)) for _ in range(20)] for _ in range(2)]
+    for half, values in zip((ih, hh), chrono, strict=True):
+        half[F] = [float32(v) for v in values]
+        half[0] = [-v for v in half[F]]
+    init = identify(ih, hh, "float32")
+    assert (init.scheme, init.state, init.confidence) == ("doubled-chrono", "fresh?", "high")
+    half[0], half[F] = ([0.0] * 20 for _ in range(2))
+    assert identify(ih, hh, "float32").state == "fresh"
+
+
 # --- our own patch --------------------------------------------------------------------------------
 
 
@@ -728,7 +761,8 @@ def test_coupled_gates_of_few_units_are_chrono_and_a_uniform_gate_is_not(size):
 KINDS = {
     "constants in every parameter: `doubled … fresh certain`":
         ["a_constant_in_every_parameter_keeps_blocks_equal_for_ever"],
-    "0 written into both halves: `doubled(0.007)`": ["nothing_in_both_halves_is_not_doubled"],
+    "0 written into both halves: `doubled(0.007)`":
+        ["nothing_in_both_halves_is_not_doubled", "one_unit_that_ran_away_makes_no_doubled_gate"],
     "`patch --place split`, and chrono with it, accused themselves":
         ["a_patch_that_divides_does_not_accuse_itself", "a_shift_that_divides_does_not_accuse_itself",
          "a_value_written_twice_is_still_doubled"],
@@ -746,6 +780,7 @@ KINDS = {
     "`it never received a gradient`": ["what_did_not_move_need_not_have_lacked_a_gradient"],
     "clamped weights were fresh": ["clamped_weights_are_not_proven_fresh"],
     "one step of Adam on ones was fresh": ["one_step_of_adam_on_constants_is_not_fresh"],
+    "one unit moved by a last place was fresh": ["draws_behind_a_closed_gate_are_no_proof"],
     "`hh[f] += 1` at H <= 12: chrono, certain":
         ["a_constant_added_to_draws_is_no_chrono", "a_law_by_the_shape_of_a_sample_is_never_certain"],
     "multi-time-scale in bf16: `uniform-gate`": ["multi_time_scale_is_no_uniform_gate"],

@@ -17,9 +17,10 @@ from .sample import Sample
 from .trace import TRIANGLE, Gap
 
 # Log odds at which one draw beside a number is taken rather than two draws: by the shape of their
-# difference alone, and with what each half keeps of it. Of 6, 8, 12, 16 units that training moved by
-# 0.3 k, a set half is named in 40, 62, 77, 87 %, and an added number in 1 to 2 % (1,000 each). Steps
-# that are scaled by a tensor's norm move two numbers apart as one draw does, but for its shape.
+# difference alone, and with what each half keeps of it. Of 6, 8, 12, 16 units that training moved
+# by 0.3 k, a set half is named in 40, 62, 77, 87 %, and an added number in 1 to 2 % (1,000 each).
+# Steps that are scaled by a tensor's norm move two numbers apart as one draw does, but for its
+# shape.
 FLAT, ONE_DRAW = 1.5, 4.0
 
 

@@ -29,6 +29,13 @@ def name(trace: Trace, factor: Factor | None) -> Init | None:
     return None
 
 
+def is_raised(values: Sequence[float]) -> bool:
+    """Whether a gate lies above zero as a number does that was written into every unit: one that
+    ran away lifts the mean alone.
+    """
+    return min(laws.mean(values), sorted(values)[len(values) // 2]) >= LEAST
+
+
 def _others(trace: Trace, gate: int) -> list[Gap]:
     return [gap for g, gap in enumerate(trace.gaps) if g != gate]
 
@@ -148,7 +155,7 @@ def _alike(trace: Trace, _: Factor | None) -> Init | None:
     exact = not any(trace.gaps[gate].d) or (is_equal(trace, gate) and least >= 0.5)
     if trace.bias.coarse:
         exact = is_equal(trace, gate) and even
-    if not (exact and standing and mean >= LEAST and _are_quiet(rest, bound)):
+    if not (exact and standing and is_raised(trace.bias.ih[gate]) and _are_quiet(rest, bound)):
         return None
     evidence = (
         f"the halves of gate {GATES[gate]} are equal to the bit (today's mean "
@@ -169,7 +176,8 @@ def _nearly_alike(trace: Trace, _: Factor | None) -> Init | None:
         return None
     for gate in (F, I, G, O):
         gap, rest, mean = trace.gaps[gate], _others(trace, gate), laws.mean(trace.bias.ih[gate])
-        equal = gap.unit(bound) <= 0.05 and abs(gap.mean) <= 0.05 * bound and mean >= LEAST
+        equal = gap.unit(bound) <= 0.05 and abs(gap.mean) <= 0.05 * bound
+        equal = equal and is_raised(trace.bias.ih[gate])
         drawn = all(other.kind == "R" and other.is_centred() for other in rest)
         if not (equal and drawn and are_even(rest, bound) and scale_of(rest, bound).is_whole()):
             continue

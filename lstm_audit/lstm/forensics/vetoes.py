@@ -11,7 +11,7 @@ from . import laws
 from .bias import F, G, I, O
 from .decay import Factor, exact_number, number_set, shape
 from .odds import is_triangular
-from .one_gate import LEAST
+from .one_gate import LEAST, is_raised
 from .schemes import Init, family, name_no_law, round_figures
 from .trace import Trace
 
@@ -28,7 +28,7 @@ def veto(trace: Trace, init: Init, factor: Factor | None) -> Init:
 
 
 def _veto_doubled(trace: Trace, init: Init, _: Factor | None) -> Init:
-    if laws.mean(trace.bias.ih[F]) >= LEAST:
+    if is_raised(trace.bias.ih[F]):
         return init
     return name_no_law("the forget halves are equal and near zero: set alike, or zeroed")
 

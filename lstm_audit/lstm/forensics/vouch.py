@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from ...tuples import NamedTuple
 from . import lattice, laws
-from .bias import Bias, F
+from .bias import Bias, F, I, O
 from .schemes import Init, name_no_law
 
 
@@ -56,6 +56,10 @@ WRITTEN = Voucher(
 )
 
 
+# A gate's sum at which its activation scales gradients to a few ten-thousandths: what is left moves
+# a large draw by a last place now and then, and that is a step of the lattice.
+CLOSED = -8.0
+
 # Dtypes with the exponents of a float32: others are 0 below 3e-8 or sooner, and so after steps that
 # were smaller.
 WIDE = frozenset({"float64", "float32", "bfloat16"})
@@ -78,7 +82,11 @@ def vouch(bias: Bias) -> Voucher | None:
     proof = lattice.prove(draws, bias.bound)
     if not proof.holds or (proof.blind and has_stepped(bias)):
         return None
-    return on_lattice("the draws", proof)
+    voucher = on_lattice("the draws", proof)
+    if any(laws.mean(bias.ih[g]) + laws.mean(bias.hh[g]) < CLOSED for g in (I, O)):
+        why = "a step behind a gate that is all but closed may be too small to show"
+        return Voucher("fresh?", "high", f"{voucher.reason}; {why}")
+    return voucher
 
 
 # Where the lattice is one of binary fractions, sign descent leaves the draws on it. What was one
