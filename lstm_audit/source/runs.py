@@ -20,7 +20,7 @@ from .files import SourceInput, find_sources
 from .given_modules import NO_LIBRARY, Library, make_library
 from .imaginary import Unjudged
 from .lint import lint_text, names_recurrence
-from .syntax import LARGEST_SOURCE
+from .syntax import LARGEST_SOURCE, refuse_binary
 from .texts import read_python
 
 # Bytes of a file that are looked through for a name; a notebook may hold pictures.
@@ -130,16 +130,19 @@ def lint_input(
     try:
         data = read_source(given)
         if not names_recurrence(data):
-            return _without_recurrence(given, path, len(data))
+            return _without_recurrence(given, path, data)
         return lint_bytes(data, path, given.format, request.policy, library)
     except AuditError as error:
         return SourceResult(None, FileError(path, error.kind, error.message, error.at))
 
 
-def _without_recurrence(given: SourceInput, path: str, size: int) -> SourceResult:
+# A compressed checkpoint holds none of the words either, and would be a source without a finding.
+def _without_recurrence(given: SourceInput, path: str, data: bytes) -> SourceResult:
+    """A source that is not worth parsing; raises `MalformedFile` where it was named and is none."""
     if not given.named:
         return SourceResult(None, None)
-    return SourceResult(FileAudit(path, given.format, size, (), ()), None)
+    refuse_binary(data)
+    return SourceResult(FileAudit(path, given.format, len(data), (), ()), None)
 
 
 def lint_bytes(

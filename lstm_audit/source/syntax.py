@@ -13,14 +13,19 @@ from ..errors import MalformedFile
 LARGEST_SOURCE = 4 << 20
 
 
+def refuse_binary(data: bytes | str) -> None:
+    """Raise `MalformedFile` for bytes that no source holds, as those of a checkpoint."""
+    if b"\0" in data if isinstance(data, bytes) else "\0" in data:
+        reason = "no text at all; checkpoints are read by `lstm-audit audit`"
+        raise MalformedFile(f"line 1, column 1: {reason}")
+
+
 def parse_source(data: bytes | str) -> ast.Module:
     """The syntax tree; raises `MalformedFile` with the line where it is no Python."""
     if len(data) > LARGEST_SOURCE:
         message = f"{len(data)} bytes of source; at most {LARGEST_SOURCE} are read"
         raise MalformedFile(message, kind="limit")
-    if b"\0" in data if isinstance(data, bytes) else "\0" in data:
-        reason = "no text at all; checkpoints are read by `lstm-audit audit`"
-        raise MalformedFile(f"line 1, column 1: {reason}")
+    refuse_binary(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of escapes and comparisons, which are not ours

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from command import run
+from command import CLEAN, run
 
 import lstm_audit
 from lstm_audit.errors import BadPolicy, MalformedFile
@@ -466,6 +466,14 @@ def test_a_folder_that_cannot_be_listed_is_an_error(
     assert "cannot be listed" in found.errors[0].message
     assert run("lint", "--no-config", tmp_path).exit_code == 3
     assert run("lint", "--no-config", "--fix", tmp_path).exit_code == 3
+
+
+@pytest.mark.parametrize("name", ["cell.pt", "lstm.pt", "lstm_legacy.pt", "lstm.safetensors"])
+def test_a_checkpoint_that_was_named_is_no_source_without_a_finding(name: str) -> None:
+    """Whether its bytes hold a word of a recurrence or not."""
+    done = run("lint", "--no-config", CLEAN / name)
+    assert done.exit_code == 3
+    assert "checkpoints are read by `lstm-audit audit`" in " ".join(done.stdout.split())
 
 
 def test_an_exclude_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
