@@ -12,6 +12,7 @@ and 97 % at 64; a true default is lost in 14 % at 8, 5 % at 16, 2 % at 32.
 import math
 from collections.abc import Sequence
 
+from . import laws
 from .bias import Bias
 from .sample import Sample
 from .trace import TRIANGLE, Gap
@@ -80,24 +81,16 @@ def still_odds(bias: Bias, gate: int) -> float:
     """Log odds that one half of a gate held a number, which only training has moved, against two
     halves that were drawn: then half of their difference is in each.
 
-    Training moves both halves alike, so the number's half is no more this than that where the other
-    half's draw is large. The half that speaks more for it counts.
+    Training moves both halves alike, so the number's half goes along with no part of the
+    difference, and is spread less than the middle of both, which goes along with half of it. Each
+    has its best normal error; the half that speaks more for a number counts.
     """
-    return max(_still_odds(bias.ih[gate], bias.hh[gate]), _still_odds(bias.hh[gate], bias.ih[gate]))
-
-
-def _still_odds(still: Sequence[float], drawn: Sequence[float]) -> float:
-    """Log odds of a half that does not go along with the difference against one that goes along
-    with half of it, each with the best normal error.
-    """
-    n = len(still)
-    gaps = [a - b for a, b in zip(still, drawn, strict=True)]
-    own, gap = math.fsum(still) / n, math.fsum(gaps) / n
-    apart = math.fsum((a - own) ** 2 for a in still)
-    along = math.fsum((a - own - (d - gap) / 2) ** 2 for a, d in zip(still, gaps, strict=True))
-    if not apart or not along:
-        return MOST if along else 0.0
-    return max(-MOST, min(MOST, n / 2 * math.log(along / apart)))
+    ih, hh = bias.ih[gate], bias.hh[gate]
+    middle = laws.moments([(a + b) / 2 for a, b in zip(ih, hh, strict=True)])[1]
+    still = min(laws.moments(ih)[1], laws.moments(hh)[1])
+    if not still or not middle:
+        return MOST if middle else 0.0
+    return max(-MOST, min(MOST, len(ih) * math.log(middle / still)))
 
 
 def normal_odds(gap: Gap, reach: float) -> float:
