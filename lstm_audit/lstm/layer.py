@@ -57,7 +57,7 @@ class Identity(NamedTuple):
         last two as reports write them.
         """
         plain = (self.module or ROOT, self.address, self.full_address)
-        return plain if self.module else (*plain, ROOT + self.address, ROOT + self.full_address)
+        return plain if self.module else (*plain, self.written, ROOT + self.full_address)
 
 
 class Term(NamedTuple):

@@ -88,7 +88,7 @@ def show_address(
     lstm: Lstm | LstmFacts, limit: int | None = NAME_LIMIT, ascii: bool = False
 ) -> str:
     """`MODULE:lK[:reverse]`, escaped."""
-    return escape(show_module(lstm.module) + lstm.address[len(lstm.module) :], limit, ascii)
+    return escape(lstm.identity.written, limit, ascii)
 
 
 def show_addresses(
@@ -107,7 +107,7 @@ def show_addresses(
 
 def show_identity(one: Identity, limit: int | None = None) -> str:
     """How an identity is written, escaped."""
-    return escape(show_module(one.module) + one.address[len(one.module) :], limit)
+    return escape(one.written, limit)
 
 
 def show_place(finding: Finding, limit: int | None = NAME_LIMIT, ascii: bool = False) -> str:
