@@ -8,10 +8,9 @@ before anything is read.
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import cache
 
 from .errors import AuditError, BadPolicy, MalformedFile, MissingFile, Unreadable
-from .formats import all_formats
+from .formats import list_suffixes
 from .policy.globs import file_matches
 from .raw.locators import STDIN, is_remote, label, refuse_half
 from .raw.source import open_source
@@ -70,15 +69,7 @@ PACKED = ("gz", "tar")
 
 def _promises_checkpoint(name: str) -> bool:
     *_, before, last = ("", *name.split("."))
-    return (before if last in PACKED else last) in _suffixes()
-
-
-@cache
-def _suffixes() -> frozenset[str]:
-    """In a walked folder, a file with one of these that cannot be read is an error; others are no
-    checkpoints.
-    """
-    return frozenset(suffix for known in all_formats() for suffix in known.expected)
+    return (before if last in PACKED else last) in list_suffixes()
 
 
 def expand(paths: Sequence[str], exclude: Sequence[str] = ()) -> list[Input]:

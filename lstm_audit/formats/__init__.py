@@ -6,7 +6,7 @@ executed, imported or believed.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from ..errors import AuditError, Skipped, UnknownFormat
@@ -319,3 +319,11 @@ def format_named(name: str) -> Format:
 def all_formats() -> list[Format]:
     """Every format of every reader."""
     return [known for family in READERS.values() for known in family.formats]
+
+
+@cache
+def list_suffixes() -> frozenset[str]:
+    """In a walked folder or an archive, a file with one of these that cannot be read is an error;
+    others are no checkpoints.
+    """
+    return frozenset(suffix for known in all_formats() for suffix in known.expected)

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import lstm_audit
-from lstm_audit import inputs
 from lstm_audit.fleet import audit
 from lstm_audit.formats import (
     READERS,
@@ -18,6 +17,7 @@ from lstm_audit.formats import (
     Format,
     all_formats,
     format_named,
+    list_suffixes,
     reader,
 )
 from lstm_audit.inputs import Input
@@ -38,10 +38,10 @@ def invented() -> Iterator[Format]:
             return None
         return Checkpoint("invented", {}, globals=(("os", "system"),))
 
-    inputs._suffixes.cache_clear()
+    list_suffixes.cache_clear()
     yield known
     del READERS._entries["invented"]
-    inputs._suffixes.cache_clear()
+    list_suffixes.cache_clear()
 
 
 def test_a_new_format_is_known_wherever_formats_are_asked_about(

@@ -18,7 +18,7 @@ from ...errors import MalformedFile, UnknownFormat
 from ...raw.span import Span
 from ...wire import gzip, tar, zip, zip_body
 from ...wire.strays import LOOKING, list_mentions, list_strays
-from .. import Beside, Checkpoint, MemberPart, all_formats, read_checkpoint
+from .. import Beside, Checkpoint, MemberPart, list_suffixes, read_checkpoint
 from .bystanders import SETTINGS, Opener, Pairs, find_unpickled_by_loaders
 
 MAX_DEPTH = 3  # a checkpoint in a zip in a tar in a gzip
@@ -193,8 +193,7 @@ def _promises_checkpoint(name: str, error: UnknownFormat) -> bool:
     """Whether a member that no reader knows is an error of the archive."""
     if error.kind != "unknown-format":
         return _is_model(name)
-    expected = {suffix for known in all_formats() for suffix in known.expected} - {"bin"}
-    return os.path.splitext(name)[1].lower().removeprefix(".") in expected
+    return os.path.splitext(name)[1].lower().removeprefix(".") in list_suffixes() - {"bin"}
 
 
 def _is_model(name: str) -> bool:
